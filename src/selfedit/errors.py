@@ -1,0 +1,29 @@
+"""What can go wrong, in words that say what to do.
+
+A bad self-edit is data (`InvalidSelfEdit` becomes a recorded trial); everything else here is a
+failure of the input or of the machinery, and stops the command with its message and no traceback.
+"""
+
+
+class SelfEditError(Exception):
+    """Base of every error that a user can do something about."""
+
+
+class InputError(SelfEditError):
+    """A document, quiz or setting that cannot be used; the message names the file and the place."""
+
+
+class ModelError(SelfEditError):
+    """A model that cannot be found, fetched, verified or loaded."""
+
+
+class StoreError(SelfEditError):
+    """The library's store cannot be read or written (newer version, full disk, corruption)."""
+
+
+class AdapterError(SelfEditError):
+    """An adapter that does not exist, is damaged, or belongs to another base model."""
+
+
+class InvalidSelfEdit(SelfEditError):
+    """A self-edit that holds nothing to train on. It is recorded as a trial without reward."""
