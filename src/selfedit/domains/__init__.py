@@ -1,0 +1,1 @@
+"""What models learn: a domain is prompts, the reading of edits, questions and grades."""

@@ -1,0 +1,36 @@
+"""Knowledge incorporation: documents in, self-edits, questions and grades out."""
+
+from selfedit.domains.knowledge.assign import assign_queries
+from selfedit.domains.knowledge.documents import (
+    Document,
+    Section,
+    read_document,
+    split_passages,
+)
+from selfedit.domains.knowledge.domain import Knowledge
+from selfedit.domains.knowledge.quiz import read_quiz, split_quiz
+from selfedit.domains.knowledge.self_quiz import (
+    is_fair_question,
+    open_book,
+    parse_question,
+    question_prompts,
+    worth_asking,
+)
+from selfedit.domains.knowledge.sentences import split_sentences
+
+__all__ = [
+    "Document",
+    "Knowledge",
+    "Section",
+    "assign_queries",
+    "is_fair_question",
+    "open_book",
+    "parse_question",
+    "question_prompts",
+    "read_document",
+    "read_quiz",
+    "split_passages",
+    "split_quiz",
+    "split_sentences",
+    "worth_asking",
+]

@@ -1,0 +1,84 @@
+"""Which passage answers which question."""
+
+# ruff: noqa: SIM905  (lists of words are read more easily as text)
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from selfedit.grading import normalise
+from selfedit.types import Query, Task
+
+# Question words and the commonest others; what remains is weighed by how rare it is anyway.
+_STOPWORDS = frozenset(
+    "what which who whom whose when where why how many much did does do is are was were be been "
+    "has have had in on at of to for from by with as and or it its that this these those there "
+    "can could would will not than then he she they his her their".split()
+)
+_STEM = 6  # letters of a word that count: "baptised" and "baptism" are one
+
+
+def assign_queries(tasks: Sequence[Task], queries: Sequence[Query]) -> tuple[Task, ...]:
+    """The tasks, each with the questions (appended, in order) that it answers more likely than
+    the others: rare words in common, and the gold answer standing in the passage. A question
+    that has nothing in common with any goes to the first. Deterministic; time grows with the
+    questions and with how many passages share their words."""
+    if not tasks:
+        return ()
+    index = _Index(tasks)
+    assigned: dict[int, list[Query]] = defaultdict(list)
+    for query in queries:
+        assigned[index.best(query)].append(query)
+    return tuple(
+        replace(task, queries=(*task.queries, *assigned[i])) if i in assigned else task
+        for i, task in enumerate(tasks)
+    )
+
+
+class _Index:
+    """Where each word stands, and its weight (inverse document frequency)."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self._contexts = [f" {normalise(f'{task.title} {task.context}')} " for task in tasks]
+        self._titles = [normalise(task.title) for task in tasks]
+        self._postings: dict[str, list[int]] = defaultdict(list)
+        for i, context in enumerate(self._contexts):
+            for word in sorted(_content(context)):
+                self._postings[word].append(i)
+        self._by_title: dict[str, list[int]] = defaultdict(list)
+        for i, title in enumerate(self._titles):
+            self._by_title[title].append(i)
+
+    def best(self, query: Query) -> int:
+        scores: dict[int, float] = defaultdict(float)
+        for word in sorted(_content(normalise(query.question))):
+            for i in self._postings.get(word, ()):
+                scores[i] += self._weight(word)
+        for gold in query.answers:
+            self._add_gold(scores, normalise(gold))
+        for i in self._by_title.get(normalise(query.topic), ()) if query.topic else ():
+            scores[i] += 2 * math.log(1 + len(self._titles))
+        if not scores:
+            return 0
+        return min(scores, key=lambda i: (-round(scores[i], 9), i))
+
+    def _add_gold(self, scores: dict[int, float], gold: str) -> None:
+        """Passages that hold the gold, word for word, gain by how rare its words are."""
+        words = _content(gold)
+        places = min((self._postings.get(word, []) for word in words), key=len, default=[])
+        bonus = 1.0 + sum(self._weight(word) for word in words)
+        for i in places:
+            if f" {gold} " in self._contexts[i]:
+                scores[i] += bonus
+
+    def _weight(self, word: str) -> float:
+        return math.log(1 + len(self._contexts) / len(self._postings.get(word, ()) or (0,)))
+
+
+def _content(normalised: str) -> set[str]:
+    words = re.findall(r"\w+", normalised)
+    return {word[:_STEM] for word in words if word not in _STOPWORDS}

@@ -1,0 +1,99 @@
+"""A quiz that the model writes itself: a question for each sentence, answered by words of it.
+
+A small model writes many bad questions, so what it writes is checked here without a model, and
+then by it: only questions that it answers with the passage, and not without, are worth asking.
+"""
+
+# ruff: noqa: SIM905  (lists of words are read more easily as text)
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from selfedit.domains.knowledge.strategies import (
+    fill,
+    leaves_subject_open,
+    restatable_sentences,
+)
+from selfedit.grading import Grader, contains, grade, normalise
+from selfedit.types import Prompt, Query, Task
+
+MAX_ANSWER_WORDS = 6
+
+QUESTION = (
+    "Write a question that this sentence answers, and its short answer in words of the sentence."
+    "\n\nSentence: {context}"
+)
+QUESTION_WITH_SUBJECT = (
+    "Write a question that this sentence about {title} answers, and its short answer in words of "
+    "the sentence.\n\nSentence: {context}"
+)
+
+_PARTS = re.compile(
+    r"\s*[*_]*(?:Question[ \t]*\d*[*_]*:[*_]*)?\s*(?P<question>[^\n]+?)\s*"
+    r"[*_]*\b(?:Short )?Answer[*_]*:[*_]*[ \t]*\n?(?P<answer>[^\n]*)",
+    re.IGNORECASE,
+)
+_OF_TEXT = re.compile(r"\b(?:sentence|passage|text|paragraph|document)\b", re.IGNORECASE)
+_EMPTY_ANSWERS = frozenset(
+    "it he she they them him her his its their this that these those is are was were be been yes "
+    "no not and or of in on at to by for with one who which what".split()
+)
+
+
+def question_prompts(task: Task) -> list[tuple[str, Prompt]]:
+    """(sentence, prompt) for each sentence that is long enough to be asked about."""
+    prompts = []
+    for sentence in restatable_sentences(task):
+        open_subject = leaves_subject_open(sentence, task.title)
+        template = QUESTION_WITH_SUBJECT if open_subject else QUESTION
+        prompts.append((sentence, Prompt(fill(template, task.title, sentence), prefix="Question:")))
+    return prompts
+
+
+def parse_question(sentence: str, completion: str, topic: str = "") -> Query | None:
+    """The question and answer of a completion ("... Answer: ..."), or None if they are no use."""
+    parts = _PARTS.match(completion)
+    if parts is None:
+        return None
+    question = " ".join(parts.group("question").split()).strip('*_" ')
+    answer = parts.group("answer").strip().strip('*_"\u201c\u201d ').rstrip(".").strip()
+    if not is_fair_question(sentence, question, answer):
+        return None
+    return Query(question, (answer,), topic)
+
+
+def is_fair_question(sentence: str, question: str, answer: str) -> bool:
+    """Whether the answer stands in the sentence (as whole words), is at most six words of it but
+    not all of it, says something, and is not given away by the question."""
+    if not question.endswith("?") or len(question.split()) < 3:
+        return False
+    if _OF_TEXT.search(question) and not _OF_TEXT.search(sentence):
+        return False  # "What does the sentence say?" means nothing without it
+    wanted, said, asked = normalise(answer), normalise(sentence), normalise(question)
+    words = wanted.split()
+    if not words or len(words) > MAX_ANSWER_WORDS or _EMPTY_ANSWERS.issuperset(words):
+        return False
+    if f" {wanted} " not in f" {said} " or wanted == said:
+        return False
+    return f" {wanted} " not in f" {asked} "
+
+
+def open_book(task: Task, query: Query) -> Prompt:
+    """The question with its passage at hand."""
+    return Prompt(f"{task.title}\n{task.context}\n\n{query.question}", kind="question")
+
+
+def worth_asking(
+    queries: Sequence[Query],
+    with_passage: Sequence[str],
+    without: Sequence[str],
+    grader: Grader = contains,
+) -> tuple[Query, ...]:
+    """The questions that were answered right with the passage and wrong without it."""
+    return tuple(
+        query
+        for query, opened, closed in zip(queries, with_passage, without, strict=True)
+        if grade(query, opened, grader).correct and not grade(query, closed, grader).correct
+    )

@@ -1,0 +1,225 @@
+"""A bank of K LoRA adapters over one frozen model (Hu et al., arXiv 2106.09685).
+
+All weights stand in one tensor [K, P]; each linear module's A [K, in, r] and B [K, r, out] are views
+of it. One forward serves all adapters: the base model multiplies every token once, each adapter
+adds its own `x A B * alpha / r` to the tokens that are its own (`Routing`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from selfedit.config import LoraSettings
+from selfedit.errors import InputError
+from selfedit.lora.routing import Routing
+
+
+@dataclass(frozen=True)
+class Target:
+    """One adapted linear module and the place of its A and B in a row of the bank's weights."""
+
+    name: str
+    linear: nn.Linear
+    offset: int
+
+    def size(self, rank: int) -> int:
+        return rank * (self.linear.in_features + self.linear.out_features)
+
+
+def layer_index(name: str) -> int | None:
+    """Index of the decoder layer that a module name lies in; None outside the layers."""
+    match = re.search(r"\.(\d+)\.", name)
+    return int(match.group(1)) if match else None
+
+
+def resolve_layers(layers: str, num_layers: int) -> range:
+    """The layer indices that `LoraSettings.layers` names. Raises InputError."""
+    if layers == "all":
+        return range(num_layers)
+    if layers == "upper-half":
+        return range(num_layers // 2, num_layers)
+    match = re.fullmatch(r"(\d+)-(\d+)", layers)
+    if not match:
+        raise InputError(f'layers "{layers}": use "all", "upper-half" or a range such as "15-29".')
+    first, last = int(match.group(1)), int(match.group(2))
+    if first > last or last >= num_layers:
+        raise InputError(f'layers "{layers}": this model has layers 0-{num_layers - 1}.')
+    return range(first, last + 1)
+
+
+def find_targets(model: nn.Module, settings: LoraSettings, num_layers: int) -> list[Target]:
+    """The linear modules to adapt, in module order. Raises InputError if there are none."""
+    layers = resolve_layers(settings.layers, num_layers)
+    targets: list[Target] = []
+    offset = 0
+    present: set[str] = set()
+    for name, module in model.named_modules():
+        if not isinstance(module, nn.Linear) or layer_index(name) is None:
+            continue
+        present.add(name.rsplit(".", 1)[-1])
+        if name.rsplit(".", 1)[-1] in settings.target_modules and layer_index(name) in layers:
+            targets.append(Target(name, module, offset))
+            offset += targets[-1].size(settings.rank)
+    if not targets:
+        raise InputError(
+            f"none of the target modules {', '.join(settings.target_modules)} is a linear module of "
+            f"this model; it has {', '.join(sorted(present)) or 'none'}."
+        )
+    return targets
+
+
+class AdapterBank:
+    """K adapters of one shape over `model`, initialised as PEFT does: A uniform, B zero.
+
+    weights_KP, gradient_KP: dtype `dtype` (float32 on half-precision models), on the model's device.
+    The base model is never changed: `attached()` hangs hooks on its linear modules and takes them
+    off again.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: LoraSettings,
+        seeds: Sequence[int],
+        *,
+        num_layers: int,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.settings = settings
+        self.seeds = list(seeds)
+        self.targets = find_targets(model, settings, num_layers)
+        self.first_layer = min(layer_index(target.name) or 0 for target in self.targets)
+        reference = self.targets[0].linear.weight
+        if dtype is None:
+            dtype = torch.float64 if reference.dtype == torch.float64 else torch.float32
+        last = self.targets[-1]
+        size = last.offset + last.size(settings.rank)
+        self.weights_KP = torch.zeros(len(self.seeds), size, dtype=dtype, device=reference.device)
+        self.gradient_KP: Tensor | None = None
+        self.routing: Routing | None = None
+        self.dropout: list[torch.Generator] | None = None
+        self._gathered: tuple[Tensor, Tensor] | None = None
+        self.factors = {target.name: self._views(self.weights_KP, target) for target in self.targets}
+        for k, seed in enumerate(self.seeds):
+            self._initialise(k, seed)
+
+    @property
+    def num_adapters(self) -> int:
+        return len(self.seeds)
+
+    @property
+    def scaling(self) -> float:
+        return self.settings.alpha / self.settings.rank
+
+    def _views(self, rows_KP: Tensor, target: Target) -> tuple[Tensor, Tensor]:
+        """Views A [K, in, r] and B [K, r, out] of a target's part of rows [K, P]."""
+        rank, fan_in = self.settings.rank, target.linear.in_features
+        middle = target.offset + fan_in * rank
+        end = target.offset + target.size(rank)
+        down = rows_KP[:, target.offset : middle].view(-1, fan_in, rank)
+        up = rows_KP[:, middle:end].view(-1, rank, target.linear.out_features)
+        return down, up
+
+    def _initialise(self, k: int, seed: int) -> None:
+        """Kaiming-uniform A (bound 1/sqrt(in)), as in PEFT; drawn on the CPU, the same everywhere."""
+        generator = torch.Generator().manual_seed(seed)
+        for target in self.targets:
+            fan_in = target.linear.in_features
+            bound = 1 / math.sqrt(fan_in)
+            draw = torch.rand(fan_in, self.settings.rank, generator=generator, dtype=torch.float64)
+            self.factors[target.name][0][k].copy_((2 * draw - 1) * bound)
+
+    def require_gradients(self) -> None:
+        """Make every factor a leaf whose gradient accumulates into its part of `gradient_KP`."""
+        gradient = torch.zeros_like(self.weights_KP)
+        self.gradient_KP = gradient
+        for target in self.targets:
+            pairs = zip(self.factors[target.name], self._views(gradient, target), strict=True)
+            for factor, place in pairs:
+                factor.requires_grad_()
+                factor.grad = place
+
+    def freeze(self) -> None:
+        """Drop the gradients: the bank is trained."""
+        self.gradient_KP = None
+        self.factors = {
+            target.name: self._views(self.weights_KP, target) for target in self.targets
+        }
+
+    def subset(self, indices: Sequence[int]) -> AdapterBank:
+        """A bank with copies of the chosen adapters (repetition allowed)."""
+        chosen = object.__new__(AdapterBank)
+        chosen.__dict__.update(self.__dict__)
+        chosen.seeds = [self.seeds[k] for k in indices]
+        chosen.weights_KP = self.weights_KP[list(indices)].clone()
+        chosen.routing = chosen._gathered = None
+        chosen.freeze()
+        return chosen
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """While open, the model's forward adds each token's adapter, by `self.routing`."""
+        handles = [
+            target.linear.register_forward_hook(self._hook(target.name)) for target in self.targets
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+            self.routing = self._gathered = None
+
+    def _hook(self, name: str) -> Any:
+        def add_update(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            assert self.routing is not None, "set bank.routing before the forward pass"
+            update_TD = self._update(name, args[0], self.routing)
+            return output + update_TD.view(output.shape).to(output.dtype)
+
+        return add_update
+
+    def _update(self, name: str, x: Tensor, routing: Routing) -> Tensor:
+        down_KIR, up_KRO = (routing.select(factor).to(x.dtype) for factor in self.factors[name])
+        x_KSI = self._gather(x, routing)
+        if self.dropout is not None and self.settings.dropout > 0:
+            x_KSI = x_KSI * self._dropout_mask(x_KSI, routing)
+        h_KSR = torch.bmm(x_KSI, down_KIR) * self.scaling
+        return routing.scatter(torch.bmm(h_KSR, up_KRO))
+
+    def _gather(self, x: Tensor, routing: Routing) -> Tensor:
+        """The grid of x; q, k and v (and gate and up) read one input, gathered once."""
+        if self._gathered is not None and self._gathered[0] is x:
+            return self._gathered[1]
+        grid = routing.gather(x.reshape(-1, x.shape[-1]))
+        self._gathered = (x, grid)
+        return grid
+
+    def _dropout_mask(self, x_KSI: Tensor, routing: Routing) -> Tensor:
+        """Each adapter draws from its own generator, so that its neighbours do not matter.
+
+        The draw is by token in the adapter's own order; gaps of the grid lie behind the tokens.
+        """
+        assert self.dropout is not None
+        keep = 1 - self.settings.dropout
+        owners = range(self.num_adapters) if routing.slots is None else routing.slots.tolist()
+        mask = torch.zeros(x_KSI.shape)
+        counts = _filled(routing)
+        for slot, owner in enumerate(owners):
+            draw = torch.rand(counts[slot], x_KSI.shape[-1], generator=self.dropout[owner])
+            mask[slot, : counts[slot]] = (draw < keep).float() / keep
+        return mask.to(x_KSI)
+
+
+def _filled(routing: Routing) -> list[int]:
+    """Tokens in each slot of the grid."""
+    if routing.position_T is None:
+        return [routing.width] * routing.num_slots
+    slot_T = routing.position_T // routing.width
+    return torch.bincount(slot_T, minlength=routing.num_slots).tolist()

@@ -1,0 +1,231 @@
+"""Forward passes over packed sequences: no padding in any matrix product of the base model.
+
+N sequences stand end to end in one row of T tokens. Only attention has to know where they end: it is
+registered with transformers as an attention function that unpacks to [N, heads, S, head_dim], calls
+PyTorch's causal SDPA, and packs again. `Decoder` finds out by a probe whether an architecture
+can be run so (and started at a layer above the first), and falls back to padded rows where not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+
+PACKED = "selfedit_packed"
+_lengths: ContextVar[tuple[int, ...]] = ContextVar("packed_lengths")
+
+
+def _grid_positions(lengths: Sequence[int], device: torch.device) -> tuple[Tensor | None, int]:
+    """Place of each packed token in [N, S], flattened (None if all lengths are equal), and S."""
+    width = max(lengths)
+    if min(lengths) == width:
+        return None, width
+    runs = [torch.arange(n * width, n * width + length) for n, length in enumerate(lengths)]
+    return torch.cat(runs).to(device), width
+
+
+def _packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Causal attention inside each sequence. query [1, H, T, d] -> [1, T, H, d]."""
+    if kwargs.get("softcap") is not None or kwargs.get("sliding_window") is not None:
+        raise NotImplementedError("packed attention has no soft cap and no sliding window")
+    lengths = _lengths.get()
+    position, width = _grid_positions(lengths, query.device)
+
+    def unpack(x: Tensor) -> Tensor:
+        x_THd = x[0].transpose(0, 1)
+        if position is not None:
+            grid = x.new_zeros(len(lengths) * width, *x_THd.shape[1:])
+            x_THd = grid.index_copy(0, position, x_THd)
+        return x_THd.reshape(len(lengths), width, *x_THd.shape[1:]).transpose(1, 2)
+
+    groups = query.shape[1] // key.shape[1]
+    out_NHSd = nn.functional.scaled_dot_product_attention(
+        unpack(query),
+        unpack(key),
+        unpack(value),
+        is_causal=True,
+        dropout_p=dropout,
+        scale=scaling,
+        enable_gqa=groups > 1,
+    )
+    out_THd = out_NHSd.transpose(1, 2).reshape(-1, *out_NHSd.shape[1::2])
+    if position is not None:
+        out_THd = out_THd.index_select(0, position)
+    return out_THd[None], None
+
+
+AttentionInterface.register(PACKED, _packed_attention)
+AttentionMaskInterface.register(PACKED, lambda *args, **kwargs: None)
+
+
+class _TrunkReached(Exception):
+    def __init__(self, hidden: Tensor) -> None:
+        self.hidden = hidden
+
+
+class _PassThrough(nn.Module):
+    """Stands in for a layer below the first one that is to run."""
+
+    def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return hidden_states
+
+
+class Decoder:
+    """The decoder stack of a causal LM: token ids, or states entering a layer -> final states."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model = model
+        self.stack: Any = model.get_decoder()
+        self.layers_name, self.layers = self._find_layers()
+        self._packs: bool | None = None
+        self._trunk_ok: dict[int, bool] = {}
+
+    def _find_layers(self) -> tuple[str, nn.ModuleList]:
+        for name, child in self.stack.named_children():
+            if isinstance(child, nn.ModuleList) and len(child) > 0:
+                return name, child
+        raise NotImplementedError(f"{type(self.stack).__name__} has no list of layers")
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.get_input_embeddings().weight.device
+
+    def packs(self) -> bool:
+        """Whether packed sequences give what padded rows give; found out once."""
+        if self._packs is None:
+            ids = self._probe_ids()
+            try:
+                with torch.no_grad():
+                    self._packs = _close(self._packed(ids), self._padded(ids))
+            except Exception:
+                # An architecture may refuse in any way it likes; padded rows are always right.
+                self._packs = False
+        return self._packs
+
+    def has_trunk(self, first_layer: int) -> bool:
+        """Whether layers below `first_layer` can be run once and left out afterwards."""
+        if first_layer not in self._trunk_ok:
+            self._trunk_ok[first_layer] = first_layer > 0 and self.packs() and self._try(first_layer)
+        return self._trunk_ok[first_layer]
+
+    def _try(self, first_layer: int) -> bool:
+        ids = self._probe_ids()
+        try:
+            with torch.no_grad():
+                states = self.trunk(ids, first_layer)
+                return _close(self.resume(states, first_layer), self._packed(ids))
+        except Exception:
+            return False
+
+    def _probe_ids(self) -> list[list[int]]:
+        vocabulary = self.model.get_input_embeddings().weight.shape[0]
+        return [[(7 * i + 3 * j + 1) % vocabulary for i in range(n)] for j, n in enumerate((5, 2, 3))]
+
+    def hidden(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        """Final states [T, D] of the sequences' tokens, end to end."""
+        return self._packed(sequences) if self.packs() else self._padded(sequences)
+
+    def row_lengths(self, sequences: Sequence[Sequence[int]]) -> list[int]:
+        """Tokens that each sequence occupies in the forward pass (its width where rows are padded)."""
+        lengths = [len(sequence) for sequence in sequences]
+        return lengths if self.packs() else [max(lengths)] * len(lengths)
+
+    def trunk(self, sequences: Sequence[Sequence[int]], first_layer: int) -> list[Tensor]:
+        """States entering `first_layer`, [S_i, D] for each sequence."""
+
+        def stop(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            raise _TrunkReached(args[0] if args else kwargs["hidden_states"])
+
+        handle = self.layers[first_layer].register_forward_pre_hook(stop, with_kwargs=True)
+        try:
+            with torch.no_grad():
+                self._packed(sequences)
+        except _TrunkReached as reached:
+            # clone: the pieces must not keep the whole batch alive
+            pieces = reached.hidden[0].split([len(sequence) for sequence in sequences])
+            return [piece.clone() for piece in pieces]
+        finally:
+            handle.remove()
+        raise AssertionError("the forward pass did not reach the layer")
+
+    def resume(self, states: Sequence[Tensor], first_layer: int) -> Tensor:
+        """Final states [T, D] from the states that enter `first_layer`."""
+        packed = torch.cat(list(states))[None]
+
+        def enter(
+            module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+            # Some decoders scale their input embeddings: what enters the layer is set, not trusted.
+            if args:
+                return (packed, *args[1:]), kwargs
+            return args, {**kwargs, "hidden_states": packed}
+
+        upper = nn.ModuleList([_PassThrough() for _ in range(first_layer)])
+        upper.extend(self.layers[first_layer:])
+        handle = self.layers[first_layer].register_forward_pre_hook(enter, with_kwargs=True)
+        setattr(self.stack, self.layers_name, upper)
+        try:
+            return self._run([len(state) for state in states], inputs_embeds=packed)
+        finally:
+            setattr(self.stack, self.layers_name, self.layers)
+            handle.remove()
+
+    def _packed(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        flat = [token for sequence in sequences for token in sequence]
+        ids = torch.tensor([flat], device=self.device)
+        return self._run([len(sequence) for sequence in sequences], input_ids=ids)
+
+    def _run(self, lengths: list[int], **inputs: Tensor) -> Tensor:
+        positions = torch.cat([torch.arange(length) for length in lengths])[None].to(self.device)
+        token = _lengths.set(tuple(lengths))
+        try:
+            with attention(self.model, PACKED):
+                output = self.stack(position_ids=positions, use_cache=False, **inputs)
+        finally:
+            _lengths.reset(token)
+        return output.last_hidden_state[0]
+
+    def _padded(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        """The reference: right-padded rows and an attention mask; the real tokens' states [T, D]."""
+        width = max(len(sequence) for sequence in sequences)
+        ids = torch.zeros(len(sequences), width, dtype=torch.int64)
+        mask = torch.zeros_like(ids)
+        for row, sequence in enumerate(sequences):
+            ids[row, : len(sequence)] = torch.tensor(list(sequence))
+            mask[row, : len(sequence)] = 1
+        output = self.stack(
+            input_ids=ids.to(self.device), attention_mask=mask.to(self.device), use_cache=False
+        )
+        return output.last_hidden_state[mask.bool().to(self.device)]
+
+
+@contextmanager
+def attention(model: PreTrainedModel, implementation: str) -> Iterator[None]:
+    """The model with another attention function for a while."""
+    before = model.config._attn_implementation
+    model.config._attn_implementation = implementation
+    try:
+        yield
+    finally:
+        model.config._attn_implementation = before
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    """Equal up to rounding: relative norm of the difference, by the states' precision."""
+    bound = {torch.float64: 1e-9, torch.float32: 1e-4}.get(a.dtype, 5e-2)
+    return bool((a - b).norm() <= bound * b.norm())

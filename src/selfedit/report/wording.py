@@ -1,0 +1,157 @@
+"""Results in words, the same in the terminal and in HTML; None and NaN are "not measured"."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from selfedit.types import CandidateResult, LearnResult, PassageResult, QuestionResult
+
+UNKNOWN = "not measured"
+
+
+def known(value: float | None) -> bool:
+    """Whether there is a number to show."""
+    return value is not None and math.isfinite(value)
+
+
+def percent(value: float | None) -> str:
+    """A share in [0, 1]: 0.6667 is "66.7%", 0.75 is "75%"."""
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    return f"{100 * value:.1f}".removesuffix(".0") + "%"
+
+
+def points(value: float) -> str:
+    """A difference of two shares in percentage points, signed: 0.5 is "+50 points"."""
+    number = f"{100 * value:+.1f}".removesuffix(".0")
+    if number in ("+0", "-0"):
+        return "±0 points"
+    return number.replace("-", "\N{MINUS SIGN}") + " points"
+
+
+def of_total(accuracy: float | None, total: int) -> str:
+    """An accuracy as a count: (0.6667, 6) is "4 of 6"."""
+    if accuracy is None or not math.isfinite(accuracy) or total < 1:
+        return UNKNOWN
+    return f"{round(accuracy * total)} of {total}"
+
+
+def duration(seconds: float | None) -> str:
+    """Wall time: "0.42 s", "12.3 s", "3 min 20 s", "2 h 5 min"."""
+    if seconds is None or not math.isfinite(seconds):
+        return UNKNOWN
+    if seconds < 9.995:
+        return f"{seconds:.2f} s"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun: "1 passage", "2 passages"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def trials_line(result: LearnResult) -> str:
+    """How much was done: "12 self-edits tried (1 invalid), 3.40 s each; 52.0 s in all"."""
+    tried = f"{plural(result.num_trials, 'self-edit')} tried"
+    if result.num_invalid:
+        tried += f" ({result.num_invalid} invalid)"
+    if known(result.seconds_per_edit) and result.num_trials:
+        tried += f", {duration(result.seconds_per_edit)} each"
+    return f"{tried}; {duration(result.seconds)} in all" if known(result.seconds) else tried
+
+
+def kept_line(passages: Sequence[PassageResult]) -> str:
+    """For how many passages a candidate was kept."""
+    kept = sum(any(candidate.kept for candidate in passage.candidates) for passage in passages)
+    return f"a self-edit was kept for {kept} of {plural(len(passages), 'passage')}"
+
+
+def question_kind(result: LearnResult) -> str:
+    """What the reported accuracy was measured on."""
+    noun = "question" if result.num_questions == 1 else "questions"
+    if result.held_out:
+        return f"{noun} held out from choosing the self-edits"
+    return f"{noun}, not held out: also used to choose the self-edits"
+
+
+def verdict(result: LearnResult) -> str:
+    """Whether a new version of the adapter exists now."""
+    if not result.committed:
+        return "Not committed, the model stays as it was"
+    return "Committed" if result.version is None else f"Committed as version {result.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionGroup:
+    """Questions under one heading; `counted` groups make the reported accuracy."""
+
+    title: str
+    questions: tuple[QuestionResult, ...]
+    counted: bool
+
+
+def question_groups(result: LearnResult) -> tuple[QuestionGroup, ...]:
+    """The counted questions first; where some are held out, the others under their own heading."""
+    held_out = tuple(question for question in result.questions if question.held_out)
+    others = tuple(question for question in result.questions if not question.held_out)
+    groups = (
+        QuestionGroup("Held-out questions", held_out, counted=True),
+        QuestionGroup(
+            "Questions that chose the self-edits" if held_out else "All questions",
+            others,
+            counted=not held_out,
+        ),
+    )
+    return tuple(group for group in groups if group.questions)
+
+
+def changes_line(questions: Iterable[QuestionResult]) -> str:
+    """How the questions changed: "4 gained, 1 lost, 0 right both times, 1 wrong both times"."""
+    counts = {"gained": 0, "lost": 0, "right both times": 0, "wrong both times": 0}
+    for question in questions:
+        counts[change(question)] += 1
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def change(question: QuestionResult) -> str:
+    """What learning did to one question."""
+    if question.correct_before == question.correct_after:
+        return "right both times" if question.correct_after else "wrong both times"
+    return "gained" if question.correct_after else "lost"
+
+
+def candidate_state(candidate: CandidateResult) -> str:
+    """One of "kept", "not kept", "invalid", "failed"."""
+    if candidate.status != "scored":
+        return candidate.status
+    return "kept" if candidate.kept else "not kept"
+
+
+def reward_line(candidate: CandidateResult, baseline: float | None) -> str:
+    """A candidate's reward against the base model: "75% against 25% before (+50 points)"."""
+    reward = candidate.reward
+    if reward is None or not math.isfinite(reward):
+        return "no reward"
+    if baseline is None or not math.isfinite(baseline):
+        return percent(reward)
+    return f"{percent(reward)} against {percent(baseline)} before ({points(reward - baseline)})"
+
+
+def flat(settings: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings as dotted names with printable values, in the given order."""
+    rows: list[tuple[str, str]] = []
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            rows += flat(value, f"{prefix}{name}.")
+        elif isinstance(value, (list, tuple, set, frozenset)):
+            rows.append((f"{prefix}{name}", ", ".join(str(item) for item in value)))
+        else:
+            rows.append((f"{prefix}{name}", "—" if value is None else str(value)))
+    return rows

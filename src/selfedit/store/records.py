@@ -1,0 +1,189 @@
+"""Records as the callers see them, and how they become rows and come back."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import PurePath
+from typing import Any, Literal, cast
+
+from selfedit.errors import StoreError
+from selfedit.store.schema import AdapterRow, RunRow, TrialRow
+from selfedit.types import GradedAnswer, Prompt, Score, SelfEdit, Trial, TrialStatus
+
+AdapterStatus = Literal["committed", "rejected", "deleted"]
+RunStatus = Literal["running", "finished", "failed", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One call of a command. Times are UTC; a run that was killed stays "running"."""
+
+    id: int
+    kind: str
+    model: str
+    model_revision: str
+    status: RunStatus
+    settings: dict[str, Any]
+    inputs: dict[str, Any]
+    result: dict[str, Any] | None
+    error: str
+    started: datetime
+    finished: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterRecord:
+    """One adapter of one base model.
+
+    version: from `Store.reserve_version`; its folder is named by it.
+    parent: the version that it was trained on top of, None for the base model.
+    path: where its files are, as the caller wrote it.
+    created: aware, UTC.
+    reason: why it was committed or rejected.
+    settings, documents, scores: JSON values (tuples come back as lists, NaN as None).
+    """
+
+    version: int
+    model: str
+    model_revision: str
+    parent: int | None
+    status: AdapterStatus
+    path: str
+    created: datetime
+    reason: str
+    settings: dict[str, Any]
+    documents: list[Any]
+    scores: dict[str, Any]
+    run_id: int | None = None
+
+
+def to_json(value: Any, *, exact: bool = False) -> str:
+    """Strict ASCII JSON. NaN and infinities become null; ValueError with `exact`."""
+    return json.dumps(
+        value if exact else _finite(value), allow_nan=False, separators=(",", ":"), default=_plain
+    )
+
+
+def from_json(text: str) -> Any:
+    """The value of a stored text. Raises StoreError where a row is damaged."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise StoreError(
+            "The store holds a damaged record; restore it from a backup or start a new store."
+        ) from error
+
+
+def run_record(row: RunRow) -> RunRecord:
+    return RunRecord(
+        id=row.id,
+        kind=row.kind,
+        model=row.model,
+        model_revision=row.model_revision,
+        status=cast(RunStatus, row.status),
+        settings=from_json(row.settings),
+        inputs=from_json(row.inputs),
+        result=None if row.result is None else from_json(row.result),
+        error=row.error,
+        started=row.started,
+        finished=row.finished,
+    )
+
+
+def adapter_row(record: AdapterRecord) -> AdapterRow:
+    """Raises ValueError for a time without a zone."""
+    if record.created.tzinfo is None:
+        raise ValueError("AdapterRecord.created needs a time zone: datetime.now(UTC)")
+    return AdapterRow(
+        version=record.version,
+        model=record.model,
+        model_revision=record.model_revision,
+        parent=record.parent,
+        status=record.status,
+        path=str(record.path),
+        created=record.created.astimezone(UTC),
+        reason=record.reason,
+        settings=to_json(record.settings),
+        documents=to_json(record.documents),
+        scores=to_json(record.scores),
+        run_id=record.run_id,
+    )
+
+
+def adapter_record(row: AdapterRow) -> AdapterRecord:
+    return AdapterRecord(
+        version=row.version,
+        model=row.model,
+        model_revision=row.model_revision,
+        parent=row.parent,
+        status=cast(AdapterStatus, row.status),
+        path=row.path,
+        created=row.created,
+        reason=row.reason,
+        settings=from_json(row.settings),
+        documents=from_json(row.documents),
+        scores=from_json(row.scores),
+        run_id=row.run_id,
+    )
+
+
+def trial_values(trial: Trial, run_id: int, created: datetime) -> dict[str, Any]:
+    """Column values. A failed trial's NaN and infinite losses become the words nan, inf, -inf."""
+    losses = [float(loss) for loss in trial.losses]
+    return {
+        "key": trial.key,
+        "run_id": run_id,
+        "task_id": trial.task_id,
+        "status": trial.status,
+        "reason": trial.reason,
+        "reward": trial.reward,
+        "seed": trial.seed,
+        "tokens": trial.tokens,
+        "seconds": trial.seconds,
+        "edit": to_json(asdict(trial.edit), exact=True),
+        "score": None if trial.score is None else to_json(asdict(trial.score), exact=True),
+        "losses": to_json([loss if math.isfinite(loss) else repr(loss) for loss in losses]),
+        "created": created,
+    }
+
+
+def trial_of(row: TrialRow) -> Trial:
+    """The trial as it was, its plan excepted."""
+    edit = from_json(row.edit)
+    score = None if row.score is None else from_json(row.score)
+    return Trial(
+        key=row.key,
+        task_id=row.task_id,
+        edit=SelfEdit(
+            task_id=edit["task_id"],
+            index=edit["index"],
+            prompts=tuple(Prompt(**prompt) for prompt in edit["prompts"]),
+            completions=tuple(edit["completions"]),
+        ),
+        seed=row.seed,
+        status=cast(TrialStatus, row.status),
+        reason=row.reason,
+        score=None
+        if score is None
+        else Score(tuple(GradedAnswer(**answer) for answer in score["answers"])),
+        losses=tuple(float(loss) for loss in from_json(row.losses)),
+        tokens=row.tokens,
+        seconds=row.seconds,
+    )
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, PurePath):
+        return str(value)
+    raise TypeError(f"the store keeps JSON values, not a {type(value).__name__}")

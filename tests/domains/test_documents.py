@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from selfedit.domains.knowledge import Document, Section, read_document, split_passages
+from selfedit.errors import InputError
+
+NOTES = """---
+title: ignored, the heading is better
+tags: [a]
+---
+
+# The [Kestrel](http://x.org) handbook
+
+A *kestrel* hovers with `tail spread`; see [the film](http://y.org "t").
+It eats<br>voles.
+
+```python
+secret = "code is left out"
+```
+
+    indented code is left out
+
+<div>html is left out</div>
+
+## Nesting
+
+- in **holes**
+- [x] on cliffs
+  - never on the ground
+- in boxes!
+
+| Month | Eggs |
+|-------|------|
+| April | 3    |
+| May   |      |
+
+### Predators
+
+> Goshawks take kestrels.
+
+![a picture](k.png)
+
+## Sounds
+"""
+
+
+def write(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_markdown(tmp_path: Path) -> None:
+    document = read_document(write(tmp_path, "notes.md", NOTES))
+    assert document.title == "The Kestrel handbook"
+    assert document.sections == (
+        Section("", ("A kestrel hovers with tail spread; see the film. It eats voles.",)),
+        Section(
+            "Nesting",
+            (
+                "in holes.",
+                "on cliffs.",
+                "never on the ground.",
+                "in boxes!",
+                "Month: April; Eggs: 3.",
+                "Month: May.",
+            ),
+        ),
+        Section("Nesting: Predators", ("Goshawks take kestrels.",)),
+        Section("", ("Sounds",)),  # a heading over nothing is text itself
+    )
+
+
+def test_windows_line_ends_and_byte_order_mark_change_nothing(tmp_path: Path) -> None:
+    plain = read_document(write(tmp_path, "notes.md", NOTES))
+    content = b"\xef\xbb\xbf" + NOTES.replace("\n", "\r\n").encode()
+    windows = read_document(write(tmp_path, "notes.md", content))
+    assert (windows.title, windows.sections) == (plain.title, plain.sections)
+    assert windows.digest != plain.digest
+
+
+def test_markdown_title_without_top_heading(tmp_path: Path) -> None:
+    front = "---\ntitle: 'From the front'\n---\n\n## Part\n\nSome words to learn.\n"
+    document = read_document(write(tmp_path, "a.md", front))
+    assert (document.title, document.sections[0].title) == ("From the front", "Part")
+    document = read_document(write(tmp_path, "my_old-notes.md", "Some words to learn."))
+    assert document.title == "My old notes"
+    document = read_document(write(tmp_path, "b.md", "---\n\nA rule is no front matter.\n\n---\n"))
+    assert document.paragraphs == ("A rule is no front matter.",)
+
+
+def test_large_markdown_is_read_in_pieces_to_the_same_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = "".join(
+        f"## Part {i}\n\nText {i} with a [link][l].\n\n```\n# no heading {i}\n```\n\n"
+        for i in range(60)
+    )
+    path = write(tmp_path, "big.md", f"# Big\n\n[l]: http://x.org\n\n{body}")
+    whole = read_document(path)
+    monkeypatch.setattr("selfedit.domains.knowledge.markdown._CHUNK_CHARACTERS", 200)
+    assert read_document(path) == whole
+    assert len(whole.sections) == 60
+    assert whole.paragraphs[-1] == "Text 59 with a link."
+
+
+@pytest.mark.parametrize(
+    ("content", "title", "paragraphs"),
+    [
+        ("The Moon\n\nIt is far.\nVery far.", "The Moon", ["It is far. Very far."]),
+        ("The Moon\n========\nIt is far.", "The Moon", ["It is far."]),
+        ("The Moon\nIt is far, and it shines at night.", "The Moon", None),
+        ("It is far.\n\nIt is big.", "Some file", ["It is far.", "It is big."]),
+        ("the moon is a very large stone that\nshines at night", "Some file", None),
+        ("The moon shines\nupon all of the earth while it sleeps", "Some file", None),
+        ("only three words", "Some file", ["only three words"]),
+        ("- one thing\n- two\n  things\n", "Some file", ["one thing", "two things"]),
+        ("List\n\n* one {x} \u2028two", "List", ["one {x} two"]),
+    ],
+)
+def test_plain_text(tmp_path: Path, content: str, title: str, paragraphs: list[str] | None) -> None:
+    document = read_document(write(tmp_path, "some_file.txt", content))
+    assert document.title == title
+    if paragraphs is not None:
+        assert list(document.paragraphs) == paragraphs
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.pdf", b"%PDF", "supported are .txt and .md"),
+        ("a.txt", b"", "is empty"),
+        ("a.md", b" \r\n\t\n", "is empty"),
+        ("a.txt", b"\xef\xbb\xbf", "is empty"),
+        ("a.txt", b"Hello", "only 1 word of text"),
+        ("a.md", b"# A title and nothing else at all", "only 0 words of text"),
+        ("a.md", b"```\nonly code is in here\n```", "only 0 words of text"),
+        ("a.txt", b"... !!! ??? ---", "only 0 words"),
+        ("a.txt", b"text and \x00 more", "is no text: it has a NUL byte at offset 9"),
+        ("a.txt", "caf\u00e9 au lait".encode("latin-1"), "offset 3"),
+        ("a.txt", b"\xef\xbb\xbf" + "caf\u00e9".encode("latin-1"), "offset 6"),
+        ("a.md", "caf\u00e9".encode("latin-1"), "iconv -f latin1 -t utf8"),
+        ("a.txt", "hello there you".encode("utf-16"), "iconv -f utf16 -t utf8"),
+    ],
+)
+def test_refuses(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    path = write(tmp_path, name, content)
+    with pytest.raises(InputError) as error:
+        read_document(path)
+    assert said in str(error.value)
+    assert str(path) in str(error.value)
+
+
+def test_refuses_what_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read_document(tmp_path / "missing.txt")
+    (tmp_path / "folder.md").mkdir()
+    with pytest.raises(InputError, match="is a folder"):
+        read_document(tmp_path / "folder.md")
+
+
+def test_text_without_spaces_is_text(tmp_path: Path) -> None:
+    document = read_document(
+        write(tmp_path, "a.txt", "".join(f"\u732b\u304c{i}\u3002" for i in range(200)))
+    )
+    passages = split_passages(document, 20)
+    assert len(passages) > 5
+    assert "".join(task.context for task in passages).replace(" ", "") == document.paragraphs[0]
+
+
+words = st.text(alphabet="abcX.!?\u00e9", min_size=1, max_size=12)
+paragraph = st.lists(words, min_size=1, max_size=60).map(" ".join)
+sections = st.lists(
+    st.tuples(st.sampled_from(["", "One", "Two"]), st.lists(paragraph, min_size=1, max_size=6)),
+    min_size=1,
+    max_size=4,
+)
+
+
+def _numbered(text: str, number: Iterator[int]) -> str:
+    return " ".join(f"{next(number)}{word}" for word in text.split())
+
+
+@settings(max_examples=150, deadline=None)
+@given(sections, st.integers(20, 60))
+def test_no_word_is_lost_and_no_passage_too_long(
+    drawn: list[tuple[str, list[str]]], max_words: int
+) -> None:
+    # Words are numbered, so that no two passages are alike: those are taken once.
+    number = count()
+    parts = [
+        Section(title, tuple(_numbered(text, number) for text in texts)) for title, texts in drawn
+    ]
+    document = Document("T", tuple(parts), "t.txt", "")
+    tasks = split_passages(document, max_words)
+    assert [word for task in tasks for word in task.context.split()] == [
+        word for text in document.paragraphs for word in text.split()
+    ]
+    assert all(len(task.context.split()) <= 1.25 * max_words for task in tasks)
+    assert len({task.id for task in tasks}) == len(tasks)
+    assert split_passages(document, max_words) == tasks
+
+
+def test_passages_follow_borders() -> None:
+    sentence = "These are exactly six words here."
+    document = Document(
+        "Title",
+        (
+            Section("", ("Short one.", "Short two.")),
+            Section("Long", (" ".join([*[sentence] * 7, "A last one."]), "Next paragraph.")),
+            Section("Endless", ("word " * 69 + "end",)),
+        ),
+        "t.txt",
+        "",
+    )
+    tasks = split_passages(document, 20)
+    assert [task.title for task in tasks][:2] == ["Title", "Title: Long"]
+    assert tasks[0].context == "Short one.\nShort two."
+    # 18 words each; the last one takes what is left of the paragraph and the one after it.
+    assert tasks[1].context == " ".join([sentence] * 3)
+    assert tasks[2].context == f"{sentence} A last one.\nNext paragraph."
+    assert tasks[3].context == " ".join(["word"] * 20)
+    # The same passage three times: once. Ten words left over are no passage of a quarter or less.
+    assert tasks[4].context == " ".join(["word"] * 9 + ["end"])
+    assert len(tasks) == 5
+
+
+def test_a_short_rest_joins_the_passage_before_it() -> None:
+    texts = [" ".join(f"{name}{i}" for i in range(20)) for name in "ab"]
+    document = Document("T", (Section("", (*texts, "c0 c1 c2 c3 c4")),), "t.txt", "")
+    tasks = split_passages(document, 20)
+    assert [task.context for task in tasks] == [texts[0], f"{texts[1]}\nc0 c1 c2 c3 c4"]
+
+
+def test_long_addresses_count_as_several_words() -> None:
+    addresses = " ".join(f"http://example.org/{i:040}" for i in range(10))  # 14 words each
+    tasks = split_passages(Document("T", (Section("", (addresses,)),), "t.txt", ""), 30)
+    assert [len(task.context.split()) for task in tasks] == [2] * 5
+    assert " ".join(task.context for task in tasks) == addresses
+
+
+def test_ids_depend_on_title_and_context_alone() -> None:
+    first = Document("T", (Section("", ("Some words here.",)),), "a.txt", "1")
+    moved = Document("T", (Section("", ("Some words here.",)),), "b.txt", "2")
+    other = Document("U", (Section("", ("Some words here.",)),), "a.txt", "1")
+    assert split_passages(first) == split_passages(moved)
+    assert split_passages(first)[0].id != split_passages(other)[0].id
+
+
+@pytest.mark.parametrize("separator", [" ", "\n\n"])
+def test_time_is_linear(tmp_path: Path, separator: str) -> None:
+    """Four times the text in about four times the time: 2 MB here; 50 MB take seconds."""
+    took = []
+    for number in (10_000, 40_000):
+        text = separator.join(f"Sentence number {i} has a few words." for i in range(number))
+        path = write(tmp_path, "big.txt", text)
+        started = time.perf_counter()
+        assert len(split_passages(read_document(path))) > number // 40
+        took.append(time.perf_counter() - started)
+    assert took[1] < 12 * took[0] + 0.2
