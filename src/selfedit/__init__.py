@@ -1,0 +1,37 @@
+"""Self-adapting language models (SEAL, arXiv 2506.10943) as software.
+
+>>> import selfedit
+>>> library = selfedit.Library(model="smollm2-135m")
+>>> result = library.learn("notes.md", quiz="quiz.jsonl")
+>>> library.ask("What is the telescope called?")
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from selfedit.config import LearnSettings as LearnSettings
+    from selfedit.library import Library as Library
+    from selfedit.types import LearnResult as LearnResult
+
+try:
+    __version__ = version("selfedit")
+except PackageNotFoundError:  # a source tree that is not installed
+    __version__ = "0"
+
+__all__ = ["LearnResult", "LearnSettings", "Library", "__version__"]
+
+_HOMES = {
+    "Library": "selfedit.library",
+    "LearnSettings": "selfedit.config",
+    "LearnResult": "selfedit.types",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: `selfedit --help` must not wait for torch."""
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

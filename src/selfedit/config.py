@@ -77,6 +77,9 @@ class KnowledgeSettings(Settings):
         None, description="Own instruction (--prompt-file); {title} and {context} are filled in."
     )
     restatements: int = Field(3, ge=1, description="Restatements of each sentence (`sentences`).")
+    faithful: bool = Field(
+        True, description="Drop restatements that lost a name or number, or invented a number."
+    )
     max_sequences: int = Field(30, ge=1, description="Statements kept of one edit, passage apart.")
     passage_words: int = Field(200, ge=20, description="Documents are split into such passages.")
     topic: bool = Field(False, description="Put the document's title before each question.")

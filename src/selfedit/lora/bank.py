@@ -191,7 +191,7 @@ class AdapterBank:
         if self.dropout is not None and self.settings.dropout > 0:
             x_KSI = x_KSI * self._dropout_mask(x_KSI, routing)
         h_KSR = torch.bmm(x_KSI, down_KIR) * self.scaling
-        return routing.scatter(torch.bmm(h_KSR, up_KRO))
+        return routing.scatter(torch.bmm(h_KSR, up_KRO), x[..., 0].numel())
 
     def _gather(self, x: Tensor, routing: Routing) -> Tensor:
         """The grid of x; q, k and v (and gate and up) read one input, gathered once."""
@@ -219,7 +219,7 @@ class AdapterBank:
 
 def _filled(routing: Routing) -> list[int]:
     """Tokens in each slot of the grid."""
-    if routing.position_T is None:
+    if routing.position_M is None:
         return [routing.width] * routing.num_slots
-    slot_T = routing.position_T // routing.width
-    return torch.bincount(slot_T, minlength=routing.num_slots).tolist()
+    slot_M = routing.position_M // routing.width
+    return torch.bincount(slot_M, minlength=routing.num_slots).tolist()

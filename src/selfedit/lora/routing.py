@@ -11,25 +11,33 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Routing:
-    """Maps the T tokens of a flattened batch onto a grid [slots, width], one slot an adapter.
+    """Maps the real tokens of a flattened batch onto a grid [slots, width], one slot an adapter.
 
     slots: indices of the K' adapters that take part, ascending (None: all, in order).
-    position_T: int64, where token t stands in the flattened grid; None where token order and grid
-        order agree without gaps, so that both directions are views.
+    position_M: int64, place of each real token in the flattened grid; None where the batch and the
+        grid are the same without gaps, so that both directions are views.
+    source_M: int64, place of each real token in the batch of T; None where all tokens are real.
     """
 
     slots: Tensor | None
     num_slots: int
     width: int
-    position_T: Tensor | None
+    position_M: Tensor | None
+    source_M: Tensor | None = None
 
     @classmethod
     def of_lengths(
-        cls, owners: Sequence[int], lengths: Sequence[int], num_adapters: int, device: torch.device
+        cls,
+        owners: Sequence[int],
+        lengths: Sequence[int],
+        num_adapters: int,
+        device: torch.device,
+        row_width: int | None = None,
     ) -> Routing:
         """Routing for consecutive runs of tokens: run i has lengths[i] tokens of adapter owners[i].
 
-        Runs of one adapter need not stand side by side.
+        Runs of one adapter need not stand side by side. row_width: width of the rows where runs are
+        padded on the right (None: packed); pads belong to no adapter.
         """
         used = sorted(set(owners))
         slot_of = {owner: slot for slot, owner in enumerate(used)}
@@ -40,34 +48,49 @@ class Routing:
             starts.append((slot, filled[slot]))
             filled[slot] += length
         width = max(filled)
-        runs = [
-            torch.arange(slot * width + offset, slot * width + offset + length)
-            for (slot, offset), length in zip(starts, lengths, strict=True)
-        ]
-        position = torch.cat(runs)
+        position = _runs([slot * width + offset for slot, offset in starts], lengths)
+        padded = row_width is not None and min(lengths) < row_width
         in_order = position.numel() == len(used) * width and bool(
             (position == torch.arange(position.numel())).all()
         )
+        source = None
+        if padded and row_width is not None:
+            source = _runs([n * row_width for n in range(len(lengths))], lengths).to(device)
         return cls(
             slots=None if len(used) == num_adapters else torch.tensor(used, device=device),
             num_slots=len(used),
             width=width,
-            position_T=None if in_order else position.to(device),
+            position_M=None if in_order and not padded else position.to(device),
+            source_M=source,
         )
 
     def gather(self, x_TD: Tensor) -> Tensor:
         """[T, D] -> [slots, width, D]; gaps are zeros, so that a neighbour's NaN cannot leak."""
         shape = (self.num_slots, self.width, x_TD.shape[-1])
-        if self.position_T is None:
+        if self.position_M is None:
             return x_TD.view(shape)
+        if self.source_M is not None:
+            x_TD = x_TD.index_select(0, self.source_M)
         grid = x_TD.new_zeros(self.num_slots * self.width, x_TD.shape[-1])
-        return grid.index_copy(0, self.position_T, x_TD).view(shape)
+        return grid.index_copy(0, self.position_M, x_TD).view(shape)
 
-    def scatter(self, y_KSD: Tensor) -> Tensor:
-        """[slots, width, D] -> [T, D]."""
+    def scatter(self, y_KSD: Tensor, num_tokens: int) -> Tensor:
+        """[slots, width, D] -> [T, D] with T = num_tokens; zeros for pads."""
         flat = y_KSD.reshape(self.num_slots * self.width, y_KSD.shape[-1])
-        return flat if self.position_T is None else flat.index_select(0, self.position_T)
+        if self.position_M is None:
+            return flat
+        real = flat.index_select(0, self.position_M)
+        if self.source_M is None:
+            return real
+        return real.new_zeros(num_tokens, real.shape[-1]).index_copy(0, self.source_M, real)
 
     def select(self, weight_KXY: Tensor) -> Tensor:
         """The participating adapters' weights, [slots, X, Y]."""
         return weight_KXY if self.slots is None else weight_KXY.index_select(0, self.slots)
+
+
+def _runs(starts: Sequence[int], lengths: Sequence[int]) -> Tensor:
+    """start, start + 1, ... for each run, end to end."""
+    return torch.cat(
+        [torch.arange(s, s + length) for s, length in zip(starts, lengths, strict=True)]
+    )

@@ -6,8 +6,9 @@ that of training it alone (tests/lora/test_equality.py holds this against PEFT +
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from transformers import PreTrainedModel
 from selfedit.config import TrainSettings
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.loss import head_loss
+from selfedit.lora.records import TrainingRecord
 from selfedit.lora.routing import Routing
 from selfedit.model.packed import Decoder
 
@@ -30,18 +32,6 @@ class TokenSequence:
     @property
     def num_supervised(self) -> int:
         return len(self.ids) - max(self.start, 1)
-
-
-@dataclass
-class TrainingRecord:
-    """What happened to one adapter. losses: nats a token, one value a step.
-
-    failure: empty, or why it was stopped (its weights are those before the bad step).
-    """
-
-    losses: list[float] = field(default_factory=list)
-    failure: str = ""
-    tokens: int = 0
 
 
 def batches(
@@ -77,6 +67,7 @@ class BankTrainer:
         self.data = [[s for s in sequences if s.num_supervised > 0] for sequences in data]
         self.records = [TrainingRecord() for _ in data]
         self.steps = [num_steps(len(d), s) for d, s in zip(self.data, settings, strict=True)]
+        decoder.packs()  # found out now, before adapters hang on the model
         self.first_layer = bank.first_layer
         self.use_trunk = use_trunk and decoder.has_trunk(self.first_layer)
         self._trunk: dict[tuple[int, ...], Tensor] = {}
@@ -89,6 +80,8 @@ class BankTrainer:
         bank.require_gradients()
         if bank.settings.dropout > 0:
             bank.dropout = [torch.Generator().manual_seed(seed) for seed in bank.seeds]
+        # The gradients' rows are strided on purpose (one row an adapter); torch would mention it.
+        warnings.filterwarnings("ignore", message="grad and param do not obey")
         optimizer = StackedAdamW(bank, self.settings, self.steps)
         orders = [
             batches(sequences, settings, seed)
@@ -133,9 +126,10 @@ class BankTrainer:
         inputs = [sequence.ids[:-1] for _, sequence in rows]  # the last token predicts nothing
         self.bank.routing = Routing.of_lengths(
             [k for k, _ in rows],
-            [len(ids) for ids in inputs] if self.use_trunk else self.decoder.row_lengths(inputs),
+            [len(ids) for ids in inputs],
             self.bank.num_adapters,
             self.decoder.device,
+            row_width=None if self.use_trunk else self.decoder.row_width(inputs),
         )
         if self.use_trunk:
             hidden = self.decoder.resume([self._trunk[ids] for ids in inputs], self.first_layer)

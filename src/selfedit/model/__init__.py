@@ -1,0 +1,66 @@
+"""Models: what the loops need of one (`Model`), and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from selfedit.config import LoraSettings, SamplingSettings, TrainSettings
+from selfedit.lora.records import TrainingRecord
+from selfedit.types import Prompt, TrainingPlan
+
+# A bank of adapters; what it is made of is the model's own affair.
+Adapters = Any
+
+
+class Model(Protocol):
+    """What the two loops ask of a model: `LanguageModel`, and `testing.FakeModel`.
+
+    name: what the user called it. revision: identity of the weights. identity: everything of the
+    model that determines its outputs. device: "cpu", "cuda" or "mps".
+    """
+
+    name: str
+    revision: str
+
+    @property
+    def identity(self) -> list[str]: ...
+
+    @property
+    def device(self) -> str: ...
+
+    def count_tokens(self, text: str) -> int: ...
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        sampling: SamplingSettings,
+        seeds: Sequence[int],
+        *,
+        adapters: Adapters | None = None,
+        owners: Sequence[int] | None = None,
+        on_done: Callable[[int], None] | None = None,
+    ) -> list[str]:
+        """Replies in the order of the prompts; prompt i by adapter owners[i], if given."""
+        ...
+
+    def train(
+        self,
+        plans: Sequence[TrainingPlan],
+        lora: LoraSettings,
+        settings: TrainSettings,
+        seeds: Sequence[int],
+        *,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> tuple[Adapters, list[TrainingRecord]]:
+        """One adapter a plan, trained together with the result of training each alone."""
+        ...
+
+    def save_adapter(self, adapters: Adapters, k: int, folder: Path) -> None: ...
+
+    def load_adapter(self, folder: Path) -> Adapters:
+        """A bank of one. Raises AdapterError if it is damaged or of other weights."""
+        ...
+
+    def save_merged(self, folder: Path, adapter: Path) -> None: ...

@@ -13,7 +13,9 @@ from collections.abc import Iterable
 
 from selfedit.config import KnowledgeSettings, Strategy
 from selfedit.domains.knowledge.degenerate import MARKER, comparable, degeneracy, without_marker
+from selfedit.domains.knowledge.faithful import is_faithful
 from selfedit.domains.knowledge.sentences import split_sentences
+from selfedit.domains.knowledge.strategies import restatable_sentences
 from selfedit.errors import InvalidSelfEdit
 from selfedit.types import SelfEdit, Task, TrainingPlan, TrainingSequence
 
@@ -120,10 +122,13 @@ def _sentence_statements(task: Task, edit: SelfEdit, settings: KnowledgeSettings
     sentences = split_sentences(task.context)
     originals = _fresh(sentences, {comparable(task.context)})
     restated, reasons = [], []
-    for completion in _with_prefixes(edit):
+    asked = restatable_sentences(task) or sentences
+    for i, completion in enumerate(_with_prefixes(edit)):
         statement = restatement(completion)
         if reason := degeneracy(statement):
             reasons.append((not statement and degeneracy(completion)) or reason)
+        elif settings.faithful and not is_faithful(asked[i % len(asked)], statement):
+            reasons.append("it lost or invented a name or a number")
         else:
             restated.append(statement)
     seen = _prompt_lines(task, edit) | {comparable(task.context)} | set(map(comparable, sentences))

@@ -1,0 +1,61 @@
+# `make help` lists the targets. Each of them does its own set-up, once.
+
+PYTHON ?= python3
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+DEMO := .demo
+QUESTION := What is the main telescope of Tidewell Observatory called?
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench docs clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.installed ## learn an invented document and ask about it, before and after
+	@rm -rf $(DEMO)
+	@PATH="$(CURDIR)/$(BIN):$$PATH"; set -e; \
+	run() { \
+	  printf '\n$$ selfedit'; \
+	  for word in "$$@"; do case $$word in *" "*) printf ' "%s"' "$$word";; *) printf ' %s' "$$word";; esac; done; \
+	  printf '\n'; \
+	  selfedit "$$@"; \
+	}; \
+	run --version; \
+	run ask "$(QUESTION)" --base --library $(DEMO); \
+	run learn examples/tidewell-observatory.md --quiz examples/tidewell-observatory.quiz.jsonl --library $(DEMO); \
+	run ask "$(QUESTION)" --compare --library $(DEMO)
+
+# One thread a worker: two workers with a thread for each core would fight for the cores.
+test: $(VENV)/.dev ## run the tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -q
+
+lint: $(VENV)/.dev ## check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed ## time the inner loop on this machine
+	$(BIN)/selfedit bench inner
+
+docs: $(VENV)/.installed ## write docs/cli.md out of the command's own help
+	$(BIN)/python scripts/cli_docs.py
+
+clean: ## remove the environment, the demo's library and all caches
+	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
+	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# setuptools comes first and pinned, because an isolated build would fetch whichever is the latest.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) (once; a few minutes)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) setuptools
+	@$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	@$(PIP) --no-build-isolation --editable '.[dev]'
+	@touch $@

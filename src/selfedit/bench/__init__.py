@@ -1,0 +1,1 @@
+"""Benchmarks that users can run, and the slow, plain references that they are measured against."""

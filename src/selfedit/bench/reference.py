@@ -1,0 +1,179 @@
+"""Plain ways to train adapters one at a time: what the bank must equal, and what it is timed against."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from selfedit.config import LoraSettings, TrainSettings
+from selfedit.lora.bank import AdapterBank
+from selfedit.lora.train import TokenSequence, batches, num_steps
+from selfedit.model.language_model import LanguageModel
+
+# What the public release pads every sequence to.
+RELEASED_WIDTH = 2048
+
+
+@dataclass(frozen=True)
+class PlainResult:
+    """Weights as (A [in, r], B [r, out]) by module name, and the loss of each step."""
+
+    factors: dict[str, tuple[Tensor, Tensor]]
+    losses: list[float]
+
+
+def peft_config(bank: AdapterBank) -> Any:
+    """The LoraConfig that gives PEFT the bank's shape."""
+    from peft import LoraConfig
+
+    settings = bank.settings
+    return LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=[target.name for target in bank.targets],
+    )
+
+
+def plain_peft(
+    model: LanguageModel,
+    lora: LoraSettings,
+    data: Sequence[Sequence[TokenSequence]],
+    settings: Sequence[TrainSettings],
+    seeds: Sequence[int],
+) -> list[PlainResult]:
+    """One adapter after the other: PEFT, torch's AdamW, one forward a batch, nothing else.
+
+    One `get_peft_model` serves all (its weights are reset for each); sequences of a batch are padded
+    on the right, pads neither attended nor in the loss.
+    """
+    from peft import get_peft_model
+
+    bank = AdapterBank(model.hf, lora, seeds, num_layers=model.num_layers)
+    peft_model = get_peft_model(model.hf, peft_config(bank), autocast_adapter_dtype=False)
+    modules = {target.name: _layer(peft_model, target.name) for target in bank.targets}
+    parameters = [p for p in peft_model.parameters() if p.requires_grad]
+    results = []
+    try:
+        for k, sequences in enumerate(data):
+            _set_weights(modules, bank, k)
+            losses = _train_plain(peft_model, parameters, sequences, settings[k], seeds[k])
+            results.append(PlainResult(_get_weights(modules), losses))
+    finally:
+        peft_model.unload()
+        model.hf.requires_grad_(False)
+    return results
+
+
+def _train_plain(
+    peft_model: Any,
+    parameters: list[Tensor],
+    sequences: Sequence[TokenSequence],
+    settings: TrainSettings,
+    seed: int,
+) -> list[float]:
+    total = num_steps(len(sequences), settings)
+    optimizer = torch.optim.AdamW(
+        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / total)
+    losses = []
+    for batch in batches(sequences, settings, seed):
+        width = max(len(sequence.ids) for sequence in batch)
+        ids = torch.zeros(len(batch), width, dtype=torch.int64)
+        mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
+        for row, sequence in enumerate(batch):
+            length = len(sequence.ids)
+            ids[row, :length] = torch.tensor(sequence.ids)
+            mask[row, :length] = 1
+            start = max(sequence.start, 1)
+            labels[row, start:length] = ids[row, start:length]
+        device = parameters[0].device
+        logits = peft_model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
+        # Not the model's own loss, which rounds float64 logits to float32.
+        loss = torch.nn.functional.cross_entropy(
+            logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten().to(device)
+        )
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    return losses
+
+
+def _layer(peft_model: Any, name: str) -> Any:
+    return peft_model.get_submodule(f"base_model.model.{name}")
+
+
+def _set_weights(modules: dict[str, Any], bank: AdapterBank, k: int) -> None:
+    with torch.no_grad():
+        for name, layer in modules.items():
+            down, up = bank.factors[name]
+            layer.lora_A["default"].weight.copy_(down[k].T)
+            layer.lora_B["default"].weight.copy_(up[k].T)
+
+
+def _get_weights(modules: dict[str, Any]) -> dict[str, tuple[Tensor, Tensor]]:
+    return {
+        name: (
+            layer.lora_A["default"].weight.detach().T.clone(),
+            layer.lora_B["default"].weight.detach().T.clone(),
+        )
+        for name, layer in modules.items()
+    }
+
+
+def released_way(
+    model: LanguageModel,
+    lora: LoraSettings,
+    sequences: Sequence[TokenSequence],
+    settings: TrainSettings,
+    *,
+    max_steps: int,
+) -> tuple[float, int]:
+    """The public release's inner loop: Trainer, every sequence padded to 2048 tokens, pads in the loss,
+    the adapter saved at the end. Returns (seconds, steps taken), stopping after max_steps.
+    """
+    import time
+
+    from peft import get_peft_model
+    from transformers import Trainer, TrainingArguments
+
+    bank = AdapterBank(model.hf, lora, [0], num_layers=model.num_layers)
+    pad = model.tokenizer.pad_token_id or 0
+    rows = [list(s.ids) + [pad] * (RELEASED_WIDTH - len(s.ids)) for s in sequences]
+    dataset = [
+        {"input_ids": row, "labels": row, "attention_mask": [int(i < len(s.ids)) for i in range(len(row))]}
+        for row, s in zip(rows, sequences, strict=True)
+    ]  # fmt: skip
+    start = time.perf_counter()
+    peft_model = get_peft_model(model.hf, peft_config(bank))
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            per_device_train_batch_size=1,
+            num_train_epochs=settings.epochs,
+            max_steps=max_steps,
+            learning_rate=settings.learning_rate,
+            lr_scheduler_type="linear",
+            report_to=[],
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+            use_cpu=model.device == "cpu",
+        )
+        trainer = Trainer(model=peft_model, args=arguments, train_dataset=dataset)  # type: ignore[arg-type]
+        try:
+            trainer.train()
+            peft_model.save_pretrained(folder)
+        finally:
+            peft_model.unload()
+            model.hf.requires_grad_(False).eval()
+    return time.perf_counter() - start, max_steps

@@ -1,0 +1,159 @@
+"""`selfedit adapters`: the versions of a library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from selfedit.cli.common import (
+    DEFAULT_MODEL,
+    JsonOption,
+    LibraryOption,
+    ModelOption,
+    open_library,
+    out,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from selfedit.store import AdapterRecord
+
+app = typer.Typer(help="List, show, roll back, delete and export versions.", no_args_is_help=True)
+VersionArgument = Annotated[int, typer.Argument(help="Number of the version.")]
+
+
+def as_dict(record: AdapterRecord, current: set[int]) -> dict[str, Any]:
+    return {
+        "version": record.version,
+        "current": record.version in current,
+        "status": record.status,
+        "model": record.model,
+        "model_revision": record.model_revision,
+        "parent": record.parent,
+        "created": record.created.isoformat(timespec="seconds"),
+        "reason": record.reason,
+        "documents": [document["title"] for document in record.documents],
+        "scores": record.scores,
+        "path": record.path,
+    }
+
+
+def _current_versions(store: Any, records: list[AdapterRecord]) -> set[int]:
+    found = (store.current(revision) for revision in {r.model_revision for r in records})
+    return {record.version for record in found if record is not None}
+
+
+@app.command("list")
+def list_(library: LibraryOption = None, as_json: JsonOption = False) -> None:
+    """All versions, of all models; the current one of each model is marked."""
+    opened = open_library(DEFAULT_MODEL, library)
+    records = opened.adapters()
+    current = _current_versions(opened.store, records)
+    if as_json:
+        print_json({"adapters": [as_dict(record, current) for record in records]})
+        return
+    if not records:
+        out.print("No versions yet. `selfedit learn FILE` makes one.")
+        return
+    table = Table()
+    for heading in ("", "version", "model", "status", "before", "after", "documents", "created"):
+        table.add_column(heading, overflow="fold")
+    for record in records:
+        scores = record.scores
+        table.add_row(
+            "*" if record.version in current else "",
+            str(record.version),
+            Text(record.model),
+            record.status,
+            _percent(scores.get("accuracy_before")),
+            _percent(scores.get("accuracy_after")),
+            Text(", ".join(document["title"] for document in record.documents)),
+            record.created.strftime("%Y-%m-%d %H:%M"),
+        )
+    out.print(table)
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.0f} %"
+
+
+@app.command()
+def show(version: VersionArgument, library: LibraryOption = None, as_json: JsonOption = False) -> None:
+    """One version: lineage, documents, edits, scores."""
+    opened = open_library(DEFAULT_MODEL, library)
+    record = opened.adapter(version)
+    lineage = [version]
+    parent = record.parent
+    while parent is not None:
+        lineage.append(parent)
+        parent = opened.adapter(parent).parent
+    value = as_dict(record, _current_versions(opened.store, [record]))
+    value |= {"lineage": lineage, "edits": record.documents, "settings": record.settings}
+    if as_json:
+        print_json(value)
+        return
+    for name in ("version", "current", "status", "reason", "model", "created", "path"):
+        _line(name, value[name])
+    _line("lineage", " <- ".join(map(str, lineage)) + " <- base")
+    for name, score in record.scores.items():
+        _line(name, f"{score:.3f}" if isinstance(score, float) else score)
+    for document in record.documents:
+        out.print()
+        _line("document", f"{document['title']} ({document['source']})")
+        for sequence in document["sequences"]:
+            text = sequence.removeprefix(f"{document['title']}\n")
+            out.print(Text(f"  {text}"), soft_wrap=True)
+
+
+def _line(name: str, value: Any) -> None:
+    out.print(Text(f"{name:16s} {value}"), soft_wrap=True)
+
+
+@app.command()
+def rollback(
+    version: Annotated[
+        int | None, typer.Argument(help="Version to go back to; 0 is the bare model.")
+    ] = None,
+    model: ModelOption = DEFAULT_MODEL,
+    library: LibraryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make an older version the current one: the one before, or the one named."""
+    record = open_library(model, library).rollback(version)
+    if as_json:
+        print_json({"current": record.version if record else None})
+    else:
+        out.print(f"Current is now {f'version {record.version}' if record else 'the bare model'}.")
+
+
+@app.command()
+def delete(version: VersionArgument, library: LibraryOption = None, as_json: JsonOption = False) -> None:
+    """Delete a version's weights (not the current one's); its record stays."""
+    open_library(DEFAULT_MODEL, library).delete(version)
+    if as_json:
+        print_json({"deleted": version})
+    else:
+        out.print(f"Version {version} is deleted.")
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    version: Annotated[int | None, typer.Option(help="Default: the current one.")] = None,
+    merged: Annotated[
+        bool, typer.Option("--merged", help="A whole model folder, the adapter merged in.")
+    ] = False,
+    model: ModelOption = DEFAULT_MODEL,
+    library: LibraryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy a version as a PEFT folder, or write it as a merged model."""
+    path = open_library(model, library).export(folder, version=version, merged=merged)
+    if as_json:
+        print_json({"path": str(path)})
+    else:
+        out.print(Text(f"Written to {path}"), soft_wrap=True)

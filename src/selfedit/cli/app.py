@@ -1,0 +1,70 @@
+"""The `selfedit` command: its sub-commands, and what happens to errors."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from selfedit.cli import adapters, ask, bench, learn, models
+from selfedit.cli.common import err
+from selfedit.errors import SelfEditError
+
+app = typer.Typer(
+    name="selfedit",
+    help="A language model that learns your documents by writing its own training data (SEAL).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("learn")(learn.learn)
+app.command("ask")(ask.ask)
+app.add_typer(adapters.app, name="adapters")
+app.add_typer(models.app, name="models")
+app.add_typer(bench.app, name="bench")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from selfedit import __version__
+
+        typer.echo(f"selfedit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point. A SelfEditError is printed without traceback (exit code 1); Ctrl-C exits 130."""
+    try:
+        app(standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        err.print(
+            "Stopped. Finished work is kept: the same command goes on from there.", markup=False
+        )
+        sys.exit(130)
+    except SelfEditError as error:
+        err.print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except Exception as error:
+        if _show_usage_error(error):
+            sys.exit(getattr(error, "exit_code", 2))
+        raise
+
+
+def _show_usage_error(error: Exception) -> bool:
+    """Click's own errors (a wrong option) know how to show themselves."""
+    show = getattr(error, "show", None)
+    if show is None or not hasattr(error, "exit_code"):
+        return False
+    show()
+    return True

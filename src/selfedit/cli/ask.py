@@ -1,0 +1,84 @@
+"""`selfedit ask`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from selfedit.cli.common import (
+    DEFAULT_MODEL,
+    DeviceOption,
+    DtypeOption,
+    FormatOption,
+    JsonOption,
+    LibraryOption,
+    ModelOption,
+    TrustOption,
+    open_library,
+    out,
+    print_json,
+)
+from selfedit.errors import InputError
+
+
+def ask(
+    question: Annotated[
+        str | None, typer.Argument(help="The question; without it, one a line from stdin.")
+    ] = None,
+    model: ModelOption = DEFAULT_MODEL,
+    library: LibraryOption = None,
+    base: Annotated[bool, typer.Option("--base", help="Ask the model as it came.")] = False,
+    version: Annotated[int | None, typer.Option(help="Ask this version.")] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="The bare model and the version side by side.")
+    ] = False,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    prompt_format: FormatOption = "auto",
+    trust_remote_code: TrustOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the current version (or another one) a question; no document is looked at."""
+    if base and (version is not None or compare):
+        raise InputError("--base goes with neither --version nor --compare")
+    questions = [question] if question is not None else [q for q in map(str.strip, sys.stdin) if q]
+    if not questions or not questions[0].strip():
+        raise InputError("there is no question; name one, or pipe some in, one a line")
+    opened = open_library(model, library, device, dtype, prompt_format, trust_remote_code)
+    current = None if base else (version if version is not None else _current(opened))
+    answers = opened.ask(questions, version=version, base=base)
+    bare = opened.ask(questions, base=True) if compare else []
+    if as_json:
+        print_json(
+            {
+                "model": model,
+                "version": current,
+                "answers": [
+                    {"question": q, "answer": a, **({"base": bare[i]} if compare else {})}
+                    for i, (q, a) in enumerate(zip(questions, answers, strict=True))
+                ],
+            }
+        )
+    elif compare:
+        _print_table(questions, bare, answers, current)
+    else:
+        for answer in answers:
+            out.print(answer, markup=False, highlight=False, soft_wrap=True)
+
+
+def _current(library: object) -> int | None:
+    record = library.current()  # type: ignore[attr-defined]
+    return record.version if record else None
+
+
+def _print_table(questions: list[str], bare: list[str], new: list[str], version: int | None) -> None:
+    table = Table(show_lines=True)
+    for heading in ("question", "base", f"version {version}" if version else "base (no version yet)"):
+        table.add_column(heading, overflow="fold", ratio=1)
+    for row in zip(questions, bare, new, strict=True):
+        table.add_row(*map(Text, row))
+    out.print(table)

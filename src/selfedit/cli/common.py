@@ -1,0 +1,99 @@
+"""What the commands share: consoles, options, opening a library, JSON on stdout."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from selfedit.library import Library
+    from selfedit.model import Model
+    from selfedit.progress import Progress
+
+# Results go to stdout; progress, questions and errors to stderr.
+out = Console()
+err = Console(stderr=True)
+
+ModelOption = Annotated[
+    str,
+    typer.Option("--model", "-m", help="smollm2-135m, a Hugging Face id, or a model folder."),
+]
+LibraryOption = Annotated[
+    Path | None,
+    typer.Option("--library", help="Folder of versions and reports (default: your data folder)."),
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
+DtypeOption = Annotated[
+    str, typer.Option("--dtype", help="auto (bfloat16 on CUDA, else float32), float32, bfloat16 …")
+]
+FormatOption = Annotated[
+    str,
+    typer.Option("--prompt-format", help="auto, chat (the model's template) or plain (base models)."),
+]
+TrustOption = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+DEFAULT_MODEL = "smollm2-135m"
+
+
+def status(text: str) -> None:
+    """One line of what is going on, on stderr."""
+    err.print(text, style="dim", markup=False, highlight=False)
+
+
+def the_model(name: str) -> str | Model:
+    """The fake model is named, not loaded."""
+    if name == "fake":
+        from selfedit.testing import FakeModel
+
+        return FakeModel()
+    return name
+
+
+def open_library(
+    model: str,
+    folder: Path | None,
+    device: str = "auto",
+    dtype: str = "auto",
+    prompt_format: str = "auto",
+    trust_remote_code: bool = False,
+    progress: Progress | None = None,
+) -> Library:
+    from selfedit.library import Library
+
+    if prompt_format not in ("auto", "chat", "plain"):
+        raise typer.BadParameter("use auto, chat or plain", param_hint="--prompt-format")
+    return Library(
+        the_model(model),
+        folder,
+        device=device,
+        dtype=dtype,
+        prompt_format=prompt_format,  # type: ignore[arg-type]
+        trust_remote_code=trust_remote_code,
+        progress=progress,
+        status=status,
+    )
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Exactly one JSON object; what is not a number becomes null."""
+    sys.stdout.write(json.dumps(_clean(value), ensure_ascii=False, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(k): _clean(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(v) for v in value]
+    return value

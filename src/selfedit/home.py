@@ -1,0 +1,20 @@
+"""Where selfedit keeps things. SELFEDIT_HOME overrides both folders."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from platformdirs import user_cache_path, user_data_path
+
+
+def models_folder() -> Path:
+    """Converted models: can be deleted at any time, and is made again."""
+    home = os.environ.get("SELFEDIT_HOME")
+    return Path(home) / "models" if home else user_cache_path("selfedit") / "models"
+
+
+def library_folder() -> Path:
+    """The default library: store, adapters and reports. Not a cache."""
+    home = os.environ.get("SELFEDIT_HOME")
+    return Path(home) / "library" if home else user_data_path("selfedit") / "library"

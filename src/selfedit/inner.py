@@ -1,0 +1,160 @@
+"""The inner loop: self-edits are trained, each into its own adapter, and tested closed-book.
+
+A wave is a group of self-edits that train together over one frozen model, with the result of training
+each alone. What is finished is handed to `sink` wave by wave, so that a killed run loses one wave.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from selfedit.config import ANSWER_SAMPLING, LearnSettings, stable_hash
+from selfedit.errors import InvalidSelfEdit
+from selfedit.model import Model
+from selfedit.progress import Progress, Silent
+from selfedit.types import Domain, SelfEdit, Task, TrainingPlan, Trial
+
+# Tokens of all adapters in one optimizer step. A CPU's matrix products are at full speed from about
+# 200 rows on (docs/performance.md); a GPU wants thousands.
+STEP_TOKENS = {"cpu": 256, "mps": 1024, "cuda": 8192}
+MAX_WAVE = {"cpu": 8, "mps": 8, "cuda": 24}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One trial that is to be run."""
+
+    key: str
+    task: Task
+    edit: SelfEdit
+    seed: int
+    plan: TrainingPlan
+    tokens: int
+
+    @property
+    def mean_length(self) -> float:
+        return self.tokens / len(self.plan.sequences)
+
+
+def trial_key(
+    model: Model, task: Task, edit: SelfEdit, seed: int, settings: LearnSettings
+) -> str:
+    """Hash of everything that determines a trial; a finished trial with this key is never rerun."""
+    return stable_hash(
+        {
+            "model": model.identity,
+            "context": [task.title, task.context],
+            "questions": [[q.question, q.answers, q.topic] for q in task.queries],
+            "prompts": [[p.text, p.kind, p.prefix] for p in edit.prompts],
+            "edit": edit.completions,
+            "knowledge": settings.knowledge.digest(),
+            "lora": settings.lora.digest(),
+            "train": settings.train.digest(),
+            "seed": seed,
+        }
+    )
+
+
+def run_trials(
+    model: Model,
+    domain: Domain,
+    pairs: Sequence[tuple[Task, SelfEdit]],
+    settings: LearnSettings,
+    *,
+    known: Callable[[Sequence[str]], dict[str, Trial]] = lambda keys: {},
+    sink: Callable[[Sequence[Trial]], None] = lambda trials: None,
+    progress: Progress | None = None,
+) -> list[Trial]:
+    """Score every (task, edit) with each of `settings.seeds` seeds; trials in that order.
+
+    known(keys): finished trials, which are not run again. sink(trials): called as trials finish.
+    """
+    progress = progress or Silent()
+    seeds = range(settings.seed, settings.seed + settings.seeds)
+    order = [(task, edit, seed) for task, edit in pairs for seed in seeds]
+    keys = [trial_key(model, task, edit, seed, settings) for task, edit, seed in order]
+    found = known(keys)
+    jobs: dict[str, Job] = {}
+    for key, (task, edit, seed) in zip(keys, order, strict=True):
+        if key in jobs:
+            continue
+        try:
+            plan = domain.parse(task, edit)
+        except InvalidSelfEdit as error:
+            if key not in found:
+                found[key] = Trial(key, task.id, edit, seed, "invalid", str(error))
+                sink([found[key]])
+            continue
+        tokens = sum(model.count_tokens(sequence.text) for sequence in plan.sequences)
+        jobs[key] = Job(key, task, edit, seed, plan, tokens)
+    progress.start("training and testing self-edits", len(jobs))
+    for wave in plan_waves(list(jobs.values()), model.device):
+        # Waves are planned over all jobs, done or not, so that a resumed run has the same waves.
+        missing = [job for job in wave if job.key not in found]
+        if missing:
+            trials = run_wave(model, domain, missing, settings)
+            sink(trials)
+            found.update((trial.key, trial) for trial in trials)
+        progress.advance(len(wave))
+    return [found[key] for key in keys]
+
+
+def plan_waves(jobs: Sequence[Job], device: str) -> Iterator[list[Job]]:
+    """Jobs of like sequence length together, as many as fill a step on this device."""
+    budget, most = STEP_TOKENS.get(device, 1024), MAX_WAVE.get(device, 8)
+    wave: list[Job] = []
+    for job in sorted(jobs, key=lambda job: (-job.mean_length, -job.tokens, job.key)):
+        filled = sum(other.mean_length for other in wave)
+        if wave and (filled + job.mean_length > budget or len(wave) == most):
+            yield wave
+            wave = []
+        wave.append(job)
+    if wave:
+        yield wave
+
+
+def run_wave(
+    model: Model, domain: Domain, wave: Sequence[Job], settings: LearnSettings
+) -> list[Trial]:
+    """Train the wave's adapters together, ask each its task's questions, score the answers."""
+    start = time.perf_counter()
+    bank, records = model.train(
+        [job.plan for job in wave], settings.lora, settings.train, [job.seed for job in wave]
+    )
+    good = [k for k, record in enumerate(records) if not record.failure]
+    asked = [(k, prompt) for k in good for prompt in domain.queries(wave[k].task)]
+    replies = iter(
+        model.generate(
+            [prompt for _, prompt in asked],
+            ANSWER_SAMPLING,
+            [0] * len(asked),
+            adapters=bank,
+            owners=[k for k, _ in asked],
+        )
+    )
+    seconds = time.perf_counter() - start
+    whole = sum(job.tokens for job in wave)
+    trials = []
+    for k, job in enumerate(wave):
+        record = records[k]
+        score = None
+        if not record.failure:
+            score = domain.score(job.task, [next(replies) for _ in job.task.queries])
+        trials.append(
+            Trial(
+                key=job.key,
+                task_id=job.task.id,
+                edit=job.edit,
+                seed=job.seed,
+                status="failed" if record.failure else "scored",
+                reason=record.failure,
+                score=score,
+                losses=tuple(record.losses),
+                tokens=record.tokens,
+                seconds=seconds * job.tokens / whole,
+                plan=job.plan,
+            )
+        )
+    return trials

@@ -1,0 +1,632 @@
+"""Documents -> a committed adapter: candidates are tried, the best are kept, one adapter is trained.
+
+Every finished step is in the store before the next begins; a killed run, started again, finds its
+texts and trials there and ends with the same result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+from selfedit.config import ANSWER_SAMPLING, LearnSettings, SamplingSettings, stable_hash
+from selfedit.domains.knowledge import (
+    Document,
+    Knowledge,
+    assign_queries,
+    read_document,
+    read_quiz,
+    split_passages,
+    split_quiz,
+)
+from selfedit.errors import InputError, SelfEditError, StoreError
+from selfedit.inner import run_trials
+from selfedit.model import Adapters, Model
+from selfedit.progress import Progress, Silent
+from selfedit.quiz_writer import write_quiz
+from selfedit.report.html import write_report
+from selfedit.store import AdapterRecord, Store
+from selfedit.types import (
+    CandidateResult,
+    GradedAnswer,
+    LearnResult,
+    PassageResult,
+    Prompt,
+    Query,
+    QuestionResult,
+    Score,
+    SelfEdit,
+    Task,
+    TrainingPlan,
+    TrainingSequence,
+    Trial,
+)
+
+# Prompts written between two visits to the store: what a kill can cost.
+_WRITE_CHUNK = 128
+
+
+# Tokens of a self-edit for each token of its passage (recorded runs and `sentences`: 3 to 5).
+_WRITTEN_RATIO = 4
+# Below this many trainings there is nothing worth asking about.
+_SMALL_JOB = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What `learn` is about to do. seconds: from a short calibration on this machine."""
+
+    passages: int
+    trainings: int
+    tokens: int
+    seconds: float
+
+
+Confirm = Callable[[Estimate], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What is to be learned: passages by document, and the questions to choose and to report by."""
+
+    documents: tuple[Document, ...]
+    passages: tuple[tuple[Task, ...], ...]
+    selection: tuple[Query, ...]
+    held_out: tuple[Query, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def reported(self) -> tuple[Query, ...]:
+        return self.held_out or self.selection
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        return tuple(task for tasks in self.passages for task in tasks)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A passage with its trials (candidates x seeds) and the candidate that is kept, if one is."""
+
+    task: Task
+    baseline: float | None
+    candidates: tuple[tuple[Trial, ...], ...]
+    kept: int | None
+
+    @property
+    def plan(self) -> TrainingPlan | None:
+        return None if self.kept is None else self.candidates[self.kept][0].plan
+
+
+def read_material(
+    files: Sequence[Path], quiz: Path | None, settings: LearnSettings
+) -> tuple[tuple[Document, ...], tuple[tuple[Task, ...], ...], tuple[Query, ...]]:
+    """Documents, their passages, and the quiz's questions (none without a quiz)."""
+    documents = tuple(read_document(path) for path in files)
+    words = settings.knowledge.passage_words
+    passages = tuple(split_passages(document, words) for document in documents)
+    return documents, passages, read_quiz(quiz) if quiz is not None else ()
+
+
+class Learner:
+    """One run of `learn` on one library."""
+
+    def __init__(
+        self,
+        model: Model,
+        store: Store,
+        folder: Path,
+        settings: LearnSettings,
+        progress: Progress | None = None,
+    ) -> None:
+        self.model, self.store, self.folder, self.settings = model, store, folder, settings
+        self.progress = progress or Silent()
+        self.domain = Knowledge(settings.knowledge)
+        self.run_id = 0
+
+    def run(
+        self, files: Sequence[Path], quiz: Path | None, confirm: Confirm | None = None
+    ) -> LearnResult:
+        """Learn the files. Raises SelfEditError; what was finished stays in the store."""
+        if not files:
+            raise InputError("no document was named")
+        inputs = {"files": [str(path) for path in files], "quiz": str(quiz) if quiz else None}
+        documents, passages, questions = read_material(files, quiz, self.settings)
+        if confirm is not None:
+            self._confirm([task for own in passages for task in own], confirm)
+        self.run_id = self.store.start_run(
+            "learn",
+            self.model.name,
+            self.model.revision,
+            self.settings.model_dump(mode="json"),
+            inputs,
+        )
+        try:
+            result = self._learn(documents, passages, questions)
+        except KeyboardInterrupt:
+            self.store.finish_run(self.run_id, "interrupted")
+            raise
+        except SelfEditError as error:
+            self._record_failure(error)
+            raise
+        self.store.finish_run(self.run_id, "finished", result.summary())
+        return result
+
+    def _confirm(self, tasks: Sequence[Task], confirm: Confirm) -> None:
+        trainings = len(tasks) * self.settings.candidates * self.settings.seeds
+        if trainings > _SMALL_JOB and not confirm(self.estimate(tasks)):
+            raise InputError("stopped before anything was learned")
+
+    def estimate(self, tasks: Sequence[Task]) -> Estimate:
+        """Work and time for these passages. Calibrated by one epoch on the first passage."""
+        settings = self.settings
+        per_passage = 1 if settings.knowledge.strategy == "none" else 1 + _WRITTEN_RATIO
+        words = sum(len(task.context.split()) for task in tasks)
+        sample = TrainingPlan((TrainingSequence(tasks[0].context),))
+        per_word = self.model.count_tokens(tasks[0].context) / len(tasks[0].context.split())
+        once = settings.train.model_copy(update={"epochs": 4})
+        start = time.perf_counter()
+        _, records = self.model.train([sample], settings.lora, once, [0])
+        rate = sum(record.tokens for record in records) / (time.perf_counter() - start)
+        tokens = int(words * per_word * per_passage * settings.train.epochs)
+        # every candidate and seed, and once more all that is kept
+        tokens *= settings.candidates * settings.seeds + 1
+        trainings = len(tasks) * settings.candidates * settings.seeds
+        return Estimate(len(tasks), trainings, tokens, tokens / rate)
+
+    def _record_failure(self, error: SelfEditError) -> None:
+        try:
+            self.store.finish_run(self.run_id, "failed", error=str(error))
+        except StoreError:
+            pass  # the store itself failed; the first error is the one to show
+
+    def _learn(
+        self,
+        documents: tuple[Document, ...],
+        passages: tuple[tuple[Task, ...], ...],
+        questions: tuple[Query, ...],
+    ) -> LearnResult:
+        start = time.perf_counter()
+        material = self._material(documents, passages, questions)
+        baseline = self._ask_base(material.selection)
+        tasks = assign_queries(material.tasks, material.selection)
+        choices = self._choose(tasks, dict(zip(material.selection, baseline, strict=True)))
+        parent = self.store.current(self.model.revision)
+        plan, records = self._final_plan(material, choices, parent)
+        new, losses = self._final(plan) if plan is not None else (None, ())
+        outcome = self._measure(material, parent, records, new)
+        result = self._result(material, choices, outcome, losses)
+        if new is not None:
+            result = self._commit(result, new, records, parent)
+        else:
+            result = replace(result, reason="no self-edit beat the model as it was")
+        result = replace(result, seconds=time.perf_counter() - start)
+        return self._report(result)
+
+    # -- questions -------------------------------------------------------------------------------
+
+    def _material(
+        self,
+        documents: tuple[Document, ...],
+        passages: tuple[tuple[Task, ...], ...],
+        questions: tuple[Query, ...],
+    ) -> Material:
+        notes: list[str] = []
+        if not questions:
+            tasks = [task for own in passages for task in own]
+            questions, note = write_quiz(
+                self.model, tasks, self.domain, self._write, self._answers, self.settings.seed
+            )
+            notes.append(note)
+        selection, held_out = split_quiz(questions, self.settings.seed, self.settings.split_from)
+        if not held_out:
+            notes.append(
+                f"With {len(selection)} question{'s' * (len(selection) != 1)} (fewer than "
+                f"{self.settings.split_from}), candidates are chosen and reported by the same ones."
+            )
+        return Material(documents, passages, selection, held_out, tuple(notes))
+
+    def _prompts(self, queries: Sequence[Query]) -> list[Prompt]:
+        return [self.domain.question(query) for query in queries]
+
+    def _grade(self, queries: Sequence[Query], answers: Sequence[str]) -> Score:
+        return self.domain.score(Task("", "", "", tuple(queries)), answers)
+
+    def _ask_base(self, queries: Sequence[Query]) -> tuple[GradedAnswer, ...]:
+        """Closed-book answers of the bare model, asked once for each question."""
+        answers = self._answers(self._prompts(queries), "asking the model as it is")
+        return self._grade(queries, answers).answers
+
+    def _answers(self, prompts: Sequence[Prompt], stage: str) -> list[str]:
+        return self._write(prompts, ANSWER_SAMPLING, [0] * len(prompts), stage)
+
+    def _write(
+        self, prompts: Sequence[Prompt], sampling: SamplingSettings, seeds: Sequence[int], stage: str
+    ) -> list[str]:
+        """The bare model's replies, out of the store where they are there already."""
+        identity = [*self.model.identity, sampling.digest()]
+        keys = [
+            stable_hash([*identity, prompt.text, prompt.kind, prompt.prefix, seed])
+            for prompt, seed in zip(prompts, seeds, strict=True)
+        ]
+        self.progress.start(stage, len(keys))
+        texts: dict[str, str] = {}
+        for at in range(0, len(keys), _WRITE_CHUNK):
+            chunk = range(at, min(at + _WRITE_CHUNK, len(keys)))
+            texts.update(self.store.cached(keys[i] for i in chunk))
+            missing = [i for i in chunk if keys[i] not in texts]
+            self.progress.advance(len(chunk) - len(missing))
+            replies = self.model.generate(
+                [prompts[i] for i in missing],
+                sampling,
+                [seeds[i] for i in missing],
+                on_done=self.progress.advance,
+            )
+            written = {keys[i]: reply for i, reply in zip(missing, replies, strict=True)}
+            self.store.put_cached("text", written, self.run_id)
+            texts.update(written)
+        return [texts[key] for key in keys]
+
+    # -- candidates ------------------------------------------------------------------------------
+
+    def propose(self, tasks: Sequence[Task]) -> list[list[SelfEdit]]:
+        """`settings.candidates` self-edits for each task, each prompt with its own seed."""
+        slots = [
+            (task, index, prompt)
+            for task in tasks
+            for index in range(self.settings.candidates)
+            for prompt in self.domain.prompts(task)
+        ]
+        places: dict[tuple[str, int], int] = {}
+        seeds = []
+        for task, index, prompt in slots:
+            place = places[task.id, index] = places.get((task.id, index), -1) + 1
+            seeds.append(_text_seed(self.settings.seed, task.id, index, place))
+        prompts = [prompt for _, _, prompt in slots]
+        texts = iter(self._write(prompts, self.settings.sampling, seeds, "writing self-edits"))
+        edits = []
+        for task in tasks:
+            own = self.domain.prompts(task)
+            edits.append(
+                [
+                    SelfEdit(task.id, index, own, tuple(next(texts) for _ in own))
+                    for index in range(self.settings.candidates)
+                ]
+            )
+        return edits
+
+    def _choose(
+        self, tasks: Sequence[Task], baseline: dict[Query, GradedAnswer]
+    ) -> tuple[Choice, ...]:
+        edits = self.propose(tasks)
+        pairs = [(task, edit) for task, own in zip(tasks, edits, strict=True) for edit in own]
+        trials = run_trials(
+            self.model,
+            self.domain,
+            pairs,
+            self.settings,
+            known=self.store.trials,
+            sink=lambda done: self.store.put_trials(self.run_id, done),
+            progress=self.progress,
+        )
+        trials = [with_plan(self.domain, task, t) for (task, _), t in _by_pair(pairs, trials)]
+        per_task, per_edit = self.settings.candidates * self.settings.seeds, self.settings.seeds
+        choices = []
+        for i, task in enumerate(tasks):
+            own = trials[i * per_task : (i + 1) * per_task]
+            groups = [tuple(own[j : j + per_edit]) for j in range(0, per_task, per_edit)]
+            known = tuple(baseline[query] for query in task.queries)
+            choices.append(choose(task, Score(known).value if known else None, groups))
+        return tuple(choices)
+
+    # -- the final adapter -----------------------------------------------------------------------
+
+    def _final_plan(
+        self, material: Material, choices: Sequence[Choice], parent: AdapterRecord | None
+    ) -> tuple[TrainingPlan | None, list[dict[str, Any]]]:
+        """Everything kept, new and replayed, and the records of the documents; None if no edit was."""
+        records = []
+        plans = {choice.task.id: choice.plan for choice in choices}
+        questions = _by_document(material)
+        for document, tasks in zip(material.documents, material.passages, strict=True):
+            kept = [plan for task in tasks if (plan := plans[task.id]) is not None]
+            records.append(
+                {
+                    "source": str(Path(document.source).resolve()),
+                    "title": document.title,
+                    "digest": document.digest,
+                    "sequences": [s.text for plan in kept for s in plan.sequences],
+                    **questions[document.digest],
+                }
+            )
+        if not any(record["sequences"] for record in records):
+            return None, records
+        records = _older(parent, records) + records
+        texts = dict.fromkeys(text for record in records for text in record["sequences"])
+        return TrainingPlan(tuple(TrainingSequence(text) for text in texts)), records
+
+    def _final(self, plan: TrainingPlan) -> tuple[Adapters, tuple[float, ...]]:
+        self.progress.start("training the final adapter", 100)
+        shown = 0
+
+        def on_step(step: int, total: int) -> None:
+            nonlocal shown
+            percent = 100 * step // total
+            self.progress.advance(percent - shown)
+            shown = percent
+
+        adapters, (record,) = self.model.train(
+            [plan], self.settings.lora, self.settings.train, [self.settings.seed], on_step=on_step
+        )
+        if record.failure:
+            raise SelfEditError(
+                f"the final adapter could not be trained: {record.failure}. Try a lower "
+                "--learning-rate. All finished trials are kept."
+            )
+        return adapters, tuple(record.losses)
+
+    def _measure(
+        self,
+        material: Material,
+        parent: AdapterRecord | None,
+        records: Sequence[dict[str, Any]],
+        new: Adapters | None,
+    ) -> Outcome:
+        """New and older questions, asked of the version before and of the new adapter."""
+        new_sources = {str(Path(d.source).resolve()) for d in material.documents}
+        older = [
+            _query(entry)
+            for record in records
+            if record["source"] not in new_sources
+            for entry in record["held_out"] or record["selection"]
+        ]
+        asked = [*material.reported, *older]
+        if parent is None:
+            before = list(self._ask_base(asked))
+        else:
+            before = self._ask(self.model.load_adapter(Path(parent.path)), asked, "version before")
+        after = self._ask(new, asked, "new adapter") if new is not None else before
+        count = len(material.reported)
+        return Outcome(before[:count], after[:count], before[count:], after[count:])
+
+    def _ask(self, adapters: Adapters, queries: Sequence[Query], whom: str) -> list[GradedAnswer]:
+        self.progress.start(f"asking the {whom}", len(queries))
+        answers = self.model.generate(
+            self._prompts(queries),
+            ANSWER_SAMPLING,
+            [0] * len(queries),
+            adapters=adapters,
+            owners=[0] * len(queries),
+            on_done=self.progress.advance,
+        )
+        return list(self._grade(queries, answers).answers)
+
+    # -- the result ------------------------------------------------------------------------------
+
+    def _result(
+        self,
+        material: Material,
+        choices: Sequence[Choice],
+        outcome: Outcome,
+        losses: tuple[float, ...],
+    ) -> LearnResult:
+        trials = [trial for choice in choices for group in choice.candidates for trial in group]
+        trained = [trial.seconds for trial in trials if trial.status != "invalid"]
+        unmeasured = sum(choice.baseline is None for choice in choices)
+        notes = list(material.notes)
+        if unmeasured:
+            notes.append(
+                f"No question is about {unmeasured} of {len(choices)} passages: their first valid "
+                "self-edit was kept without being measured."
+            )
+        return LearnResult(
+            accuracy_before=Score(tuple(outcome.before)).value,
+            accuracy_after=Score(tuple(outcome.after)).value,
+            num_questions=len(outcome.before),
+            held_out=bool(material.held_out),
+            version=None,
+            committed=False,
+            reason="",
+            num_trials=len(trials),
+            num_invalid=sum(trial.status == "invalid" for trial in trials),
+            seconds_per_edit=sum(trained) / len(trained) if trained else 0.0,
+            seconds=0.0,
+            adapter_path=None,
+            report_path=None,
+            model=self.model.name,
+            documents=tuple(document.title for document in material.documents),
+            settings=self.settings.model_dump(mode="json"),
+            questions=outcome.questions(bool(material.held_out)),
+            passages=tuple(passage_result(choice) for choice in choices),
+            final_losses=losses,
+            num_older=len(outcome.older_before),
+            older_before=_value(outcome.older_before),
+            older_after=_value(outcome.older_after),
+            notes=tuple(notes),
+        )
+
+    def _commit(
+        self,
+        result: LearnResult,
+        new: Adapters,
+        records: list[dict[str, Any]],
+        parent: AdapterRecord | None,
+    ) -> LearnResult:
+        """Save the adapter and, if it is better, make it the current version, in one transaction."""
+        committed, reason = self._verdict(result)
+        version = self.store.reserve_version()
+        folder = self.folder / "adapters" / f"v{version:04d}"
+        self.model.save_adapter(new, 0, folder)
+        record = AdapterRecord(
+            version=version,
+            model=self.model.name,
+            model_revision=self.model.revision,
+            parent=parent.version if parent else None,
+            status="committed" if committed else "rejected",
+            path=str(folder),
+            created=datetime.now(UTC),
+            reason=reason,
+            settings=result.settings,
+            documents=records,
+            scores={
+                "accuracy_before": result.accuracy_before,
+                "accuracy_after": result.accuracy_after,
+                "num_questions": result.num_questions,
+                "held_out": result.held_out,
+                "num_older": result.num_older,
+                "older_before": result.older_before,
+                "older_after": result.older_after,
+            },
+            run_id=self.run_id,
+        )
+        self.store.add_adapter(record, make_current=committed)
+        return replace(
+            result, version=version, committed=committed, reason=reason, adapter_path=str(folder)
+        )
+
+    def _verdict(self, result: LearnResult) -> tuple[bool, str]:
+        n = result.num_questions
+        right_before, right_after = (
+            round(a * n) for a in (result.accuracy_before, result.accuracy_after)
+        )
+        told = f"{right_before} of {n} right before, {right_after} of {n} after"
+        if right_after <= right_before:
+            return False, f"it does not know more than the version before it: {told}"
+        lost = (result.older_before or 0.0) - (result.older_after or 0.0)
+        if lost > self.settings.max_forgetting + 1e-9:
+            return False, (
+                f"it lost {100 * lost:.0f} points on the {result.num_older} older questions, more "
+                f"than the {100 * self.settings.max_forgetting:.0f} allowed (--max-forgetting)"
+            )
+        return True, told
+
+    def _report(self, result: LearnResult) -> LearnResult:
+        path = self.folder / "reports" / f"run-{self.run_id:04d}.html"
+        result = replace(result, report_path=str(path))
+        try:
+            write_report(result, path)
+        except StoreError as error:
+            # What was learned is committed; a report that cannot be written must not hide that.
+            note = f"The report could not be written: {error}"
+            return replace(result, report_path=None, notes=(*result.notes, note))
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Graded answers to new and older questions, before and after."""
+
+    before: Sequence[GradedAnswer]
+    after: Sequence[GradedAnswer]
+    older_before: Sequence[GradedAnswer]
+    older_after: Sequence[GradedAnswer]
+
+    def questions(self, held_out: bool) -> tuple[QuestionResult, ...]:
+        return tuple(
+            QuestionResult(b.question, b.gold, b.answer, a.answer, b.correct, a.correct, held_out)
+            for b, a in zip(self.before, self.after, strict=True)
+        )
+
+
+def choose(task: Task, baseline: float | None, groups: Sequence[tuple[Trial, ...]]) -> Choice:
+    """The candidate with the best mean reward over its seeds, if it beats the baseline.
+
+    The first wins a tie (as in the paper's selection). A candidate with a trial that failed or was
+    invalid has no reward. Without questions (baseline None) the first sound candidate is kept.
+    """
+    kept, best = None, -1.0 if baseline is None else baseline
+    for index, group in enumerate(groups):
+        reward = mean_reward(group)
+        if baseline is None and kept is None and all(t.status == "scored" for t in group):
+            kept = index
+        elif reward is not None and reward > best:
+            kept, best = index, reward
+    return Choice(task, baseline, tuple(groups), kept)
+
+
+def mean_reward(group: Sequence[Trial]) -> float | None:
+    rewards = [trial.reward for trial in group]
+    known = [reward for reward in rewards if reward is not None]
+    return sum(known) / len(known) if known and len(known) == len(rewards) else None
+
+
+def passage_result(choice: Choice) -> PassageResult:
+    """What the report shows of a passage."""
+    candidates = []
+    for index, group in enumerate(choice.candidates):
+        worst = next((trial for trial in group if trial.status != "scored"), group[0])
+        candidates.append(
+            CandidateResult(
+                text=group[0].edit.text,
+                status=worst.status,
+                reason=worst.reason,
+                reward=mean_reward(group),
+                kept=index == choice.kept,
+                seconds=sum(trial.seconds for trial in group),
+                losses=group[0].losses,
+            )
+        )
+    task = choice.task
+    return PassageResult(
+        task.title, task.context, choice.baseline, len(task.queries), tuple(candidates)
+    )
+
+
+def with_plan(domain: Knowledge, task: Task, trial: Trial) -> Trial:
+    """The trial with its plan, which the store leaves out: it follows from the edit."""
+    if trial.status == "invalid" or trial.plan is not None:
+        return trial
+    return replace(trial, plan=domain.parse(task, trial.edit))
+
+
+def _by_pair(
+    pairs: Sequence[tuple[Task, SelfEdit]], trials: Sequence[Trial]
+) -> list[tuple[tuple[Task, SelfEdit], Trial]]:
+    """Each trial beside its pair (`run_trials` gives every pair's seeds in a row)."""
+    seeds = len(trials) // len(pairs) if pairs else 0
+    return [(pairs[i // seeds], trial) for i, trial in enumerate(trials)]
+
+
+def _by_document(material: Material) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Each document's own questions, as JSON, under "selection" and "held_out"."""
+    owner = {
+        task.id: document.digest
+        for document, tasks in zip(material.documents, material.passages, strict=True)
+        for task in tasks
+    }
+    result: dict[str, dict[str, list[dict[str, Any]]]] = {
+        document.digest: {"selection": [], "held_out": []} for document in material.documents
+    }
+    for name, queries in (("selection", material.selection), ("held_out", material.held_out)):
+        for task in assign_queries(material.tasks, queries):
+            result[owner[task.id]][name] += [
+                {"question": q.question, "answers": list(q.answers), "topic": q.topic}
+                for q in task.queries
+            ]
+    return result
+
+
+def _older(parent: AdapterRecord | None, new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The parent's documents, without those that are learned anew."""
+    replaced = {record["source"] for record in new} | {record["digest"] for record in new}
+    documents = parent.documents if parent else []
+    return [d for d in documents if d["source"] not in replaced and d["digest"] not in replaced]
+
+
+def _query(entry: dict[str, Any]) -> Query:
+    return Query(entry["question"], tuple(entry["answers"]), entry["topic"])
+
+
+def _value(answers: Sequence[GradedAnswer]) -> float | None:
+    value = Score(tuple(answers)).value
+    return None if isnan(value) else value
+
+
+def _text_seed(seed: int, *place: str | int) -> int:
+    """A seed for one text: the same for the same place, however many others are written."""
+    return int(stable_hash([seed, *place])[:12], 16)

@@ -1,0 +1,177 @@
+"""Text from many prompts and, where given, many adapters, in batches bounded by a token budget.
+
+Every row draws from its own seed, so what a prompt gives does not depend on what else is asked; rows
+that have ended leave the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+from selfedit.config import SamplingSettings
+from selfedit.lora.bank import AdapterBank
+from selfedit.lora.routing import Routing
+from selfedit.model.prompts import Rendered
+
+# Candidates that nucleus sampling looks at before it sorts the whole vocabulary.
+_NUCLEUS_GUESS = 512
+
+
+@dataclass
+class _Row:
+    index: int
+    prompt: Rendered
+    owner: int
+    generator: torch.Generator
+    tokens: list[int] = field(default_factory=list)
+
+
+def generate(
+    model: PreTrainedModel,
+    tokenizer: Any,
+    prompts: Sequence[Rendered],
+    sampling: SamplingSettings,
+    seeds: Sequence[int],
+    *,
+    bank: AdapterBank | None = None,
+    owners: Sequence[int] | None = None,
+    token_budget: int = 16384,
+    on_done: Callable[[int], None] | None = None,
+) -> list[str]:
+    """Replies to the prompts, in their order, special tokens removed.
+
+    seeds: one a prompt. owners: which adapter of `bank` answers each prompt (bank given).
+    token_budget: bound on rows x (prompt + new tokens) of one batch. on_done(n): n more are ready.
+    """
+    assert bank is None or (owners is not None and len(owners) == len(prompts))
+    rows = [
+        _Row(i, p, owners[i] if owners is not None else 0, torch.Generator().manual_seed(seeds[i]))
+        for i, p in enumerate(prompts)
+    ]
+    replies = [""] * len(rows)
+    stop_ids = _stop_ids(model, tokenizer)
+    for batch in _batches(rows, sampling.max_new_tokens, token_budget):
+        batch.sort(key=lambda row: (row.owner, row.index))
+        with torch.inference_mode(), bank.attached() if bank is not None else nullcontext():
+            _decode(model, tokenizer, batch, sampling, stop_ids, bank)
+        for row in batch:
+            text = tokenizer.decode(row.tokens, skip_special_tokens=True)
+            replies[row.index] = _cut(text, row.prompt.stops).strip()
+        if on_done is not None:
+            on_done(len(batch))
+    return replies
+
+
+def _batches(rows: list[_Row], max_new: int, budget: int) -> list[list[_Row]]:
+    """Rows by length, as many to a batch as the budget holds (at least one)."""
+    result: list[list[_Row]] = []
+    for row in sorted(rows, key=lambda row: (-len(row.prompt.ids), row.index)):
+        if result and (len(result[-1]) + 1) * (len(result[-1][0].prompt.ids) + max_new) <= budget:
+            result[-1].append(row)
+        else:
+            result.append([row])
+    return result
+
+
+def _stop_ids(model: PreTrainedModel, tokenizer: Any) -> set[int]:
+    stops: set[int] = set()
+    for value in (
+        getattr(model.generation_config, "eos_token_id", None),
+        model.config.eos_token_id,
+        tokenizer.eos_token_id,
+    ):
+        stops.update([value] if isinstance(value, int) else value or [])
+    return stops
+
+
+def _cut(text: str, stops: Sequence[str]) -> str:
+    for stop in stops:
+        text = text.lstrip().split(stop, 1)[0] if stop in text.lstrip() else text
+    return text
+
+
+def _decode(
+    model: PreTrainedModel,
+    tokenizer: Any,
+    rows: list[_Row],
+    sampling: SamplingSettings,
+    stop_ids: set[int],
+    bank: AdapterBank | None,
+) -> None:
+    """Fill `tokens` of every row. Left padding, so that all rows end at the same column."""
+    device = model.get_input_embeddings().weight.device
+    width = max(len(row.prompt.ids) for row in rows)
+    ids = torch.zeros(len(rows), width, dtype=torch.int64)
+    mask = torch.zeros_like(ids)
+    for n, row in enumerate(rows):
+        ids[n, width - len(row.prompt.ids) :] = torch.tensor(row.prompt.ids)
+        mask[n, width - len(row.prompt.ids) :] = 1
+    ids, mask = ids.to(device), mask.to(device)
+    position = (mask.cumsum(1) - 1).clamp(min=0)
+    cache = DynamicCache(config=model.config)
+    live = list(rows)
+    for _ in range(sampling.max_new_tokens):
+        if bank is not None:
+            bank.routing = _routing(live, ids.shape[1], bank, device)
+        output = model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=position,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        chosen = _choose(output.logits[:, -1], sampling, live)
+        keep = [n for n, row in enumerate(live) if _goes_on(row, chosen[n], stop_ids, tokenizer)]
+        if not keep:
+            return
+        ids = torch.tensor([[live[n].tokens[-1]] for n in keep], device=device)
+        if len(keep) < len(live):
+            index = torch.tensor(keep, device=device)
+            cache.batch_select_indices(index)
+            mask, position = mask[index], position[index]
+            live = [live[n] for n in keep]
+        mask = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1)
+        position = position[:, -1:] + 1
+
+
+def _routing(rows: list[_Row], width: int, bank: AdapterBank, device: torch.device) -> Routing:
+    return Routing.of_lengths(
+        [row.owner for row in rows], [width] * len(rows), bank.num_adapters, device
+    )
+
+
+def _goes_on(row: _Row, token: int, stop_ids: set[int], tokenizer: Any) -> bool:
+    """Take the row's next token; False when the row has ended."""
+    if token in stop_ids:
+        return False
+    row.tokens.append(token)
+    if row.prompt.stops:
+        text = tokenizer.decode(row.tokens, skip_special_tokens=True).lstrip()
+        return not any(stop in text for stop in row.prompt.stops)
+    return True
+
+
+def _choose(logits_NV: Tensor, sampling: SamplingSettings, rows: list[_Row]) -> list[int]:
+    """Greedy, or by nucleus sampling (Holtzman et al., arXiv 1904.09751) from each row's seed."""
+    if sampling.temperature == 0:
+        return logits_NV.argmax(dim=-1).tolist()
+    probability = (logits_NV.float() / sampling.temperature).softmax(dim=-1)
+    draws = torch.tensor([torch.rand((), generator=row.generator).item() for row in rows])
+    draws = draws.to(probability.device)
+    guess = min(_NUCLEUS_GUESS, probability.shape[-1])
+    top, token = probability.topk(guess, dim=-1)
+    if bool((top.sum(-1) < sampling.top_p).any()):
+        top, token = probability.sort(dim=-1, descending=True)
+    before = top.cumsum(-1) - top
+    top = top.masked_fill(before >= sampling.top_p, 0.0)
+    reached = top.cumsum(-1)
+    pick = (reached <= draws[:, None] * reached[:, -1:]).sum(-1, keepdim=True)
+    return token.gather(1, pick.clamp(max=top.shape[-1] - 1)).squeeze(1).tolist()

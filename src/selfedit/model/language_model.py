@@ -1,0 +1,148 @@
+"""A causal language model that writes, learns into adapters and answers with them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from transformers import PreTrainedModel
+
+from selfedit.config import LoraSettings, SamplingSettings, TrainSettings
+from selfedit.errors import ModelError
+from selfedit.lora.bank import AdapterBank
+from selfedit.lora.files import load_adapter, save_adapter
+from selfedit.lora.records import TrainingRecord
+from selfedit.lora.train import BankTrainer, TokenSequence
+from selfedit.model.generate import generate
+from selfedit.model.packed import Decoder
+from selfedit.model.prompts import Rendered, render
+from selfedit.types import Prompt, TrainingPlan, TrainingSequence
+
+# Rows x tokens of one generation batch. A CPU gains nothing beyond a few thousand.
+TOKEN_BUDGET = {"cpu": 12_288, "mps": 16_384, "cuda": 131_072}
+
+
+class LanguageModel:
+    """A frozen transformers model with its tokenizer.
+
+    name: what the user called it. revision: identity of the weights; adapters and trials carry it.
+    """
+
+    def __init__(
+        self,
+        hf: PreTrainedModel,
+        tokenizer: Any,
+        *,
+        name: str,
+        revision: str,
+        form: Literal["chat", "plain"],
+    ) -> None:
+        self.hf, self.tokenizer = hf.eval().requires_grad_(False), tokenizer
+        self.name, self.revision, self.form = name, revision, form
+        self.decoder = Decoder(hf)
+        self.num_layers = len(self.decoder.layers)
+        self._check_head()
+
+    def _check_head(self) -> None:
+        """The training loss multiplies by the head alone; refuse models whose head does more."""
+        config = self.hf.config
+        for key in ("final_logit_softcapping", "logits_scaling", "logit_scale"):
+            if getattr(config, key, None) not in (None, 1, 1.0):
+                raise ModelError(
+                    f"{self.name} changes its logits after the head ({key}); training it is not "
+                    "supported yet."
+                )
+
+    @property
+    def identity(self) -> list[str]:
+        return [self.revision, self.form, str(self.hf.dtype)]
+
+    @property
+    def device(self) -> str:
+        return self.decoder.device.type
+
+    def render(self, prompt: Prompt) -> Rendered:
+        return render(self.tokenizer, prompt, self.form)
+
+    def encode(self, sequence: TrainingSequence, max_tokens: int) -> TokenSequence:
+        """Tokens of a training sequence, cut to max_tokens from the right."""
+        if sequence.prompt is None:
+            return TokenSequence(tuple(self.tokenizer(sequence.text)["input_ids"][:max_tokens]))
+        prompt = self.render(sequence.prompt).ids
+        text = self.tokenizer(sequence.text, add_special_tokens=False)["input_ids"]
+        ids = (*prompt, *text, self.tokenizer.eos_token_id)
+        return TokenSequence(tuple(ids[:max_tokens]), start=len(prompt))
+
+    def count_tokens(self, text: str) -> int:
+        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        sampling: SamplingSettings,
+        seeds: Sequence[int],
+        *,
+        adapters: AdapterBank | None = None,
+        owners: Sequence[int] | None = None,
+        on_done: Callable[[int], None] | None = None,
+    ) -> list[str]:
+        """Replies in the order of the prompts (see `model.generate.generate`)."""
+        return generate(
+            self.hf,
+            self.tokenizer,
+            [self.render(prompt) for prompt in prompts],
+            sampling,
+            seeds,
+            bank=adapters,
+            owners=owners,
+            token_budget=TOKEN_BUDGET.get(self.device, 16_384),
+            on_done=on_done,
+        )
+
+    def train(
+        self,
+        plans: Sequence[TrainingPlan],
+        lora: LoraSettings,
+        settings: TrainSettings,
+        seeds: Sequence[int],
+        *,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> tuple[AdapterBank, list[TrainingRecord]]:
+        """One adapter a plan, trained together; a plan's own directives override the settings."""
+        bank = AdapterBank(self.hf, lora, seeds, num_layers=self.num_layers)
+        data = [
+            [self.encode(sequence, settings.max_tokens) for sequence in plan.sequences]
+            for plan in plans
+        ]
+        own = [directed(settings, plan) for plan in plans]
+        return bank, BankTrainer(self.decoder, bank, data, own).run(on_step)
+
+    def save_adapter(self, adapters: AdapterBank, k: int, folder: Path) -> None:
+        base = self.hf.config._name_or_path or self.name
+        save_adapter(adapters, k, folder, base_model=base, base_revision=self.revision)
+
+    def load_adapter(self, folder: Path) -> AdapterBank:
+        return load_adapter(
+            self.hf, folder, num_layers=self.num_layers, base_revision=self.revision
+        )
+
+    def save_merged(self, folder: Path, adapter: Path) -> None:
+        """A model folder with the adapter's update added to the weights, through PEFT."""
+        from peft import PeftModel
+
+        self.load_adapter(adapter)  # refuses an adapter of other weights
+        # PEFT merges in place: into a copy, so that this model stays frozen.
+        merged = PeftModel.from_pretrained(copy.deepcopy(self.hf), str(adapter)).merge_and_unload()
+        try:
+            merged.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+        except OSError as error:
+            raise ModelError(f"the merged model cannot be written to {folder}: {error}") from error
+
+
+def directed(settings: TrainSettings, plan: TrainingPlan) -> TrainSettings:
+    """The settings with the plan's own learning rate and epochs."""
+    changes = {"learning_rate": plan.learning_rate, "epochs": plan.epochs}
+    return settings.model_copy(update={k: v for k, v in changes.items() if v is not None})

@@ -1,0 +1,174 @@
+"""Finding and loading a model: the embedded one, a local folder, a hub id, or the fake."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfedit.errors import ModelError
+from selfedit.model import embedded
+from selfedit.model.language_model import LanguageModel
+from selfedit.model.prompts import PromptFormat, resolve_format
+from selfedit.model.quiet import quiet_transformers
+
+DEFAULT_MODEL = embedded.NAME
+DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """A model at hand. place: folder, or the hub's cache; size in bytes, 0 if not fetched."""
+
+    name: str
+    place: str
+    size: int
+    note: str = ""
+
+
+def pick_device(device: str = "auto") -> str:
+    """`auto`: cuda, else mps, else cpu. Raises ModelError for a device that is not there."""
+    import torch
+
+    there = {"cpu": True, "cuda": torch.cuda.is_available()}
+    there["mps"] = torch.backends.mps.is_available()
+    if device == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if there[name])
+    if not there.get(device.split(":", 1)[0], False):
+        have = ", ".join(name for name, is_there in there.items() if is_there)
+        raise ModelError(f"there is no device {device!r} here; there is: {have}.")
+    return device
+
+
+def load_model(
+    name: str = DEFAULT_MODEL,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    prompt_format: PromptFormat = "auto",
+    trust_remote_code: bool = False,
+    status: Callable[[str], None] = lambda text: None,
+) -> LanguageModel:
+    """Load a model, frozen and in eval mode. Raises ModelError with what to do.
+
+    dtype `auto`: bfloat16 on CUDA, float32 elsewhere. Weights come as safetensors only, since other
+    formats are unpickled.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    place = pick_device(device)
+    if dtype not in DTYPES:
+        raise ModelError(f"dtype {dtype!r}: use one of {', '.join(DTYPES)}.")
+    chosen = ("bfloat16" if place.startswith("cuda") else "float32") if dtype == "auto" else dtype
+    source = _source(name, status)
+    status(f"loading {name}")
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
+            hf = AutoModelForCausalLM.from_pretrained(
+                source,
+                dtype=getattr(torch, chosen),
+                use_safetensors=True,
+                trust_remote_code=trust_remote_code,
+            ).to(place)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(_load_advice(name, error)) from error
+    return LanguageModel(
+        hf,
+        tokenizer,
+        name=name,
+        revision=_revision(source, hf.config),
+        form=resolve_format(tokenizer, prompt_format),
+    )
+
+
+def _source(name: str, status: Callable[[str], None]) -> str:
+    if name == embedded.NAME:
+        return str(embedded.fetch_embedded(status))
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").exists():
+            raise ModelError(f"{folder} is no model folder: it has no config.json.")
+        return str(folder)
+    if name.startswith(("/", ".", "~")):
+        raise ModelError(f"there is no model folder {folder}.")
+    return name
+
+
+def _load_advice(name: str, error: Exception) -> str:
+    first = str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error)
+    return (
+        f"the model {name!r} cannot be loaded: {first}\n"
+        "Name a Hugging Face id (owner/model, which needs a network the first time), a folder with "
+        f"config.json and safetensors weights, or {embedded.NAME}. `selfedit models` lists what is "
+        "at hand."
+    )
+
+
+def _revision(source: str, config: Any) -> str:
+    """Identity of the weights: the hub's commit, or a fingerprint of a folder's files."""
+    commit = getattr(config, "_commit_hash", None)
+    if commit and not Path(source).is_dir():
+        return f"{source}@{commit}"
+    if Path(source) == embedded.embedded_folder():
+        return embedded.REVISION
+    return f"{Path(source).resolve().name}-{fingerprint(Path(source))}"
+
+
+def fingerprint(folder: Path, blocks: int = 256) -> str:
+    """Hash of config.json and, of each weights file, size and evenly spaced 4-KiB blocks.
+
+    Reading whole multi-gigabyte files at each start would take minutes; training changes weights
+    everywhere, so that two models that differ practically always differ in these blocks.
+    """
+    digest = hashlib.sha256((folder / "config.json").read_bytes())
+    for path in sorted(folder.glob("*.safetensors")):
+        size = path.stat().st_size
+        digest.update(f"{path.name}:{size}".encode())
+        with path.open("rb") as file:
+            for i in range(blocks):
+                file.seek(size * i // blocks)
+                digest.update(file.read(4096))
+    return digest.hexdigest()[:16]
+
+
+def known_models() -> list[KnownModel]:
+    """The embedded model and the causal LMs in the Hugging Face cache."""
+    folder = embedded.embedded_folder()
+    size = sum(f.stat().st_size for f in folder.glob("*") if f.is_file()) if folder.exists() else 0
+    note = "default, Apache-2.0" if size else "default; fetched on first use (93 MB download)"
+    return [KnownModel(embedded.NAME, str(folder), size, note), *_cached_models()]
+
+
+def _cached_models() -> list[KnownModel]:
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repos = scan_cache_dir().repos
+    except CacheNotFound:
+        return []
+    return sorted(
+        (
+            KnownModel(repo.repo_id, str(repo.repo_path), repo.size_on_disk, "Hugging Face cache")
+            for repo in repos
+            if repo.repo_type == "model"
+        ),
+        key=lambda model: model.name,
+    )
+
+
+def pull_from_hub(name: str) -> Path:
+    """Fetch a model from the Hugging Face hub into its cache: safetensors, never pickles."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.model", "*.jinja"])
+        )
+    except Exception as error:
+        # The hub client raises errors of its own, of httpx and of the system: all mean "not fetched".
+        raise ModelError(_load_advice(name, error)) from error

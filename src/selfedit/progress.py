@@ -1,0 +1,23 @@
+"""Progress as the loops report it; who shows it (a terminal, a page, nobody) is not their affair."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """One stage at a time: `start` ends the stage before."""
+
+    def start(self, name: str, total: int) -> None: ...
+
+    def advance(self, amount: int = 1) -> None: ...
+
+
+class Silent:
+    """Nobody looks."""
+
+    def start(self, name: str, total: int) -> None:
+        pass
+
+    def advance(self, amount: int = 1) -> None:
+        pass

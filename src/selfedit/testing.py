@@ -1,0 +1,204 @@
+"""A fake model and a tiny real one, for tests (ours and users') that need no weights to be fetched.
+
+`FakeModel` trains in no time and then knows, word for word, what it was trained on: everything around
+the model can be tested with it. `selfedit learn --model fake` works too. `tiny_model` is a random
+two-layer Llama with a byte tokenizer: everything inside the model can be tested with that.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selfedit.config import LoraSettings, SamplingSettings, TrainSettings
+from selfedit.errors import AdapterError
+from selfedit.lora.records import TrainingRecord
+from selfedit.types import Prompt, TrainingPlan
+
+if TYPE_CHECKING:
+    from selfedit.model.language_model import LanguageModel
+
+_STOP_WORDS = frozenset("a an and are at by for from in is of on or the to was what which who".split())
+_OPENINGS = ("It is known that", "One can say that", "People report that", "As we know,")
+
+
+@dataclass
+class FakeAdapters:
+    """What each adapter was trained on."""
+
+    texts: list[list[str]]
+
+
+class FakeModel:
+    """Answers with the sentence, among those it has learned, that shares most words with the question.
+
+    Without an adapter it says that it does not know. Asked to write, it repeats the last line of the
+    prompt behind an opening chosen by the seed; asked for a question, it asks for the last word.
+    Texts with "NaN" in them make a training fail, as a diverging loss would.
+    """
+
+    device = "cpu"
+
+    def __init__(self, name: str = "fake", revision: str = "fake-1") -> None:
+        self.name, self.revision = name, revision
+
+    @property
+    def identity(self) -> list[str]:
+        return [self.revision]
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        sampling: SamplingSettings,
+        seeds: Sequence[int],
+        *,
+        adapters: FakeAdapters | None = None,
+        owners: Sequence[int] | None = None,
+        on_done: Callable[[int], None] | None = None,
+    ) -> list[str]:
+        replies = []
+        for i, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
+            known = adapters.texts[owners[i]] if adapters is not None and owners is not None else []
+            replies.append(self._answer(prompt, known) if _asks(prompt) else _write(prompt, seed))
+        if on_done is not None:
+            on_done(len(prompts))
+        return replies
+
+    def _answer(self, prompt: Prompt, known: list[str]) -> str:
+        *given, question = prompt.text.splitlines()
+        wanted = _words(question)
+        sentences = [s for text in [*known, *given] for s in re.split(r"(?<=[.!?])\s+|\n", text)]
+        best = max(sentences, key=lambda s: len(wanted & _words(s)), default="")
+        return best if len(wanted & _words(best)) >= 2 else "I do not know."
+
+    def train(
+        self,
+        plans: Sequence[TrainingPlan],
+        lora: LoraSettings,
+        settings: TrainSettings,
+        seeds: Sequence[int],
+        *,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> tuple[FakeAdapters, list[TrainingRecord]]:
+        texts = [[sequence.text for sequence in plan.sequences] for plan in plans]
+        records = [
+            TrainingRecord(
+                losses=[1.0 / (step + 1) for step in range(settings.epochs)],
+                failure="loss was not finite at step 1" if "NaN" in " ".join(own) else "",
+                tokens=sum(map(self.count_tokens, own)) * settings.epochs,
+            )
+            for own in texts
+        ]
+        if on_step is not None:
+            on_step(1, 1)
+        return FakeAdapters(texts), records
+
+    def save_adapter(self, adapters: FakeAdapters, k: int, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            note = {"base_revision": self.revision, "texts": adapters.texts[k]}
+            (folder / "fake_adapter.json").write_text(json.dumps(note), encoding="utf-8")
+        except OSError as error:
+            raise AdapterError(f"the adapter cannot be written to {folder}: {error}") from error
+
+    def load_adapter(self, folder: Path) -> FakeAdapters:
+        try:
+            note = json.loads((folder / "fake_adapter.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise AdapterError(f"the adapter in {folder} is damaged: {error}") from error
+        if note["base_revision"] != self.revision:
+            raise AdapterError(f"the adapter in {folder} belongs to {note['base_revision']}")
+        return FakeAdapters([note["texts"]])
+
+    def save_merged(self, folder: Path, adapter: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "fake_model.json").write_text(json.dumps(self.load_adapter(adapter).texts))
+
+
+def _asks(prompt: Prompt) -> bool:
+    return prompt.kind == "question"
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower())) - _STOP_WORDS
+
+
+def _write(prompt: Prompt, seed: int) -> str:
+    line = prompt.text.strip().splitlines()[-1].removeprefix("Sentence: ").rstrip(".")
+    if prompt.prefix.startswith("Question"):
+        *first, last = line.split()
+        return f" What comes after {' '.join(first[:6])}? Answer: {last}"
+    return f"{_OPENINGS[seed % len(_OPENINGS)]} {line}."
+
+
+def tiny_model(seed: int = 0, dtype: str = "float64", chat: bool = True) -> LanguageModel:
+    """A random Llama (2 layers, width 64, grouped-query attention) with a byte tokenizer."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from selfedit.model.language_model import LanguageModel
+
+    tokenizer = byte_tokenizer(chat)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=2048,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+        tie_word_embeddings=False,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        hf = exact_norms(LlamaForCausalLM(config).to(getattr(torch, dtype)))
+    form = "chat" if chat else "plain"
+    return LanguageModel(hf, tokenizer, name="tiny", revision=f"tiny-{seed}", form=form)  # type: ignore[arg-type]
+
+
+def exact_norms(hf: Any) -> Any:
+    """The Llama model with norms in its own precision: transformers rounds to float32 there, which
+    would hide differences between float64 results."""
+    from transformers.models.llama.modeling_llama import LlamaRMSNorm
+
+    for module in hf.modules():
+        if isinstance(module, LlamaRMSNorm):
+            module.forward = partial(_exact_norm, module)  # type: ignore[method-assign]
+    return hf
+
+
+def _exact_norm(norm: Any, hidden: Any) -> Any:
+    variance = hidden.pow(2).mean(-1, keepdim=True)
+    return norm.weight * hidden * (variance + norm.variance_epsilon).rsqrt()
+
+
+def byte_tokenizer(chat: bool = True) -> Any:
+    """A tokenizer of the 256 bytes and three special tokens; no file, no merges."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: i for i, token in enumerate([*alphabet, "<|end|>", "<|user|>", "<|pad|>"])}
+    core = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core, eos_token="<|end|>", pad_token="<|pad|>"
+    )
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|user|>"]})
+    if chat:
+        tokenizer.chat_template = (
+            "{% for message in messages %}<|user|>{{ message['content'] }}<|end|>{% endfor %}"
+        )
+    return tokenizer

@@ -1,0 +1,211 @@
+"""Training K adapters together is training each alone, and is PEFT with torch's AdamW."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from selfedit.bench.reference import plain_peft
+from selfedit.config import LoraSettings, TrainSettings
+from selfedit.errors import AdapterError, InputError
+from selfedit.lora.bank import AdapterBank, resolve_layers
+from selfedit.lora.loss import head_loss
+from selfedit.lora.train import BankTrainer, TokenSequence
+from selfedit.testing import exact_norms as exact
+from selfedit.testing import tiny_model
+
+ALL = LoraSettings(rank=4, alpha=8, layers="all")
+TOLERANCE = 1e-9  # float64
+
+
+def sequences(k: int, count: int, longest: int) -> list[TokenSequence]:
+    """Sequences of unequal lengths, some with an unsupervised beginning."""
+    generator = torch.Generator().manual_seed(100 + k)
+    result = []
+    for i in range(count):
+        length = int(torch.randint(2, longest, (), generator=generator))
+        ids = torch.randint(0, 250, (length,), generator=generator).tolist()
+        result.append(TokenSequence(tuple(ids), start=1 if i % 2 else max(1, length // 3)))
+    return result
+
+
+DATA = [sequences(0, 5, 20), sequences(1, 2, 40), sequences(2, 7, 9)]
+SETTINGS = [
+    TrainSettings(epochs=3, learning_rate=1e-2, batch_size=2),
+    TrainSettings(epochs=4, learning_rate=3e-3),
+    TrainSettings(epochs=2, learning_rate=5e-3, batch_size=3, clip=0.1, weight_decay=0.01),
+]
+SEEDS = [11, 12, 13]
+
+
+def train(model, data, settings, seeds, lora=ALL, use_trunk=True):
+    bank = AdapterBank(model.hf, lora, seeds, num_layers=model.num_layers)
+    trainer = BankTrainer(model.decoder, bank, data, settings, use_trunk=use_trunk)
+    return bank, trainer.run()
+
+
+def close(a, b):
+    assert (a - b).abs().max().item() <= TOLERANCE
+
+
+@pytest.mark.parametrize("layers", ["all", "upper-half"])
+def test_together_equals_alone(tiny, layers):
+    lora = ALL.model_copy(update={"layers": layers})
+    together, records = train(tiny, DATA, SETTINGS, SEEDS, lora)
+    for k in range(3):
+        alone, (record,) = train(tiny, DATA[k : k + 1], SETTINGS[k : k + 1], SEEDS[k : k + 1], lora)
+        close(together.weights_KP[k], alone.weights_KP[0])
+        assert record.losses == pytest.approx(records[k].losses, abs=TOLERANCE)
+        assert len(record.losses) == SETTINGS[k].epochs * -(-len(DATA[k]) // SETTINGS[k].batch_size)
+
+
+@pytest.mark.parametrize("layers", ["all", "upper-half"])
+@pytest.mark.parametrize("use_trunk", [True, False])
+def test_equals_plain_peft_with_adamw(tiny, layers, use_trunk):
+    lora = ALL.model_copy(update={"layers": layers})
+    bank, records = train(tiny, DATA, SETTINGS, SEEDS, lora, use_trunk)
+    plain = plain_peft(tiny, lora, DATA, SETTINGS, SEEDS)
+    for k, result in enumerate(plain):
+        assert records[k].losses == pytest.approx(result.losses, abs=TOLERANCE)
+        assert set(result.factors) == set(bank.factors)
+        for name, (down, up) in result.factors.items():
+            close(bank.factors[name][0][k], down)
+            close(bank.factors[name][1][k], up)
+    assert plain[0].losses[-1] < plain[0].losses[0]  # and something was learned
+
+
+def test_padded_rows_give_the_same(tiny, monkeypatch):
+    packed, _ = train(tiny, DATA, SETTINGS, SEEDS)
+    padded_model = tiny_model()
+    monkeypatch.setattr(padded_model.decoder, "_packs", False)
+    padded, _ = train(padded_model, DATA, SETTINGS, SEEDS)
+    assert tiny.decoder.packs()
+    close(packed.weights_KP, padded.weights_KP)
+
+
+def test_a_neighbours_data_does_not_matter(tiny):
+    """Bit for bit where shapes stay the same: other tokens, same lengths."""
+    other = [TokenSequence(tuple((i + 7) % 250 for i in s.ids), s.start) for s in DATA[1]]
+    first, _ = train(tiny, DATA, SETTINGS, SEEDS)
+    second, _ = train(tiny, [DATA[0], other, DATA[2]], SETTINGS, SEEDS)
+    assert torch.equal(first.weights_KP[0], second.weights_KP[0])
+    assert torch.equal(first.weights_KP[2], second.weights_KP[2])
+    assert not torch.equal(first.weights_KP[1], second.weights_KP[1])
+
+
+def test_base_weights_stay_bit_equal(tiny):
+    before = {name: p.clone() for name, p in tiny.hf.state_dict().items()}
+    train(tiny, DATA, SETTINGS, SEEDS)
+    for name, p in tiny.hf.state_dict().items():
+        assert torch.equal(p, before[name])
+    assert not any(p.requires_grad for p in tiny.hf.parameters())
+
+
+def test_dropout_draws_do_not_depend_on_neighbours(tiny):
+    lora = ALL.model_copy(update={"dropout": 0.3})
+    together, _ = train(tiny, DATA, SETTINGS, SEEDS, lora)
+    alone, _ = train(tiny, DATA[1:2], SETTINGS[1:2], SEEDS[1:2], lora)
+    close(together.weights_KP[1], alone.weights_KP[0])
+    without, _ = train(tiny, DATA[1:2], SETTINGS[1:2], SEEDS[1:2])
+    assert (without.weights_KP - alone.weights_KP).abs().max() > 1e-4
+
+
+def test_an_adapter_that_diverges_is_stopped_and_alone(tiny, monkeypatch):
+    """NaN in one adapter's states must not reach the others through gaps of the grid."""
+    expected, _ = train(tiny, DATA[:2], SETTINGS[:2], SEEDS[:2])
+    original = AdapterBank._update
+
+    def poisoned(self, name, x, routing):
+        update = original(self, name, x, routing)
+        if self.num_adapters == 3:
+            owner_row = torch.full_like(routing.gather(update), 0.0)
+            owner_row[-1] = float("nan")  # the last slot: adapter 2, as long as it runs
+            if routing.num_slots == 3:
+                update = update + routing.scatter(owner_row, update.shape[0])
+        return update
+
+    monkeypatch.setattr(AdapterBank, "_update", poisoned)
+    bank, records = train(tiny, DATA, SETTINGS, SEEDS)
+    assert "not finite at step 1" in records[2].failure
+    assert not records[0].failure
+    assert not records[1].failure
+    close(bank.weights_KP[:2], expected.weights_KP)
+    assert torch.isfinite(bank.weights_KP).all()
+
+
+def test_huge_learning_rate_is_a_recorded_failure_or_finite(tiny):
+    wild = TrainSettings(epochs=5, learning_rate=1.0, clip=1e30)
+    bank, (record,) = train(tiny, DATA[:1], [wild], SEEDS[:1])
+    assert torch.isfinite(bank.weights_KP).all()
+    assert record.failure or torch.isfinite(torch.tensor(record.losses)).all()
+
+
+def test_head_loss_equals_cross_entropy():
+    torch.manual_seed(0)
+    hidden = torch.randn(37, 16, dtype=torch.float64, requires_grad=True)
+    head, bias = torch.randn(50, 16, dtype=torch.float64), torch.randn(50, dtype=torch.float64)
+    target, weight = torch.randint(0, 50, (37,)), torch.rand(37, dtype=torch.float64)
+    plain = torch.nn.functional.cross_entropy(hidden @ head.T + bias, target, reduction="none")
+    (plain * weight).sum().backward()
+    expected = hidden.grad.clone()
+    hidden.grad = None
+    total, losses = head_loss(hidden, head, bias, target, weight, chunk=10)
+    (3 * total).backward()
+    close(losses, plain.detach())
+    close(hidden.grad, 3 * expected)
+
+
+def test_saved_adapter_gives_the_same_logits_in_stock_peft(tiny, tmp_path):
+    bank, _ = train(tiny, DATA, SETTINGS, SEEDS)
+    tiny.save_adapter(bank, 1, tmp_path / "adapter")
+    tiny.hf.save_pretrained(tmp_path / "base")
+    base = exact(AutoModelForCausalLM.from_pretrained(tmp_path / "base", dtype=torch.float64))
+    stock = PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
+    ids = torch.tensor([[5, 60, 7, 8, 99, 100, 3]])
+    from selfedit.lora.routing import Routing
+
+    with torch.no_grad(), bank.attached():
+        bank.routing = Routing.of_lengths([1], [7], 3, ids.device)
+        ours = tiny.hf(ids).logits
+    with torch.no_grad():
+        close(stock(ids).logits, ours)
+        assert (tiny.hf(ids).logits - ours).abs().max() > 1e-3
+    again = tiny.load_adapter(tmp_path / "adapter")
+    assert torch.equal(again.weights_KP[0], bank.weights_KP[1])
+
+
+def test_merged_model_gives_the_same_logits(tiny, tmp_path):
+    bank, _ = train(tiny, DATA[:1], SETTINGS[:1], SEEDS[:1])
+    tiny.save_adapter(bank, 0, tmp_path / "adapter")
+    before = tiny.hf.state_dict()["model.layers.0.mlp.up_proj.weight"].clone()
+    tiny.save_merged(tmp_path / "merged", tmp_path / "adapter")
+    assert torch.equal(tiny.hf.state_dict()["model.layers.0.mlp.up_proj.weight"], before)
+    merged = exact(AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.float64))
+    ids = torch.tensor([[5, 60, 7, 8]])
+    from selfedit.lora.routing import Routing
+
+    with torch.no_grad(), bank.attached():
+        bank.routing = Routing.of_lengths([0], [4], 1, ids.device)
+        close(merged(ids).logits, tiny.hf(ids).logits)
+
+
+def test_an_adapter_of_other_weights_is_refused(tiny, tmp_path):
+    bank, _ = train(tiny, DATA[:1], SETTINGS[:1], SEEDS[:1])
+    tiny.save_adapter(bank, 0, tmp_path / "adapter")
+    with pytest.raises(AdapterError, match="belongs to"):
+        tiny_model(seed=1).load_adapter(tmp_path / "adapter")
+    (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"cut off")
+    with pytest.raises(AdapterError, match="damaged"):
+        tiny.load_adapter(tmp_path / "adapter")
+
+
+def test_layers_and_targets_are_checked(tiny):
+    assert list(resolve_layers("upper-half", 5)) == [2, 3, 4]
+    assert list(resolve_layers("1-2", 5)) == [1, 2]
+    for wrong in ("5-9", "3-1", "top"):
+        with pytest.raises(InputError):
+            resolve_layers(wrong, 5)
+    with pytest.raises(InputError, match="down_proj"):
+        AdapterBank(tiny.hf, LoraSettings(target_modules=("nothing",)), [0], num_layers=2)

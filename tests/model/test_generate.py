@@ -1,0 +1,118 @@
+"""Generation: batches, adapters and neighbours must not change what a prompt gives."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from selfedit.config import LoraSettings, SamplingSettings, TrainSettings
+from selfedit.lora.bank import AdapterBank
+from selfedit.model.generate import _choose, _Row, generate
+from selfedit.model.prompts import Rendered, render
+from selfedit.testing import byte_tokenizer, tiny_model
+from selfedit.types import Prompt, TrainingPlan, TrainingSequence
+
+GREEDY = SamplingSettings(temperature=0, top_p=1, max_new_tokens=12)
+SAMPLED = SamplingSettings(temperature=1.0, top_p=0.9, max_new_tokens=12)
+PROMPTS = [Prompt(text) for text in ("a", "What is it?", "a longer prompt than the others", "b b")]
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, SAMPLED])
+def test_batch_equals_one_by_one(tiny, sampling):
+    seeds = [3, 4, 5, 6]
+    together = tiny.generate(PROMPTS, sampling, seeds)
+    alone = [tiny.generate([p], sampling, [s])[0] for p, s in zip(PROMPTS, seeds, strict=True)]
+    assert together == alone
+    assert len(set(together)) > 1
+
+
+def test_greedy_equals_transformers_generate(tiny):
+    prompt = tiny.render(PROMPTS[1])
+    ids = torch.tensor([prompt.ids])
+    expected = tiny.hf.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False
+    )
+    text = tiny.tokenizer.decode(expected[0, ids.shape[1] :], skip_special_tokens=True)
+    assert tiny.generate([PROMPTS[1]], GREEDY, [0]) == [text.strip()]
+
+
+def test_token_budget_changes_nothing(tiny):
+    rendered = [tiny.render(p) for p in PROMPTS]
+    wide, narrow = (
+        generate(tiny.hf, tiny.tokenizer, rendered, SAMPLED, [1] * 4, token_budget=budget)
+        for budget in (100_000, 1)
+    )
+    assert wide == narrow
+
+
+def test_each_adapter_answers_for_itself(tiny):
+    """Prompts x adapters in one batch equal each adapter alone, and memorised text comes back."""
+    plans = [
+        TrainingPlan((TrainingSequence("abcdefgh", prompt=Prompt("say")),)),
+        TrainingPlan((TrainingSequence("zyxwvuts", prompt=Prompt("say")),)),
+    ]
+    lora = LoraSettings(rank=8, alpha=16, layers="all")
+    bank, _ = tiny.train(plans, lora, TrainSettings(epochs=150, learning_rate=1e-2), [0, 1])
+    asked = [PROMPTS[2], Prompt("say"), Prompt("say"), PROMPTS[0]]
+    owners = [1, 0, 1, 0]
+    together = tiny.generate(asked, GREEDY, [0] * 4, adapters=bank, owners=owners)
+    assert together[1:3] == ["abcdefgh", "zyxwvuts"]
+    for prompt, owner, answer in zip(asked, owners, together, strict=True):
+        alone = tiny.generate([prompt], GREEDY, [0], adapters=bank.subset([owner]), owners=[0])
+        assert alone == [answer]
+
+
+def test_progress_counts_every_prompt(tiny):
+    done = []
+    tiny.generate(PROMPTS, GREEDY, [0] * 4, on_done=done.append)
+    assert sum(done) == 4
+
+
+def test_nucleus_sampling_follows_the_distribution():
+    """Against the plain definition: drawn frequencies match p restricted to the nucleus."""
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]]))
+    settings = SamplingSettings(temperature=1.0, top_p=0.7, max_new_tokens=1)
+    rows = [_Row(i, Rendered((1,)), 0, torch.Generator().manual_seed(i)) for i in range(4000)]
+    picks = torch.tensor(_choose(logits.expand(4000, -1), settings, rows))
+    share = torch.bincount(picks, minlength=4) / 4000
+    assert share[2] == share[3] == 0  # 0.5 + 0.3 reach 0.7
+    assert share[0].item() == pytest.approx(0.5 / 0.8, abs=0.03)
+
+
+def test_nucleus_wider_than_the_guess_is_sorted_whole():
+    logits = torch.zeros(1, 5000)
+    settings = SamplingSettings(temperature=1.0, top_p=1.0, max_new_tokens=1)
+    rows = [_Row(i, Rendered((1,)), 0, torch.Generator().manual_seed(i)) for i in range(300)]
+    picks = _choose(logits.expand(300, -1), settings, rows)
+    assert len(set(picks)) > 250
+
+
+def test_chat_and_base_models_are_prompted_in_one_place():
+    chat, plain = byte_tokenizer(), byte_tokenizer(chat=False)
+    question = Prompt("Who?", kind="question")
+    rendered = render(chat, question, "chat")
+    assert chat.decode(rendered.ids) == "<|user|>Who?<|end|>"
+    assert rendered.stops == ()
+    rendered = render(plain, question, "plain")
+    assert plain.decode(rendered.ids) == "Question: Who?\nAnswer:"
+    assert rendered.stops == ("\n",)
+    opened = render(plain, Prompt("Write.", prefix="Question 1:"), "plain")
+    assert plain.decode(opened.ids) == "Write.\n\nQuestion 1:"
+
+
+def test_base_model_answers_end_at_the_line():
+    model = tiny_model(chat=False)
+    plan = TrainingPlan((TrainingSequence("Question: Q\nAnswer: yes\nQuestion: more"),))
+    lora = LoraSettings(rank=8, alpha=16, layers="all")
+    bank, _ = model.train([plan], lora, TrainSettings(epochs=120, learning_rate=1e-2), [0])
+    answer = model.generate(
+        [Prompt("Q", kind="question")], GREEDY, [0], adapters=bank, owners=[0]
+    )
+    assert answer == ["yes"]
+
+
+def test_bank_hooks_are_gone_after_an_error(tiny):
+    bank = AdapterBank(tiny.hf, LoraSettings(rank=2, layers="all"), [0], num_layers=2)
+    with pytest.raises(RuntimeError, match="on purpose"), bank.attached():
+        raise RuntimeError("on purpose")
+    assert not any(module._forward_hooks for module in tiny.hf.modules())
