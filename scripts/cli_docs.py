@@ -69,7 +69,11 @@ def _section(command: Any, context: Any) -> str:
 
 def _row(param: Any, context: Any, defaults: dict[str, Any]) -> str:
     names, meaning = param.get_help_record(context)
-    if "[default:" not in meaning and not getattr(param, "is_flag", False) and param.name in defaults:
+    if (
+        "[default:" not in meaning
+        and not getattr(param, "is_flag", False)
+        and param.name in defaults
+    ):
         meaning = f"{meaning}  [default: {defaults[param.name]}]".strip()
     return f"| `{_cell(names)}` | {_cell(meaning)} |"
 
@@ -84,7 +88,8 @@ def _setting_defaults() -> dict[str, Any]:
             if isinstance(value, BaseModel):
                 collect(value)
             elif value is not None:
-                assert name not in found, f"two settings are called {name}"
+                if name in found:
+                    raise ValueError(f"two settings are called {name}")
                 found[name] = value
 
     collect(LearnSettings())

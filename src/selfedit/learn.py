@@ -261,6 +261,8 @@ class Learner:
             texts.update(self.store.cached(keys[i] for i in chunk))
             missing = [i for i in chunk if keys[i] not in texts]
             self.progress.advance(len(chunk) - len(missing))
+            if not missing:
+                continue
             replies = self.model.generate(
                 [prompts[i] for i in missing],
                 sampling,

@@ -8,7 +8,10 @@ two-layer Llama with a byte tokenizer: everything inside the model can be tested
 from __future__ import annotations
 
 import json
+import os
 import re
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -39,13 +42,22 @@ class FakeModel:
 
     Without an adapter it says that it does not know. Asked to write, it repeats the last line of the
     prompt behind an opening chosen by the seed; asked for a question, it asks for the last word.
-    Texts with "NaN" in them make a training fail, as a diverging loss would.
+    Texts with "NaN" in them make a training fail, as a diverging loss would. delay: seconds that each
+    call takes ($SELFEDIT_FAKE_DELAY), for tests that kill it. calls: how often each method was called.
     """
 
     device = "cpu"
 
-    def __init__(self, name: str = "fake", revision: str = "fake-1") -> None:
+    def __init__(
+        self, name: str = "fake", revision: str = "fake-1", delay: float | None = None
+    ) -> None:
         self.name, self.revision = name, revision
+        self.delay = float(os.environ.get("SELFEDIT_FAKE_DELAY", 0)) if delay is None else delay
+        self.calls: Counter[str] = Counter()
+
+    def _called(self, method: str) -> None:
+        self.calls[method] += 1
+        time.sleep(self.delay)
 
     @property
     def identity(self) -> list[str]:
@@ -64,6 +76,7 @@ class FakeModel:
         owners: Sequence[int] | None = None,
         on_done: Callable[[int], None] | None = None,
     ) -> list[str]:
+        self._called("generate")
         replies = []
         for i, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
             known = adapters.texts[owners[i]] if adapters is not None and owners is not None else []
@@ -88,6 +101,7 @@ class FakeModel:
         *,
         on_step: Callable[[int, int], None] | None = None,
     ) -> tuple[FakeAdapters, list[TrainingRecord]]:
+        self._called("train")
         texts = [[sequence.text for sequence in plan.sequences] for plan in plans]
         records = [
             TrainingRecord(

@@ -1,0 +1,5 @@
+"""`python -m selfedit`."""
+
+from selfedit.cli import main
+
+main()

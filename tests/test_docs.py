@@ -1,0 +1,171 @@
+"""What the documents say is true: commands exist, files are there, the generated page is fresh."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import typer
+
+from selfedit.cli import app
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """(language, content) of the fenced code blocks."""
+    return _FENCE.findall(text)
+
+
+def commands(text: str) -> list[str]:
+    """The selfedit commands of all blocks; in a transcript, the lines behind a "$"."""
+    found = []
+    for _, block in blocks(text):
+        lines = block.replace("\\\n", " ").splitlines()
+        prompted = [line[2:] for line in lines if line.startswith("$ ")]
+        for line in prompted or lines:
+            for part in re.split(r"\s(?:\||&&)\s", line):
+                if re.match(r"selfedit(\s|$)", part.strip()):
+                    found.append(part.strip())
+    return found
+
+
+def parse(command: Any, name: str, arguments: list[str], parent: Any = None) -> None:
+    """Parse as the command line does, down to the last sub-command, and run nothing."""
+    context = command.make_context(name, arguments, parent=parent)
+    rest = [*getattr(context, "_protected_args", ()), *context.args]
+    if not hasattr(command, "commands"):
+        assert not rest, f"{name}: too many arguments: {rest}"
+    elif rest:
+        child, inner, inner_arguments = command.resolve_command(context, rest)
+        parse(inner, child, inner_arguments, context)
+
+
+def generator() -> ModuleType:
+    path = ROOT / "scripts" / "cli_docs.py"
+    spec = importlib.util.spec_from_file_location("cli_docs", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_cli_page_is_fresh(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert page == generator().render(), "docs/cli.md is stale: run `make docs`"
+
+
+def test_readme_shows_commands():
+    assert len(commands(README)) > 5
+
+
+@pytest.mark.parametrize("line", commands(README))
+def test_commands_of_the_readme_parse(line):
+    _, *arguments = shlex.split(line, comments=True)
+    with contextlib.suppress(typer.Exit):  # --version and --help
+        parse(typer.main.get_command(app), "selfedit", arguments)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["selfedit learn a.md --nonsense", "selfedit nonsense", "selfedit ask a b", "selfedit learn"],
+)
+def test_a_wrong_command_does_not_parse(line):
+    with pytest.raises(Exception) as caught:  # noqa: PT011 (typer's own classes differ by version)
+        parse(typer.main.get_command(app), "selfedit", line.split()[1:])
+    assert hasattr(caught.value, "exit_code") or isinstance(caught.value, AssertionError)
+
+
+def paths_of_map(text: str) -> list[str]:
+    """Paths of a file map: two columns, folders end in "/", what is indented lies in them."""
+    maps = [block for language, block in blocks(text) if re.search(r"^src/selfedit/", block, re.M)]
+    assert len(maps) == 1
+    folders: list[str] = []
+    paths = []
+    for line in maps[0].splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        name = line.split()[0]
+        del folders[depth:]
+        paths.append("".join([*folders, name]))
+        if name.endswith("/"):
+            folders.append(name)
+    return paths
+
+
+@pytest.mark.parametrize("text", [README, ARCHITECTURE], ids=["README", "architecture"])
+def test_file_maps_name_what_is_there(text):
+    paths = paths_of_map(text)
+    assert len(paths) > 20
+    missing = [
+        path
+        for path in paths
+        if not ((ROOT / path).is_dir() if path.endswith("/") else (ROOT / path).is_file())
+    ]
+    assert not missing
+
+
+def test_the_architecture_names_every_module():
+    named = set(paths_of_map(ARCHITECTURE))
+    modules = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "src" / "selfedit").rglob("*.py")
+        if "migrations" not in path.parts
+    }
+    assert modules <= named, "docs/architecture.md has no line for these"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md",
+        "CHANGELOG.md",
+        *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")),
+    ],
+)
+def test_links_lead_somewhere(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
+    own = [target for target in targets if not re.match(r"[a-z]+:", target)]
+    assert not [t for t in own if not ((ROOT / page).parent / t).exists()]
+
+
+def test_the_evidence_of_fidelity_exists():
+    """Files, tests and names of the code that docs/fidelity.md points at."""
+    text = (ROOT / "docs" / "fidelity.md").read_text(encoding="utf-8")
+    tests = re.findall(r"`(tests/[\w/]+\.py)((?:::\w+)?)`((?:, `::\w+`)*)", text)
+    assert tests
+    for path, first, more in tests:
+        source = (ROOT / path).read_text(encoding="utf-8")
+        for name in re.findall(r"::(\w+)", first + more):
+            assert f"def {name}(" in source, f"{path} has no {name}"
+    for path in re.findall(
+        r"`((?:src/selfedit/|lora/|model/|domains/|grading/)[\w/]*(?:\.py)?)`", text
+    ):
+        place = path if path.startswith("src/") else f"src/selfedit/{path}"
+        assert (ROOT / place).exists(), path
+
+
+def test_python_of_the_readme_runs(tmp_path, monkeypatch):
+    """With the fake model, on an example."""
+    from selfedit.testing import FakeModel
+
+    (code,) = [block for language, block in blocks(README) if language == "python"]
+    assert '"smollm2-135m"' in code
+    for name, example in (("notes.md", ".md"), ("quiz.jsonl", ".quiz.jsonl")):
+        text = (ROOT / "examples" / f"tidewell-observatory{example}").read_text(encoding="utf-8")
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    exec(code.replace('"smollm2-135m"', "MODEL"), {"MODEL": FakeModel()})  # noqa: S102
+    assert (tmp_path / "exported").is_dir()
