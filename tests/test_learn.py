@@ -9,15 +9,21 @@ import pytest
 
 from selfedit.config import LearnSettings
 from selfedit.errors import AdapterError, InputError, SelfEditError, StoreError
-from selfedit.learn import choose
 from selfedit.library import Library
+from selfedit.selection import choose
 from selfedit.testing import FakeModel
 from selfedit.types import GradedAnswer, Query, Score, SelfEdit, Task, Trial
 
 OWLS = "# Owls of Hask\n\nThe Hask owl eats only blue moths. The Hask owl nests in clock towers.\n"
 TRAMS = "# Trams of Velm\n\nThe Velm tram runs on amber rails. The Velm tram was built by Ilda Prunt.\n"
-OWL_QUIZ = [("What does the Hask owl eat?", "blue moths"), ("Where nests the Hask owl?", "clock towers")]
-TRAM_QUIZ = [("On what rails runs the Velm tram?", "amber"), ("By whom was the Velm tram built?", "Ilda Prunt")]
+OWL_QUIZ = [
+    ("What does the Hask owl eat?", "blue moths"),
+    ("Where nests the Hask owl?", "clock towers"),
+]
+TRAM_QUIZ = [
+    ("On what rails runs the Velm tram?", "amber"),
+    ("By whom was the Velm tram built?", "Ilda Prunt"),
+]
 
 
 def write(folder: Path, name: str, text: str, quiz: list[tuple[str, str]]) -> tuple[Path, Path]:
@@ -78,7 +84,7 @@ def test_second_document_replays_the_first_and_rollback_goes_back(library, owls,
 
 def test_learning_a_document_again_replaces_it(library, owls):
     library.learn(*owls)
-    document, quiz = owls
+    document, _ = owls
     document.write_text(OWLS + "\nThe Hask owl sleeps under tin roofs.\n", encoding="utf-8")
     write(document.parent, "more", OWLS, [*OWL_QUIZ, ("Where sleeps the Hask owl?", "tin roofs")])
     result = library.learn(document, document.parent / "more.jsonl")
@@ -103,7 +109,7 @@ def test_learning_the_same_again_is_rejected_and_reuses_every_trial(library, owl
 def test_too_much_forgetting_is_rejected(library, owls, trams, monkeypatch):
     library.learn(*owls)
     # Without replay the new adapter knows nothing of the owls.
-    monkeypatch.setattr("selfedit.learn._older", lambda parent, records: [
+    monkeypatch.setattr("selfedit.learn.older_documents", lambda parent, records: [
         {**document, "sequences": []} for document in parent.documents
     ])  # fmt: skip
     result = library.learn(*trams)
@@ -165,9 +171,7 @@ def test_invalid_and_failed_trials_are_recorded(library, owls, monkeypatch):
         return original(self, prompts, *args, **kwargs)
 
     monkeypatch.setattr(FakeModel, "generate", generate)
-    settings = LearnSettings(
-        candidates=3, knowledge={"strategy": "implications", "faithful": False}
-    )
+    settings = LearnSettings(candidates=3, knowledge={"strategy": "implications", "faithful": False})
     replies = iter(["", "The Hask owl likes NaN and eats blue moths.", "The Hask owl eats blue moths."])
     result = library.learn(*owls, settings)
     (passage,) = result.passages
@@ -192,7 +196,7 @@ def test_interrupted_learn_goes_on_and_ends_the_same(tmp_path, owls):
         def called(self, method, stop_at=stop_at):
             nonlocal calls
             calls += 1
-            if calls == 1 and method == "train" or calls == 2:
+            if (calls == 1 and method == "train") or calls == 2:
                 raise KeyboardInterrupt
             original(self, method)
 

@@ -38,9 +38,7 @@ class Job:
         return self.tokens / len(self.plan.sequences)
 
 
-def trial_key(
-    model: Model, task: Task, edit: SelfEdit, seed: int, settings: LearnSettings
-) -> str:
+def trial_key(model: Model, task: Task, edit: SelfEdit, seed: int, settings: LearnSettings) -> str:
     """Hash of everything that determines a trial; a finished trial with this key is never rerun."""
     return stable_hash(
         {
@@ -115,9 +113,7 @@ def plan_waves(jobs: Sequence[Job], device: str) -> Iterator[list[Job]]:
         yield wave
 
 
-def run_wave(
-    model: Model, domain: Domain, wave: Sequence[Job], settings: LearnSettings
-) -> list[Trial]:
+def run_wave(model: Model, domain: Domain, wave: Sequence[Job], settings: LearnSettings) -> list[Trial]:
     """Train the wave's adapters together, ask each its task's questions, score the answers."""
     start = time.perf_counter()
     bank, records = model.train(

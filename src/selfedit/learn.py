@@ -6,6 +6,7 @@ texts and trials there and ends with the same result.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,27 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from selfedit.config import ANSWER_SAMPLING, LearnSettings, SamplingSettings, stable_hash
-from selfedit.domains.knowledge import (
-    Document,
-    Knowledge,
-    assign_queries,
-    read_document,
-    read_quiz,
-    split_passages,
-    split_quiz,
-)
+from selfedit.domains.knowledge import Document, Knowledge, assign_queries, split_quiz
 from selfedit.errors import InputError, SelfEditError, StoreError
 from selfedit.inner import run_trials
+from selfedit.material import Material, document_records, older_documents, query_of, read_material
 from selfedit.model import Adapters, Model
 from selfedit.progress import Progress, Silent
 from selfedit.quiz_writer import write_quiz
 from selfedit.report.html import write_report
+from selfedit.selection import Choice, choose, passage_result, with_plan
 from selfedit.store import AdapterRecord, Store
 from selfedit.types import (
-    CandidateResult,
     GradedAnswer,
     LearnResult,
-    PassageResult,
     Prompt,
     Query,
     QuestionResult,
@@ -71,46 +64,19 @@ Confirm = Callable[[Estimate], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
-    """What is to be learned: passages by document, and the questions to choose and to report by."""
+class Outcome:
+    """Graded answers to new and older questions, before and after."""
 
-    documents: tuple[Document, ...]
-    passages: tuple[tuple[Task, ...], ...]
-    selection: tuple[Query, ...]
-    held_out: tuple[Query, ...]
-    notes: tuple[str, ...] = ()
+    before: Sequence[GradedAnswer]
+    after: Sequence[GradedAnswer]
+    older_before: Sequence[GradedAnswer]
+    older_after: Sequence[GradedAnswer]
 
-    @property
-    def reported(self) -> tuple[Query, ...]:
-        return self.held_out or self.selection
-
-    @property
-    def tasks(self) -> tuple[Task, ...]:
-        return tuple(task for tasks in self.passages for task in tasks)
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A passage with its trials (candidates x seeds) and the candidate that is kept, if one is."""
-
-    task: Task
-    baseline: float | None
-    candidates: tuple[tuple[Trial, ...], ...]
-    kept: int | None
-
-    @property
-    def plan(self) -> TrainingPlan | None:
-        return None if self.kept is None else self.candidates[self.kept][0].plan
-
-
-def read_material(
-    files: Sequence[Path], quiz: Path | None, settings: LearnSettings
-) -> tuple[tuple[Document, ...], tuple[tuple[Task, ...], ...], tuple[Query, ...]]:
-    """Documents, their passages, and the quiz's questions (none without a quiz)."""
-    documents = tuple(read_document(path) for path in files)
-    words = settings.knowledge.passage_words
-    passages = tuple(split_passages(document, words) for document in documents)
-    return documents, passages, read_quiz(quiz) if quiz is not None else ()
+    def questions(self, held_out: bool) -> tuple[QuestionResult, ...]:
+        return tuple(
+            QuestionResult(b.question, b.gold, b.answer, a.answer, b.correct, a.correct, held_out)
+            for b, a in zip(self.before, self.after, strict=True)
+        )
 
 
 class Learner:
@@ -180,10 +146,9 @@ class Learner:
         return Estimate(len(tasks), trainings, tokens, tokens / rate)
 
     def _record_failure(self, error: SelfEditError) -> None:
-        try:
+        # If it is the store that failed, the first error is the one to show.
+        with contextlib.suppress(StoreError):
             self.store.finish_run(self.run_id, "failed", error=str(error))
-        except StoreError:
-            pass  # the store itself failed; the first error is the one to show
 
     def _learn(
         self,
@@ -246,7 +211,11 @@ class Learner:
         return self._write(prompts, ANSWER_SAMPLING, [0] * len(prompts), stage)
 
     def _write(
-        self, prompts: Sequence[Prompt], sampling: SamplingSettings, seeds: Sequence[int], stage: str
+        self,
+        prompts: Sequence[Prompt],
+        sampling: SamplingSettings,
+        seeds: Sequence[int],
+        stage: str,
     ) -> list[str]:
         """The bare model's replies, out of the store where they are there already."""
         identity = [*self.model.identity, sampling.digest()]
@@ -286,7 +255,7 @@ class Learner:
         ]
         places: dict[tuple[str, int], int] = {}
         seeds = []
-        for task, index, prompt in slots:
+        for task, index, _ in slots:
             place = places[task.id, index] = places.get((task.id, index), -1) + 1
             seeds.append(_text_seed(self.settings.seed, task.id, index, place))
         prompts = [prompt for _, _, prompt in slots]
@@ -302,9 +271,7 @@ class Learner:
             )
         return edits
 
-    def _choose(
-        self, tasks: Sequence[Task], baseline: dict[Query, GradedAnswer]
-    ) -> tuple[Choice, ...]:
+    def _choose(self, tasks: Sequence[Task], baseline: dict[Query, GradedAnswer]) -> tuple[Choice, ...]:
         edits = self.propose(tasks)
         pairs = [(task, edit) for task, own in zip(tasks, edits, strict=True) for edit in own]
         trials = run_trials(
@@ -332,23 +299,10 @@ class Learner:
         self, material: Material, choices: Sequence[Choice], parent: AdapterRecord | None
     ) -> tuple[TrainingPlan | None, list[dict[str, Any]]]:
         """Everything kept, new and replayed, and the records of the documents; None if no edit was."""
-        records = []
-        plans = {choice.task.id: choice.plan for choice in choices}
-        questions = _by_document(material)
-        for document, tasks in zip(material.documents, material.passages, strict=True):
-            kept = [plan for task in tasks if (plan := plans[task.id]) is not None]
-            records.append(
-                {
-                    "source": str(Path(document.source).resolve()),
-                    "title": document.title,
-                    "digest": document.digest,
-                    "sequences": [s.text for plan in kept for s in plan.sequences],
-                    **questions[document.digest],
-                }
-            )
+        records = document_records(material, {choice.task.id: choice.plan for choice in choices})
         if not any(record["sequences"] for record in records):
             return None, records
-        records = _older(parent, records) + records
+        records = older_documents(parent, records) + records
         texts = dict.fromkeys(text for record in records for text in record["sequences"])
         return TrainingPlan(tuple(TrainingSequence(text) for text in texts)), records
 
@@ -382,7 +336,7 @@ class Learner:
         """New and older questions, asked of the version before and of the new adapter."""
         new_sources = {str(Path(d.source).resolve()) for d in material.documents}
         older = [
-            _query(entry)
+            query_of(entry)
             for record in records
             if record["source"] not in new_sources
             for entry in record["held_out"] or record["selection"]
@@ -519,109 +473,12 @@ class Learner:
         return result
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Graded answers to new and older questions, before and after."""
-
-    before: Sequence[GradedAnswer]
-    after: Sequence[GradedAnswer]
-    older_before: Sequence[GradedAnswer]
-    older_after: Sequence[GradedAnswer]
-
-    def questions(self, held_out: bool) -> tuple[QuestionResult, ...]:
-        return tuple(
-            QuestionResult(b.question, b.gold, b.answer, a.answer, b.correct, a.correct, held_out)
-            for b, a in zip(self.before, self.after, strict=True)
-        )
-
-
-def choose(task: Task, baseline: float | None, groups: Sequence[tuple[Trial, ...]]) -> Choice:
-    """The candidate with the best mean reward over its seeds, if it beats the baseline.
-
-    The first wins a tie (as in the paper's selection). A candidate with a trial that failed or was
-    invalid has no reward. Without questions (baseline None) the first sound candidate is kept.
-    """
-    kept, best = None, -1.0 if baseline is None else baseline
-    for index, group in enumerate(groups):
-        reward = mean_reward(group)
-        if baseline is None and kept is None and all(t.status == "scored" for t in group):
-            kept = index
-        elif reward is not None and reward > best:
-            kept, best = index, reward
-    return Choice(task, baseline, tuple(groups), kept)
-
-
-def mean_reward(group: Sequence[Trial]) -> float | None:
-    rewards = [trial.reward for trial in group]
-    known = [reward for reward in rewards if reward is not None]
-    return sum(known) / len(known) if known and len(known) == len(rewards) else None
-
-
-def passage_result(choice: Choice) -> PassageResult:
-    """What the report shows of a passage."""
-    candidates = []
-    for index, group in enumerate(choice.candidates):
-        worst = next((trial for trial in group if trial.status != "scored"), group[0])
-        candidates.append(
-            CandidateResult(
-                text=group[0].edit.text,
-                status=worst.status,
-                reason=worst.reason,
-                reward=mean_reward(group),
-                kept=index == choice.kept,
-                seconds=sum(trial.seconds for trial in group),
-                losses=group[0].losses,
-            )
-        )
-    task = choice.task
-    return PassageResult(
-        task.title, task.context, choice.baseline, len(task.queries), tuple(candidates)
-    )
-
-
-def with_plan(domain: Knowledge, task: Task, trial: Trial) -> Trial:
-    """The trial with its plan, which the store leaves out: it follows from the edit."""
-    if trial.status == "invalid" or trial.plan is not None:
-        return trial
-    return replace(trial, plan=domain.parse(task, trial.edit))
-
-
 def _by_pair(
     pairs: Sequence[tuple[Task, SelfEdit]], trials: Sequence[Trial]
 ) -> list[tuple[tuple[Task, SelfEdit], Trial]]:
     """Each trial beside its pair (`run_trials` gives every pair's seeds in a row)."""
     seeds = len(trials) // len(pairs) if pairs else 0
     return [(pairs[i // seeds], trial) for i, trial in enumerate(trials)]
-
-
-def _by_document(material: Material) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Each document's own questions, as JSON, under "selection" and "held_out"."""
-    owner = {
-        task.id: document.digest
-        for document, tasks in zip(material.documents, material.passages, strict=True)
-        for task in tasks
-    }
-    result: dict[str, dict[str, list[dict[str, Any]]]] = {
-        document.digest: {"selection": [], "held_out": []} for document in material.documents
-    }
-    for name, queries in (("selection", material.selection), ("held_out", material.held_out)):
-        for task in assign_queries(material.tasks, queries):
-            result[owner[task.id]][name] += [
-                {"question": q.question, "answers": list(q.answers), "topic": q.topic}
-                for q in task.queries
-            ]
-    return result
-
-
-def _older(parent: AdapterRecord | None, new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The parent's documents, without those that are learned anew."""
-    replaced = {record["source"] for record in new} | {record["digest"] for record in new}
-    documents = parent.documents if parent else []
-    return [d for d in documents if d["source"] not in replaced and d["digest"] not in replaced]
-
-
-def _query(entry: dict[str, Any]) -> Query:
-    return Query(entry["question"], tuple(entry["answers"]), entry["topic"])
 
 
 def _value(answers: Sequence[GradedAnswer]) -> float | None:

@@ -26,7 +26,29 @@ from selfedit.types import Prompt, TrainingPlan
 if TYPE_CHECKING:
     from selfedit.model.language_model import LanguageModel
 
-_STOP_WORDS = frozenset("a an and are at by for from in is of on or the to was what which who".split())
+_STOP_WORDS = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "at",
+        "by",
+        "for",
+        "from",
+        "in",
+        "is",
+        "of",
+        "on",
+        "or",
+        "the",
+        "to",
+        "was",
+        "what",
+        "which",
+        "who",
+    ]
+)
 _OPENINGS = ("It is known that", "One can say that", "People report that", "As we know,")
 
 
@@ -52,7 +74,7 @@ class FakeModel:
         self, name: str = "fake", revision: str = "fake-1", delay: float | None = None
     ) -> None:
         self.name, self.revision = name, revision
-        self.delay = float(os.environ.get("SELFEDIT_FAKE_DELAY", 0)) if delay is None else delay
+        self.delay = float(os.environ.get("SELFEDIT_FAKE_DELAY", "0")) if delay is None else delay
         self.calls: Counter[str] = Counter()
 
     def _called(self, method: str) -> None:
@@ -207,9 +229,7 @@ def byte_tokenizer(chat: bool = True) -> Any:
     core = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=core, eos_token="<|end|>", pad_token="<|pad|>"
-    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<|end|>", pad_token="<|pad|>")
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|user|>"]})
     if chat:
         tokenizer.chat_template = (

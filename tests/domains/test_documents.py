@@ -196,9 +196,7 @@ def test_no_word_is_lost_and_no_passage_too_long(
 ) -> None:
     # Words are numbered, so that no two passages are alike: those are taken once.
     number = count()
-    parts = [
-        Section(title, tuple(_numbered(text, number) for text in texts)) for title, texts in drawn
-    ]
+    parts = [Section(title, tuple(_numbered(text, number) for text in texts)) for title, texts in drawn]
     document = Document("T", tuple(parts), "t.txt", "")
     tasks = split_passages(document, max_words)
     assert [word for task in tasks for word in task.context.split()] == [

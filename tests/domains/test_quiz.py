@@ -170,9 +170,7 @@ def test_real_questions_find_their_passages(recorded: Callable[[str], Any]) -> N
     items = recorded("squad/eval200.json")
     tasks = [Task(str(i), item["title"], item["context"]) for i, item in enumerate(items)]
     home = {
-        (q["question"], q["answer"]): str(i)
-        for i, item in enumerate(items)
-        for q in item["questions"]
+        (q["question"], q["answer"]): str(i) for i, item in enumerate(items) for q in item["questions"]
     }
     queries = [Query(question, (answer,)) for question, answer in home]
     right = sum(

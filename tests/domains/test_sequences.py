@@ -25,9 +25,7 @@ TASK = Task(
 SENTENCES = TASK.context.replace("Dr. Hale", "Dr Hale").split(". ")
 
 
-def parse(
-    *completions: str, strategy: Strategy = "implications", max_sequences: int = 30
-) -> list[str]:
+def parse(*completions: str, strategy: Strategy = "implications", max_sequences: int = 30) -> list[str]:
     """The statements that are trained, after checking what is common to all plans."""
     settings = KnowledgeSettings(strategy=strategy, max_sequences=max_sequences)
     domain = Knowledge(settings)
@@ -80,9 +78,7 @@ def test_a_looping_line_is_left_out() -> None:
 
 
 def test_rewrites_are_parted_by_rules() -> None:
-    text = (
-        "Here are the versions:\nFirst one.\nOf two lines.\n---\nVersion 2:\nSecond one.\n ----- \n"
-    )
+    text = "Here are the versions:\nFirst one.\nOf two lines.\n---\nVersion 2:\nSecond one.\n ----- \n"
     assert parse(text, strategy="rewrite") == ["First one.\nOf two lines.", "Second one."]
     assert parse("One version.\nAnother one.", strategy="rewrite") == [
         "One version.",

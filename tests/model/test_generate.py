@@ -105,9 +105,7 @@ def test_base_model_answers_end_at_the_line():
     plan = TrainingPlan((TrainingSequence("Question: Q\nAnswer: yes\nQuestion: more"),))
     lora = LoraSettings(rank=8, alpha=16, layers="all")
     bank, _ = model.train([plan], lora, TrainSettings(epochs=120, learning_rate=1e-2), [0])
-    answer = model.generate(
-        [Prompt("Q", kind="question")], GREEDY, [0], adapters=bank, owners=[0]
-    )
+    answer = model.generate([Prompt("Q", kind="question")], GREEDY, [0], adapters=bank, owners=[0])
     assert answer == ["yes"]
 
 

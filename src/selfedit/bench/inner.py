@@ -64,8 +64,7 @@ class Bench:
     ) -> None:
         self.model, self.plans, self.lora, self.train = model, plans, lora, train
         self.data = [
-            [model.encode(sequence, train.max_tokens) for sequence in plan.sequences]
-            for plan in plans
+            [model.encode(sequence, train.max_tokens) for sequence in plan.sequences] for plan in plans
         ]
         self.tokens = sum(len(s.ids) for d in self.data for s in d) * train.epochs
 
@@ -79,9 +78,7 @@ class Bench:
         for wave in self._waves(width):
             bank = AdapterBank(self.model.hf, self.lora, wave, num_layers=self.model.num_layers)
             data: list[list[TokenSequence]] = [self.data[k] for k in wave]
-            BankTrainer(
-                self.model.decoder, bank, data, [self.train] * len(wave), use_trunk=trunk
-            ).run()
+            BankTrainer(self.model.decoder, bank, data, [self.train] * len(wave), use_trunk=trunk).run()
             banks.append(bank)
         return banks
 
@@ -92,7 +89,14 @@ class Bench:
             return
         task = Task("", "", "")
         jobs = [
-            Job(str(k), task, SelfEdit("", k, (), ()), k, plan, sum(len(s.ids) for s in self.data[k]))
+            Job(
+                str(k),
+                task,
+                SelfEdit("", k, (), ()),
+                k,
+                plan,
+                sum(len(s.ids) for s in self.data[k]),
+            )
             for k, plan in enumerate(self.plans)
         ]
         for wave in plan_waves(jobs, self.model.device):
@@ -191,9 +195,7 @@ def _released(
     scaled, tokens, peaks = [], 0, []
     for data in bench.data[:edits]:
         with peak_memory() as peak:
-            spent, taken = released_way(
-                bench.model, bench.lora, data, bench.train, max_steps=steps
-            )
+            spent, taken = released_way(bench.model, bench.lora, data, bench.train, max_steps=steps)
         scaled.append(spent / taken * num_steps(len(data), bench.train))
         tokens += sum(len(s.ids) for s in data) * bench.train.epochs
         peaks.append(peak[0])

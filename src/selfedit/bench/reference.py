@@ -1,4 +1,4 @@
-"""Plain ways to train adapters one at a time: what the bank must equal, and what it is timed against."""
+"""Plain ways to train one adapter at a time: what the bank must equal, and is timed against."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def peft_config(bank: AdapterBank) -> Any:
     settings = bank.settings
     return LoraConfig(
         r=settings.rank,
-        lora_alpha=settings.alpha,
+        lora_alpha=settings.alpha,  # type: ignore[arg-type]
         lora_dropout=settings.dropout,
         target_modules=[target.name for target in bank.targets],
     )
@@ -148,11 +148,12 @@ def released_way(
 
     bank = AdapterBank(model.hf, lora, [0], num_layers=model.num_layers)
     pad = model.tokenizer.pad_token_id or 0
-    rows = [list(s.ids) + [pad] * (RELEASED_WIDTH - len(s.ids)) for s in sequences]
-    dataset = [
-        {"input_ids": row, "labels": row, "attention_mask": [int(i < len(s.ids)) for i in range(len(row))]}
-        for row, s in zip(rows, sequences, strict=True)
-    ]  # fmt: skip
+    dataset = []
+    for sequence in sequences:
+        pads = RELEASED_WIDTH - len(sequence.ids)
+        row = [*sequence.ids, *[pad] * pads]
+        mask = [1] * len(sequence.ids) + [0] * pads
+        dataset.append({"input_ids": row, "labels": row, "attention_mask": mask})
     start = time.perf_counter()
     peft_model = get_peft_model(model.hf, peft_config(bank))
     with tempfile.TemporaryDirectory() as folder:
@@ -169,7 +170,7 @@ def released_way(
             disable_tqdm=True,
             use_cpu=model.device == "cpu",
         )
-        trainer = Trainer(model=peft_model, args=arguments, train_dataset=dataset)  # type: ignore[arg-type]
+        trainer = Trainer(model=peft_model, args=arguments, train_dataset=dataset)
         try:
             trainer.train()
             peft_model.save_pretrained(folder)

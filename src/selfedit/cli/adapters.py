@@ -131,7 +131,9 @@ def rollback(
 
 
 @app.command()
-def delete(version: VersionArgument, library: LibraryOption = None, as_json: JsonOption = False) -> None:
+def delete(
+    version: VersionArgument, library: LibraryOption = None, as_json: JsonOption = False
+) -> None:
     """Delete a version's weights (not the current one's); its record stays."""
     open_library(DEFAULT_MODEL, library).delete(version)
     if as_json:

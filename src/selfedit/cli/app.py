@@ -48,9 +48,7 @@ def main() -> None:
     try:
         app(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        err.print(
-            "Stopped. Finished work is kept: the same command goes on from there.", markup=False
-        )
+        err.print("Stopped. Finished work is kept: the same command goes on from there.", markup=False)
         sys.exit(130)
     except SelfEditError as error:
         err.print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)

@@ -77,7 +77,11 @@ def _current(library: object) -> int | None:
 
 def _print_table(questions: list[str], bare: list[str], new: list[str], version: int | None) -> None:
     table = Table(show_lines=True)
-    for heading in ("question", "base", f"version {version}" if version else "base (no version yet)"):
+    for heading in (
+        "question",
+        "base",
+        f"version {version}" if version else "base (no version yet)",
+    ):
         table.add_column(heading, overflow="fold", ratio=1)
     for row in zip(questions, bare, new, strict=True):
         table.add_row(*map(Text, row))

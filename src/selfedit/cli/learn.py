@@ -119,9 +119,7 @@ def learn(
         def confirm(estimate: Estimate) -> bool:
             return yes or ask_first(estimate, progress)
 
-        opened = open_library(
-            model, library, device, dtype, prompt_format, trust_remote_code, progress
-        )
+        opened = open_library(model, library, device, dtype, prompt_format, trust_remote_code, progress)
         result = opened.learn(files, quiz, settings, confirm)
     if as_json:
         print_json(result.summary())

@@ -26,8 +26,7 @@ def list_(context: typer.Context, as_json: JsonOption = False) -> None:
         print_json(
             {
                 "models": [
-                    {"name": m.name, "place": m.place, "bytes": m.size, "note": m.note}
-                    for m in models
+                    {"name": m.name, "place": m.place, "bytes": m.size, "note": m.note} for m in models
                 ]
             }
         )

@@ -36,7 +36,7 @@ def save_adapter(
         task_type=TaskType.CAUSAL_LM,
         base_model_name_or_path=base_model,
         r=settings.rank,
-        lora_alpha=settings.alpha,
+        lora_alpha=settings.alpha,  # type: ignore[arg-type]
         lora_dropout=settings.dropout,
         target_modules=sorted({target.name.rsplit(".", 1)[-1] for target in bank.targets}),
         layers_to_transform=layers,

@@ -61,4 +61,4 @@ def head_loss(
     hidden_MD: final hidden states at the M supervised positions; head_VD: frozen head weight.
     weight_M: each token's weight in the sum, in the losses' dtype. chunk: positions at a time.
     """
-    return _HeadLoss.apply(hidden_MD, head_VD, bias_V, target_M, weight_M, chunk)  # type: ignore[no-any-return]
+    return _HeadLoss.apply(hidden_MD, head_VD, bias_V, target_M, weight_M, chunk)

@@ -84,13 +84,7 @@ class Routing:
             return real
         return real.new_zeros(num_tokens, real.shape[-1]).index_copy(0, self.source_M, real)
 
-    def select(self, weight_KXY: Tensor) -> Tensor:
-        """The participating adapters' weights, [slots, X, Y]."""
-        return weight_KXY if self.slots is None else weight_KXY.index_select(0, self.slots)
-
 
 def _runs(starts: Sequence[int], lengths: Sequence[int]) -> Tensor:
     """start, start + 1, ... for each run, end to end."""
-    return torch.cat(
-        [torch.arange(s, s + length) for s, length in zip(starts, lengths, strict=True)]
-    )
+    return torch.cat([torch.arange(s, s + length) for s, length in zip(starts, lengths, strict=True)])

@@ -6,7 +6,6 @@ that of training it alone (tests/lora/test_equality.py holds this against PEFT +
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -80,8 +79,6 @@ class BankTrainer:
         bank.require_gradients()
         if bank.settings.dropout > 0:
             bank.dropout = [torch.Generator().manual_seed(seed) for seed in bank.seeds]
-        # The gradients' rows are strided on purpose (one row an adapter); torch would mention it.
-        warnings.filterwarnings("ignore", message="grad and param do not obey")
         optimizer = StackedAdamW(bank, self.settings, self.steps)
         orders = [
             batches(sequences, settings, seed)
@@ -149,7 +146,10 @@ class BankTrainer:
 
     def _backward(self, hidden_TD: Tensor, rows: list[tuple[int, TokenSequence]]) -> dict[int, float]:
         """Gradients of the sum over adapters of each one's mean token loss; those means."""
-        supervised, targets, owners, offset = [], [], [], 0
+        supervised: list[int] = []
+        targets: list[int] = []
+        owners: list[int] = []
+        offset = 0
         for k, sequence in rows:
             first = max(sequence.start, 1)
             supervised += range(offset + first - 1, offset + len(sequence.ids) - 1)
@@ -163,7 +163,10 @@ class BankTrainer:
         wide = torch.float64 if hidden_TD.dtype == torch.float64 else torch.float32
         picked = hidden_TD.index_select(0, torch.tensor(supervised, device=device))
         total, loss_M = token_losses(
-            self.decoder.model, picked, torch.tensor(targets, device=device), weight_M.to(device, wide)
+            self.decoder.model,
+            picked,
+            torch.tensor(targets, device=device),
+            weight_M.to(device, wide),
         )
         total.backward()
         mean_K = torch.zeros(self.bank.num_adapters, dtype=torch.float64).index_add(
@@ -210,15 +213,12 @@ class StackedAdamW:
             )
 
     def step(self, active: Sequence[int], losses: dict[int, float]) -> dict[int, bool]:
-        """Update the active adapters and clear all gradients; False for those with a NaN or inf."""
-        norm_K = self.gradient_KP.norm(dim=1).tolist()
-        finite = {
-            k: torch.isfinite(torch.tensor([losses[k], norm_K[k]])).all().item() for k in active
-        }
+        """Update the active adapters; False for those whose loss or gradient has a NaN or inf."""
+        norm_K = {k: float(self.gradient_KP[k].norm()) for k in active}
+        finite = {k: torch.isfinite(torch.tensor([losses[k], norm_K[k]])).all().item() for k in active}
         for k in active:
             if finite[k]:
                 self._step_one(k, norm_K[k])
-        self.gradient_KP.zero_()
         return {k: bool(ok) for k, ok in finite.items()}
 
     def _step_one(self, k: int, norm: float) -> None:

@@ -106,7 +106,7 @@ def _decode(
     bank: AdapterBank | None,
 ) -> None:
     """Fill `tokens` of every row. Left padding, so that all rows end at the same column."""
-    device = model.get_input_embeddings().weight.device
+    device = torch.device(model.device)
     width = max(len(row.prompt.ids) for row in rows)
     ids = torch.zeros(len(rows), width, dtype=torch.int64)
     mask = torch.zeros_like(ids)

@@ -124,9 +124,7 @@ class LanguageModel:
         save_adapter(adapters, k, folder, base_model=base, base_revision=self.revision)
 
     def load_adapter(self, folder: Path) -> AdapterBank:
-        return load_adapter(
-            self.hf, folder, num_layers=self.num_layers, base_revision=self.revision
-        )
+        return load_adapter(self.hf, folder, num_layers=self.num_layers, base_revision=self.revision)
 
     def save_merged(self, folder: Path, adapter: Path) -> None:
         """A model folder with the adapter's update added to the weights, through PEFT."""

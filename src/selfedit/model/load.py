@@ -73,7 +73,8 @@ def load_model(
                 dtype=getattr(torch, chosen),
                 use_safetensors=True,
                 trust_remote_code=trust_remote_code,
-            ).to(place)
+            )
+            hf.to(device=torch.device(place))  # type: ignore[arg-type]
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(_load_advice(name, error)) from error
     return LanguageModel(

@@ -103,7 +103,7 @@ class Decoder:
 
     @property
     def device(self) -> torch.device:
-        return self.model.get_input_embeddings().weight.device
+        return torch.device(self.model.device)
 
     def packs(self) -> bool:
         """Whether packed sequences give what padded rows give; found out once."""
@@ -133,7 +133,7 @@ class Decoder:
             return False
 
     def _probe_ids(self) -> list[list[int]]:
-        vocabulary = self.model.get_input_embeddings().weight.shape[0]
+        vocabulary = int(self.model.config.get_text_config().vocab_size)
         return [[(7 * i + 3 * j + 1) % vocabulary for i in range(n)] for j, n in enumerate((5, 2, 3))]
 
     def hidden(self, sequences: Sequence[Sequence[int]]) -> Tensor:

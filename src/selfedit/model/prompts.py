@@ -37,10 +37,10 @@ def render(tokenizer: Any, prompt: Prompt, form: Literal["chat", "plain"]) -> Re
         ids = tokenizer(text + prompt.prefix, add_special_tokens=False)["input_ids"]
         return Rendered(tuple(ids))
     if prompt.kind == "question":
-        text, stops = f"Question: {prompt.text}\nAnswer:{_spaced(prompt.prefix)}", ("\n",)
-    else:
-        text, stops = f"{prompt.text}\n\n{prompt.prefix}", ()
-    return Rendered(tuple(tokenizer(text)["input_ids"]), stops)
+        text = f"Question: {prompt.text}\nAnswer:{_spaced(prompt.prefix)}"
+        return Rendered(tuple(tokenizer(text)["input_ids"]), stops=("\n",))
+    text = f"{prompt.text}\n\n{prompt.prefix}"
+    return Rendered(tuple(tokenizer(text)["input_ids"]))
 
 
 def _spaced(prefix: str) -> str:

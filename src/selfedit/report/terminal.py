@@ -75,9 +75,7 @@ def summary_lines(result: LearnResult, console: Console) -> list[Text]:
     else:
         say("Accuracy: not measured, because no questions were asked.", "bold")
     if result.num_older:
-        say(
-            "Older questions: " + _change(result.older_before, result.older_after, result.num_older)
-        )
+        say("Older questions: " + _change(result.older_before, result.older_after, result.num_older))
     say(f"{wording.trials_line(result)}.")
     if result.passages:
         line = wording.kept_line(result.passages)

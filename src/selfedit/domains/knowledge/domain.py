@@ -14,9 +14,7 @@ from selfedit.types import Prompt, Query, Score, SelfEdit, Task, TrainingPlan
 class Knowledge:
     """Knowledge incorporation (arXiv 2506.10943, section 4.1). Implements `types.Domain`."""
 
-    def __init__(
-        self, settings: KnowledgeSettings | None = None, grader: Grader = contains
-    ) -> None:
+    def __init__(self, settings: KnowledgeSettings | None = None, grader: Grader = contains) -> None:
         self.settings = settings or KnowledgeSettings()
         self.grader = grader
 

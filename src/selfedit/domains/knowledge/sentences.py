@@ -66,9 +66,7 @@ def one_line(text: str) -> str:
 
 def _is_acronym(token: str) -> bool:
     """U.S, a.m, Ph.D and the J of J. Smith, but no "me" and no "ok"."""
-    return ("." in token or (len(token) == 1 and token.isupper())) and bool(
-        _ACRONYM.fullmatch(token)
-    )
+    return ("." in token or (len(token) == 1 and token.isupper())) and bool(_ACRONYM.fullmatch(token))
 
 
 def _is_end(line: str, start: int, border: re.Match[str]) -> bool:  # noqa: PLR0911

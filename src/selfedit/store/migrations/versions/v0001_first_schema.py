@@ -80,12 +80,8 @@ def upgrade() -> None:
         sa.Column("scores", sa.Text, nullable=False),
         sa.Column("run_id", sa.Integer),
         sa.PrimaryKeyConstraint("version", name="pk_adapters"),
-        sa.ForeignKeyConstraint(
-            ["version"], ["versions.version"], name="fk_adapters_version_versions"
-        ),
-        sa.ForeignKeyConstraint(
-            ["parent"], ["adapters.version"], name="fk_adapters_parent_adapters"
-        ),
+        sa.ForeignKeyConstraint(["version"], ["versions.version"], name="fk_adapters_version_versions"),
+        sa.ForeignKeyConstraint(["parent"], ["adapters.version"], name="fk_adapters_parent_adapters"),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_adapters_run_id_runs"),
     )
     op.create_index("ix_adapters_model_revision", "adapters", ["model_revision"])
