@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -91,7 +91,9 @@ class LearnSettings(Settings):
     knowledge: KnowledgeSettings = KnowledgeSettings()
     lora: LoraSettings = LoraSettings()
     train: TrainSettings = TrainSettings()
-    sampling: SamplingSettings = SamplingSettings()
+    sampling: SamplingSettings = Field(
+        SamplingSettings(), description="Of the self-edits; what is not given depends on the strategy."
+    )
     candidates: int = Field(4, ge=1, description="Self-edits written for each passage.")
     seeds: int = Field(1, ge=1, description="Trainings of each candidate; its reward is their mean.")
     seed: int = Field(0, ge=0)
@@ -101,6 +103,19 @@ class LearnSettings(Settings):
     split_from: int = Field(
         8, ge=2, description="With at least this many questions, half are held out for the report."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sampling_by_strategy(cls, values: Any) -> Any:
+        """Fill in what is not given. The paper samples at T=1.0, top-p 0.95; a model so small that it
+        needs `sentences` writes nonsense there, and one sentence is short (docs/log.md)."""
+        if not isinstance(values, dict) or isinstance(values.get("sampling"), SamplingSettings):
+            return values
+        knowledge = values.get("knowledge") or {}
+        given = knowledge if isinstance(knowledge, dict) else knowledge.model_dump()
+        short = given.get("strategy", "sentences") == "sentences"
+        default = {"temperature": 0.6, "max_new_tokens": 80} if short else {"max_new_tokens": 512}
+        return {**values, "sampling": {**default, **(values.get("sampling") or {})}}
 
 
 def stable_hash(value: Any) -> str:

@@ -68,13 +68,13 @@ def load_model(
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
-            hf = AutoModelForCausalLM.from_pretrained(
+            hf: Any = AutoModelForCausalLM.from_pretrained(
                 source,
                 dtype=getattr(torch, chosen),
                 use_safetensors=True,
                 trust_remote_code=trust_remote_code,
             )
-            hf.to(device=torch.device(place))  # type: ignore[arg-type]
+            hf.to(place)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(_load_advice(name, error)) from error
     return LanguageModel(
