@@ -92,10 +92,10 @@ def run_trials(
         # Waves are planned over all jobs, done or not, so that a resumed run has the same waves.
         missing = [job for job in wave if job.key not in found]
         if missing:
-            trials = run_wave(model, domain, missing, settings)
+            trials = run_wave(model, domain, missing, settings, progress)
             sink(trials)
             found.update((trial.key, trial) for trial in trials)
-        progress.advance(len(wave))
+        progress.advance(len(wave) - len(missing))
     return [found[key] for key in keys]
 
 
@@ -113,12 +113,25 @@ def plan_waves(jobs: Sequence[Job], device: str) -> Iterator[list[Job]]:
         yield wave
 
 
-def run_wave(model: Model, domain: Domain, wave: Sequence[Job], settings: LearnSettings) -> list[Trial]:
+# Share of a wave's progress that its training stands for; answering is the rest.
+_TRAINING_SHARE = 0.9
+
+
+def run_wave(
+    model: Model, domain: Domain, wave: Sequence[Job], settings: LearnSettings, progress: Progress
+) -> list[Trial]:
     """Train the wave's adapters together, ask each its task's questions, score the answers."""
     start = time.perf_counter()
-    bank, records = model.train(
-        [job.plan for job in wave], settings.lora, settings.train, [job.seed for job in wave]
-    )
+    shown = 0.0
+
+    def on_step(step: int, total: int) -> None:
+        nonlocal shown
+        share = _TRAINING_SHARE * len(wave) * step / total
+        progress.advance(share - shown)
+        shown = share
+
+    plans, seeds = [job.plan for job in wave], [job.seed for job in wave]
+    bank, records = model.train(plans, settings.lora, settings.train, seeds, on_step=on_step)
     good = [k for k, record in enumerate(records) if not record.failure]
     asked = [(k, prompt) for k in good for prompt in domain.queries(wave[k].task)]
     replies = iter(
@@ -130,6 +143,7 @@ def run_wave(model: Model, domain: Domain, wave: Sequence[Job], settings: LearnS
             owners=[k for k, _ in asked],
         )
     )
+    progress.advance(len(wave) - shown)
     seconds = time.perf_counter() - start
     whole = sum(job.tokens for job in wave)
     trials = []

@@ -6,11 +6,11 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """One stage at a time: `start` ends the stage before."""
+    """One stage at a time: `start` ends the stage before; parts of a unit may be reported."""
 
     def start(self, name: str, total: int) -> None: ...
 
-    def advance(self, amount: int = 1) -> None: ...
+    def advance(self, amount: float = 1) -> None: ...
 
 
 class Silent:
@@ -19,5 +19,5 @@ class Silent:
     def start(self, name: str, total: int) -> None:
         pass
 
-    def advance(self, amount: int = 1) -> None:
+    def advance(self, amount: float = 1) -> None:
         pass

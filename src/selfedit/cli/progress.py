@@ -47,7 +47,7 @@ class RichProgress:
     def start(self, name: str, total: int) -> None:
         self._task = self._bars.add_task(name, total=total)
 
-    def advance(self, amount: int = 1) -> None:
+    def advance(self, amount: float = 1) -> None:
         if self._task is not None:
             self._bars.advance(self._task, amount)
 
