@@ -315,3 +315,14 @@ def test_choice_first_wins_ties_and_must_beat_the_baseline():
     seeds = [(trial(1.0), trial(0.0)), (trial(0.75), trial(0.5)), (trial(1.0), trial(0, "failed"))]
     assert choose(task, 0.0, seeds).kept == 1  # by the mean; a failed seed takes the reward away
     assert choose(task, None, [(trial(0, "invalid"),), (trial(0.0),)]).kept == 1
+
+
+def test_topic_stands_before_every_question(library, owls, monkeypatch):
+    seen = []
+    original = FakeModel._answer
+    monkeypatch.setattr(
+        FakeModel, "_answer", lambda self, p, known: seen.append(p.text) or original(self, p, known)
+    )
+    library.learn(*owls, LearnSettings(knowledge={"topic": True}))
+    assert seen
+    assert all(text.startswith("Topic: Owls of Hask\n") for text in seen)

@@ -8,18 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import isnan
 from pathlib import Path
 from typing import Any
 
-from selfedit.config import ANSWER_SAMPLING, LearnSettings, SamplingSettings, stable_hash
+from selfedit.config import ANSWER_SAMPLING, LearnSettings
 from selfedit.domains.knowledge import Document, Knowledge, assign_queries, split_quiz
 from selfedit.errors import InputError, SelfEditError, StoreError
+from selfedit.estimate import Confirm, estimate
 from selfedit.inner import run_trials
-from selfedit.material import Material, document_records, older_documents, query_of, read_material
+from selfedit.material import (
+    Material,
+    document_records,
+    older_documents,
+    query_of,
+    read_material,
+    with_topics,
+)
 from selfedit.model import Adapters, Model
 from selfedit.progress import Progress, Silent
 from selfedit.quiz_writer import write_quiz
@@ -39,28 +47,10 @@ from selfedit.types import (
     TrainingSequence,
     Trial,
 )
+from selfedit.writing import Writer
 
-# Prompts written between two visits to the store: what a kill can cost.
-_WRITE_CHUNK = 128
-
-
-# Tokens of a self-edit for each token of its passage (recorded runs and `sentences`: 3 to 5).
-_WRITTEN_RATIO = 4
 # Below this many trainings there is nothing worth asking about.
 _SMALL_JOB = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What `learn` is about to do. seconds: from a short calibration on this machine."""
-
-    passages: int
-    trainings: int
-    tokens: int
-    seconds: float
-
-
-Confirm = Callable[[Estimate], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +83,7 @@ class Learner:
         self.model, self.store, self.folder, self.settings = model, store, folder, settings
         self.progress = progress or Silent()
         self.domain = Knowledge(settings.knowledge)
+        self.writer = Writer(model, store, self.progress)
         self.run_id = 0
 
     def run(
@@ -125,25 +116,8 @@ class Learner:
 
     def _confirm(self, tasks: Sequence[Task], confirm: Confirm) -> None:
         trainings = len(tasks) * self.settings.candidates * self.settings.seeds
-        if trainings > _SMALL_JOB and not confirm(self.estimate(tasks)):
+        if trainings > _SMALL_JOB and not confirm(estimate(self.model, tasks, self.settings)):
             raise InputError("stopped before anything was learned")
-
-    def estimate(self, tasks: Sequence[Task]) -> Estimate:
-        """Work and time for these passages. Calibrated by one epoch on the first passage."""
-        settings = self.settings
-        per_passage = 1 if settings.knowledge.strategy == "none" else 1 + _WRITTEN_RATIO
-        words = sum(len(task.context.split()) for task in tasks)
-        sample = TrainingPlan((TrainingSequence(tasks[0].context),))
-        per_word = self.model.count_tokens(tasks[0].context) / len(tasks[0].context.split())
-        once = settings.train.model_copy(update={"epochs": 4})
-        start = time.perf_counter()
-        _, records = self.model.train([sample], settings.lora, once, [0])
-        rate = sum(record.tokens for record in records) / (time.perf_counter() - start)
-        tokens = int(words * per_word * per_passage * settings.train.epochs)
-        # every candidate and seed, and once more all that is kept
-        tokens *= settings.candidates * settings.seeds + 1
-        trainings = len(tasks) * settings.candidates * settings.seeds
-        return Estimate(len(tasks), trainings, tokens, tokens / rate)
 
     def _record_failure(self, error: SelfEditError) -> None:
         # If it is the store that failed, the first error is the one to show.
@@ -184,10 +158,10 @@ class Learner:
         notes: list[str] = []
         if not questions:
             tasks = [task for own in passages for task in own]
-            questions, note = write_quiz(
-                self.model, tasks, self.domain, self._write, self._answers, self.settings.seed
-            )
+            questions, note = write_quiz(self.writer, tasks, self.domain, self.settings.seed)
             notes.append(note)
+        if self.settings.knowledge.topic:
+            questions = with_topics(questions, passages)
         selection, held_out = split_quiz(questions, self.settings.seed, self.settings.split_from)
         if not held_out:
             notes.append(
@@ -204,75 +178,13 @@ class Learner:
 
     def _ask_base(self, queries: Sequence[Query]) -> tuple[GradedAnswer, ...]:
         """Closed-book answers of the bare model, asked once for each question."""
-        answers = self._answers(self._prompts(queries), "asking the model as it is")
+        answers = self.writer.answer(self._prompts(queries), "asking the model as it is")
         return self._grade(queries, answers).answers
-
-    def _answers(self, prompts: Sequence[Prompt], stage: str) -> list[str]:
-        return self._write(prompts, ANSWER_SAMPLING, [0] * len(prompts), stage)
-
-    def _write(
-        self,
-        prompts: Sequence[Prompt],
-        sampling: SamplingSettings,
-        seeds: Sequence[int],
-        stage: str,
-    ) -> list[str]:
-        """The bare model's replies, out of the store where they are there already."""
-        identity = [*self.model.identity, sampling.digest()]
-        keys = [
-            stable_hash([*identity, prompt.text, prompt.kind, prompt.prefix, seed])
-            for prompt, seed in zip(prompts, seeds, strict=True)
-        ]
-        self.progress.start(stage, len(keys))
-        texts: dict[str, str] = {}
-        for at in range(0, len(keys), _WRITE_CHUNK):
-            chunk = range(at, min(at + _WRITE_CHUNK, len(keys)))
-            texts.update(self.store.cached(keys[i] for i in chunk))
-            missing = [i for i in chunk if keys[i] not in texts]
-            self.progress.advance(len(chunk) - len(missing))
-            if not missing:
-                continue
-            replies = self.model.generate(
-                [prompts[i] for i in missing],
-                sampling,
-                [seeds[i] for i in missing],
-                on_done=self.progress.advance,
-            )
-            written = {keys[i]: reply for i, reply in zip(missing, replies, strict=True)}
-            self.store.put_cached("text", written, self.run_id)
-            texts.update(written)
-        return [texts[key] for key in keys]
 
     # -- candidates ------------------------------------------------------------------------------
 
-    def propose(self, tasks: Sequence[Task]) -> list[list[SelfEdit]]:
-        """`settings.candidates` self-edits for each task, each prompt with its own seed."""
-        slots = [
-            (task, index, prompt)
-            for task in tasks
-            for index in range(self.settings.candidates)
-            for prompt in self.domain.prompts(task)
-        ]
-        places: dict[tuple[str, int], int] = {}
-        seeds = []
-        for task, index, _ in slots:
-            place = places[task.id, index] = places.get((task.id, index), -1) + 1
-            seeds.append(_text_seed(self.settings.seed, task.id, index, place))
-        prompts = [prompt for _, _, prompt in slots]
-        texts = iter(self._write(prompts, self.settings.sampling, seeds, "writing self-edits"))
-        edits = []
-        for task in tasks:
-            own = self.domain.prompts(task)
-            edits.append(
-                [
-                    SelfEdit(task.id, index, own, tuple(next(texts) for _ in own))
-                    for index in range(self.settings.candidates)
-                ]
-            )
-        return edits
-
     def _choose(self, tasks: Sequence[Task], baseline: dict[Query, GradedAnswer]) -> tuple[Choice, ...]:
-        edits = self.propose(tasks)
+        edits = self.writer.propose(self.domain, tasks, self.settings)
         pairs = [(task, edit) for task, own in zip(tasks, edits, strict=True) for edit in own]
         trials = run_trials(
             self.model,
@@ -484,8 +396,3 @@ def _by_pair(
 def _value(answers: Sequence[GradedAnswer]) -> float | None:
     value = Score(tuple(answers)).value
     return None if isnan(value) else value
-
-
-def _text_seed(seed: int, *place: str | int) -> int:
-    """A seed for one text: the same for the same place, however many others are written."""
-    return int(stable_hash([seed, *place])[:12], 16)

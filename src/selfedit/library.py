@@ -12,8 +12,9 @@ from filelock import FileLock, Timeout
 from selfedit.config import ANSWER_SAMPLING, LearnSettings
 from selfedit.domains.knowledge import Knowledge
 from selfedit.errors import AdapterError, StoreError
+from selfedit.estimate import Confirm
 from selfedit.home import library_folder
-from selfedit.learn import Confirm, Learner
+from selfedit.learn import Learner
 from selfedit.model import Adapters, Model
 from selfedit.model.prompts import PromptFormat
 from selfedit.progress import Progress

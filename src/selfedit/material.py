@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,13 @@ def document_records(material: Material, plans: dict[str, TrainingPlan | None]) 
             }
         )
     return records
+
+
+def with_topics(queries: Sequence[Query], passages: Sequence[Sequence[Task]]) -> tuple[Query, ...]:
+    """The questions, those without a topic under the title of the passage that answers them."""
+    tasks = [task for own in passages for task in own]
+    titles = {q: task.title for task in assign_queries(tasks, queries) for q in task.queries}
+    return tuple(replace(q, topic=q.topic or titles[q]) for q in queries)
 
 
 def questions_by_document(material: Material) -> dict[str, dict[str, list[dict[str, Any]]]]:

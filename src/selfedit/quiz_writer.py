@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from selfedit.config import SamplingSettings
 from selfedit.domains.knowledge import (
@@ -13,17 +13,14 @@ from selfedit.domains.knowledge import (
     worth_asking,
 )
 from selfedit.errors import InputError
-from selfedit.model import Model
-from selfedit.types import Prompt, Query, Task
-
-Write = Callable[[Sequence[Prompt], SamplingSettings, Sequence[int], str], list[str]]
-Answer = Callable[[Sequence[Prompt], str], list[str]]
+from selfedit.types import Query, Task
+from selfedit.writing import Writer
 
 WRITING = SamplingSettings(temperature=0.0, top_p=1.0, max_new_tokens=64)
 
 
 def write_quiz(
-    model: Model, tasks: Sequence[Task], domain: Knowledge, write: Write, answer: Answer, seed: int
+    writer: Writer, tasks: Sequence[Task], domain: Knowledge, seed: int
 ) -> tuple[tuple[Query, ...], str]:
     """Questions that the model answers right with the passage and wrong without, and a note.
 
@@ -31,7 +28,7 @@ def write_quiz(
     """
     asked = [(task, *pair) for task in tasks for pair in question_prompts(task)]
     prompts = [prompt for _, _, prompt in asked]
-    texts = write(prompts, WRITING, [seed] * len(prompts), "writing questions")
+    texts = writer.write(prompts, WRITING, [seed] * len(prompts), "writing questions")
     pairs = [
         (task, query)
         for (task, sentence, _), text in zip(asked, texts, strict=True)
@@ -39,10 +36,12 @@ def write_quiz(
     ]
     unique = {query.question: (task, query) for task, query in pairs}
     queries = [query for _, query in unique.values()]
-    opened = answer([open_book(*pair) for pair in unique.values()], "checking them with the passage")
-    closed = answer([domain.question(query) for query in queries], "checking them without it")
+    opened = writer.answer(
+        [open_book(*pair) for pair in unique.values()], "checking them with the passage"
+    )
+    closed = writer.answer([domain.question(query) for query in queries], "checking them without it")
     kept = worth_asking(queries, opened, closed, domain.grader)
-    count = f"{len(kept)} of the {len(prompts)} questions that {model.name} wrote itself"
+    count = f"{len(kept)} of the {len(prompts)} questions that {writer.model.name} wrote itself"
     if not kept:
         raise InputError(
             f"{count} are usable (answered right with the passage and wrong without it), so nothing "

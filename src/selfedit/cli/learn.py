@@ -27,7 +27,7 @@ from selfedit.errors import InputError
 
 if TYPE_CHECKING:
     from selfedit.config import LearnSettings
-    from selfedit.learn import Estimate
+    from selfedit.estimate import Estimate
 
 _TRAIN, _WRITE = "Training", "Self-edits"
 
