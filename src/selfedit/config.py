@@ -6,8 +6,9 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -116,6 +117,81 @@ class LearnSettings(Settings):
         short = given.get("strategy", "sentences") == "sentences"
         default = {"temperature": 0.6, "max_new_tokens": 80} if short else {"max_new_tokens": 512}
         return {**values, "sampling": {**default, **(values.get("sampling") or {})}}
+
+
+OPENAI_URL = "https://api.openai.com/v1"
+
+
+class EndpointSettings(Settings):
+    """A model behind an OpenAI-compatible API: an LLM judge, or a writer of self-edits.
+
+    The key is no setting: it is read from the environment variable named here, and kept nowhere.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # it may be a key, put in the wrong place
+
+    base_url: str = Field(OPENAI_URL, description="Address of the API, up to and with /v1.")
+    model: str = Field("gpt-4.1", min_length=1, description="The paper's (section 4.1).")
+    api_key_env: str = Field(
+        "OPENAI_API_KEY",
+        pattern="^[A-Z_][A-Z0-9_]*$",
+        description="Environment variable with the key; it may be unset for a server without keys.",
+    )
+    concurrency: int = Field(16, ge=1, le=256, description="Requests at the same time.")
+    timeout: float = Field(60.0, gt=0, description="Seconds without a byte until one is given up.")
+    max_retries: int = Field(6, ge=0, le=100, description="Further attempts after a passing failure.")
+    limit_parameter: Literal["max_tokens", "max_completion_tokens"] = Field(
+        "max_tokens", description="What the endpoint calls the limit; newer OpenAI models: the second."
+    )
+    omit: tuple[str, ...] = Field(
+        (), description="Request parameters that the endpoint refuses, such as temperature or seed."
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_address(cls, value: str) -> str:
+        """It is shown in messages and stored, so it must hold nothing secret."""
+        parts = urlsplit(value.strip())
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("base_url must be an address such as http://localhost:8000/v1")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError(
+                "base_url must hold no user, password or ?query; the key has its own place"
+            )
+        return value.strip().rstrip("/")
+
+
+class JudgeSettings(EndpointSettings):
+    """An LLM judge. It decodes greedily."""
+
+    max_tokens: int = Field(
+        1024, ge=1, description="Of a reply: one word is enough, unless the judge thinks aloud first."
+    )
+
+
+class PolicySettings(Settings):
+    """The update of the policy: SFT on prompt -> edit, loss on the edit only (PAPER: r64, 3e-4)."""
+
+    lora: LoraSettings = LoraSettings(rank=64, alpha=128, layers="all")
+    train: TrainSettings = TrainSettings(learning_rate=3e-4, epochs=2, batch_size=10, max_tokens=2048)
+
+
+class OuterSettings(Settings):
+    """Everything that determines an outer-loop run, apart from model and tasks."""
+
+    inner: LearnSettings = Field(
+        LearnSettings(), description="Candidates, seeds and the inner loop of each round."
+    )
+    policy: PolicySettings = PolicySettings()
+    rounds: int = Field(2, ge=1)
+    contexts: int = Field(50, ge=1, description="Contexts of each round.")
+    rule: Literal["best", "positive"] = Field(
+        "positive",
+        description="best: one edit a context, always (the paper); positive: only if it beat the "
+        "baseline by more than the margin.",
+    )
+    margin: float = Field(0.0, ge=0, le=1)
+    seed: int = Field(0, ge=0, description="Of the order of contexts and of the policy update.")
 
 
 def stable_hash(value: Any) -> str:

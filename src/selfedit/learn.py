@@ -6,7 +6,6 @@ texts and trials there and ends with the same result.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from selfedit.model import Adapters, Model
 from selfedit.progress import Progress, Silent
 from selfedit.quiz_writer import write_quiz
 from selfedit.report.html import write_report
+from selfedit.runs import recorded_run
 from selfedit.selection import Choice, choose, passage_result, with_plan
 from selfedit.store import AdapterRecord, Store
 from selfedit.types import (
@@ -96,33 +96,16 @@ class Learner:
         documents, passages, questions = read_material(files, quiz, self.settings)
         if confirm is not None:
             self._confirm([task for own in passages for task in own], confirm)
-        self.run_id = self.store.start_run(
-            "learn",
-            self.model.name,
-            self.model.revision,
-            self.settings.model_dump(mode="json"),
-            inputs,
-        )
-        try:
+        with recorded_run(self.store, "learn", self.model, self.settings, inputs) as run:
+            self.run_id = run.id
             result = self._learn(documents, passages, questions)
-        except KeyboardInterrupt:
-            self.store.finish_run(self.run_id, "interrupted")
-            raise
-        except SelfEditError as error:
-            self._record_failure(error)
-            raise
-        self.store.finish_run(self.run_id, "finished", result.summary())
+            run.result = result.summary()
         return result
 
     def _confirm(self, tasks: Sequence[Task], confirm: Confirm) -> None:
         trainings = len(tasks) * self.settings.candidates * self.settings.seeds
         if trainings > _SMALL_JOB and not confirm(estimate(self.model, tasks, self.settings)):
             raise InputError("stopped before anything was learned")
-
-    def _record_failure(self, error: SelfEditError) -> None:
-        # If it is the store that failed, the first error is the one to show.
-        with contextlib.suppress(StoreError):
-            self.store.finish_run(self.run_id, "failed", error=str(error))
 
     def _learn(
         self,

@@ -85,6 +85,10 @@ class FakeModel:
     def identity(self) -> list[str]:
         return [self.revision]
 
+    @property
+    def num_bytes(self) -> int:
+        return 0
+
     def count_tokens(self, text: str) -> int:
         return len(text.split())
 

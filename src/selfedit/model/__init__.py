@@ -30,6 +30,11 @@ class Model(Protocol):
     @property
     def device(self) -> str: ...
 
+    @property
+    def num_bytes(self) -> int:
+        """Size of the weights, as a model folder will take them."""
+        ...
+
     def count_tokens(self, text: str) -> int: ...
 
     def generate(

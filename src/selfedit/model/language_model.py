@@ -63,6 +63,10 @@ class LanguageModel:
     def device(self) -> str:
         return self.decoder.device.type
 
+    @property
+    def num_bytes(self) -> int:
+        return sum(p.numel() * p.element_size() for p in self.hf.parameters())
+
     def render(self, prompt: Prompt) -> Rendered:
         return render(self.tokenizer, prompt, self.form)
 

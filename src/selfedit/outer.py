@@ -1,0 +1,236 @@
+"""The outer loop: a policy that learns to write better self-edits (arXiv 2506.10943, section 3).
+
+Sample tasks, propose edits for each from the current policy, score each edit by seeded inner loops,
+improve the policy, commit the round. Edits and rewards always come from the policy of their round:
+the reward of an edit depends on the weights that are trained on it.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+from selfedit.config import OuterSettings, stable_hash
+from selfedit.errors import InputError
+from selfedit.inner import run_trials
+from selfedit.model import Model
+from selfedit.progress import Progress, Silent
+from selfedit.runs import recorded_run
+from selfedit.selection import mean_reward
+from selfedit.store import Store
+from selfedit.types import Domain, SelfEdit, Task, Trial
+from selfedit.writing import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """A task with the current policy's closed-book accuracy and its edits' trials, [edit][seed].
+
+    baseline: None for a task without questions.
+    """
+
+    task: Task
+    baseline: float | None
+    trials: tuple[tuple[Trial, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRecord:
+    """A finished round. policy: name or folder of the model that it ends with, which is the one
+    that it began with if no edit was selected."""
+
+    number: int
+    policy: str
+    changed: bool
+    num_tasks: int
+    num_trials: int
+    num_invalid: int
+    baseline: float
+    mean_reward: float
+    best_reward: float
+    selected: tuple[str, ...]
+    losses: tuple[float, ...]
+    seconds: float
+    note: str = ""
+
+
+class Algorithm(Protocol):
+    """Scored trials -> an improved policy."""
+
+    def improve(
+        self, model: Model, candidates: Sequence[Candidates], folder: Path, progress: Progress
+    ) -> tuple[list[SelfEdit], list[float]]:
+        """Writes the next policy to `folder`, unless no edit deserves it. Returns the edits that it
+        learned from (none: the policy stays) and the losses of its training."""
+        ...
+
+
+class OuterRun:
+    """One run, known by its model, settings and tasks: started again, it goes on where it was."""
+
+    def __init__(
+        self,
+        model: Model,
+        load: Callable[[str], Model],
+        domain: Domain,
+        algorithm: Algorithm,
+        tasks: Sequence[Task],
+        store: Store,
+        folder: Path,
+        settings: OuterSettings,
+        progress: Progress | None = None,
+        on_round: Callable[[RoundRecord], None] = lambda record: None,
+    ) -> None:
+        if not tasks:
+            raise InputError("there are no contexts to train on")
+        if not any(task.queries for task in tasks):
+            raise InputError("none of the contexts has a question, so no edit can be rewarded")
+        self.model, self.load, self.domain, self.algorithm = model, load, domain, algorithm
+        self.store, self.settings = store, settings
+        self.progress, self.on_round = progress or Silent(), on_round
+        self.key = stable_hash(
+            [model.identity, settings.digest(), [[t.id, _questions(t)] for t in tasks]]
+        )
+        self.folder = folder / self.key[:12]
+        order = list(tasks)
+        random.Random(settings.seed).shuffle(order)
+        self.tasks, self.run_id = order, 0
+
+    def run(self) -> list[RoundRecord]:
+        """All rounds; those that are finished are read, not repeated. Raises SelfEditError."""
+        inputs = {"key": self.key, "tasks": len(self.tasks)}
+        with recorded_run(self.store, "train", self.model, self.settings, inputs) as run:
+            self.run_id = run.id
+            records = self._rounds()
+            run.result = {"policy": records[-1].policy, "rounds": len(records)}
+        return records
+
+    def _rounds(self) -> list[RoundRecord]:
+        records = self.finished()
+        policy = self.load(records[-1].policy) if records and records[-1].changed else self.model
+        for number in self.rounds_left(records):
+            start = time.perf_counter()
+            tasks = self.sample(number)
+            candidates = self.score(policy, tasks)
+            target = self.folder / f"round-{number}"
+            edits, losses = self.algorithm.improve(policy, candidates, target, self.progress)
+            record = _record(number, policy, target, candidates, edits, losses, start)
+            self.commit(record)
+            records.append(record)
+            if record.changed:
+                policy = self.load(record.policy)
+        return records
+
+    def finished(self) -> list[RoundRecord]:
+        """The rounds that are done, up to the first one whose policy is no longer there."""
+        keys = [self._round_key(number) for number in range(1, self.settings.rounds + 1)]
+        known = self.store.cached(keys)
+        records: list[RoundRecord] = []
+        for key in keys:
+            if key not in known:
+                break
+            record = RoundRecord(**{**known[key], **_tuples(known[key])})
+            if record.changed and not Path(record.policy).is_dir():
+                raise InputError(
+                    f"the policy of round {record.number} is gone from {record.policy}; put it back, "
+                    "or use another --library to start afresh."
+                )
+            records.append(record)
+        return records
+
+    def rounds_left(self, records: Sequence[RoundRecord]) -> Iterator[int]:
+        yield from range(len(records) + 1, self.settings.rounds + 1)
+
+    def sample(self, number: int) -> list[Task]:
+        """The round's tasks: the next ones in a seeded order, from the start again when it ends."""
+        count = min(self.settings.contexts, len(self.tasks))
+        first = (number - 1) * count
+        return [self.tasks[i % len(self.tasks)] for i in range(first, first + count)]
+
+    def score(self, policy: Model, tasks: Sequence[Task]) -> list[Candidates]:
+        """Edits of the policy for each task, each trained and tested with every seed."""
+        inner = self.settings.inner
+        writer = Writer(policy, self.store, self.progress)
+        asked = [prompt for task in tasks for prompt in self.domain.queries(task)]
+        answers = iter(writer.answer(asked, "asking the policy without the passage"))
+        baselines = [self.domain.score(t, [next(answers) for _ in t.queries]) for t in tasks]
+        edits = writer.propose(self.domain, tasks, inner)
+        pairs = [(task, edit) for task, own in zip(tasks, edits, strict=True) for edit in own]
+        trials = iter(
+            run_trials(
+                policy,
+                self.domain,
+                pairs,
+                inner,
+                known=self.store.trials,
+                sink=lambda done: self.store.put_trials(self.run_id, done),
+                progress=self.progress,
+            )
+        )
+        return [
+            Candidates(
+                task,
+                score.value if score.answers else None,
+                tuple(tuple(next(trials) for _ in range(inner.seeds)) for _ in own),
+            )
+            for task, score, own in zip(tasks, baselines, edits, strict=True)
+        ]
+
+    def commit(self, record: RoundRecord) -> None:
+        """From here on the round is finished: its policy is on disk, and now its record is, too."""
+        self.store.put_cached("round", {self._round_key(record.number): asdict(record)})
+        self.on_round(record)
+
+    def _round_key(self, number: int) -> str:
+        return stable_hash([self.key, number])
+
+
+def _record(
+    number: int,
+    policy: Model,
+    target: Path,
+    candidates: Sequence[Candidates],
+    edits: Sequence[SelfEdit],
+    losses: Sequence[float],
+    start: float,
+) -> RoundRecord:
+    trials = [trial for own in candidates for group in own.trials for trial in group]
+    invalid = sum(trial.status == "invalid" for trial in trials)
+    rewards = [[mean_reward(group) for group in own.trials] for own in candidates]
+    known = [[r for r in own if r is not None] for own in rewards]
+    note = ""
+    if not edits:
+        note = "no edit was selected, so the policy stays as it was"
+        if invalid == len(trials):
+            note = f"every edit was invalid ({trials[0].reason}), so the policy stays as it was"
+    return RoundRecord(
+        number=number,
+        policy=str(target) if edits else policy.name,
+        changed=bool(edits),
+        num_tasks=len(candidates),
+        num_trials=len(trials),
+        num_invalid=invalid,
+        baseline=_mean([own.baseline for own in candidates if own.baseline is not None]),
+        mean_reward=_mean([reward for own in known for reward in own]),
+        best_reward=_mean([max(own) for own in known if own]),
+        selected=tuple(edit.text for edit in edits),
+        losses=tuple(losses),
+        seconds=time.perf_counter() - start,
+        note=note,
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+def _tuples(record: dict[str, list[object]]) -> dict[str, tuple[object, ...]]:
+    return {name: tuple(record[name]) for name in ("selected", "losses")}
+
+
+def _questions(task: Task) -> list[list[object]]:
+    return [[query.question, list(query.answers), query.topic] for query in task.queries]

@@ -1,0 +1,68 @@
+"""The policy update: the model is finetuned on its own good self-edits, and becomes the next policy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from selfedit.config import PolicySettings
+from selfedit.errors import SelfEditError, StoreError
+from selfedit.model import Model
+from selfedit.types import SelfEdit, TrainingPlan, TrainingSequence
+
+
+def update_policy(
+    model: Model,
+    edits: Sequence[SelfEdit],
+    settings: PolicySettings,
+    seed: int,
+    folder: Path,
+    on_step: Callable[[int, int], None] | None = None,
+) -> list[float]:
+    """SFT on prompt -> edit with a bank of one, merged into a model folder, which appears whole or not
+    at all. Returns the losses, nats a token.
+
+    Raises SelfEditError if the training diverges, StoreError if the folder cannot be written.
+    """
+    sequences = tuple(
+        TrainingSequence(completion.strip(), prompt)
+        for edit in edits
+        for prompt, completion in zip(edit.prompts, edit.completions, strict=True)
+        if completion.strip()
+    )
+    assert sequences, "an edit that was trained on has text"
+    _need_space(folder.parent, 2 * model.num_bytes)
+    adapters, (record,) = model.train(
+        [TrainingPlan(sequences)], settings.lora, settings.train, [seed], on_step=on_step
+    )
+    if record.failure:
+        raise SelfEditError(
+            f"the policy update failed: {record.failure}. The round's trials are kept; start again "
+            "with a lower policy learning rate."
+        )
+    try:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".policy-") as name:
+            model.save_adapter(adapters, 0, Path(name) / "adapter")
+            model.save_merged(Path(name) / "merged", Path(name) / "adapter")
+            shutil.rmtree(folder, ignore_errors=True)  # of an earlier try that was not recorded
+            os.replace(Path(name) / "merged", folder)
+    except OSError as error:
+        raise StoreError(
+            f"the policy cannot be written to {folder}: {error}. Its trials are kept: free some "
+            "space and start again."
+        ) from error
+    return record.losses
+
+
+def _need_space(folder: Path, needed: int) -> None:
+    """Better before an update than after it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise StoreError(
+            f"{folder} has {free / 1e9:.1f} GB free, and saving the next policy needs about "
+            f"{needed / 1e9:.1f} GB. The round's trials are kept: free some space and start again."
+        )
