@@ -131,7 +131,9 @@ class EndpointSettings(Settings):
     model_config = ConfigDict(hide_input_in_errors=True)  # it may be a key, put in the wrong place
 
     base_url: str = Field(OPENAI_URL, description="Address of the API, up to and with /v1.")
-    model: str = Field("gpt-4.1", min_length=1, description="The paper's (section 4.1).")
+    model: str = Field(
+        "gpt-4.1", min_length=1, description="As the endpoint calls it; the paper's judge."
+    )
     api_key_env: str = Field(
         "OPENAI_API_KEY",
         pattern="^[A-Z_][A-Z0-9_]*$",
@@ -155,9 +157,7 @@ class EndpointSettings(Settings):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("base_url must be an address such as http://localhost:8000/v1")
         if "@" in parts.netloc or parts.query or parts.fragment:
-            raise ValueError(
-                "base_url must hold no user, password or ?query; the key has its own place"
-            )
+            raise ValueError("base_url must hold no user, password or ?query: see api_key_env")
         return value.strip().rstrip("/")
 
 
@@ -185,10 +185,10 @@ class OuterSettings(Settings):
     policy: PolicySettings = PolicySettings()
     rounds: int = Field(2, ge=1)
     contexts: int = Field(50, ge=1, description="Contexts of each round.")
-    rule: Literal["best", "positive"] = Field(
+    rule: Literal["best", "positive", "all-correct"] = Field(
         "positive",
         description="best: one edit a context, always (the paper); positive: only if it beat the "
-        "baseline by more than the margin.",
+        "baseline by more than the margin; all-correct: every edit with reward 1 (few-shot tasks).",
     )
     margin: float = Field(0.0, ge=0, le=1)
     seed: int = Field(0, ge=0, description="Of the order of contexts and of the policy update.")

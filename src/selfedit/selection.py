@@ -1,7 +1,8 @@
-"""Which of a passage's candidates is kept."""
+"""Which of a passage's candidates is kept: mean rewards, and the best of them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,8 @@ from selfedit.types import (
     TrainingPlan,
     Trial,
 )
+
+_NOISE = 1e-9  # rewards are fractions of a few questions; what is smaller is rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +38,40 @@ def choose(task: Task, baseline: float | None, groups: Sequence[tuple[Trial, ...
     The first wins a tie (as in the paper's selection). A candidate with a trial that failed or was
     invalid has no reward. Without questions (baseline None) the first sound candidate is kept.
     """
-    kept, best = None, -1.0 if baseline is None else baseline
-    for index, group in enumerate(groups):
-        reward = mean_reward(group)
-        if baseline is None and kept is None and all(t.status == "scored" for t in group):
-            kept = index
-        elif reward is not None and reward > best:
-            kept, best = index, reward
+    if baseline is None:
+        sound = (i for i, group in enumerate(groups) if all(t.status == "scored" for t in group))
+        kept = next(sound, None)
+    else:
+        kept = best_of([mean_reward(group) for group in groups], above=baseline)
     return Choice(task, baseline, tuple(groups), kept)
 
 
+def best_of(rewards: Sequence[float | None], above: float | None = None) -> int | None:
+    """Index of the highest reward, the first in a tie; None if no candidate has one, or if it is not
+    above the bar. A bar is passed by more than _NOISE: the mean of 0.2, 0.2 and 0.2 is not above 0.2.
+    """
+    best: int | None = None
+    highest = -math.inf if above is None else above + _NOISE
+    for index, reward in enumerate(rewards):
+        if reward is not None and reward > highest:
+            best, highest = index, reward
+    return best
+
+
 def mean_reward(group: Sequence[Trial]) -> float | None:
-    rewards = [trial.reward for trial in group]
+    """Mean over the seeds of one candidate; None if one of them has no reward."""
+    return mean_of([trial.reward for trial in group])
+
+
+def mean_of(rewards: Sequence[float | None]) -> float | None:
+    """Mean of rewards, None if one is missing or there is none.
+
+    Rounded to 12 digits, so that 0.6, 0.6 and 0.0 tie with three times 0.4. One reward stays as it is.
+    """
     known = [reward for reward in rewards if reward is not None]
-    return sum(known) / len(known) if known and len(known) == len(rewards) else None
+    if not known or len(known) != len(rewards):
+        return None
+    return known[0] if len(known) == 1 else round(math.fsum(known) / len(known), 12)
 
 
 def passage_result(choice: Choice) -> PassageResult:

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfedit.config import LoraSettings, SamplingSettings, TrainSettings
+from selfedit.config import LoraSettings, SamplingSettings, TrainSettings, stable_hash
 from selfedit.errors import AdapterError
 from selfedit.lora.records import TrainingRecord
 from selfedit.types import Prompt, TrainingPlan
@@ -160,7 +160,18 @@ class FakeModel:
 
     def save_merged(self, folder: Path, adapter: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "fake_model.json").write_text(json.dumps(self.load_adapter(adapter).texts))
+        text = json.dumps({"from": self.revision, "texts": self.load_adapter(adapter).texts})
+        (folder / "fake_model.json").write_text(text, encoding="utf-8")
+
+
+def load_fake(name: str) -> FakeModel | None:
+    """The fake model by its name, or a policy that grew from it by its folder; None for others."""
+    if name == "fake":
+        return FakeModel()
+    note = Path(name) / "fake_model.json"
+    if not note.is_file():
+        return None
+    return FakeModel(name, f"fake-{stable_hash(note.read_text(encoding='utf-8'))[:12]}")
 
 
 def _asks(prompt: Prompt) -> bool:

@@ -18,6 +18,7 @@ from selfedit.lora.train import BankTrainer, TokenSequence
 from selfedit.model.generate import generate
 from selfedit.model.packed import Decoder
 from selfedit.model.prompts import Rendered, render
+from selfedit.model.quiet import quiet_transformers
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
 
 # Rows x tokens of one generation batch. A CPU gains nothing beyond a few thousand.
@@ -138,8 +139,9 @@ class LanguageModel:
         # PEFT merges in place: into a copy, so that this model stays frozen.
         merged = PeftModel.from_pretrained(copy.deepcopy(self.hf), str(adapter)).merge_and_unload()
         try:
-            merged.save_pretrained(folder)
-            self.tokenizer.save_pretrained(folder)
+            with quiet_transformers():
+                merged.save_pretrained(folder)
+                self.tokenizer.save_pretrained(folder)
         except OSError as error:
             raise ModelError(f"the merged model cannot be written to {folder}: {error}") from error
 

@@ -1,0 +1,1 @@
+"""Scored trials to an improved policy, one algorithm a file."""

@@ -1,0 +1,65 @@
+"""One function for each experiment: a preset is a complete set of settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from selfedit.config import (
+    KnowledgeSettings,
+    LearnSettings,
+    LoraSettings,
+    OuterSettings,
+    SamplingSettings,
+    TrainSettings,
+)
+
+
+def squad_paper() -> OuterSettings:
+    """Knowledge incorporation as in the paper (arXiv 2506.10943, section 4.1 and its appendix):
+    2 rounds x 50 contexts x 5 edits x 3 seeds, `implications`, LoRA r32 on q_proj and v_proj of all
+    layers, 10 epochs at 1e-3, one edit a context always. Reproduces: 39.7 -> 47.0 % on Qwen2.5-7B.
+    """
+    return OuterSettings(
+        inner=LearnSettings(
+            knowledge=KnowledgeSettings(strategy="implications", topic=True),
+            lora=LoraSettings(target_modules=("q_proj", "v_proj"), layers="all"),
+            train=TrainSettings(learning_rate=1e-3, epochs=10),
+            sampling=SamplingSettings(temperature=1.0, top_p=0.95, max_new_tokens=1024),
+            candidates=5,
+            seeds=3,
+        ),
+        rounds=2,
+        contexts=50,
+        rule="best",
+    )
+
+
+def squad_small() -> OuterSettings:
+    """For the embedded model on a CPU: this project's inner loop (docs/log.md), sentences restated
+    one by one, 1 round x 8 contexts x 3 edits x 1 seed, only edits that beat the baseline."""
+    return OuterSettings(
+        inner=LearnSettings(knowledge=KnowledgeSettings(topic=True), candidates=3, seeds=1),
+        rounds=1,
+        contexts=8,
+    )
+
+
+def smoke() -> OuterSettings:
+    """Minutes at most: whether everything works, not whether it helps."""
+    return OuterSettings(
+        inner=LearnSettings(
+            knowledge=KnowledgeSettings(restatements=1, topic=True),
+            train=TrainSettings(epochs=2),
+            candidates=2,
+            seeds=1,
+        ),
+        rounds=2,
+        contexts=2,
+    )
+
+
+PRESETS: dict[str, Callable[[], OuterSettings]] = {
+    "squad-paper": squad_paper,
+    "squad-small": squad_small,
+    "smoke": smoke,
+}

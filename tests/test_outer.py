@@ -1,0 +1,204 @@
+"""The outer loop with the fake model: selection, commits, resuming, and rounds that go wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+
+from selfedit.algorithms.rest_em import ReSTEM
+from selfedit.config import KnowledgeSettings, LearnSettings, OuterSettings
+from selfedit.domains.knowledge import Knowledge
+from selfedit.errors import InputError, SelfEditError, StoreError
+from selfedit.outer import OuterRun
+from selfedit.store import Store
+from selfedit.testing import FakeModel, load_fake, tiny_model
+from selfedit.types import Query, Task
+
+SETTINGS = OuterSettings(
+    inner=LearnSettings(knowledge=KnowledgeSettings(restatements=1), candidates=2, seeds=2),
+    rounds=2,
+    contexts=2,
+)
+
+
+def task(i: int, *, questions: bool = True) -> Task:
+    queries = (Query(f"Which stone is tower number{i} made of?", (f"stone{i}",)),)
+    text = f"The tower number{i} is made of stone{i}. The tower number{i} stands in field{i}."
+    return Task(f"id{i}", f"Tower {i}", text, queries if questions else ())
+
+
+TASKS = [task(i) for i in range(4)]
+
+
+def outer(tmp_path, model=None, settings=SETTINGS, tasks=TASKS, name="run", **options) -> OuterRun:
+    algorithm = ReSTEM(settings.rule, settings.margin, settings.policy, settings.seed)
+    return OuterRun(
+        model or FakeModel(),
+        options.pop("load", load_fake),
+        Knowledge(settings.inner.knowledge),
+        algorithm,
+        tasks,
+        Store(tmp_path / name / "store.sqlite"),
+        tmp_path / name / "policies",
+        settings,
+        **options,
+    )
+
+
+def texts(record) -> list:
+    return json.loads(Path(record.policy, "fake_model.json").read_text())["texts"]
+
+
+def test_two_rounds_each_from_the_policy_before(tmp_path):
+    seen = []
+    first, second = outer(tmp_path, on_round=seen.append).run()
+    assert seen == [first, second]
+    assert (first.num_tasks, first.num_trials, first.num_invalid) == (2, 8, 0)
+    assert (first.baseline, first.mean_reward) == (0.0, 1.0)
+    assert len(first.selected) == 2
+    assert first.changed
+    assert second.changed
+    policy = json.loads(Path(second.policy, "fake_model.json").read_text())
+    assert policy["from"] == load_fake(first.policy).revision
+    # What it was finetuned on is exactly the completions of the edits that were selected.
+    assert sorted(texts(first)[0]) == sorted("\n".join(first.selected).split("\n"))
+
+
+def test_contexts_do_not_repeat_before_all_were_used(tmp_path):
+    run = outer(tmp_path)
+    assert {t.id for t in [*run.sample(1), *run.sample(2)]} == {t.id for t in TASKS}
+    assert [t.id for t in run.sample(3)] == [t.id for t in run.sample(1)]
+
+
+@pytest.mark.parametrize("stop_at", range(1, 12))
+def test_stopped_anywhere_it_ends_with_the_same(tmp_path, stop_at):
+    whole = outer(tmp_path, name="whole").run()
+    calls = 0
+
+    class Stopping(FakeModel):
+        def _called(self, method):
+            nonlocal calls
+            calls += 1
+            if calls == stop_at:
+                raise KeyboardInterrupt
+            super()._called(method)
+
+    def load(name):
+        fake = load_fake(name)
+        return Stopping(fake.name, fake.revision)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        outer(tmp_path, Stopping(), load=load).run()
+    records = outer(tmp_path).run()
+    assert [r.selected for r in records] == [r.selected for r in whole]
+    assert [texts(r) for r in records] == [texts(r) for r in whole]
+
+
+def test_a_finished_round_is_never_repeated(tmp_path):
+    records = outer(tmp_path).run()
+    model = FakeModel()
+    again = outer(tmp_path, model).run()
+    assert again == records
+    assert not model.calls
+    longer = SETTINGS.model_copy(update={"rounds": 3})
+    assert len(outer(tmp_path, settings=longer).run()) == 3  # another run, of its own
+
+
+def test_a_killed_update_is_done_again_without_scoring(tmp_path, monkeypatch):
+    original = FakeModel.save_merged
+
+    def cut(self, folder, adapter):
+        original(self, folder, adapter)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FakeModel, "save_merged", cut)
+    run = outer(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run.run()
+    assert not (run.folder / "round-1").exists()
+    monkeypatch.undo()
+    model = FakeModel()
+    outer(tmp_path, model, settings=SETTINGS).run()
+    assert model.calls["train"] == 1  # the update of round 1; its trials were kept
+
+
+def test_a_full_disk_stops_before_the_update_and_keeps_the_trials(tmp_path, monkeypatch):
+    from collections import namedtuple
+
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("selfedit.policy.shutil.disk_usage", lambda path: usage(1, 1, 0))
+    monkeypatch.setattr(FakeModel, "num_bytes", 10)
+    run = outer(tmp_path)
+    with pytest.raises(StoreError, match="free some space"):
+        run.run()
+    assert len(list(run.store.iter_trials())) == 8
+    assert run.store.runs()[0].status == "failed"
+
+
+def test_only_rubbish_leaves_the_policy_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("selfedit.testing._write", lambda prompt, seed: "")
+    first, second = outer(tmp_path).run()
+    assert not first.changed
+    assert first.num_invalid == first.num_trials == 8
+    assert first.policy == "fake"
+    assert "every edit was invalid" in first.note
+    assert second.policy == "fake"
+
+
+def test_equal_rewards_select_nothing_by_positive_and_the_first_by_best(tmp_path):
+    hopeless = [Task(t.id, t.title, t.context, (Query("How many moons?", ("seven",)),)) for t in TASKS]
+    (first, _) = outer(tmp_path, tasks=hopeless).run()
+    assert not first.changed
+    assert "no edit was selected" in first.note
+    best = SETTINGS.model_copy(update={"rule": "best"})
+    (first, _) = outer(tmp_path, tasks=hopeless, settings=best, name="best").run()
+    assert first.changed
+    assert len(first.selected) == 2
+
+
+def test_a_context_without_questions_takes_part_but_chooses_nothing(tmp_path):
+    records = outer(tmp_path, tasks=[task(0), task(1, questions=False)]).run()
+    assert len(records[0].selected) == 1
+    with pytest.raises(InputError, match="no edit can be rewarded"):
+        outer(tmp_path, tasks=[task(1, questions=False)])
+    with pytest.raises(InputError, match="no contexts"):
+        outer(tmp_path, tasks=[])
+
+
+def test_a_lost_policy_is_an_error_that_says_so(tmp_path):
+    import shutil
+
+    records = outer(tmp_path).run()
+    shutil.rmtree(records[0].policy)
+    with pytest.raises(SelfEditError, match="is gone"):
+        outer(tmp_path).run()
+
+
+def test_the_policy_update_learns_to_write_the_edit_on_real_weights(tmp_path):
+    """SFT on prompt -> edit, loss on the edit only, merged: the next policy writes that edit."""
+    from selfedit.config import LoraSettings, PolicySettings, SamplingSettings, TrainSettings
+    from selfedit.model.load import load_model
+    from selfedit.policy import update_policy
+    from selfedit.types import Prompt, SelfEdit
+
+    model = tiny_model(dtype="float32")
+    edit = SelfEdit("t", 0, (Prompt("ab"), Prompt("cd")), ("xyxyz", "pqr"))
+    settings = PolicySettings(
+        lora=LoraSettings(rank=8, alpha=16, layers="all"),
+        train=TrainSettings(learning_rate=1e-2, epochs=150, batch_size=2),
+    )
+    losses = update_policy(model, [edit], settings, 0, tmp_path / "policy")
+    # With its small random head (|logit| <= 1.3) the tiny model cannot get below about 4.3.
+    assert losses[-1] < losses[0] - 1
+    greedy = SamplingSettings(temperature=0, max_new_tokens=12)
+    policy = load_model(str(tmp_path / "policy"), device="cpu")
+    assert policy.generate(edit.prompts, greedy, [0, 0]) == ["xyxyz", "pqr"]
+    assert model.generate(edit.prompts, greedy, [0, 0]) != ["xyxyz", "pqr"]
+    update_policy(model, [edit], settings, 0, tmp_path / "again")
+    first, second = (
+        Path(tmp_path, name, "model.safetensors").read_bytes() for name in ("policy", "again")
+    )
+    assert first == second
