@@ -131,9 +131,7 @@ class EndpointSettings(Settings):
     model_config = ConfigDict(hide_input_in_errors=True)  # it may be a key, put in the wrong place
 
     base_url: str = Field(OPENAI_URL, description="Address of the API, up to and with /v1.")
-    model: str = Field(
-        "gpt-4.1", min_length=1, description="As the endpoint calls it; the paper's judge."
-    )
+    model: str = Field("gpt-4.1", min_length=1, description="As the endpoint calls it.")
     api_key_env: str = Field(
         "OPENAI_API_KEY",
         pattern="^[A-Z_][A-Z0-9_]*$",

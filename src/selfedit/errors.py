@@ -25,5 +25,13 @@ class AdapterError(SelfEditError):
     """An adapter that does not exist, is damaged, or belongs to another base model."""
 
 
+class EndpointError(SelfEditError):
+    """An endpoint that cannot be reached, refuses, or replies with nothing that can be used."""
+
+
+class JudgeError(EndpointError):
+    """An LLM judge that fails for good; it stops the run and is never a wrong answer."""
+
+
 class InvalidSelfEdit(SelfEditError):
     """A self-edit that holds nothing to train on. It is recorded as a trial without reward."""

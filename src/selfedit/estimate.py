@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from selfedit.config import LearnSettings
+from selfedit.config import LearnSettings, OuterSettings
 from selfedit.model import Model
 from selfedit.types import Task, TrainingPlan, TrainingSequence
 
@@ -27,8 +27,10 @@ class Estimate:
 Confirm = Callable[[Estimate], bool]
 
 
-def estimate(model: Model, tasks: Sequence[Task], settings: LearnSettings) -> Estimate:
-    """Candidates and seeds of all passages, and once more all that is kept.
+def estimate(
+    model: Model, tasks: Sequence[Task], settings: LearnSettings, *, final: bool = True
+) -> Estimate:
+    """Candidates and seeds of all passages and, with `final`, once more all that is kept.
 
     Calibrated by four steps on the first passage.
     """
@@ -41,5 +43,36 @@ def estimate(model: Model, tasks: Sequence[Task], settings: LearnSettings) -> Es
     _, records = model.train([sample], settings.lora, short, [0])
     rate = sum(record.tokens for record in records) / (time.perf_counter() - start)
     repeats = settings.candidates * settings.seeds
-    tokens = int(words * per_word * per_passage * settings.train.epochs) * (repeats + 1)
+    tokens = int(words * per_word * per_passage * settings.train.epochs) * (repeats + final)
     return Estimate(len(tasks), len(tasks) * repeats, tokens, tokens / rate)
+
+
+@dataclass(frozen=True, slots=True)
+class OuterPlan:
+    """What an outer-loop run will do, all rounds together. disk: bytes of the policies."""
+
+    rounds: int
+    contexts: int
+    edits: int
+    seeds: int
+    inner_loops: int
+    tokens: int
+    disk: int
+    seconds: float
+
+
+def plan_outer(model: Model, tasks: Sequence[Task], settings: OuterSettings) -> OuterPlan:
+    """The plan, with a time from a short calibration; contexts are a round's."""
+    inner, rounds = settings.inner, settings.rounds
+    sample = list(tasks)[: settings.contexts]
+    one = estimate(model, sample, inner, final=False)
+    return OuterPlan(
+        rounds=rounds,
+        contexts=len(sample),
+        edits=inner.candidates,
+        seeds=inner.seeds,
+        inner_loops=rounds * one.trainings,
+        tokens=rounds * one.tokens,
+        disk=rounds * model.num_bytes,
+        seconds=rounds * one.seconds,
+    )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from selfedit.cli import adapters, ask, bench, learn, models
+from selfedit.cli import adapters, ask, bench, learn, models, train
 from selfedit.cli.common import err
 from selfedit.errors import SelfEditError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command("learn")(learn.learn)
 app.command("ask")(ask.ask)
 app.add_typer(adapters.app, name="adapters")
+app.add_typer(train.app, name="train")
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
 

@@ -6,14 +6,17 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
 
+from selfedit.errors import InputError
+
 if TYPE_CHECKING:
     from selfedit.library import Library
     from selfedit.model import Model
+    from selfedit.model.prompts import PromptFormat
     from selfedit.progress import Progress
 
 # Results go to stdout; progress, questions and errors to stderr.
@@ -58,6 +61,31 @@ def the_model(name: str) -> str | Model:
     return load_fake(name) or name
 
 
+def load_or_fake(
+    name: str, device: str, dtype: str, prompt_format: str, trust_remote_code: bool
+) -> Model:
+    """A model, loaded."""
+    chosen = the_model(name)
+    if not isinstance(chosen, str):
+        return chosen
+    from selfedit.model.load import load_model
+
+    return load_model(
+        chosen,
+        device=device,
+        dtype=dtype,
+        prompt_format=_prompt_format(prompt_format),
+        trust_remote_code=trust_remote_code,
+        status=status,
+    )
+
+
+def _prompt_format(text: str) -> PromptFormat:
+    if text not in ("auto", "chat", "plain"):
+        raise InputError(f"--prompt-format {text}: use auto, chat or plain.")
+    return cast("PromptFormat", text)
+
+
 def open_library(
     model: str,
     folder: Path | None,
@@ -69,14 +97,12 @@ def open_library(
 ) -> Library:
     from selfedit.library import Library
 
-    if prompt_format not in ("auto", "chat", "plain"):
-        raise typer.BadParameter("use auto, chat or plain", param_hint="--prompt-format")
     return Library(
         the_model(model),
         folder,
         device=device,
         dtype=dtype,
-        prompt_format=prompt_format,  # type: ignore[arg-type]
+        prompt_format=_prompt_format(prompt_format),
         trust_remote_code=trust_remote_code,
         progress=progress,
         status=status,

@@ -136,17 +136,17 @@ def merge_settings(given: dict[str, Any]) -> LearnSettings:
     from selfedit.config import LearnSettings
 
     try:
-        return LearnSettings.model_validate(_given_only(given))
+        return LearnSettings.model_validate(given_only(given))
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][-1]).replace("_", "-") if first["loc"] else "settings"
         raise InputError(f"--{name} {first['input']!r}: {first['msg']}") from None
 
 
-def _given_only(given: dict[str, Any]) -> dict[str, Any]:
+def given_only(given: dict[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for name, value in given.items():
-        chosen = _given_only(value) if isinstance(value, dict) else value
+        chosen = given_only(value) if isinstance(value, dict) else value
         if chosen is not None and chosen != {}:
             kept[name] = chosen
     return kept

@@ -1,0 +1,206 @@
+"""`selfedit train`: the outer loop."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from selfedit.cli.common import (
+    DEFAULT_MODEL,
+    DeviceOption,
+    DtypeOption,
+    FormatOption,
+    JsonOption,
+    LibraryOption,
+    ModelOption,
+    TrustOption,
+    err,
+    load_or_fake,
+    out,
+    print_json,
+    status,
+)
+from selfedit.cli.learn import ASK_FROM, given_only
+from selfedit.cli.progress import RichProgress
+from selfedit.errors import InputError
+
+if TYPE_CHECKING:
+    from selfedit.config import OuterSettings
+    from selfedit.estimate import OuterPlan
+    from selfedit.outer import RoundRecord
+
+app = typer.Typer(help="Train a policy that writes better self-edits.", no_args_is_help=True)
+
+
+@app.callback()
+def _root() -> None:
+    pass
+
+
+@app.command()
+def knowledge(
+    data: Annotated[
+        str, typer.Option(help="Contexts with questions: SQuAD JSON, JSON lines, or a dataset id.")
+    ],
+    preset: Annotated[str, typer.Option(help="squad-paper, squad-small or smoke.")] = "squad-small",
+    model: ModelOption = DEFAULT_MODEL,
+    library: LibraryOption = None,
+    limit: Annotated[int | None, typer.Option(help="Use the first N contexts only.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds.")] = None,
+    contexts: Annotated[int | None, typer.Option(help="Contexts of a round.")] = None,
+    candidates: Annotated[int | None, typer.Option(help="Self-edits of a context.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Trainings of a self-edit.")] = None,
+    strategy: Annotated[str | None, typer.Option(help="As in `selfedit learn`.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of the self-edits.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Of the inner loop.")] = None,
+    rule: Annotated[str | None, typer.Option(help="best (the paper's) or positive.")] = None,
+    margin: Annotated[float | None, typer.Option(help="Of `positive`, 0 to 1.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every random draw.")] = None,
+    tracker: Annotated[
+        list[str] | None, typer.Option(help="tensorboard, wandb, mlflow or trackio; repeatable.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")] = False,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    prompt_format: FormatOption = "auto",
+    trust_remote_code: TrustOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """The paper's knowledge domain: rounds of self-edits, scored by what the model knows then.
+
+    Each round's policy is a model folder that --model accepts. Killed and started again, the run goes on
+    where it was; a finished round is never repeated.
+    """
+    from selfedit.algorithms.rest_em import ReSTEM
+    from selfedit.data import read_tasks
+    from selfedit.domains.knowledge import Knowledge
+    from selfedit.estimate import plan_outer
+    from selfedit.home import library_folder
+    from selfedit.outer import OuterRun
+    from selfedit.store import Store
+    from selfedit.tracking import Trackers
+
+    settings = preset_settings(
+        preset,
+        {
+            "inner": {
+                "knowledge": {"strategy": strategy},
+                "sampling": {"temperature": temperature},
+                "train": {"epochs": epochs},
+                "candidates": candidates,
+                "seeds": seeds,
+                "seed": seed,
+            },
+            "rounds": rounds,
+            "contexts": contexts,
+            "rule": rule,
+            "margin": margin,
+            "seed": seed,
+        },
+    )
+    folder = (library or library_folder()).expanduser()
+    tasks = read_tasks(data)[:limit]
+
+    def load(name: str) -> Any:
+        return load_or_fake(name, device, dtype, prompt_format, trust_remote_code)
+
+    loaded = load(model)
+    algorithm = ReSTEM(settings.rule, settings.margin, settings.policy, settings.seed)
+    trackers = Trackers(tracker or [], folder / "tracking", settings)
+
+    def on_round(record: RoundRecord) -> None:
+        status(round_line(record))
+        numbers = {k: v for k, v in asdict(record).items() if isinstance(v, int | float)}
+        trackers.log(numbers, step=record.number)
+
+    with RichProgress(err) as progress:
+        run = OuterRun(
+            loaded, load, Knowledge(settings.inner.knowledge), algorithm, tasks,
+            Store(folder / "store.sqlite"), folder / "policies", settings, progress, on_round,
+        )  # fmt: skip
+        done = run.finished()
+        if len(done) < settings.rounds:
+            ask_first(plan_outer(loaded, run.tasks, settings), len(done), yes, progress)
+        records = run.run()
+    trackers.close()
+    if as_json:
+        print_json({"policy": records[-1].policy, "rounds": [asdict(r) for r in records]})
+    else:
+        print_rounds(records)
+
+
+def preset_settings(name: str, given: dict[str, Any]) -> OuterSettings:
+    """A preset with what was given on the command line. Raises InputError."""
+    from pydantic import ValidationError
+
+    from selfedit.config import OuterSettings
+    from selfedit.presets import PRESETS
+
+    if name not in PRESETS:
+        raise InputError(f"--preset {name}: use one of {', '.join(PRESETS)}.")
+    values = merged(PRESETS[name]().model_dump(mode="json"), given_only(given))
+    try:
+        return OuterSettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"--{first['loc'][-1]} {first['input']!r}: {first['msg']}") from None
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for name, value in changes.items():
+        result[name] = merged(base[name], value) if isinstance(value, dict) else value
+    return result
+
+
+def ask_first(plan: OuterPlan, done: int, yes: bool, progress: RichProgress) -> None:
+    """Print the plan; before hours of work, ask (without a terminal: refuse, naming --yes)."""
+    from selfedit.report.wording import duration
+
+    progress.pause()
+    finished = f" ({done} of them finished before)" if done else ""
+    err.print(
+        f"Plan: {plan.rounds} rounds{finished} x {plan.contexts} contexts x {plan.edits} edits x "
+        f"{plan.seeds} seeds = {plan.inner_loops:,} inner loops, about {plan.tokens:,} tokens of "
+        f"training; {plan.disk / 1e9:.1f} GB of policies; roughly {duration(plan.seconds)} of training "
+        "on this machine, writing and answering apart.",
+        highlight=False,
+        markup=False,
+    )
+    if plan.seconds > ASK_FROM and not yes:
+        if not sys.stdin.isatty():
+            raise InputError("that is long; add --yes to do it anyway")
+        if not typer.confirm("Go on?", err=True):
+            raise InputError("stopped before anything was trained")
+    progress.resume()
+
+
+def round_line(record: RoundRecord) -> str:
+    return (
+        f"round {record.number}: without edits {100 * record.baseline:.1f} %, mean edit "
+        f"{100 * record.mean_reward:.1f} %, best edit of each context {100 * record.best_reward:.1f} "
+        f"%; {len(record.selected)} selected, {record.num_invalid} of {record.num_trials} invalid"
+        + (f"; {record.note}" if record.note else "")
+    )
+
+
+def print_rounds(records: list[RoundRecord]) -> None:
+    table = Table()
+    for heading in ("round", "without", "mean edit", "best edit", "selected", "invalid", "policy"):
+        table.add_column(heading, overflow="fold")
+    for r in records:
+        table.add_row(
+            str(r.number),
+            *(f"{100 * value:.1f} %" for value in (r.baseline, r.mean_reward, r.best_reward)),
+            str(len(r.selected)),
+            f"{r.num_invalid}/{r.num_trials}",
+            r.policy,
+        )
+    out.print(table)
+    if records[-1].note:
+        out.print(records[-1].note, markup=False)
+    out.print(f"Use it: selfedit learn FILE --model {records[-1].policy}", soft_wrap=True, markup=False)

@@ -1,0 +1,58 @@
+"""What an endpoint sends back: the text of its reply, how long it asks to wait, what may be shown."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+_SHORTEST_SECRET = 6  # shorter "keys" of local servers are words, and stay in messages
+_SHOWN = 200  # characters of what an endpoint says
+_THOUGHTS = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
+
+
+class UnreadableReply(ValueError):
+    """A reply that is not what was asked for. It is asked for again, and is never an answer."""
+
+
+def without_thoughts(reply: str) -> str:
+    """The reply without a leading <think> block, which local reasoning models leave in."""
+    return _THOUGHTS.sub("", reply).strip()
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the endpoint asks to wait (RFC 9110: a number or a date), None if it does not."""
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) / unit
+        except ValueError:
+            continue
+        if seconds >= 0:  # not NaN
+            return seconds
+    try:
+        until = parsedate_to_datetime(headers.get("retry-after", "")).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return max(0.0, until - time.time())
+
+
+def content_of(text: str) -> str:
+    """The text of a chat completion. A refusal is a text too."""
+    try:
+        choice = json.loads(text)["choices"][0]
+        message, finish = choice["message"], choice.get("finish_reason")
+        content = message.get("content") or message.get("refusal") or ""
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        raise UnreadableReply(f"no whole chat completion: {text!r}") from None
+    if not isinstance(content, str) or (not content.strip() and finish not in ("stop", None)):
+        raise UnreadableReply(f"without text (finish reason: {finish})")
+    return content
+
+
+def redacted(text: str, secret: str) -> str:
+    """The text without the key, on one line, and only then cut: half a key is a key too."""
+    shown = text.replace(secret, "[key]") if len(secret) >= _SHORTEST_SECRET else text
+    shown = " ".join(shown.split())
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"

@@ -1,0 +1,72 @@
+"""`selfedit train knowledge` as a user runs it, with the fake model."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+
+from tests.cli.test_cli import run, start
+
+
+def data(folder):
+    path = folder / "tasks.json"
+    items = [
+        {
+            "title": f"Tower {i}",
+            "context": f"The tower number{i} is made of stone{i}. The tower number{i} is in field{i}.",
+            "questions": [{"question": f"What is tower number{i} made of?", "answer": f"stone{i}"}],
+        }
+        for i in range(5)
+    ]
+    path.write_text(json.dumps(items), encoding="utf-8")
+    return path
+
+
+def args(folder, library, *more):
+    return [
+        "train", "knowledge", "--preset", "smoke", "--model", "fake", "--data", data(folder),
+        "--library", folder / library, "--json", *more,
+    ]  # fmt: skip
+
+
+def test_rounds_and_plan(tmp_path):
+    done = run(*args(tmp_path, "a"))
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert [r["number"] for r in result["rounds"]] == [1, 2]
+    assert "2 rounds x 2 contexts x 2 edits x 1 seeds = 8 inner loops" in done.stderr
+    assert "round 2:" in done.stderr
+    asked = run("ask", "Who?", "--model", result["policy"], "--library", tmp_path / "a")
+    assert asked.returncode == 0, asked.stderr  # the policy is a model that --model accepts
+    again = run(*args(tmp_path, "a"))
+    assert json.loads(again.stdout) == result
+    assert "Plan" not in again.stderr  # nothing is left to do
+
+
+def test_killed_runs_end_with_the_same_policy(tmp_path):
+    whole = json.loads(run(*args(tmp_path, "whole")).stdout)
+    for pause in (1.2, 2.4):
+        process = start(*args(tmp_path, "killed"), delay=0.3)
+        time.sleep(pause)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+    result = json.loads(run(*args(tmp_path, "killed")).stdout)
+    assert [r["selected"] for r in result["rounds"]] == [r["selected"] for r in whole["rounds"]]
+
+
+def test_bad_settings_say_what_to_do(tmp_path):
+    for more, message in (
+        (["--preset", "grand"], "squad-paper"),
+        (["--rule", "worst"], "--rule"),
+        (["--tracker", "notebook"], "tensorboard"),
+    ):
+        done = run(*args(tmp_path, "b", *more))
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+    done = run("train", "knowledge", "--model", "fake", "--data", tmp_path / "none.json")
+    assert done.returncode == 1
+    assert "none.json" in done.stderr
