@@ -27,8 +27,8 @@ from selfedit.types import SelfEdit
 SEEDS = int(os.environ.get("SEEDS", "4"))
 BASE = {
     "strategy": "sentences", "restatements": 3, "faithful": True, "temperature": 0.6,
-    "layers": "upper-half", "rank": 32, "lr": 2e-3, "epochs": 6, "batch": 1, "modules": None,
-    "max_new": 80,
+    "layers": "upper-half", "rank": 32, "lr": 1e-3, "epochs": 10, "batch": 1, "modules": None,
+    "max_new": 80, "title_line": True,
 }  # fmt: skip
 
 
@@ -40,7 +40,8 @@ def settings_of(change: dict[str, object]) -> LearnSettings:
         lora["target_modules"] = tuple(v["modules"])
     return LearnSettings(
         knowledge=KnowledgeSettings(
-            strategy=v["strategy"], restatements=v["restatements"], faithful=v["faithful"]
+            strategy=v["strategy"], restatements=v["restatements"], faithful=v["faithful"],
+            title_line=v["title_line"],
         ),
         lora=LoraSettings(**lora),
         train=Train(learning_rate=v["lr"], epochs=v["epochs"], batch_size=v["batch"]),

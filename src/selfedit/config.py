@@ -81,6 +81,7 @@ class KnowledgeSettings(Settings):
     faithful: bool = Field(
         True, description="Drop restatements that lost a name or number, or invented a number."
     )
+    title_line: bool = Field(True, description="Begin each training sequence with the title's line.")
     max_sequences: int = Field(30, ge=1, description="Statements kept of one edit, passage apart.")
     passage_words: int = Field(200, ge=20, description="Documents are split into such passages.")
     topic: bool = Field(False, description="Put the document's title before each question.")

@@ -1,6 +1,6 @@
 """Self-edits from elsewhere: written by a model behind an endpoint, or read from a file.
 
-The paper's "stronger model's synthetic data" condition (section 4.1: GPT-4.1).
+The paper's "stronger model's synthetic data" condition (there: GPT-4.1).
 """
 
 from __future__ import annotations

@@ -48,7 +48,8 @@ def training_plan(task: Task, edit: SelfEdit, settings: KnowledgeSettings) -> Tr
     else:
         statements = _passage_statements(task, edit, settings)
     texts = [*statements, task.context]
-    return TrainingPlan(tuple(TrainingSequence(f"{task.title}\n{text}") for text in texts))
+    head = f"{task.title}\n" if settings.title_line else ""
+    return TrainingPlan(tuple(TrainingSequence(head + text) for text in texts))
 
 
 def split_statements(text: str, strategy: Strategy) -> list[str]:
