@@ -24,7 +24,7 @@ from typing import Any
 
 from selfedit.config import stable_hash
 from selfedit.domains.knowledge.documents import read_text
-from selfedit.domains.knowledge.quiz import _list, _query
+from selfedit.domains.knowledge.quiz import list_of, read_question
 from selfedit.errors import InputError
 from selfedit.grading import normalise
 from selfedit.types import Task
@@ -220,14 +220,14 @@ def _json(path: Path) -> Iterator[Task]:
 
 
 def _squad(path: Path, data: dict[str, Any]) -> Iterator[Task]:
-    for i, article in enumerate(_list(str(path), data, "data"), start=1):
+    for i, article in enumerate(list_of(str(path), data, "data"), start=1):
         where = f"{path}, article {i}"
-        for j, paragraph in enumerate(_list(where, article, "paragraphs"), start=1):
+        for j, paragraph in enumerate(list_of(where, article, "paragraphs"), start=1):
             inner = f"{where}, paragraph {j}"
             title = article.get("title") or ""
             # SQuAD's own file says New_York_City where everyone else says New York City.
             item = {**paragraph, "title": title.replace("_", " ") if isinstance(title, str) else title}
-            yield _task(inner, {**item, "questions": _list(inner, paragraph, "qas")})
+            yield _task(inner, {**item, "questions": list_of(inner, paragraph, "qas")})
 
 
 def _task(where: str, item: Any) -> Task:
@@ -244,10 +244,10 @@ def _task(where: str, item: Any) -> Task:
     if isinstance(item.get("question"), str):
         entries = [(where, item)]
     else:
-        given = [] if item.get("questions") is None else _list(where, item, "questions")
+        given = [] if item.get("questions") is None else list_of(where, item, "questions")
         entries = [(f"{where}, question {n}", entry) for n, entry in enumerate(given, start=1)]
     queries = tuple(
-        _query(place, _entry(entry), title.strip())
+        read_question(place, _entry(entry), title.strip())
         for place, entry in entries
         if not _unanswerable(entry)
     )

@@ -101,10 +101,12 @@ def test_graders_differ_where_they_should() -> None:
         True,
         False,
         True,
+        True,
     ]
     assert [grade(query, "Santa Clara", GRADERS[name]).correct for name in GRADERS] == [
         False,
         False,
+        True,
         True,
     ]
     graded = grade(query, " santa clara california ")

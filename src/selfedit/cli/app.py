@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from selfedit.cli import adapters, ask, bench, learn, models, train
+from selfedit.cli import adapters, ask, bench, evaluate, grade, import_, learn, models, train
 from selfedit.cli.common import err
 from selfedit.errors import SelfEditError
 
@@ -21,10 +21,13 @@ app = typer.Typer(
 )
 app.command("learn")(learn.learn)
 app.command("ask")(ask.ask)
+app.command("grade")(grade.grade)
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(train.app, name="train")
+app.add_typer(evaluate.app, name="eval")
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
+app.add_typer(import_.app, name="import")
 
 
 def _version(wanted: bool) -> None:

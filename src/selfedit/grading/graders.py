@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from selfedit.grading.fitted import offline
 from selfedit.grading.match import contains_gold, exact_match, f1
 from selfedit.types import GradedAnswer, Query
 
@@ -27,7 +28,7 @@ def by_f1(question: str, golds: Sequence[str], answer: str) -> bool:
     return f1(golds, answer) >= F1_THRESHOLD
 
 
-GRADERS: dict[str, Grader] = {"contains": contains, "exact": exact, "f1": by_f1}
+GRADERS: dict[str, Grader] = {"contains": contains, "exact": exact, "f1": by_f1, "offline": offline}
 
 
 def grade(query: Query, answer: str, grader: Grader = contains) -> GradedAnswer:

@@ -1,7 +1,5 @@
 """Which passage answers which question."""
 
-# ruff: noqa: SIM905  (lists of words are read more easily as text)
-
 from __future__ import annotations
 
 import math

@@ -44,7 +44,7 @@ def _read(path: Path, text: str) -> Iterator[Query]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             where = f"{path}, line {number}"
-            yield _query(where, _loads(where, line))
+            yield read_question(where, _loads(where, line))
 
 
 def _loads(where: str, line: str) -> Any:
@@ -75,27 +75,27 @@ def _whole(path: Path, data: Any) -> Iterator[Query]:
             where = f"{path}, item {number}"
             if isinstance(item, dict) and "questions" in item:
                 title = _topic(item)
-                for count, entry in enumerate(_list(where, item, "questions"), start=1):
-                    yield _query(f"{where}, question {count}", entry, title)
+                for count, entry in enumerate(list_of(where, item, "questions"), start=1):
+                    yield read_question(f"{where}, question {count}", entry, title)
             else:
-                yield _query(where, item)
+                yield read_question(where, item)
     else:
-        yield _query(f"{path}, line 1", data)
+        yield read_question(f"{path}, line 1", data)
 
 
 def _squad(path: Path, articles: Any) -> Iterator[Query]:
-    for i, article in enumerate(_list(str(path), {"data": articles}, "data"), start=1):
+    for i, article in enumerate(list_of(str(path), {"data": articles}, "data"), start=1):
         where = f"{path}, article {i}"
-        for j, paragraph in enumerate(_list(where, article, "paragraphs"), start=1):
+        for j, paragraph in enumerate(list_of(where, article, "paragraphs"), start=1):
             inner = f"{where}, paragraph {j}"
-            for k, entry in enumerate(_list(inner, paragraph, "qas"), start=1):
+            for k, entry in enumerate(list_of(inner, paragraph, "qas"), start=1):
                 if isinstance(entry, dict) and entry.get("is_impossible"):
                     continue  # SQuAD 2: without an answer there is nothing to know
                 topic = _topic(article).replace("_", " ")
-                yield _query(f"{inner}, question {k}", entry, topic)
+                yield read_question(f"{inner}, question {k}", entry, topic)
 
 
-def _list(where: str, holder: Any, name: str) -> list[Any]:
+def list_of(where: str, holder: Any, name: str) -> list[Any]:
     value = holder.get(name) if isinstance(holder, dict) else None
     if not isinstance(value, list):
         raise InputError(f'{where}: no list "{name}" there')
@@ -107,7 +107,7 @@ def _topic(entry: dict[str, Any]) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-def _query(where: str, entry: Any, topic: str = "") -> Query:
+def read_question(where: str, entry: Any, topic: str = "") -> Query:
     if not isinstance(entry, dict):
         raise InputError(f"{where}: not an object; write {_FORM}")
     question = entry.get("question")

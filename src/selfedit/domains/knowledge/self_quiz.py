@@ -4,8 +4,6 @@ A small model writes many bad questions, so what it writes is checked here witho
 then by it: only questions that it answers with the passage, and not without, are worth asking.
 """
 
-# ruff: noqa: SIM905  (lists of words are read more easily as text)
-
 from __future__ import annotations
 
 import re

@@ -1,7 +1,5 @@
 """Splitting English text into sentences, without a model and in linear time."""
 
-# ruff: noqa: SIM905  (lists of words are read more easily as text)
-
 from __future__ import annotations
 
 import re

@@ -1,0 +1,49 @@
+"""`selfedit import`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from selfedit.cli.common import JsonOption, LibraryOption, out, print_json
+
+app = typer.Typer(help="Bring in what was recorded elsewhere.", no_args_is_help=True)
+
+
+@app.callback()
+def _root() -> None:
+    pass
+
+
+@app.command()
+def release(
+    file: Annotated[Path, typer.Argument(help="A recorded run of the paper's release (JSON).")],
+    library: LibraryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A recorded run of the paper's public release: its trials, its accuracies, what it selected."""
+    from selfedit.release import import_release
+
+    result = import_release(file, library)
+    if as_json:
+        print_json(asdict(result))
+        return
+    out.print(Text(f"{file}: {result.num_tasks} tasks, {result.num_trials} trials"), soft_wrap=True)
+    if result.proxy_score is not None:
+        out.print(f"proxy score       {result.proxy_score:.2f}")
+    else:
+        out.print(f"baseline accuracy {_percent(result.baseline_accuracy)}")
+        out.print(f"adapted accuracy  {_percent(result.adapted_accuracy)}")
+    out.print(f"selected edits    {len(result.selected)}")
+    for note in result.notes:
+        out.print(Text(f"Note: {note}."), soft_wrap=True)
+    new = f"{result.num_new} new trials" if result.num_new else "nothing new"
+    out.print(f"Stored as run {result.run_id}: {new}.")
+
+
+def _percent(value: float | None) -> str:
+    return "not recorded" if value is None else f"{100 * value:.2f} %"

@@ -1,0 +1,74 @@
+"""Which self-edits ReST-EM keeps."""
+
+from __future__ import annotations
+
+import pytest
+
+from selfedit.algorithms.rest_em import Candidate, Group, group_of, select
+from selfedit.selection import best_of, mean_of
+from selfedit.types import GradedAnswer, Score, SelfEdit, Task, Trial
+
+TASK = Task("t", "title", "context")
+
+
+def group(baseline: float | None, *rewards: tuple[float | None, ...]) -> Group:
+    edits = [SelfEdit("t", i, (), (f"edit {i}",)) for i in range(len(rewards))]
+    return Group(TASK, baseline, tuple(map(Candidate, edits, rewards)))
+
+
+def kept(groups: list[Group], *rule) -> list[int]:
+    return [selected.index for selected in select(groups, *rule)]
+
+
+def test_best_takes_one_of_each_task_even_if_it_hurts():
+    groups = [group(0.9, (0.2, 0.4), (0.5, 0.3), (0.0, 0.8)), group(None, (0.0,), (0.0,))]
+    assert kept(groups, "best") == [1, 0]  # the first wins a tie
+    (first, _) = select(groups, "best")
+    assert (first.edit.text, first.reward, first.baseline) == ("edit 1", 0.4, 0.9)
+
+
+def test_candidates_without_reward_never_win():
+    groups = [group(0.0, (1.0, None), (0.1, 0.1)), group(0.0, (None,), ()), group(0.5)]
+    assert kept(groups, "best") == [1]
+    assert kept(groups) == [1]
+    assert kept(groups, "all-correct") == []
+
+
+def test_positive_must_beat_the_baseline_by_more_than_the_margin():
+    groups = [group(0.4, (0.4,), (0.6,)), group(0.6, (0.6,)), group(0.5, (0.4,))]
+    assert kept(groups) == [1]
+    assert kept(groups, "positive", 0.1) == [1]
+    assert kept(groups, "positive", 0.2) == []
+    assert kept([group(0.2, (0.2, 0.2, 0.2))]) == []  # sum / 3 is 0.20000000000000004
+    assert kept([group(2 / 3, (2 / 3, 2 / 3, 2 / 3))]) == []
+    assert kept([group(None, (None,))]) == []
+    with pytest.raises(ValueError, match="no baseline"):
+        select([group(None, (0.5,))])
+
+
+def test_all_correct_keeps_every_one_that_solves_the_task():
+    groups = [group(0.0, (1.0, 1.0), (1.0, 0.0), (1.0,)), group(0.0, (0.0,))]
+    assert kept(groups, "all-correct") == [0, 2]
+
+
+def test_a_mistyped_rule():
+    with pytest.raises(ValueError, match="no rule"):
+        select([group(0.0, (1.0,))], "bset")
+
+
+def test_the_first_wins_a_tie_of_means_that_differ_in_the_last_bit():
+    assert (0.6 + 0.6 + 0.0) / 3 != 0.4
+    assert kept([group(0.0, (0.6, 0.6, 0.0), (0.4, 0.4, 0.4))], "best") == [0]
+    assert mean_of([0.1]) == 0.1
+    assert mean_of([]) is None
+    assert best_of([]) is None
+
+
+def test_a_group_out_of_trials():
+    edit = SelfEdit("t", 0, (), ("x",))
+    right = Score((GradedAnswer("q", "g", "g", True),))
+    trials = [
+        [Trial("a", "t", edit, 0, "scored", score=right), Trial("b", "t", edit, 1, "failed")],
+        [Trial("c", "t", edit, 0, "scored", score=right)],
+    ]
+    assert [c.rewards for c in group_of(TASK, 0.0, trials).candidates] == [(1.0, None), (1.0,)]
