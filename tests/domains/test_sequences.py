@@ -27,7 +27,7 @@ SENTENCES = TASK.context.replace("Dr. Hale", "Dr Hale").split(". ")
 
 def parse(*completions: str, strategy: Strategy = "implications", max_sequences: int = 30) -> list[str]:
     """The statements that are trained, after checking what is common to all plans."""
-    settings = KnowledgeSettings(strategy=strategy, max_sequences=max_sequences)
+    settings = KnowledgeSettings(strategy=strategy, max_sequences=max_sequences, faithful=False)
     domain = Knowledge(settings)
     edit = SelfEdit(TASK.id, 0, domain.prompts(TASK), completions)
     sequences = domain.parse(TASK, edit).sequences
