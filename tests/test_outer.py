@@ -13,6 +13,7 @@ from selfedit.config import KnowledgeSettings, LearnSettings, OuterSettings
 from selfedit.domains.knowledge import Knowledge
 from selfedit.errors import InputError, SelfEditError, StoreError
 from selfedit.outer import OuterRun
+from selfedit.rewards import CascadeReward, ProxyReward, TrueReward
 from selfedit.store import Store
 from selfedit.testing import FakeModel, load_fake, tiny_model
 from selfedit.types import Query, Task
@@ -35,13 +36,16 @@ TASKS = [task(i) for i in range(4)]
 
 def outer(tmp_path, model=None, settings=SETTINGS, tasks=TASKS, name="run", **options) -> OuterRun:
     algorithm = ReSTEM(settings.rule, settings.margin, settings.policy, settings.seed)
+    domain = Knowledge(settings.inner.knowledge)
+    store = Store(tmp_path / name / "store.sqlite")
     return OuterRun(
         model or FakeModel(),
         options.pop("load", load_fake),
-        Knowledge(settings.inner.knowledge),
+        domain,
         algorithm,
+        options.pop("reward", None) or TrueReward(domain, settings.inner, store),
         tasks,
-        Store(tmp_path / name / "store.sqlite"),
+        store,
         tmp_path / name / "policies",
         settings,
         **options,
@@ -202,3 +206,34 @@ def test_the_policy_update_learns_to_write_the_edit_on_real_weights(tmp_path):
         Path(tmp_path, name, "model.safetensors").read_bytes() for name in ("policy", "again")
     )
     assert first == second
+
+
+class Rubric:
+    """Rates an edit by the opening that the fake model gave it."""
+
+    def score_many(self, pairs, on_done=None):
+        from selfedit.grading.rubric import RubricScore
+
+        for _ in pairs:
+            on_done(1)
+        marks = [5 if "People report" in text else 3 if "One can" in text else 2 for _, text in pairs]
+        return [RubricScore(m, m, m, m) for m in marks]
+
+
+def test_proxy_and_cascade_rewards(tmp_path):
+    many = SETTINGS.model_copy(
+        update={"inner": SETTINGS.inner.model_copy(update={"candidates": 4}), "rounds": 1}
+    )
+    domain = Knowledge(many.inner.knowledge)
+    proxy = ProxyReward(domain, Rubric())
+    model = FakeModel()
+    (record,) = outer(tmp_path, model, many, reward=proxy, name="proxy").run()
+    assert model.calls["train"] == 1  # the policy update: no inner loop at all
+    assert record.best_reward in (1.0, 0.75, 0.625, 0.5)
+    assert len(record.selected) == 2
+    store = Store(tmp_path / "cascade" / "store.sqlite")
+    cascade = CascadeReward(proxy, TrueReward(domain, many.inner, store), keep=1)
+    (record,) = outer(tmp_path, FakeModel(), many, reward=cascade, name="cascade").run()
+    assert record.num_trials == 2 * 1 * 2  # tasks x the best-rated x seeds
+    assert len(record.selected) == 2
+    assert record.mean_reward == 1.0

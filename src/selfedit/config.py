@@ -190,6 +190,12 @@ class OuterSettings(Settings):
         "baseline by more than the margin; all-correct: every edit with reward 1 (few-shot tasks).",
     )
     margin: float = Field(0.0, ge=0, le=1)
+    reward: Literal["true", "proxy", "cascade"] = Field(
+        "true",
+        description="true: inner loops (the paper); proxy: a judge's rubric; cascade: the judge, then "
+        "inner loops for the best-rated.",
+    )
+    cascade_keep: int = Field(2, ge=1, description="Edits of each context that cascade trains on.")
     seed: int = Field(0, ge=0, description="Of the order of contexts and of the policy update.")
 
 

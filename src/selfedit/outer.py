@@ -16,26 +16,14 @@ from typing import Protocol
 
 from selfedit.config import OuterSettings, stable_hash
 from selfedit.errors import InputError
-from selfedit.inner import run_trials
 from selfedit.model import Model
 from selfedit.progress import Progress, Silent
+from selfedit.rewards import Proposal, Reward, Scored
 from selfedit.runs import recorded_run
-from selfedit.selection import mean_reward
+from selfedit.selection import Group
 from selfedit.store import Store
-from selfedit.types import Domain, SelfEdit, Task, Trial
+from selfedit.types import Domain, SelfEdit, Task
 from selfedit.writing import Writer
-
-
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """A task with the current policy's closed-book accuracy and its edits' trials, [edit][seed].
-
-    baseline: None for a task without questions.
-    """
-
-    task: Task
-    baseline: float | None
-    trials: tuple[tuple[Trial, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +50,7 @@ class Algorithm(Protocol):
     """Scored trials -> an improved policy."""
 
     def improve(
-        self, model: Model, candidates: Sequence[Candidates], folder: Path, progress: Progress
+        self, model: Model, groups: Sequence[Group], folder: Path, progress: Progress
     ) -> tuple[list[SelfEdit], list[float]]:
         """Writes the next policy to `folder`, unless no edit deserves it. Returns the edits that it
         learned from (none: the policy stays) and the losses of its training."""
@@ -78,6 +66,7 @@ class OuterRun:
         load: Callable[[str], Model],
         domain: Domain,
         algorithm: Algorithm,
+        reward: Reward,
         tasks: Sequence[Task],
         store: Store,
         folder: Path,
@@ -90,7 +79,7 @@ class OuterRun:
         if not any(task.queries for task in tasks):
             raise InputError("none of the contexts has a question, so no edit can be rewarded")
         self.model, self.load, self.domain, self.algorithm = model, load, domain, algorithm
-        self.store, self.settings = store, settings
+        self.reward, self.store, self.settings = reward, store, settings
         self.progress, self.on_round = progress or Silent(), on_round
         self.key = stable_hash(
             [model.identity, settings.digest(), [[t.id, _questions(t)] for t in tasks]]
@@ -115,10 +104,11 @@ class OuterRun:
         for number in self.rounds_left(records):
             start = time.perf_counter()
             tasks = self.sample(number)
-            candidates = self.score(policy, tasks)
+            proposals = self.propose(policy, tasks)
+            scored = self.reward.score(policy, proposals, self.run_id, self.progress)
             target = self.folder / f"round-{number}"
-            edits, losses = self.algorithm.improve(policy, candidates, target, self.progress)
-            record = _record(number, policy, target, candidates, edits, losses, start)
+            edits, losses = self.algorithm.improve(policy, scored.groups, target, self.progress)
+            record = _record(number, policy, target, proposals, scored, edits, losses, start)
             self.commit(record)
             records.append(record)
             if record.changed:
@@ -151,32 +141,15 @@ class OuterRun:
         first = (number - 1) * count
         return [self.tasks[i % len(self.tasks)] for i in range(first, first + count)]
 
-    def score(self, policy: Model, tasks: Sequence[Task]) -> list[Candidates]:
-        """Edits of the policy for each task, each trained and tested with every seed."""
-        inner = self.settings.inner
+    def propose(self, policy: Model, tasks: Sequence[Task]) -> list[Proposal]:
+        """The policy's accuracy on each task as it is, and the edits that it writes."""
         writer = Writer(policy, self.store, self.progress)
         asked = [prompt for task in tasks for prompt in self.domain.queries(task)]
         answers = iter(writer.answer(asked, "asking the policy without the passage"))
         baselines = [self.domain.score(t, [next(answers) for _ in t.queries]) for t in tasks]
-        edits = writer.propose(self.domain, tasks, inner)
-        pairs = [(task, edit) for task, own in zip(tasks, edits, strict=True) for edit in own]
-        trials = iter(
-            run_trials(
-                policy,
-                self.domain,
-                pairs,
-                inner,
-                known=self.store.trials,
-                sink=lambda done: self.store.put_trials(self.run_id, done),
-                progress=self.progress,
-            )
-        )
+        edits = writer.propose(self.domain, tasks, self.settings.inner)
         return [
-            Candidates(
-                task,
-                score.value if score.answers else None,
-                tuple(tuple(next(trials) for _ in range(inner.seeds)) for _ in own),
-            )
+            Proposal(task, score.value if score.answers else None, tuple(own))
             for task, score, own in zip(tasks, baselines, edits, strict=True)
         ]
 
@@ -193,28 +166,27 @@ def _record(
     number: int,
     policy: Model,
     target: Path,
-    candidates: Sequence[Candidates],
+    proposals: Sequence[Proposal],
+    scored: Scored,
     edits: Sequence[SelfEdit],
     losses: Sequence[float],
     start: float,
 ) -> RoundRecord:
-    trials = [trial for own in candidates for group in own.trials for trial in group]
-    invalid = sum(trial.status == "invalid" for trial in trials)
-    rewards = [[mean_reward(group) for group in own.trials] for own in candidates]
+    rewards = [[c.reward for c in group.candidates] for group in scored.groups]
     known = [[r for r in own if r is not None] for own in rewards]
     note = ""
     if not edits:
         note = "no edit was selected, so the policy stays as it was"
-        if invalid == len(trials):
-            note = f"every edit was invalid ({trials[0].reason}), so the policy stays as it was"
+        if scored.num_trials and scored.num_invalid == scored.num_trials:
+            note = f"every edit was invalid ({scored.reason}), so the policy stays as it was"
     return RoundRecord(
         number=number,
         policy=str(target) if edits else policy.name,
         changed=bool(edits),
-        num_tasks=len(candidates),
-        num_trials=len(trials),
-        num_invalid=invalid,
-        baseline=_mean([own.baseline for own in candidates if own.baseline is not None]),
+        num_tasks=len(proposals),
+        num_trials=scored.num_trials,
+        num_invalid=scored.num_invalid,
+        baseline=_mean([own.baseline for own in proposals if own.baseline is not None]),
         mean_reward=_mean([reward for own in known for reward in own]),
         best_reward=_mean([max(own) for own in known if own]),
         selected=tuple(edit.text for edit in edits),

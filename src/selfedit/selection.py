@@ -10,6 +10,7 @@ from selfedit.types import (
     CandidateResult,
     Domain,
     PassageResult,
+    SelfEdit,
     Task,
     TrainingPlan,
     Trial,
@@ -30,6 +31,37 @@ class Choice:
     @property
     def plan(self) -> TrainingPlan | None:
         return None if self.kept is None else self.candidates[self.kept][0].plan
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A self-edit and its reward for each seed, None where a trial failed or was not scored."""
+
+    edit: SelfEdit
+    rewards: tuple[float | None, ...]
+
+    @property
+    def reward(self) -> float | None:
+        """Mean over the seeds; None if one is missing."""
+        return mean_of(self.rewards)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A task, what the policy scores on it without any edit, and the candidates written for it."""
+
+    task: Task
+    baseline: float | None
+    candidates: tuple[Candidate, ...]
+
+
+def group_of(task: Task, baseline: float | None, candidates: Sequence[Sequence[Trial]]) -> Group:
+    """A group out of the trials of each candidate, one trial a seed."""
+    return Group(
+        task,
+        baseline,
+        tuple(Candidate(trials[0].edit, tuple(t.reward for t in trials)) for trials in candidates),
+    )
 
 
 def choose(task: Task, baseline: float | None, groups: Sequence[tuple[Trial, ...]]) -> Choice:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from selfedit.algorithms.rest_em import Candidate, Group, group_of, select
+from selfedit.algorithms.rest_em import select
+from selfedit.selection import Candidate, Group, group_of
 from selfedit.selection import best_of, mean_of
 from selfedit.types import GradedAnswer, Score, SelfEdit, Task, Trial
 

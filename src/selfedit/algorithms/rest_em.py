@@ -16,35 +16,12 @@ from typing import Literal
 
 from selfedit.config import PolicySettings
 from selfedit.model import Model
-from selfedit.outer import Candidates
 from selfedit.policy import update_policy
 from selfedit.progress import Progress
-from selfedit.selection import best_of, mean_of
-from selfedit.types import SelfEdit, Task, Trial
+from selfedit.selection import Group, best_of
+from selfedit.types import SelfEdit, Task
 
 Rule = Literal["positive", "best", "all-correct"]
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A self-edit and its reward for each seed, None where a trial failed or was not scored."""
-
-    edit: SelfEdit
-    rewards: tuple[float | None, ...]
-
-    @property
-    def reward(self) -> float | None:
-        """Mean over the seeds; None if one is missing."""
-        return mean_of(self.rewards)
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A task, what the policy scores on it without any edit, and the candidates written for it."""
-
-    task: Task
-    baseline: float | None
-    candidates: tuple[Candidate, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +42,12 @@ class ReSTEM:
         self.rule, self.margin, self.settings, self.seed = rule, margin, settings, seed
 
     def improve(
-        self, model: Model, candidates: Sequence[Candidates], folder: Path, progress: Progress
+        self, model: Model, groups: Sequence[Group], folder: Path, progress: Progress
     ) -> tuple[list[SelfEdit], list[float]]:
         """Select, finetune, merge into `folder`; nothing is written if nothing is selected.
 
         Tasks without questions have no rewards and choose nothing.
         """
-        groups = [group_of(c.task, c.baseline, c.trials) for c in candidates]
         edits = [kept.edit for kept in select(groups, self.rule, self.margin)]
         if not edits:
             return [], []
@@ -84,15 +60,6 @@ class ReSTEM:
             shown = 100 * step / total
 
         return edits, update_policy(model, edits, self.settings, self.seed, folder, on_step)
-
-
-def group_of(task: Task, baseline: float | None, candidates: Sequence[Sequence[Trial]]) -> Group:
-    """A group out of the trials of each candidate, one trial a seed."""
-    return Group(
-        task,
-        baseline,
-        tuple(Candidate(trials[0].edit, tuple(t.reward for t in trials)) for trials in candidates),
-    )
 
 
 def select(groups: Iterable[Group], rule: Rule = "positive", margin: float = 0.0) -> list[Selected]:

@@ -29,7 +29,7 @@ from selfedit.cli.progress import RichProgress
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
-    from selfedit.config import OuterSettings
+    from selfedit.config import JudgeSettings, OuterSettings
     from selfedit.estimate import OuterPlan
     from selfedit.outer import RoundRecord
 
@@ -59,6 +59,14 @@ def knowledge(
     epochs: Annotated[int | None, typer.Option(help="Of the inner loop.")] = None,
     rule: Annotated[str | None, typer.Option(help="best (the paper's) or positive.")] = None,
     margin: Annotated[float | None, typer.Option(help="Of `positive`, 0 to 1.")] = None,
+    reward: Annotated[
+        str | None,
+        typer.Option(help="true (inner loops), proxy (a judge's rubric) or cascade (both)."),
+    ] = None,
+    judge_url: Annotated[
+        str | None, typer.Option(help="OpenAI-compatible endpoint of the judge, up to /v1.")
+    ] = None,
+    judge_model: Annotated[str | None, typer.Option(help="Its model's name.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of every random draw.")] = None,
     tracker: Annotated[
         list[str] | None, typer.Option(help="tensorboard, wandb, mlflow or trackio; repeatable.")
@@ -72,8 +80,8 @@ def knowledge(
 ) -> None:
     """The paper's knowledge domain: rounds of self-edits, scored by what the model knows then.
 
-    Each round's policy is a model folder that --model accepts. Killed and started again, the run goes on
-    where it was; a finished round is never repeated.
+    Each round's policy is a model folder that --model accepts. Killed and started again, the run goes
+    on where it was; a finished round is never repeated.
     """
     from selfedit.algorithms.rest_em import ReSTEM
     from selfedit.data import read_tasks
@@ -81,6 +89,7 @@ def knowledge(
     from selfedit.estimate import plan_outer
     from selfedit.home import library_folder
     from selfedit.outer import OuterRun
+    from selfedit.rewards import make_reward
     from selfedit.store import Store
     from selfedit.tracking import Trackers
 
@@ -99,6 +108,7 @@ def knowledge(
             "contexts": contexts,
             "rule": rule,
             "margin": margin,
+            "reward": reward,
             "seed": seed,
         },
     )
@@ -117,10 +127,12 @@ def knowledge(
         numbers = {k: v for k, v in asdict(record).items() if isinstance(v, int | float)}
         trackers.log(numbers, step=record.number)
 
+    domain, store = Knowledge(settings.inner.knowledge), Store(folder / "store.sqlite")
+    chosen = make_reward(settings, domain, store, judge_settings(judge_url, judge_model))
     with RichProgress(err) as progress:
         run = OuterRun(
-            loaded, load, Knowledge(settings.inner.knowledge), algorithm, tasks,
-            Store(folder / "store.sqlite"), folder / "policies", settings, progress, on_round,
+            loaded, load, domain, algorithm, chosen, tasks,
+            store, folder / "policies", settings, progress, on_round,
         )  # fmt: skip
         done = run.finished()
         if len(done) < settings.rounds:
@@ -148,6 +160,18 @@ def preset_settings(name: str, given: dict[str, Any]) -> OuterSettings:
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"--{first['loc'][-1]} {first['input']!r}: {first['msg']}") from None
+
+
+def judge_settings(url: str | None, model: str | None) -> JudgeSettings:
+    """The judge's settings. Raises InputError for an address that cannot be used."""
+    from pydantic import ValidationError
+
+    from selfedit.config import JudgeSettings
+
+    try:
+        return JudgeSettings.model_validate(given_only({"base_url": url, "model": model}))
+    except ValidationError as error:
+        raise InputError(f"--judge-url: {error.errors()[0]['msg']}") from None
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

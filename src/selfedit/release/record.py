@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from selfedit.algorithms.rest_em import Candidate, Group, select
+from selfedit.algorithms.rest_em import select
+from selfedit.selection import Candidate, Group
 from selfedit.config import stable_hash
 from selfedit.home import library_folder
 from selfedit.release.run import Layout, RecordedArticle, RecordedEdit, RecordedRun, read_release

@@ -1,0 +1,197 @@
+"""An evaluation: conditions on the same contexts, graded alike, compared pair by pair."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from selfedit.config import stable_hash
+from selfedit.errors import InputError
+from selfedit.evaluation.conditions import CONDITIONS, Subjects, check_subjects
+from selfedit.evaluation.regimes import Answers, Place
+from selfedit.evaluation.settings import EvaluationSettings
+from selfedit.evaluation.statistics import accuracy_interval, paired_difference, verdict
+from selfedit.grading import Grader, contains, grade
+from selfedit.progress import Progress, Silent
+from selfedit.runs import recorded_run
+from selfedit.store import Store
+from selfedit.types import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A condition's result. accuracy: mean over contexts, in [0, 1], with its 95 % interval; pooled:
+    share of all questions. regime: "none" where nothing was trained. tokens, seconds, trainings,
+    invalid, failed: see `regimes.Answers`. by_context: each context's accuracy, mean over seeds."""
+
+    condition: str
+    regime: str
+    accuracy: float
+    low: float
+    high: float
+    questions: int
+    contexts: int
+    tokens: int
+    seconds: float | None
+    pooled: float
+    trainings: int
+    invalid: int
+    failed: int
+    writer: str
+    learner: str
+    note: str
+    by_context: tuple[float, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Row a minus row b on the same contexts, in accuracy, with its 95 % interval."""
+
+    a: str
+    b: str
+    difference: float
+    low: float
+    high: float
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What `evaluate` found. without_questions: contexts that were left out for that."""
+
+    rows: tuple[Row, ...]
+    pairs: tuple[Pair, ...]
+    model: str
+    grader: str
+    regime: str
+    seed: int
+    seeds: int
+    without_questions: int = 0
+    notes: tuple[str, ...] = ()
+
+    def summary(self) -> dict[str, Any]:
+        """A JSON value: what `selfedit eval knowledge --json` prints."""
+        values = asdict(self)
+        for row in values["rows"]:
+            del row["by_context"]
+        return values
+
+
+def with_questions(tasks: Sequence[Task]) -> tuple[list[Task], int]:
+    """The contexts that have questions, and how many have none. Raises InputError if all have none."""
+    kept = [task for task in tasks if task.queries]
+    if not kept:
+        raise InputError("none of the contexts has a question, so there is nothing to measure")
+    return kept, len(tasks) - len(kept)
+
+
+def evaluate(
+    subjects: Subjects,
+    tasks: Sequence[Task],
+    store: Store,
+    settings: EvaluationSettings,
+    *,
+    grader: Grader = contains,
+    grader_name: str = "contains",
+    progress: Progress | None = None,
+    on_row: Callable[[Row], None] = lambda row: None,
+) -> Evaluation:
+    """Every condition of the settings on the tasks that have questions. Raises SelfEditError.
+
+    Trials, texts and trainings that are stored are not repeated, so a killed evaluation goes on where
+    it was. Answers are graded here, by `grader`, whatever graded the stored trials.
+    """
+    kept, left_out = with_questions(tasks)
+    place = Place(kept, settings, store, 0, progress or Silent())
+    check_subjects(place, subjects)
+    names = settings.conditions
+    ids = stable_hash([task.id for task in kept])
+    inputs = {"contexts": len(kept), "tasks": ids, "grader": grader_name}
+    with recorded_run(store, "eval", subjects.model, settings, inputs) as run:
+        place.run_id = run.id
+        rows = []
+        for name in names:
+            answers = CONDITIONS[name].answer(place, subjects)
+            rows.append(_row(name, place, answers, grader))
+            on_row(rows[-1])
+        result = Evaluation(
+            tuple(rows),
+            tuple(_pairs(rows, settings)),
+            model=subjects.model.name,
+            grader=grader_name,
+            regime=settings.regime,
+            seed=settings.inner.seed,
+            seeds=settings.inner.seeds,
+            without_questions=left_out,
+        )
+        run.result = result.summary()
+    return result
+
+
+def _row(name: str, place: Place, answers: Answers, grader: Grader) -> Row:
+    right = graded(grader, place.tasks, answers)
+    by_context = [sum(own) / len(own) for own in right]
+    interval = accuracy_interval(by_context, place.settings.inner.seed, place.settings.resamples)
+    questions = sum(len(own) for own in right)
+    return Row(
+        condition=name,
+        regime=place.settings.regime if CONDITIONS[name].trained else "none",
+        accuracy=interval.value,
+        low=interval.low,
+        high=interval.high,
+        questions=questions,
+        contexts=interval.contexts,
+        tokens=answers.tokens,
+        seconds=answers.seconds,
+        pooled=sum(map(sum, right)) / questions,
+        trainings=answers.trainings,
+        invalid=answers.invalid,
+        failed=answers.failed,
+        writer=answers.writer,
+        learner=answers.learner,
+        note=answers.note,
+        by_context=tuple(by_context),
+    )
+
+
+def graded(grader: Grader, tasks: Sequence[Task], answers: Answers) -> list[list[float]]:
+    """[context][question]: the share of the training seeds that answered it right.
+
+    Each (question, answer) is graded once; a judge (`grade_many`) gets all of them together.
+    """
+    asked = [
+        (query, said[place].strip())
+        for task, own in zip(tasks, answers.by_context, strict=True)
+        for said in own
+        for place, query in enumerate(task.queries)
+    ]
+    distinct = list(dict.fromkeys(asked))
+    many = getattr(grader, "grade_many", None)
+    if many is not None:
+        verdicts = many([query for query, _ in distinct], [answer for _, answer in distinct])
+    else:
+        verdicts = [grade(query, answer, grader).correct for query, answer in distinct]
+    right = dict(zip(distinct, verdicts, strict=True))
+    return [
+        [
+            sum(right[query, said[place].strip()] for said in own) / len(own)
+            for place, query in enumerate(task.queries)
+        ]
+        for task, own in zip(tasks, answers.by_context, strict=True)
+    ]
+
+
+def _pairs(rows: Sequence[Row], settings: EvaluationSettings) -> list[Pair]:
+    """Each row against each one above it."""
+    pairs = []
+    for b, a in itertools.combinations(rows, 2):
+        found = paired_difference(a.by_context, b.by_context, settings.inner.seed, settings.resamples)
+        said = verdict(found, a.condition, b.condition)
+        pairs.append(Pair(a.condition, b.condition, found.value, found.low, found.high, said))
+    return pairs
+
+
+def with_notes(evaluation: Evaluation, *notes: str) -> Evaluation:
+    return replace(evaluation, notes=(*evaluation.notes, *(note for note in notes if note)))

@@ -1,0 +1,68 @@
+"""`selfedit eval knowledge` as a user runs it, with the fake model."""
+
+from __future__ import annotations
+
+import json
+
+from tests.cli.test_cli import run
+from tests.cli.test_train import data
+
+ROW = {"condition", "regime", "accuracy", "low", "high", "questions", "contexts", "tokens", "seconds"}
+
+
+def args(folder, *more):
+    return [
+        "eval", "knowledge", "--model", "fake", "--data", data(folder), "--library", folder / "lib",
+        "--epochs", "2", *more,
+    ]  # fmt: skip
+
+
+def test_one_json_object_and_a_page(tmp_path):
+    page = tmp_path / "table.md"
+    done = run(*args(tmp_path, "--json", "--markdown", page, "--contexts", "4"))
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert {"rows", "pairs", "model", "grader"} <= set(result)
+    assert set(result["rows"][0]) >= ROW
+    assert [row["condition"] for row in result["rows"]] == ["base", "in-context", "passage", "own"]
+    assert {row["contexts"] for row in result["rows"]} == {4}
+    assert set(result["pairs"][0]) == {"a", "b", "difference", "low", "high", "verdict"}
+    assert "4 passages, 8 trainings" in done.stderr
+    assert "too few contexts" in page.read_text(encoding="utf-8")
+    table = run(*args(tmp_path, "--yes", "--contexts", "4"))
+    assert table.returncode == 0, table.stderr
+    assert "condition" in table.stdout
+
+
+def test_a_policy_that_saw_the_contexts_is_refused(tmp_path):
+    trained = run(
+        "train", "knowledge", "--preset", "smoke", "--model", "fake", "--data", data(tmp_path),
+        "--library", tmp_path / "lib", "--json",
+    )  # fmt: skip
+    policy = json.loads(trained.stdout)["policy"]
+    more = ("--conditions", "base,seal", "--policy", policy, "--json")
+    refused = run(*args(tmp_path, *more, "--train-data", data(tmp_path)))
+    assert refused.returncode == 1
+    assert "in the training and in the evaluation data" in refused.stderr
+    unchecked = run(*args(tmp_path, *more))
+    assert unchecked.returncode == 0, unchecked.stderr
+    result = json.loads(unchecked.stdout)
+    assert "not checked" in result["notes"][0]
+    assert result["rows"][1]["learner"] == result["rows"][1]["writer"] == policy
+
+
+def test_bad_options_say_what_to_do(tmp_path):
+    for more, message in (
+        (["--conditions", "seal"], "--policy"),
+        (["--conditions", "best"], "--conditions best"),
+        (["--regime", "all"], "cpt-full"),
+        (["--regime", "cpt-full"], "cpt"),
+        (["--grader", "me"], "--grader me"),
+        (["--candidates", "3"], "--regime cpt"),
+        (["--contexts", "50"], "there are 5 contexts"),
+        (["--grader", "judge", "--judge-url", "nowhere"], "--judge-url"),
+    ):
+        done = run(*args(tmp_path, *more))
+        assert done.returncode == 1, more
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr

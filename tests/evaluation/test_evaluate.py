@@ -1,0 +1,298 @@
+"""Conditions and regimes with the fake model: flow, resuming, stored work, invalid edits, tables."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from selfedit.config import KnowledgeSettings, LearnSettings
+from selfedit.errors import InputError
+from selfedit.evaluation.conditions import CONDITIONS, Subjects
+from selfedit.evaluation.evaluate import evaluate, graded
+from selfedit.evaluation.plan import plan_evaluation
+from selfedit.evaluation.plots import accuracy_by_round
+from selfedit.evaluation.regimes import Answers
+from selfedit.evaluation.settings import REGIMES, EvaluationSettings, inner_values
+from selfedit.evaluation.table import markdown, prompt_table, rich_table
+from selfedit.grading import contains
+from selfedit.grading.graders import exact
+from selfedit.model.endpoint import read_edits
+from selfedit.store import Store
+from selfedit.testing import FakeModel, tiny_model
+from selfedit.types import Query, Task
+
+ALL = tuple(CONDITIONS)
+
+
+def task(i: int, *, questions: bool = True) -> Task:
+    queries = (
+        Query(f"Which stone is tower number{i} made of?", (f"stone{i}",)),
+        Query(f"In which field stands tower number{i}?", ("nowhere",)),
+    )
+    text = f"The tower number{i} is made of stone{i}. The tower number{i} stands in field{i}."
+    return Task(f"id{i}", f"Tower {i}", text, queries if questions else ())
+
+
+TASKS = [task(i) for i in range(7)]
+
+
+def settings(conditions=("base", "passage", "own"), regime="single", **inner) -> EvaluationSettings:
+    given = {"knowledge": {"restatements": 3}, "train": {"epochs": 2}, **inner}
+    values = LearnSettings.model_validate(inner_values(regime, given))
+    return EvaluationSettings(conditions=conditions, regime=regime, inner=values, resamples=200)
+
+
+def store(tmp_path, name="a") -> Store:
+    return Store(tmp_path / name / "store.sqlite")
+
+
+@pytest.fixture
+def edits(tmp_path):
+    path = tmp_path / "edits.jsonl"
+    lines = [
+        {"context": t.context, "edit": f"{i}. Of {t.title} one says {word}."}
+        for t in TASKS
+        for i, word in enumerate(("this", "that"), 1)
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    return read_edits(path)
+
+
+class Broken(FakeModel):
+    """Interrupted at the n-th training."""
+
+    def __init__(self, stop_at: int) -> None:
+        super().__init__()
+        self.stop_at = stop_at
+
+    def train(self, *args, **kwargs):
+        if self.calls["train"] + 1 == self.stop_at:
+            raise KeyboardInterrupt
+        return super().train(*args, **kwargs)
+
+
+@pytest.mark.parametrize("regime", ["single", "cpt"])
+def test_every_condition_has_its_row(tmp_path, edits, regime):
+    policy = FakeModel("policy", "fake-policy")
+    result = evaluate(
+        Subjects(FakeModel(), lambda: policy, edits),
+        [*TASKS, task(99, questions=False)],
+        store(tmp_path),
+        settings(ALL, regime),
+    )
+    assert [row.condition for row in result.rows] == list(ALL)
+    rows = {row.condition: row for row in result.rows}
+    assert {row.questions for row in result.rows} == {14}
+    assert {row.contexts for row in result.rows} == {7}
+    assert result.without_questions == 1
+    assert rows["base"].accuracy == 0.0
+    for name in ("in-context", "passage", "own", "file", "seal"):
+        assert rows[name].accuracy == rows[name].pooled == 0.5, name
+        assert rows[name].low <= 0.5 <= rows[name].high
+    assert rows["retrieval"].note == "the passage is among the 3 retrieved for 14 of 14"
+    assert (rows["seal"].writer, rows["seal"].learner) == ("policy", "policy")
+    assert (rows["file"].writer, rows["file"].learner) == ("edits.jsonl", "fake")
+    assert [r.condition for r in result.rows if r.regime == "none"] == list(ALL[:3])
+    assert [r.tokens for r in result.rows[:3]] == [0, 0, 0]
+    assert rows["own"].tokens > rows["passage"].tokens > 0
+    per_row = 7 if regime == "single" else 1
+    assert {rows[n].trainings for n in ALL[3:]} == {per_row}
+    assert policy.calls["train"] > 0
+    assert len(result.pairs) == 21
+    said = {(p.a, p.b): p for p in result.pairs}
+    assert said["own", "base"].verdict == "own is better than base"
+    assert said["seal", "own"].verdict == "no difference shown between seal and own"
+
+
+@pytest.mark.parametrize("regime", ["single", "cpt"])
+@pytest.mark.parametrize("stop_at", [1, 2, 3])
+def test_stopped_and_started_again(tmp_path, regime, stop_at):
+    chosen = settings(("base", "passage", "own"), regime, seeds=2)
+    tasks = [task(i) for i in range(20)]  # three waves a row
+    whole_model = FakeModel()
+    whole = evaluate(Subjects(whole_model), tasks, store(tmp_path, "whole"), chosen)
+    kept = store(tmp_path, "broken")
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(Subjects(Broken(stop_at)), tasks, kept, chosen)
+    assert kept.runs()[0].status == "interrupted"
+    model = FakeModel()
+    again = evaluate(Subjects(model), tasks, kept, chosen)
+    plain = [replace(row, seconds=None) for row in again.rows]
+    assert plain == [replace(row, seconds=None) for row in whole.rows]
+    assert again.pairs == whole.pairs
+    assert model.calls["train"] == whole_model.calls["train"] - (stop_at - 1)
+    idle = FakeModel()
+    third = evaluate(Subjects(idle), tasks, kept, chosen)
+    assert third == again  # seconds, too: as they were measured
+    assert not idle.calls
+
+
+def test_stored_trials_are_graded_anew(tmp_path):
+    kept = store(tmp_path)
+    first = evaluate(Subjects(FakeModel()), TASKS, kept, settings(), grader=contains)
+    idle = FakeModel()
+    second = evaluate(Subjects(idle), TASKS, kept, settings(), grader=exact)
+    assert not idle.calls
+    assert first.rows[2].accuracy == 0.5
+    assert second.rows[2].accuracy == 0.0
+
+
+def test_a_judge_gets_all_answers_together(tmp_path):
+    class Yes:
+        asked: list[int] = []  # noqa: RUF012
+
+        def __call__(self, question, golds, answer):
+            raise AssertionError("one by one")
+
+        def grade_many(self, queries, answers, on_done=None):
+            self.asked.append(len(queries))
+            return [True] * len(queries)
+
+    result = evaluate(Subjects(FakeModel()), TASKS, store(tmp_path), settings(("base",)), grader=Yes())
+    assert result.rows[0].accuracy == 1.0
+    assert Yes.asked == [14]
+
+
+def test_seeds_are_averaged_question_by_question():
+    said = ((("stone0", "nowhere"), ("stone0", "?"), ("?", "?")), (("", "nowhere"),) * 3)
+    assert graded(contains, TASKS[:2], Answers(said)) == [[2 / 3, 1 / 3], [0.0, 1.0]]
+
+
+def test_the_mean_over_contexts_and_the_share_of_questions(tmp_path):
+    wide = replace(task(0), queries=(*task(0).queries, *[Query("Why so?", ("z",))] * 2))
+    result = evaluate(Subjects(FakeModel()), [wide, task(1)], store(tmp_path), settings(("own",)))
+    row = result.rows[0]
+    assert row.accuracy == pytest.approx((1 / 4 + 1 / 2) / 2)
+    assert row.pooled == pytest.approx(2 / 6)
+
+
+@pytest.mark.parametrize("regime", ["single", "cpt"])
+def test_what_trains_nothing_leaves_the_model_as_it_was(tmp_path, regime):
+    class Mute(FakeModel):
+        def generate(self, prompts, sampling, seeds, **options):
+            replies = super().generate(prompts, sampling, seeds, **options)
+            return ["" if p.kind == "instruction" else r for p, r in zip(prompts, replies, strict=True)]
+
+    result = evaluate(Subjects(Mute()), TASKS, store(tmp_path), settings(("base", "own"), regime))
+    own = result.rows[1]
+    assert own.invalid == (7 if regime == "single" else 35)
+    assert own.accuracy == (result.rows[0].accuracy if regime == "single" else 0.5)
+    bad = [replace(t, context=f"{t.context} NaN it is.") for t in TASKS]
+    chosen = settings(("base", "passage"), regime, seeds=2)
+    failed = evaluate(Subjects(FakeModel()), bad, store(tmp_path, "b"), chosen).rows[1]
+    assert failed.failed == (14 if regime == "single" else 2)
+    assert failed.accuracy == 0.0
+    assert "failed trainings" in markdown(
+        evaluate(Subjects(FakeModel()), bad, store(tmp_path, "b"), chosen)
+    )
+
+
+def test_cpt_trains_each_statement_once_and_the_passage_last(tmp_path, edits):
+    seen = []
+
+    class Watched(FakeModel):
+        def train(self, plans, *rest, **options):
+            seen.append([s.text for s in plans[0].sequences])
+            return super().train(plans, *rest, **options)
+
+    evaluate(Subjects(Watched(), edits=edits), TASKS, store(tmp_path), settings(("file",), "cpt"))
+    (texts,) = seen
+    assert len(texts) == len(set(texts)) == 3 * 7
+    assert texts[2::3] == [f"{t.title}\n{t.context}" for t in TASKS]
+
+
+def test_cpt_full_on_real_weights(tmp_path):
+    model = tiny_model()
+    before = {name: value.clone() for name, value in model.hf.state_dict().items()}
+    tasks = [replace(task(i), queries=task(i).queries[:1]) for i in range(2)]
+    chosen = settings(("base", "passage"), "cpt-full", seeds=2)
+    kept = store(tmp_path)
+    result = evaluate(Subjects(model), tasks, kept, chosen)
+    assert all(value.equal(before[name]) for name, value in model.hf.state_dict().items())
+    row = result.rows[1]
+    tokens = sum(len(model.encode(s, 1024).ids) for s in _passages(tasks))
+    assert row.tokens == tokens * 2 * 2  # epochs, seeds
+    assert evaluate(Subjects(model), tasks, kept, chosen) == result
+    plan = plan_evaluation(model, tasks, chosen)
+    assert plan is not None
+    assert plan.trainings == 2
+    assert plan.seconds > 0
+
+
+def _passages(tasks):
+    from selfedit.types import TrainingSequence
+
+    return [TrainingSequence(f"{t.title}\n{t.context}") for t in tasks]
+
+
+def test_settings_of_the_regimes():
+    for regime, own in REGIMES.items():
+        chosen = EvaluationSettings(
+            regime=regime, inner=LearnSettings.model_validate(inner_values(regime, {}))
+        ).inner
+        assert chosen.candidates == own["candidates"]
+        assert chosen.knowledge.topic
+    full = LearnSettings.model_validate(inner_values("cpt-full", {"train": {"epochs": 2}})).train
+    assert (full.learning_rate, full.epochs, full.batch_size) == (7e-5, 2, 8)
+    with pytest.raises(ValueError, match="one edit"):
+        EvaluationSettings(inner=LearnSettings(candidates=2))
+    assert LearnSettings(knowledge=KnowledgeSettings(topic=True)).candidates != 1
+
+
+@pytest.mark.parametrize(
+    ("conditions", "regime", "message"),
+    [
+        (("seal",), "single", "--policy"),
+        (("file",), "single", "--edits"),
+        (("grand",), "single", "base, in-context"),
+        (("base", "base"), "single", "twice"),
+        (("base", "own"), "cpt-full", "cpt-full"),
+    ],
+)
+def test_refused_before_any_work(tmp_path, conditions, regime, message):
+    model = FakeModel()
+    with pytest.raises(InputError, match=message):
+        evaluate(Subjects(model), TASKS, store(tmp_path), settings(conditions, regime))
+    assert not model.calls
+
+
+def test_a_file_must_hold_every_context(tmp_path, edits):
+    model = FakeModel()
+    with pytest.raises(InputError, match="holds no edit"):
+        evaluate(
+            Subjects(model, edits=edits),
+            [*TASKS, task(50)],
+            store(tmp_path),
+            settings(("base", "file")),
+        )
+    assert not model.calls
+    with pytest.raises(InputError, match="nothing to measure"):
+        evaluate(Subjects(model), [task(1, questions=False)], store(tmp_path), settings())
+
+
+def test_tables_and_plots(tmp_path):
+    hostile = FakeModel("[red]x|y")
+    result = evaluate(Subjects(hostile), TASKS, store(tmp_path), settings())
+    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    console.print(rich_table(result))
+    shown = console.export_text()
+    text = markdown(result)
+    for page in (shown, text):
+        assert "own is better than base" in page
+        assert "±0 points" in page
+        assert "50%" in page
+        assert "[red]x" in page
+    assert "x\\|y" in text
+    row = result.rows[2]
+    prompts = prompt_table({"rewrite": [row, None], "self-qa": [row]})
+    assert prompts.count("n=14/7") == 2
+    assert prompts.count("not measured") == 2
+    svg = accuracy_by_round({"rewrite": [row, row], "self-qa": [row]})
+    assert svg.startswith("<svg")
+    assert "after 1 rounds" in svg
+    assert accuracy_by_round({}) == ""
+    summary = json.loads(json.dumps(result.summary()))
+    assert "by_context" not in summary["rows"][0]
