@@ -40,7 +40,9 @@ def settings_of(change: dict[str, object]) -> LearnSettings:
         lora["target_modules"] = tuple(v["modules"])
     return LearnSettings(
         knowledge=KnowledgeSettings(
-            strategy=v["strategy"], restatements=v["restatements"], faithful=v["faithful"],
+            strategy=v["strategy"],
+            restatements=v["restatements"],
+            faithful=v["faithful"],
             title_line=v["title_line"],
         ),
         lora=LoraSettings(**lora),

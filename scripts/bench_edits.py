@@ -28,7 +28,8 @@ def main() -> None:
                 replies = model.generate(prompts, sampling, seeds)
                 plan = domain.parse(task, SelfEdit(task.id, seed, prompts, tuple(replies)))
                 statements = [s.text.removeprefix(f"{task.title}\n") for s in plan.sequences[:-1]]
-                edits.append({"title": task.title, "context": task.context, "text": "\n".join(statements)})
+                text = "\n".join(statements)
+                edits.append({"title": task.title, "context": task.context, "text": text})
     target = ROOT / "src/selfedit/bench/edits.json"
     target.write_text(json.dumps(edits, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

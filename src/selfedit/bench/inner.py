@@ -116,7 +116,7 @@ class Bench:
 def run_inner(
     model: LanguageModel,
     *,
-    edits: int = 8,
+    edits: int = 6,
     repeats: int = 3,
     epochs: int = 2,
     layers: str = "upper-half",

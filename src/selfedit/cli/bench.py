@@ -31,7 +31,7 @@ def inner(
     model: ModelOption = DEFAULT_MODEL,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
-    edits: Annotated[int, typer.Option(min=1, help="Self-edits that are trained.")] = 8,
+    edits: Annotated[int, typer.Option(min=1, help="Self-edits that are trained.")] = 6,
     repeats: Annotated[int, typer.Option(min=1, help="Timings of each way.")] = 3,
     epochs: Annotated[int, typer.Option(min=1)] = 2,
     layers: Annotated[str, typer.Option(help='"all", "upper-half" or e.g. "15-29".')] = "upper-half",
