@@ -317,6 +317,12 @@ def test_choice_first_wins_ties_and_must_beat_the_baseline():
     assert choose(task, None, [(trial(0, "invalid"),), (trial(0.0),)]).kept == 1
 
 
+def test_a_document_named_twice_is_learned_once(library, owls):
+    document, quiz = owls
+    library.learn([document, document], quiz)
+    assert len(library.adapter(1).documents) == 1
+
+
 def test_topic_stands_before_every_question(library, owls, monkeypatch):
     seen = []
     original = FakeModel._answer

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from selfedit.config import ANSWER_SAMPLING, LearnSettings, stable_hash
 from selfedit.errors import InvalidSelfEdit
 from selfedit.model import Model
-from selfedit.progress import Progress, Silent
+from selfedit.progress import Progress, Silent, by_steps
 from selfedit.types import Domain, SelfEdit, Task, TrainingPlan, Trial
 
 # Tokens of all adapters in one optimizer step. A CPU's matrix products are at full speed from about
@@ -122,14 +122,7 @@ def run_wave(
 ) -> list[Trial]:
     """Train the wave's adapters together, ask each its task's questions, score the answers."""
     start = time.perf_counter()
-    shown = 0.0
-
-    def on_step(step: int, total: int) -> None:
-        nonlocal shown
-        share = _TRAINING_SHARE * len(wave) * step / total
-        progress.advance(share - shown)
-        shown = share
-
+    on_step = by_steps(progress, _TRAINING_SHARE * len(wave))
     plans, seeds = [job.plan for job in wave], [job.seed for job in wave]
     bank, records = model.train(plans, settings.lora, settings.train, seeds, on_step=on_step)
     good = [k for k, record in enumerate(records) if not record.failure]
@@ -143,7 +136,7 @@ def run_wave(
             owners=[k for k, _ in asked],
         )
     )
-    progress.advance(len(wave) - shown)
+    progress.advance((1 - _TRAINING_SHARE) * len(wave))
     seconds = time.perf_counter() - start
     whole = sum(job.tokens for job in wave)
     trials = []

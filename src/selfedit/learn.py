@@ -28,7 +28,7 @@ from selfedit.material import (
     with_topics,
 )
 from selfedit.model import Adapters, Model
-from selfedit.progress import Progress, Silent
+from selfedit.progress import Progress, Silent, by_steps
 from selfedit.quiz_writer import write_quiz
 from selfedit.report.html import write_report
 from selfedit.runs import recorded_run
@@ -203,16 +203,12 @@ class Learner:
 
     def _final(self, plan: TrainingPlan) -> tuple[Adapters, tuple[float, ...]]:
         self.progress.start("training the final adapter", 100)
-        shown = 0
-
-        def on_step(step: int, total: int) -> None:
-            nonlocal shown
-            percent = 100 * step // total
-            self.progress.advance(percent - shown)
-            shown = percent
-
         adapters, (record,) = self.model.train(
-            [plan], self.settings.lora, self.settings.train, [self.settings.seed], on_step=on_step
+            [plan],
+            self.settings.lora,
+            self.settings.train,
+            [self.settings.seed],
+            on_step=by_steps(self.progress, 100),
         )
         if record.failure:
             raise SelfEditError(

@@ -42,7 +42,8 @@ def read_material(
     files: Sequence[Path], quiz: Path | None, settings: LearnSettings
 ) -> tuple[tuple[Document, ...], tuple[tuple[Task, ...], ...], tuple[Query, ...]]:
     """Documents, their passages, and the quiz's questions (none without a quiz)."""
-    documents = tuple(read_document(path) for path in files)
+    read = [read_document(path) for path in files]
+    documents = tuple({document.digest: document for document in read}.values())  # each once
     words = settings.knowledge.passage_words
     passages = tuple(split_passages(document, words) for document in documents)
     return documents, passages, read_quiz(quiz) if quiz is not None else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -21,3 +22,16 @@ class Silent:
 
     def advance(self, amount: float = 1) -> None:
         pass
+
+
+def by_steps(progress: Progress, units: float) -> Callable[[int, int], None]:
+    """An on_step(finished steps, all steps) that advances `progress` by `units` over all of them."""
+    shown = 0.0
+
+    def on_step(step: int, total: int) -> None:
+        nonlocal shown
+        now = units * step / total
+        progress.advance(now - shown)
+        shown = now
+
+    return on_step

@@ -17,7 +17,7 @@ from typing import Literal
 from selfedit.config import PolicySettings
 from selfedit.model import Model
 from selfedit.policy import update_policy
-from selfedit.progress import Progress
+from selfedit.progress import Progress, by_steps
 from selfedit.selection import Group, best_of
 from selfedit.types import SelfEdit, Task
 
@@ -52,13 +52,7 @@ class ReSTEM:
         if not edits:
             return [], []
         progress.start("updating the policy", 100)
-        shown = 0.0
-
-        def on_step(step: int, total: int) -> None:
-            nonlocal shown
-            progress.advance(100 * step / total - shown)
-            shown = 100 * step / total
-
+        on_step = by_steps(progress, 100)
         return edits, update_policy(model, edits, self.settings, self.seed, folder, on_step)
 
 
