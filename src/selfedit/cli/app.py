@@ -50,10 +50,10 @@ def _root(
 def main() -> None:
     """Entry point. A SelfEditError is printed without traceback (exit code 1); Ctrl-C exits 130."""
     try:
-        app(standalone_mode=False)
+        # typer turns Ctrl-C into the exit code 130, and without its standalone mode returns it.
+        code = app(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        err.print("Stopped. Finished work is kept: the same command goes on from there.", markup=False)
-        sys.exit(130)
+        code = 130
     except SelfEditError as error:
         err.print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
@@ -61,6 +61,10 @@ def main() -> None:
         if _show_usage_error(error):
             sys.exit(getattr(error, "exit_code", 2))
         raise
+    if code == 130:
+        err.print("Stopped. Finished work is kept: the same command goes on from there.", markup=False)
+    if isinstance(code, int) and code:
+        sys.exit(code)
 
 
 def _show_usage_error(error: Exception) -> bool:
