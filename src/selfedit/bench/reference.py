@@ -144,7 +144,7 @@ def released_way(
     import time
 
     from peft import get_peft_model
-    from transformers import Trainer, TrainingArguments
+    from transformers import PrinterCallback, Trainer, TrainingArguments
 
     bank = AdapterBank(model.hf, lora, [0], num_layers=model.num_layers)
     pad = model.tokenizer.pad_token_id or 0
@@ -171,6 +171,7 @@ def released_way(
             use_cpu=model.device == "cpu",
         )
         trainer = Trainer(model=peft_model, args=arguments, train_dataset=dataset)
+        trainer.remove_callback(PrinterCallback)  # it prints to stdout, where --json has its object
         try:
             trainer.train()
             peft_model.save_pretrained(folder)
