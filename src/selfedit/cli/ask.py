@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -23,6 +23,9 @@ from selfedit.cli.common import (
     print_json,
 )
 from selfedit.errors import InputError
+
+if TYPE_CHECKING:
+    from selfedit.library import Library
 
 
 def ask(
@@ -70,8 +73,8 @@ def ask(
             out.print(answer, markup=False, highlight=False, soft_wrap=True)
 
 
-def _current(library: object) -> int | None:
-    record = library.current()  # type: ignore[attr-defined]
+def _current(library: Library) -> int | None:
+    record = library.current()
     return record.version if record else None
 
 
