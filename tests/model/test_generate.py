@@ -114,3 +114,9 @@ def test_bank_hooks_are_gone_after_an_error(tiny):
     with pytest.raises(RuntimeError, match="on purpose"), bank.attached():
         raise RuntimeError("on purpose")
     assert not any(module._forward_hooks for module in tiny.hf.modules())
+
+
+def test_the_seed_alone_decides_what_is_sampled(tiny):
+    many = tiny.generate([PROMPTS[1]] * 6, SAMPLED, [7, 8, 9, 7, 8, 9])
+    assert many[:3] == many[3:]
+    assert len(set(many)) == 3
