@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -82,18 +83,16 @@ class Library:
         with self._alone():
             return learner.run(paths, Path(quiz) if quiz is not None else None, confirm)
 
-    def _alone(self) -> FileLock:
+    def _alone(self) -> AbstractContextManager[object]:
         """The lock of this library's learners: the second builds on what the first has committed."""
         lock = FileLock(self.folder / "learn.lock")
         try:
-            lock.acquire(timeout=0)
+            return lock.acquire(timeout=0)
         except Timeout:
             self.status("another learn is running on this library; waiting for it")
-            lock.acquire()
+            return lock.acquire()
         except OSError as error:
             raise StoreError(f"the library {self.folder} cannot be written: {error}") from error
-        lock.release()
-        return lock
 
     def ask(
         self, questions: str | Sequence[str], *, version: int | None = None, base: bool = False

@@ -196,6 +196,12 @@ def test_an_adapter_of_other_weights_is_refused(tiny, tmp_path):
     tiny.save_adapter(bank, 0, tmp_path / "adapter")
     with pytest.raises(AdapterError, match="belongs to"):
         tiny_model(seed=1).load_adapter(tmp_path / "adapter")
+    note = tmp_path / "adapter" / "selfedit.json"
+    whole = note.read_text()
+    note.write_text('{"base_revision": "tiny-0"}')
+    with pytest.raises(AdapterError, match="damaged"):
+        tiny.load_adapter(tmp_path / "adapter")
+    note.write_text(whole)
     (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"cut off")
     with pytest.raises(AdapterError, match="damaged"):
         tiny.load_adapter(tmp_path / "adapter")

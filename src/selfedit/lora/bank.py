@@ -207,16 +207,6 @@ class AdapterBank:
         self.gradient_KP, self._places = None, {}
         self.factors = {target.name: self._views(self.weights_KP, target) for target in self.targets}
 
-    def subset(self, indices: Sequence[int]) -> AdapterBank:
-        """A bank with copies of the chosen adapters (repetition allowed)."""
-        chosen = object.__new__(AdapterBank)
-        chosen.__dict__.update(self.__dict__)
-        chosen.seeds = [self.seeds[k] for k in indices]
-        chosen.weights_KP = self.weights_KP[list(indices)].clone()
-        chosen.routing = chosen._gathered = None
-        chosen.freeze()
-        return chosen
-
     @contextmanager
     def attached(self) -> Iterator[None]:
         """While open, the model's forward adds each token's adapter, by `self.routing`."""

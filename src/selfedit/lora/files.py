@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -84,7 +85,10 @@ def load_adapter(
             f"({note.get('base_revision')}), not to this model ({base_revision}). "
             "Name its model with --model."
         )
-    settings = LoraSettings.model_validate(note["lora"])
+    try:
+        settings = LoraSettings.model_validate(note.get("lora"))
+    except ValidationError as error:
+        raise AdapterError(f"the adapter in {folder} is damaged: {_NOTE} has no settings") from error
     bank = AdapterBank(model, settings, [0], num_layers=num_layers)
     try:
         tensors = load_file(folder / "adapter_model.safetensors")
