@@ -7,7 +7,8 @@ import torch
 
 from selfedit.config import LoraSettings, SamplingSettings, TrainSettings
 from selfedit.lora.bank import AdapterBank
-from selfedit.model.generate import _choose, _Row, generate
+from selfedit.model.cache import growing_cache
+from selfedit.model.generate import _choose, _prefill, _Row, generate
 from selfedit.model.prompts import Rendered, render
 from selfedit.testing import byte_tokenizer, tiny_model
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
@@ -39,7 +40,7 @@ def test_greedy_equals_transformers_generate(tiny):
 def test_token_budget_changes_nothing(tiny):
     rendered = [tiny.render(p) for p in PROMPTS]
     wide, narrow = (
-        generate(tiny.hf, tiny.tokenizer, rendered, SAMPLED, [1] * 4, token_budget=budget)
+        generate(tiny.decoder, tiny.tokenizer, rendered, SAMPLED, [1] * 4, token_budget=budget)
         for budget in (100_000, 1)
     )
     assert wide == narrow
@@ -62,6 +63,50 @@ def test_each_adapter_answers_for_itself(tiny):
         assert alone == [answer]
 
 
+def test_a_long_reply_equals_transformers_greedy(tiny):
+    """Longer than the room that a new cache has, and than what is added to it later."""
+    prompt = tiny.render(PROMPTS[0])
+    expected = tiny.hf.generate(
+        torch.tensor([prompt.ids]),
+        attention_mask=torch.ones(1, len(prompt.ids), dtype=torch.int64),
+        max_new_tokens=150,
+        min_new_tokens=150,
+        do_sample=False,
+    )
+    long = GREEDY.model_copy(update={"max_new_tokens": 150})
+    (mine,) = tiny.generate([PROMPTS[0]], long, [0])
+    text = tiny.tokenizer.decode(expected[0, len(prompt.ids) :], skip_special_tokens=True).strip()
+    assert text.startswith(mine)
+    assert len(mine) > 100
+
+
+def test_adapters_share_the_layers_below_them(tiny, monkeypatch):
+    """Two prompts of unequal length asked of three adapters: the lower half sees each once, and the
+    states after the prompts equal those of every row by itself."""
+    lora = LoraSettings(rank=4, alpha=64, layers="upper-half")
+    bank = AdapterBank(tiny.hf, lora, [1, 2, 3], num_layers=tiny.num_layers)
+    bank.weights_KP.normal_(std=0.2, generator=torch.Generator().manual_seed(0))
+    asked = [tiny.render(PROMPTS[i]) for i in (0, 2, 0, 2, 0)]
+    owners = [0, 1, 1, 2, 2]
+    rows = [
+        _Row(i, p, o, torch.Generator(), 4) for i, (p, o) in enumerate(zip(asked, owners, strict=True))
+    ]
+    assert tiny.decoder.shares_prompts(bank.first_layer)
+    seen = []
+    watch = tiny.decoder.layers[0].register_forward_hook(lambda m, a, out: seen.append(len(out)))
+    try:
+        with torch.no_grad(), bank.attached():
+            shared = _prefill(tiny.decoder, rows, growing_cache(tiny.hf.config), bank)[0]
+            assert seen[-1] == 2
+            monkeypatch.setattr(tiny.decoder, "shares_prompts", lambda layer: False)
+            alone = _prefill(tiny.decoder, rows, growing_cache(tiny.hf.config), bank)[0]
+            assert seen[-1] == 5
+    finally:
+        watch.remove()
+    assert (shared - alone).abs().max() <= 1e-9
+    assert (shared[0] - shared[2]).abs().max() > 1e-3  # the adapters do differ
+
+
 def test_progress_counts_every_prompt(tiny):
     done = []
     tiny.generate(PROMPTS, GREEDY, [0] * 4, on_done=done.append)
@@ -72,7 +117,7 @@ def test_nucleus_sampling_follows_the_distribution():
     """Against the plain definition: drawn frequencies match p restricted to the nucleus."""
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]]))
     settings = SamplingSettings(temperature=1.0, top_p=0.7, max_new_tokens=1)
-    rows = [_Row(i, Rendered((1,)), 0, torch.Generator().manual_seed(i)) for i in range(4000)]
+    rows = [_Row(i, Rendered((1,)), 0, torch.Generator().manual_seed(i), 1) for i in range(4000)]
     picks = torch.tensor(_choose(logits.expand(4000, -1), settings, rows))
     share = torch.bincount(picks, minlength=4) / 4000
     assert share[2] == share[3] == 0  # 0.5 + 0.3 reach 0.7
@@ -82,7 +127,7 @@ def test_nucleus_sampling_follows_the_distribution():
 def test_nucleus_wider_than_the_guess_is_sorted_whole():
     logits = torch.zeros(1, 5000)
     settings = SamplingSettings(temperature=1.0, top_p=1.0, max_new_tokens=1)
-    rows = [_Row(i, Rendered((1,)), 0, torch.Generator().manual_seed(i)) for i in range(300)]
+    rows = [_Row(i, Rendered((1,)), 0, torch.Generator().manual_seed(i), 1) for i in range(300)]
     picks = _choose(logits.expand(300, -1), settings, rows)
     assert len(set(picks)) > 250
 

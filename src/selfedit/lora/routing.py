@@ -39,7 +39,10 @@ class Routing:
         Runs of one adapter need not stand side by side. row_width: width of the rows where runs are
         padded on the right (None: packed); pads belong to no adapter.
         """
+        # To pick out adapters is to copy their weights: rather leave a few slots empty.
         used = sorted(set(owners))
+        if 2 * len(used) >= num_adapters:
+            used = list(range(num_adapters))
         slot_of = {owner: slot for slot, owner in enumerate(used)}
         filled = [0] * len(used)
         starts = []

@@ -18,6 +18,8 @@ from transformers import DynamicCache, PreTrainedModel
 from selfedit.config import SamplingSettings
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.routing import Routing
+from selfedit.model.cache import growing_cache, select_rows
+from selfedit.model.packed import Decoder
 from selfedit.model.prompts import Rendered
 
 # Candidates that nucleus sampling looks at before it sorts the whole vocabulary.
@@ -30,11 +32,12 @@ class _Row:
     prompt: Rendered
     owner: int
     generator: torch.Generator
+    limit: int
     tokens: list[int] = field(default_factory=list)
 
 
 def generate(
-    model: PreTrainedModel,
+    decoder: Decoder,
     tokenizer: Any,
     prompts: Sequence[Rendered],
     sampling: SamplingSettings,
@@ -52,15 +55,23 @@ def generate(
     """
     assert bank is None or (owners is not None and len(owners) == len(prompts))
     rows = [
-        _Row(i, p, owners[i] if owners is not None else 0, torch.Generator().manual_seed(seeds[i]))
-        for i, p in enumerate(prompts)
+        _Row(
+            i,
+            prompt,
+            owners[i] if owners is not None else 0,
+            torch.Generator().manual_seed(seeds[i]),
+            sampling.max_new_tokens,
+        )
+        for i, prompt in enumerate(prompts)
     ]
     replies = [""] * len(rows)
-    stop_ids = _stop_ids(model, tokenizer)
+    stop_ids = _stop_ids(decoder.model, tokenizer)
+    if bank is not None:
+        decoder.shares_prompts(bank.first_layer)  # found out now, before adapters hang on the model
     for batch in _batches(rows, sampling.max_new_tokens, token_budget):
         batch.sort(key=lambda row: (row.owner, row.index))
         with torch.inference_mode(), bank.attached() if bank is not None else nullcontext():
-            _decode(model, tokenizer, batch, sampling, stop_ids, bank)
+            _decode(decoder, tokenizer, batch, sampling, stop_ids, bank)
         for row in batch:
             text = tokenizer.decode(row.tokens, skip_special_tokens=True)
             replies[row.index] = _cut(text, row.prompt.stops).strip()
@@ -72,7 +83,8 @@ def generate(
 def _batches(rows: list[_Row], max_new: int, budget: int) -> list[list[_Row]]:
     """Rows by length, as many to a batch as the budget holds (at least one)."""
     result: list[list[_Row]] = []
-    for row in sorted(rows, key=lambda row: (-len(row.prompt.ids), row.index)):
+    # Equal prompts side by side: the layers below the adapters then see them once.
+    for row in sorted(rows, key=lambda row: (-len(row.prompt.ids), row.prompt.ids, row.index)):
         if result and (len(result[-1]) + 1) * (len(result[-1][0].prompt.ids) + max_new) <= budget:
             result[-1].append(row)
         else:
@@ -98,7 +110,7 @@ def _cut(text: str, stops: Sequence[str]) -> str:
 
 
 def _decode(
-    model: PreTrainedModel,
+    decoder: Decoder,
     tokenizer: Any,
     rows: list[_Row],
     sampling: SamplingSettings,
@@ -106,7 +118,38 @@ def _decode(
     bank: AdapterBank | None,
 ) -> None:
     """Fill `tokens` of every row. Left padding, so that all rows end at the same column."""
-    device = torch.device(model.device)
+    device = decoder.device
+    cache = growing_cache(decoder.model.config)
+    logits_NV, mask, position = _prefill(decoder, rows, cache, bank)
+    live = list(rows)
+    while True:
+        chosen = _choose(logits_NV, sampling, live)
+        keep = [n for n, row in enumerate(live) if _goes_on(row, chosen[n], stop_ids, tokenizer)]
+        if not keep:
+            return
+        if len(keep) < len(live):
+            index = torch.tensor(keep, device=device)
+            select_rows(cache.layers, index)
+            mask, position = mask[index], position[index]
+            live = [live[n] for n in keep]
+        mask = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1)
+        position = position[:, -1:] + 1
+        if bank is not None:
+            bank.routing = _routing(live, 1, bank, device)
+        logits_NV = decoder.model(
+            input_ids=torch.tensor([[row.tokens[-1]] for row in live], device=device),
+            attention_mask=mask,
+            position_ids=position,
+            past_key_values=cache,
+            use_cache=True,
+        ).logits[:, -1]
+
+
+def _prefill(
+    decoder: Decoder, rows: list[_Row], cache: DynamicCache, bank: AdapterBank | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits [N, V] after each row's prompt, the mask and the positions [N, S]; fills the cache."""
+    device = decoder.device
     width = max(len(row.prompt.ids) for row in rows)
     ids = torch.zeros(len(rows), width, dtype=torch.int64)
     mask = torch.zeros_like(ids)
@@ -115,31 +158,30 @@ def _decode(
         mask[n, width - len(row.prompt.ids) :] = 1
     ids, mask = ids.to(device), mask.to(device)
     position = (mask.cumsum(1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config)
-    live = list(rows)
-    for _ in range(sampling.max_new_tokens):
-        if bank is not None:
-            bank.routing = _routing(live, ids.shape[1], bank, device)
-        output = model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=position,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        chosen = _choose(output.logits[:, -1], sampling, live)
-        keep = [n for n, row in enumerate(live) if _goes_on(row, chosen[n], stop_ids, tokenizer)]
-        if not keep:
-            return
-        ids = torch.tensor([[live[n].tokens[-1]] for n in keep], device=device)
-        if len(keep) < len(live):
-            index = torch.tensor(keep, device=device)
-            cache.batch_select_indices(index)
-            mask, position = mask[index], position[index]
-            live = [live[n] for n in keep]
-        mask = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1)
-        position = position[:, -1:] + 1
+    distinct = list({row.prompt.ids: n for n, row in enumerate(rows)}.values())
+    if bank is not None:
+        bank.routing = _routing(rows, width, bank, device)
+        if len(distinct) < len(rows) and decoder.shares_prompts(bank.first_layer):
+            place = {rows[n].prompt.ids: i for i, n in enumerate(distinct)}
+            one = torch.tensor(distinct, device=device)
+            hidden = decoder.prefill(
+                ids[one],
+                torch.tensor([place[row.prompt.ids] for row in rows], device=device),
+                bank.first_layer,
+                cache,
+                attention_mask=mask[one],
+                position_ids=position[one],
+            )
+            return decoder.model.get_output_embeddings()(hidden[:, -1]), mask, position
+    output = decoder.model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=position,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    return output.logits[:, -1], mask, position
 
 
 def _routing(rows: list[_Row], width: int, bank: AdapterBank, device: torch.device) -> Routing:
@@ -155,8 +197,9 @@ def _goes_on(row: _Row, token: int, stop_ids: set[int], tokenizer: Any) -> bool:
     row.tokens.append(token)
     if row.prompt.stops:
         text = tokenizer.decode(row.tokens, skip_special_tokens=True).lstrip()
-        return not any(stop in text for stop in row.prompt.stops)
-    return True
+        if any(stop in text for stop in row.prompt.stops):
+            return False
+    return len(row.tokens) < row.limit
 
 
 def _choose(logits_NV: Tensor, sampling: SamplingSettings, rows: list[_Row]) -> list[int]:

@@ -95,7 +95,7 @@ class LanguageModel:
     ) -> list[str]:
         """Replies in the order of the prompts (see `model.generate.generate`)."""
         return generate(
-            self.hf,
+            self.decoder,
             self.tokenizer,
             [self.render(prompt) for prompt in prompts],
             sampling,

@@ -8,14 +8,21 @@ can be run so (and started at a layer above the first), and falls back to padded
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    DynamicCache,
+    PreTrainedModel,
+)
+
+from selfedit.model.cache import growing_cache, select_rows
 
 PACKED = "selfedit_packed"
 _lengths: ContextVar[tuple[int, ...]] = ContextVar("packed_lengths")
@@ -94,6 +101,7 @@ class Decoder:
         self.layers_name, self.layers = self._find_layers()
         self._packs: bool | None = None
         self._trunk_ok: dict[int, bool] = {}
+        self._shares: dict[int, bool] = {}
 
     def _find_layers(self) -> tuple[str, nn.ModuleList]:
         for name, child in self.stack.named_children():
@@ -132,6 +140,33 @@ class Decoder:
         except Exception:
             return False
 
+    def shares_prompts(self, first_layer: int) -> bool:
+        """Whether `prefill` gives what each row would give by itself; found out once a layer."""
+        if first_layer not in self._shares:
+            self._shares[first_layer] = self.has_trunk(first_layer) and self._try_prefill(first_layer)
+        return self._shares[first_layer]
+
+    def _try_prefill(self, first_layer: int) -> bool:
+        ids = torch.tensor([[0, 3, 5, 7], [2, 4, 6, 8]], device=self.device)
+        mask = torch.ones_like(ids)
+        mask[0, 0] = 0
+        layout = {"attention_mask": mask, "position_ids": (mask.cumsum(1) - 1).clamp(min=0)}
+        row = torch.tensor([1, 0, 1], device=self.device)
+        both = [growing_cache(self.model.config) for _ in range(2)]
+        try:
+            with torch.no_grad():
+                shared = self.prefill(ids, row, first_layer, both[0], **layout)
+                alone = self.stack(
+                    input_ids=ids[row],
+                    past_key_values=both[1],
+                    use_cache=True,
+                    **{name: value[row] for name, value in layout.items()},
+                ).last_hidden_state
+            lengths = [[cache.get_seq_length(i) for i in range(len(self.layers))] for cache in both]
+            return _close(shared[:, -1], alone[:, -1]) and lengths[0] == lengths[1]
+        except Exception:
+            return False
+
     def _probe_ids(self) -> list[list[int]]:
         vocabulary = int(self.model.config.get_text_config().vocab_size)
         return [[(7 * i + 3 * j + 1) % vocabulary for i in range(n)] for j, n in enumerate((5, 2, 3))]
@@ -146,40 +181,75 @@ class Decoder:
 
     def trunk(self, sequences: Sequence[Sequence[int]], first_layer: int) -> list[Tensor]:
         """States entering `first_layer`, [S_i, D] for each sequence."""
+        with torch.no_grad():
+            hidden = self._entering(first_layer, lambda: self._packed(sequences))
+        # clone: the pieces must not keep the whole batch alive
+        return [piece.clone() for piece in hidden[0].split([len(ids) for ids in sequences])]
+
+    def resume(self, states: Sequence[Tensor], first_layer: int) -> Tensor:
+        """Final states [T, D] from the states that enter `first_layer`."""
+        packed = torch.cat(list(states))[None]
+        with self._starting_at(first_layer, packed):
+            return self._run([len(state) for state in states], inputs_embeds=packed)
+
+    def prefill(
+        self, ids_NS: Tensor, row_M: Tensor, first_layer: int, cache: DynamicCache, **layout_N: Tensor
+    ) -> Tensor:
+        """Final states [M, S, D] of N padded prompts, prompt row_M[m] by the m-th adapter's row.
+
+        Layers below `first_layer` see each prompt once, the others see it in every row; the cache,
+        empty before, then holds all M rows. layout_N: attention_mask and position_ids of the N rows.
+        """
+        hidden_NSD = self._entering(
+            first_layer,
+            lambda: self.stack(input_ids=ids_NS, past_key_values=cache, use_cache=True, **layout_N),
+        )
+        lower = cache.layers[:first_layer]
+        select_rows(lower, row_M)
+        # The mask is made for the length of layer 0, which must not be there yet.
+        cache.layers[:first_layer] = [type(layer)() for layer in lower]
+        hidden_MSD = hidden_NSD.index_select(0, row_M)
+        layout_M = {name: value.index_select(0, row_M) for name, value in layout_N.items()}
+        with self._starting_at(first_layer, hidden_MSD):
+            output = self.stack(
+                inputs_embeds=hidden_MSD, past_key_values=cache, use_cache=True, **layout_M
+            )
+        cache.layers[:first_layer] = lower
+        return output.last_hidden_state
+
+    def _entering(self, first_layer: int, run: Callable[[], Any]) -> Tensor:
+        """What enters the layer when `run` runs the stack; the layers from there on are not run."""
 
         def stop(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             raise _TrunkReached(args[0] if args else kwargs["hidden_states"])
 
         handle = self.layers[first_layer].register_forward_pre_hook(stop, with_kwargs=True)
         try:
-            with torch.no_grad():
-                self._packed(sequences)
+            run()
         except _TrunkReached as reached:
-            # clone: the pieces must not keep the whole batch alive
-            pieces = reached.hidden[0].split([len(sequence) for sequence in sequences])
-            return [piece.clone() for piece in pieces]
+            return reached.hidden
         finally:
             handle.remove()
         raise AssertionError("the forward pass did not reach the layer")
 
-    def resume(self, states: Sequence[Tensor], first_layer: int) -> Tensor:
-        """Final states [T, D] from the states that enter `first_layer`."""
-        packed = torch.cat(list(states))[None]
+    @contextmanager
+    def _starting_at(self, first_layer: int, hidden: Tensor) -> Iterator[None]:
+        """While open, the stack lets the layers below out, and `hidden` enters this one."""
 
         def enter(
             module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
         ) -> tuple[tuple[Any, ...], dict[str, Any]]:
             # Some decoders scale their input embeddings: what enters the layer is set, not trusted.
             if args:
-                return (packed, *args[1:]), kwargs
-            return args, {**kwargs, "hidden_states": packed}
+                return (hidden, *args[1:]), kwargs
+            return args, {**kwargs, "hidden_states": hidden}
 
         upper = nn.ModuleList([_PassThrough() for _ in range(first_layer)])
         upper.extend(self.layers[first_layer:])
         handle = self.layers[first_layer].register_forward_pre_hook(enter, with_kwargs=True)
         setattr(self.stack, self.layers_name, upper)
         try:
-            return self._run([len(state) for state in states], inputs_embeds=packed)
+            yield
         finally:
             setattr(self.stack, self.layers_name, self.layers)
             handle.remove()
