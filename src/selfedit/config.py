@@ -87,6 +87,18 @@ class KnowledgeSettings(Settings):
     topic: bool = Field(False, description="Put the document's title before each question.")
 
 
+ArcGroup = Literal["basic", "size", "chain", "repeat"]
+
+
+class ArcDataSettings(Settings):
+    """What a model is trained on for one ARC task (PAPER.md, Domain 2)."""
+
+    groups: tuple[ArcGroup, ...] = Field(
+        ("basic", "size", "chain", "repeat"), description="Groups of augmentations."
+    )
+    limit: int = Field(250, ge=1, description="Training tasks of one ARC task, at most.")
+
+
 class LearnSettings(Settings):
     """Everything that determines what `learn` does, apart from model, documents and quiz."""
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -19,31 +18,12 @@ from selfedit.errors import InputError
 from selfedit.model import Model
 from selfedit.progress import Progress, Silent
 from selfedit.rewards import Proposal, Reward, Scored
+from selfedit.rounds import RoundRecord, round_entries, stored_rounds
 from selfedit.runs import recorded_run
 from selfedit.selection import Group
 from selfedit.store import Store
 from selfedit.types import Domain, SelfEdit, Task
 from selfedit.writing import Writer
-
-
-@dataclass(frozen=True, slots=True)
-class RoundRecord:
-    """A finished round. policy: name or folder of the model that it ends with, which is the one
-    that it began with if no edit was selected."""
-
-    number: int
-    policy: str
-    changed: bool
-    num_tasks: int
-    num_trials: int
-    num_invalid: int
-    baseline: float
-    mean_reward: float
-    best_reward: float
-    selected: tuple[str, ...]
-    losses: tuple[float, ...]
-    seconds: float
-    note: str = ""
 
 
 class Algorithm(Protocol):
@@ -109,7 +89,7 @@ class OuterRun:
             target = self.folder / f"round-{number}"
             edits, losses = self.algorithm.improve(policy, scored.groups, target, self.progress)
             record = _record(number, policy, target, proposals, scored, edits, losses, start)
-            self.commit(record)
+            self.commit(record, scored.groups, edits)
             records.append(record)
             if record.changed:
                 policy = self.load(record.policy)
@@ -117,19 +97,13 @@ class OuterRun:
 
     def finished(self) -> list[RoundRecord]:
         """The rounds that are done, up to the first one whose policy is no longer there."""
-        keys = [self._round_key(number) for number in range(1, self.settings.rounds + 1)]
-        known = self.store.cached(keys)
-        records: list[RoundRecord] = []
-        for key in keys:
-            if key not in known:
-                break
-            record = RoundRecord(**{**known[key], **_tuples(known[key])})
+        records = stored_rounds(self.store, self.key, self.settings.rounds)
+        for record in records:
             if record.changed and not Path(record.policy).is_dir():
                 raise InputError(
                     f"the policy of round {record.number} is gone from {record.policy}; put it back, "
                     "or use another --library to start afresh."
                 )
-            records.append(record)
         return records
 
     def rounds_left(self, records: Sequence[RoundRecord]) -> Iterator[int]:
@@ -153,13 +127,12 @@ class OuterRun:
             for task, score, own in zip(tasks, baselines, edits, strict=True)
         ]
 
-    def commit(self, record: RoundRecord) -> None:
+    def commit(
+        self, record: RoundRecord, groups: Sequence[Group], selected: Sequence[SelfEdit]
+    ) -> None:
         """From here on the round is finished: its policy is on disk, and now its record is, too."""
-        self.store.put_cached("round", {self._round_key(record.number): asdict(record)})
+        self.store.put_cached("round", round_entries(self.key, record, groups, selected))
         self.on_round(record)
-
-    def _round_key(self, number: int) -> str:
-        return stable_hash([self.key, number])
 
 
 def _record(
@@ -198,10 +171,6 @@ def _record(
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
-
-
-def _tuples(record: dict[str, list[object]]) -> dict[str, tuple[object, ...]]:
-    return {name: tuple(record[name]) for name in ("selected", "losses")}
 
 
 def _questions(task: Task) -> list[list[object]]:

@@ -98,7 +98,11 @@ class ProxyReward:
         ratings = self.judge.score_many([(o.task.context, e.text) for o, e in sound], progress.advance)
         rated = {id(e): (r.mean - 1) / 4 for (_, e), r in zip(sound, ratings, strict=True)}
         groups = [
-            Group(own.task, 0.0, tuple(Candidate(e, (rated.get(id(e)),)) for e in own.edits))
+            Group(
+                own.task,
+                0.0,
+                tuple(_rated(e, rated.get(id(e)), reasons[id(e)]) for e in own.edits),
+            )
             for own in proposals
         ]
         bad = [reason for reason in reasons.values() if reason]
@@ -129,13 +133,24 @@ class CascadeReward:
         ]
         scored = self.true.score(policy, fewer, run_id, progress)
         groups = []
-        for own, best, group in zip(proposals, chosen, scored.groups, strict=True):
+        for before, best, group in zip(rated.groups, chosen, scored.groups, strict=True):
             known = dict(zip(best, group.candidates, strict=True))
-            unscored = [known.get(i) or Candidate(e, (None,)) for i, e in enumerate(own.edits)]
-            groups.append(Group(own.task, own.baseline, tuple(unscored)))
+            candidates = [known.get(i) or _unscored(c) for i, c in enumerate(before.candidates)]
+            groups.append(Group(group.task, group.baseline, tuple(candidates)))
         return Scored(
             tuple(groups), scored.num_trials, rated.num_invalid, rated.reason or scored.reason
         )
+
+
+def _rated(edit: SelfEdit, rating: float | None, reason: str) -> Candidate:
+    return Candidate(edit, (rating,), "invalid" if reason else "scored", reason)
+
+
+def _unscored(rated: Candidate) -> Candidate:
+    """A candidate that the cascade did not train on."""
+    if rated.status == "invalid":
+        return rated
+    return Candidate(rated.edit, (None,), "unscored", "the judge rated others higher")
 
 
 def _best(group: Group, keep: int) -> list[int]:

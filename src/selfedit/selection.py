@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from selfedit.types import (
     CandidateResult,
@@ -15,6 +16,8 @@ from selfedit.types import (
     TrainingPlan,
     Trial,
 )
+
+CandidateStatus = Literal["scored", "invalid", "failed", "unscored"]
 
 _NOISE = 1e-9  # rewards are fractions of a few questions; what is smaller is rounding
 
@@ -35,10 +38,16 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A self-edit and its reward for each seed, None where a trial failed or was not scored."""
+    """A self-edit and its reward for each seed, None where a trial failed or was not scored.
+
+    status, reason: of the worst of its trials. trials: their keys; none where nothing was trained.
+    """
 
     edit: SelfEdit
     rewards: tuple[float | None, ...]
+    status: CandidateStatus = "scored"
+    reason: str = ""
+    trials: tuple[str, ...] = ()
 
     @property
     def reward(self) -> float | None:
@@ -57,11 +66,23 @@ class Group:
 
 def group_of(task: Task, baseline: float | None, candidates: Sequence[Sequence[Trial]]) -> Group:
     """A group out of the trials of each candidate, one trial a seed."""
-    return Group(
-        task,
-        baseline,
-        tuple(Candidate(trials[0].edit, tuple(t.reward for t in trials)) for trials in candidates),
+    return Group(task, baseline, tuple(map(_candidate, candidates)))
+
+
+def _candidate(trials: Sequence[Trial]) -> Candidate:
+    worst = _worst(trials)
+    return Candidate(
+        trials[0].edit,
+        tuple(trial.reward for trial in trials),
+        worst.status,
+        worst.reason,
+        tuple(trial.key for trial in trials),
     )
+
+
+def _worst(trials: Sequence[Trial]) -> Trial:
+    """The first that was not scored; else the first."""
+    return next((trial for trial in trials if trial.status != "scored"), trials[0])
 
 
 def choose(task: Task, baseline: float | None, groups: Sequence[tuple[Trial, ...]]) -> Choice:
@@ -110,7 +131,7 @@ def passage_result(choice: Choice) -> PassageResult:
     """What the report shows of a passage."""
     candidates = []
     for index, group in enumerate(choice.candidates):
-        worst = next((trial for trial in group if trial.status != "scored"), group[0])
+        worst = _worst(group)
         candidates.append(
             CandidateResult(
                 text=group[0].edit.text,

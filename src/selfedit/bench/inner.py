@@ -7,49 +7,25 @@ of it on padding: a few of its steps are timed and scaled to the edit's own numb
 
 from __future__ import annotations
 
-import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.resources import files
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import psutil
 
+from selfedit.bench.material import one_edit_each
 from selfedit.bench.reference import PlainResult, plain_peft, released_way
 from selfedit.config import LoraSettings, TrainSettings
 from selfedit.inner import Job, plan_waves
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.train import BankTrainer, TokenSequence, num_steps
 from selfedit.model.language_model import LanguageModel
-from selfedit.types import SelfEdit, Task, TrainingPlan, TrainingSequence
+from selfedit.types import SelfEdit, Task, TrainingPlan
 
 Say = Callable[[str], None]
-
-
-def recorded_edits(count: int) -> tuple[list[TrainingPlan], str]:
-    """Plans of real self-edits and where they come from: a recorded run of the paper's authors where
-    $SELFEDIT_DATA has one, else edits of the embedded model that ship with this package."""
-    recorded = Path(os.environ.get("SELFEDIT_DATA", "../shared/data")) / "recorded"
-    path = recorded / "round1_trials.json"
-    if path.exists():
-        articles = json.loads(path.read_text(encoding="utf-8"))["articles"]
-        edits = [(a["title"], a["context"], a["completions"][0]["text"]) for a in articles[:count]]
-        source = "a recorded run"
-    else:
-        shipped = files("selfedit.bench").joinpath("edits.json").read_text(encoding="utf-8")
-        edits = [(e["title"], e["context"], e["text"]) for e in json.loads(shipped)[:count]]
-        source = "shipped"
-    plans = []
-    for title, context, text in edits:
-        statements = [line for line in text.splitlines() if line.strip()]
-        texts = [f"{title}\n{statement}" for statement in [*statements, context]]
-        plans.append(TrainingPlan(tuple(map(TrainingSequence, texts))))
-    return plans, source
 
 
 class Bench:
@@ -130,7 +106,7 @@ def run_inner(
     `ratio_to_released` (None if released_edits is 0), `max_weight_difference`; `ways` has seconds an
     edit, tokens a second and peak resident memory (bytes above the loaded model) of each way.
     """
-    plans, source = recorded_edits(edits)
+    plans, source = one_edit_each(edits)
     bench = Bench(model, plans, LoraSettings(layers=layers), TrainSettings(epochs=epochs))
     ways: dict[str, Callable[[], Any]] = {
         "plain PEFT loop": bench.plain,

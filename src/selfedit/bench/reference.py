@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +15,9 @@ from torch import Tensor
 from selfedit.config import LoraSettings, TrainSettings
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.train import TokenSequence, batches, num_steps
+from selfedit.model.generate import cut
 from selfedit.model.language_model import LanguageModel
+from selfedit.types import Prompt
 
 # What the public release pads every sequence to.
 RELEASED_WIDTH = 2048
@@ -179,3 +183,47 @@ def released_way(
             peft_model.unload()
             model.hf.requires_grad_(False).eval()
     return time.perf_counter() - start, max_steps
+
+
+@contextmanager
+def peft_with_adapters(model: LanguageModel, folders: Sequence[Path]) -> Iterator[Any]:
+    """The model under PEFT with the adapters of the folders, named "0", "1", ..., for a while."""
+    from peft import PeftModel
+
+    peft_model = PeftModel.from_pretrained(model.hf, str(folders[0]), adapter_name="0")
+    try:
+        for k, folder in enumerate(folders[1:], start=1):
+            peft_model.load_adapter(str(folder), adapter_name=str(k))
+        yield peft_model.eval()
+    finally:
+        peft_model.unload()
+        model.hf.requires_grad_(False)
+
+
+def peft_answers(
+    model: LanguageModel, peft_model: Any, asked: Sequence[tuple[int, Prompt]], max_new_tokens: int
+) -> list[str]:
+    """Greedy answers by transformers' `generate`, all questions of one adapter in one batch."""
+    replies = [""] * len(asked)
+    pad = model.tokenizer.pad_token_id or 0
+    for k in dict.fromkeys(k for k, _ in asked):
+        peft_model.set_adapter(str(k))
+        rows = [(i, model.render(prompt)) for i, (owner, prompt) in enumerate(asked) if owner == k]
+        width = max(len(prompt.ids) for _, prompt in rows)
+        ids = torch.full((len(rows), width), pad)
+        mask = torch.zeros_like(ids)
+        for n, (_, prompt) in enumerate(rows):
+            ids[n, width - len(prompt.ids) :] = torch.tensor(prompt.ids)
+            mask[n, width - len(prompt.ids) :] = 1
+        with torch.inference_mode():
+            out = peft_model.generate(
+                input_ids=ids.to(model.hf.device),
+                attention_mask=mask.to(model.hf.device),
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                pad_token_id=pad,
+            )
+        for (i, prompt), row in zip(rows, out, strict=True):
+            text = model.tokenizer.decode(row[width:], skip_special_tokens=True)
+            replies[i] = cut(text, prompt.stops).strip()
+    return replies

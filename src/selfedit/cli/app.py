@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from selfedit.cli import adapters, ask, bench, evaluate, grade, import_, learn, models, train
+from selfedit.cli import (
+    adapters,
+    arc,
+    ask,
+    bench,
+    evaluate,
+    grade,
+    import_,
+    learn,
+    models,
+    report,
+    train,
+)
 from selfedit.cli.common import err
 from selfedit.errors import SelfEditError
 
@@ -22,12 +34,15 @@ app = typer.Typer(
 app.command("learn")(learn.learn)
 app.command("ask")(ask.ask)
 app.command("grade")(grade.grade)
+app.command("report")(report.report)
+app.command("compare")(report.compare)
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
 app.add_typer(import_.app, name="import")
+app.add_typer(arc.app, name="arc")
 
 
 def _version(wanted: bool) -> None:

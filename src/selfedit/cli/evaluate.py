@@ -131,7 +131,7 @@ def knowledge(
     """
     from selfedit.data import read_tasks
     from selfedit.evaluation.conditions import Subjects
-    from selfedit.evaluation.evaluate import evaluate, with_notes
+    from selfedit.evaluation.evaluate import evaluate
     from selfedit.evaluation.table import markdown as as_markdown
     from selfedit.evaluation.table import rich_table
     from selfedit.home import library_folder
@@ -159,6 +159,9 @@ def knowledge(
     def load(name: str) -> Any:
         return load_or_fake(name, device, dtype, prompt_format, trust_remote_code)
 
+    notes = [f"{left_out} contexts without questions were left out"] if left_out else []
+    if "seal" in settings.conditions and train_data is None:
+        notes.append("whether the policy was trained on these contexts was not checked (--train-data)")
     with RichProgress(err) as progress:
         subjects = Subjects(
             load(model),
@@ -169,16 +172,8 @@ def knowledge(
         _plan(subjects, tasks, settings, store, yes, progress)
         result = evaluate(
             subjects, tasks, store, settings,
-            grader=chosen, grader_name=grader_name, progress=progress, on_row=_say,
+            grader=chosen, grader_name=grader_name, progress=progress, on_row=_say, notes=notes,
         )  # fmt: skip
-    unchecked = "seal" in settings.conditions and train_data is None
-    result = with_notes(
-        result,
-        f"{left_out} contexts without questions were left out" if left_out else "",
-        "whether the policy was trained on these contexts was not checked (--train-data)"
-        if unchecked
-        else "",
-    )
     if markdown is not None:
         _write(markdown, as_markdown(result))
     if as_json:

@@ -31,7 +31,7 @@ from selfedit.errors import InputError
 if TYPE_CHECKING:
     from selfedit.config import JudgeSettings, OuterSettings
     from selfedit.estimate import OuterPlan
-    from selfedit.outer import RoundRecord
+    from selfedit.rounds import RoundRecord
 
 app = typer.Typer(help="Train a policy that writes better self-edits.", no_args_is_help=True)
 

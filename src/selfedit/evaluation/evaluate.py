@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from selfedit.config import stable_hash
@@ -42,7 +43,7 @@ class Row:
     writer: str
     learner: str
     note: str
-    by_context: tuple[float, ...] = field(repr=False)
+    by_context: tuple[float, ...] = field(repr=False, default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,25 @@ class Evaluation:
     notes: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
-        """A JSON value: what `selfedit eval knowledge --json` prints."""
-        values = asdict(self)
-        for row in values["rows"]:
-            del row["by_context"]
-        return values
+        """A JSON value: what `selfedit eval knowledge --json` prints, and what the store keeps."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, summary: Mapping[str, Any]) -> Evaluation:
+        """The evaluation whose summary it is, as it comes back out of the store (NaN as None)."""
+        rows = tuple(
+            Row(**{**_numbers(row), "by_context": tuple(row.get("by_context", ()))})
+            for row in summary["rows"]
+        )
+        pairs = tuple(Pair(**_numbers(pair)) for pair in summary["pairs"])
+        values = {**summary, "rows": rows, "pairs": pairs, "notes": tuple(summary.get("notes", ()))}
+        return cls(**values)
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """With the ends of an interval that were not a number; other numbers are always there."""
+    missing = {name: math.nan for name in ("low", "high") if values[name] is None}
+    return {**values, **missing}
 
 
 def with_questions(tasks: Sequence[Task]) -> tuple[list[Task], int]:
@@ -97,8 +112,11 @@ def evaluate(
     grader_name: str = "contains",
     progress: Progress | None = None,
     on_row: Callable[[Row], None] = lambda row: None,
+    notes: Sequence[str] = (),
 ) -> Evaluation:
     """Every condition of the settings on the tasks that have questions. Raises SelfEditError.
+
+    notes: what the caller knows and a reader of the table must know, too; they are kept with it.
 
     Trials, texts and trainings that are stored are not repeated, so a killed evaluation goes on where
     it was. Answers are graded here, by `grader`, whatever graded the stored trials.
@@ -107,7 +125,7 @@ def evaluate(
     place = Place(kept, settings, store, 0, progress or Silent())
     check_subjects(place, subjects)
     names = settings.conditions
-    ids = stable_hash([task.id for task in kept])
+    ids = stable_hash([[t.id, [[q.question, q.answers] for q in t.queries]] for t in kept])
     inputs = {"contexts": len(kept), "tasks": ids, "grader": grader_name}
     with recorded_run(store, "eval", subjects.model, settings, inputs) as run:
         place.run_id = run.id
@@ -125,6 +143,7 @@ def evaluate(
             seed=settings.inner.seed,
             seeds=settings.inner.seeds,
             without_questions=left_out,
+            notes=tuple(notes),
         )
         run.result = result.summary()
     return result
@@ -191,7 +210,3 @@ def _pairs(rows: Sequence[Row], settings: EvaluationSettings) -> list[Pair]:
         said = verdict(found, a.condition, b.condition)
         pairs.append(Pair(a.condition, b.condition, found.value, found.low, found.high, said))
     return pairs
-
-
-def with_notes(evaluation: Evaluation, *notes: str) -> Evaluation:
-    return replace(evaluation, notes=(*evaluation.notes, *(note for note in notes if note)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rich.console import Group
 from rich.table import Table
@@ -21,14 +21,14 @@ PAIR_HEADINGS = ("pair", "difference", "95 % interval", "verdict")
 
 def rich_table(evaluation: Evaluation) -> Group:
     """Rows, pairs and notes for the terminal; nothing in them is read as markup."""
-    rows, pairs = Table(title=_title(evaluation)), Table()
+    rows, pairs = Table(title=title(evaluation)), Table()
     for table, headings in ((rows, ROW_HEADINGS), (pairs, PAIR_HEADINGS)):
         for heading in headings:
             table.add_column(heading, overflow="fold")
     for row in evaluation.rows:
-        rows.add_row(*map(Text, _row_cells(row)))
+        rows.add_row(*map(Text, row_cells(row)))
     for pair in evaluation.pairs:
-        pairs.add_row(*map(Text, _pair_cells(pair)))
+        pairs.add_row(*map(Text, pair_cells(pair)))
     notes = [Text(f"Note: {note}.") for note in note_lines(evaluation)]
     return Group(rows, *([pairs] if evaluation.pairs else []), *notes)
 
@@ -36,11 +36,11 @@ def rich_table(evaluation: Evaluation) -> Group:
 def markdown(evaluation: Evaluation) -> str:
     """The same as Markdown: two tables and a list of notes."""
     parts = [
-        f"**{_escape(_title(evaluation))}**",
-        _table(ROW_HEADINGS, map(_row_cells, evaluation.rows)),
+        f"**{_escape(title(evaluation))}**",
+        _table(ROW_HEADINGS, map(row_cells, evaluation.rows)),
     ]
     if evaluation.pairs:
-        parts.append(_table(PAIR_HEADINGS, map(_pair_cells, evaluation.pairs)))
+        parts.append(_table(PAIR_HEADINGS, map(pair_cells, evaluation.pairs)))
     parts.append("\n".join(f"- {_escape(note)}." for note in note_lines(evaluation)))
     return "\n\n".join(parts) + "\n"
 
@@ -67,27 +67,15 @@ def note_lines(evaluation: Evaluation) -> list[str]:
     return [*lines, *evaluation.notes]
 
 
-def prompt_table(results: Mapping[str, Sequence[Row | None]]) -> str:
-    """Markdown: strategies x RL rounds 0, 1, 2, ... (paper, the table of self-edit prompts).
-
-    results: for each strategy one row a round, None where it was not measured.
-    """
-    rounds = max((len(rows) for rows in results.values()), default=0)
-    headings = ("prompt", *(f"{n} rounds" if n != 1 else "1 round" for n in range(rounds)))
-    body = [
-        [name, *(_cell(row) for row in rows), *[UNKNOWN] * (rounds - len(rows))]
-        for name, rows in results.items()
-    ]
-    return _table(headings, body) + "\n"
-
-
-def _cell(row: Row | None) -> str:
+def cell(row: Row | None) -> str:
+    """A row in one cell: accuracy, interval, questions/contexts."""
     if row is None:
         return UNKNOWN
     return f"{percent(row.accuracy)} [{_range(row.low, row.high)}], n={row.questions}/{row.contexts}"
 
 
-def _title(evaluation: Evaluation) -> str:
+def title(evaluation: Evaluation) -> str:
+    """Model, regime, seeds and grader."""
     trainings = "1 seed" if evaluation.seeds == 1 else f"{evaluation.seeds} seeds"
     return (
         f"{evaluation.model}, {evaluation.regime}, {trainings} from {evaluation.seed}, "
@@ -95,7 +83,8 @@ def _title(evaluation: Evaluation) -> str:
     )
 
 
-def _row_cells(row: Row) -> list[str]:
+def row_cells(row: Row) -> list[str]:
+    """Under ROW_HEADINGS."""
     return [
         row.condition,
         percent(row.accuracy),
@@ -107,7 +96,8 @@ def _row_cells(row: Row) -> list[str]:
     ]
 
 
-def _pair_cells(pair: Pair) -> list[str]:
+def pair_cells(pair: Pair) -> list[str]:
+    """Under PAIR_HEADINGS."""
     interval = UNKNOWN
     if math.isfinite(pair.low + pair.high):
         interval = f"{points(pair.low)} to {points(pair.high)}".replace(" points to", " to")

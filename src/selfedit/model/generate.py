@@ -74,7 +74,7 @@ def generate(
             _decode(decoder, tokenizer, batch, sampling, stop_ids, bank)
         for row in batch:
             text = tokenizer.decode(row.tokens, skip_special_tokens=True)
-            replies[row.index] = _cut(text, row.prompt.stops).strip()
+            replies[row.index] = cut(text, row.prompt.stops).strip()
         if on_done is not None:
             on_done(len(batch))
     return replies
@@ -103,7 +103,8 @@ def _stop_ids(model: PreTrainedModel, tokenizer: Any) -> set[int]:
     return stops
 
 
-def _cut(text: str, stops: Sequence[str]) -> str:
+def cut(text: str, stops: Sequence[str]) -> str:
+    """The reply up to the first of the strings that end it."""
     for stop in stops:
         text = text.lstrip().split(stop, 1)[0] if stop in text.lstrip() else text
     return text

@@ -1,4 +1,4 @@
-"""One self-contained HTML file about one `learn`: no script, no request, readable for years."""
+"""Self-contained HTML, about a `learn` or any other run: no script, no request, readable for years."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from selfedit.errors import StoreError
 from selfedit.report import wording
+from selfedit.report.page import Page
 from selfedit.report.plots import accuracy_bars, loss_curves
 from selfedit.types import LearnResult, PassageResult
 
@@ -25,13 +26,26 @@ def write_report(result: LearnResult, path: Path) -> Path:
 
     Missing folders are made. Raises StoreError if the file cannot be written.
     """
-    html = render_report(result)
+    return write_whole(path, render_report(result))
+
+
+def render_page(page: Page) -> str:
+    """A page as HTML. The same page gives the same text."""
+    html = _environment().get_template("page.html").render(page=page, markup=_markup)
+    return CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", html)
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Writes a file, whole or not at all, and returns its path. Missing folders are made.
+
+    Raises StoreError if it cannot be written.
+    """
     draft = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with draft.open("x", encoding="utf-8", newline="\n") as file:
-                file.write(html)
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(draft, path)

@@ -66,6 +66,62 @@ def loss_curves(curves: Mapping[str, Sequence[float]]) -> str:
     return _svg(figure, "Training loss: " + "; ".join(ends))
 
 
+def interval_lines(
+    curves: Mapping[str, Mapping[int, tuple[float, float, float]]], x: str, y: str, words: str
+) -> str:
+    """Shares in [0, 1] as %, each (value, low, high), over whole numbers; "" without any.
+
+    A low or high that is not finite draws no interval. x, y: the axes' names; words: what is shown.
+    """
+    figure = interval_figure(curves, x, y)
+    return "" if figure is None else _svg(figure, words)
+
+
+def interval_figure(
+    curves: Mapping[str, Mapping[int, tuple[float, float, float]]], x: str, y: str
+) -> Figure | None:
+    """The figure of `interval_lines`, for files of any format; None without a point."""
+    drawn = {label: points for label, points in curves.items() if points}
+    if not drawn:
+        return None
+    from matplotlib.ticker import MaxNLocator
+
+    figure, axes = _figure(width=6.4, height=3.0)
+    handles = []
+    for number, points in enumerate(drawn.values()):
+        places = sorted(points)
+        values = [100 * points[place][0] for place in places]
+        handles.append(
+            axes.errorbar(
+                # Lines that stand beside each other do not hide each other's intervals.
+                [place + 0.03 * (number - (len(drawn) - 1) / 2) for place in places],
+                values,
+                yerr=[_reach(points, places, 1), _reach(points, places, 2)],
+                color=COLOURS[number % len(COLOURS)],
+                linestyle=DASHES[number // len(COLOURS) % len(DASHES)],
+                linewidth=1.6,
+                marker="o",
+                markersize=4,
+                capsize=3,
+            )
+        )
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(axis="y", color=INK, alpha=0.15, linewidth=0.7)
+    if len(drawn) > 1:
+        _legend(axes, handles, list(drawn))
+    return figure
+
+
+def _reach(
+    points: Mapping[int, tuple[float, float, float]], places: Sequence[int], end: int
+) -> list[float]:
+    """How far the interval's end is from the value, in points; 0 where there is none."""
+    reach = [100 * abs(points[place][end] - points[place][0]) for place in places]
+    return [value if math.isfinite(value) else 0.0 for value in reach]
+
+
 def accuracy_bars(before: float, after: float, n: int) -> str:
     """Accuracy before and after on n questions, with 95% Wilson intervals; "" if not measured."""
     if n < 1 or not (math.isfinite(before) and math.isfinite(after)):

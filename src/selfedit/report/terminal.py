@@ -36,7 +36,7 @@ def print_result(result: LearnResult, console: Console) -> None:
 def question_table(title: str, questions: tuple[QuestionResult, ...], console: Console) -> Table:
     """Question, gold, answer before, answer after; right and wrong by symbol and by colour."""
     table = Table(
-        title=_text(title, console, "bold"),
+        title=literal(title, console, "bold"),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         expand=console.width <= 100,
@@ -47,13 +47,13 @@ def question_table(title: str, questions: tuple[QuestionResult, ...], console: C
         table.add_column(name, ratio=ratio, overflow="fold")
     for question in questions[:MOST_ROWS]:
         table.add_row(
-            _text(question.question, console, limit=LONGEST_QUESTION),
-            _text(question.gold, console, limit=LONGEST_ANSWER),
+            literal(question.question, console, limit=LONGEST_QUESTION),
+            literal(question.gold, console, limit=LONGEST_ANSWER),
             _answer(question.before, question.correct_before, console),
             _answer(question.after, question.correct_after, console),
         )
     if len(questions) > MOST_ROWS:
-        table.add_row(_text(f"… and {len(questions) - MOST_ROWS} more", console, "dim"))
+        table.add_row(literal(f"… and {len(questions) - MOST_ROWS} more", console, "dim"))
     return table
 
 
@@ -61,7 +61,7 @@ def summary_lines(result: LearnResult, console: Console) -> list[Text]:
     """What comes below the tables. Lines that end in a path have `no_wrap` set."""
 
     def say(text: str, style: str = "") -> None:
-        lines.append(_text(text, console, style))
+        lines.append(literal(text, console, style))
 
     lines: list[Text] = []
     if result.num_questions and wording.known(result.accuracy_after):
@@ -87,7 +87,7 @@ def summary_lines(result: LearnResult, console: Console) -> list[Text]:
         say(f"Note: {note}")
     for name, path in (("Adapter", result.adapter_path), ("Report", result.report_path)):
         if path:
-            line_with_path = _text(f"{name}: {path}", console)
+            line_with_path = literal(f"{name}: {path}", console)
             line_with_path.no_wrap = True
             lines.append(line_with_path)
     return lines
@@ -102,10 +102,10 @@ def _change(before: float | None, after: float | None, total: int) -> str:
 
 def _answer(answer: str, correct: bool, console: Console) -> Text:
     mark, style = ("✓", RIGHT) if correct else ("✗", WRONG)
-    return _text(f"{mark} {answer.strip() or '(no answer)'}", console, style, LONGEST_ANSWER)
+    return literal(f"{mark} {answer.strip() or '(no answer)'}", console, style, LONGEST_ANSWER)
 
 
-def _text(words: str, console: Console, style: str = "", limit: int | None = None) -> Text:
+def literal(words: str, console: Console, style: str = "", limit: int | None = None) -> Text:
     """One line of literal text that this console can encode and that cannot move its cursor."""
     line = UNPRINTABLE.sub("", re.sub(r"\s*[\t-\r]\s*", " ", words))
     if limit is not None and len(line) > limit:

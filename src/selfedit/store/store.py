@@ -110,6 +110,14 @@ class Store:
             row.status, row.result, row.error = status, said, error
             row.finished = datetime.now(UTC)
 
+    def run(self, run_id: int) -> RunRecord:
+        """One run. Raises StoreError where there is none of that number."""
+        with self._read() as session:
+            row = session.get(RunRow, run_id)
+            if row is None:
+                raise StoreError(f"The store {self.name} holds no run {run_id}; see `selfedit report`.")
+            return run_record(row)
+
     def runs(self, limit: int | None = 50) -> list[RunRecord]:
         """The latest runs, newest first; all of them with None."""
         with self._read() as session:

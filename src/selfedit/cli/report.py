@@ -1,0 +1,166 @@
+"""`selfedit report` and `selfedit compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from selfedit.cli.common import JsonOption, LibraryOption, out, print_json, status
+from selfedit.errors import InputError
+
+if TYPE_CHECKING:
+    from selfedit.report.page import Page
+    from selfedit.store import Store
+
+LISTED_RUNS = 50
+
+HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write it there as one HTML file.")]
+MarkdownOption = Annotated[Path | None, typer.Option("--markdown", help="Write it there as Markdown.")]
+
+
+def report(
+    run: Annotated[
+        str | None, typer.Argument(help="A run's number, or `latest`; without it, list the runs.")
+    ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose self-edits to show side by side: an id or title (train and import; default: "
+            "the first one that was sampled in most rounds)."
+        ),
+    ] = None,
+    html: HtmlOption = None,
+    markdown: MarkdownOption = None,
+    library: LibraryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What was run and what came of it: learn, train, eval and imported runs, finished or not.
+
+    For a train run: its rounds, and the self-edits of one context over the rounds side by side.
+    """
+    from selfedit.report.learn_run import report_file
+    from selfedit.report.run_report import run_report
+    from selfedit.report.runs import find_run
+
+    with _store(library) as store:
+        if run is None:
+            if context or html or markdown:
+                raise InputError("name a run, or `latest`; `selfedit report` alone lists them.")
+            _list(store, as_json)
+            return
+        record = find_run(store, run)
+        found = run_report(store, record, context)
+        full = report_file(record)
+        if html is not None and full is not None:  # what `learn` itself wrote says more
+            _copy(full, html)
+            _write(None, markdown, found.page)
+        else:
+            _write(html, markdown, found.page)
+    if as_json:
+        print_json(found.values)
+    else:
+        _show(found.page)
+
+
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Runs of `selfedit eval`: RUN, LABEL=RUN, or LABEL@ROUNDS=RUN for a policy whose "
+            "rounds of RL this library does not know."
+        ),
+    ],
+    form: Annotated[
+        str,
+        typer.Option(
+            "--as",
+            help="table2 (conditions x regimes), prompts (strategies x rounds of RL) or figure4 "
+            "(accuracy over the rounds).",
+        ),
+    ] = "table2",
+    figure: Annotated[
+        Path | None, typer.Option(help="Write the figure there: .svg, .png or .pdf.")
+    ] = None,
+    html: HtmlOption = None,
+    markdown: MarkdownOption = None,
+    library: LibraryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Rows of several evaluations in one table, compared pair by pair on the same contexts.
+
+    Each cell has its interval and its n; pairs that were measured on different contexts are refused.
+    """
+    from selfedit.evaluation.compare import FORMS, summary
+    from selfedit.evaluation.compare import compare as compared
+    from selfedit.evaluation.plots import save_accuracy_by_round
+    from selfedit.report.compare_page import compare_page
+
+    chosen = next((name for name in FORMS if name == form), None)
+    if chosen is None:
+        raise InputError(f"--as {form}: use one of {', '.join(FORMS)}.")
+    if figure is not None and chosen == "table2":
+        raise InputError("--figure: add --as figure4 (or prompts); table 2 has no figure.")
+    with _store(library) as store:
+        found = compared(store, runs, chosen)
+    page = compare_page(found)
+    if figure is not None:
+        save_accuracy_by_round(found.curves, figure)
+        status(f"wrote {figure}")
+    _write(html, markdown, page)
+    if as_json:
+        print_json(summary(found))
+    else:
+        _show(page)
+
+
+def _store(library: Path | None) -> Store:
+    """The library's store. One that is not there is not made: there would be nothing in it."""
+    from selfedit.home import library_folder
+    from selfedit.store import Store
+
+    folder = (library or library_folder()).expanduser()
+    path = folder / "store.sqlite"
+    if not path.is_file():
+        raise InputError(f"nothing was run with the library {folder} yet; choose one with --library.")
+    return Store(path)
+
+
+def _list(store: Store, as_json: bool) -> None:
+    from selfedit.report.page_terminal import table
+    from selfedit.report.runs import LISTED, listing, run_values
+
+    runs = store.runs(None)
+    if as_json:
+        print_json({"runs": [run_values(store, run) for run in runs]})
+        return
+    if not runs:
+        out.print("No run is stored.")
+        return
+    out.print(table(LISTED, listing(store, runs[:LISTED_RUNS]), out, most=LISTED_RUNS))
+    if len(runs) > LISTED_RUNS:
+        out.print(f"{len(runs) - LISTED_RUNS} older runs: --json has all.")
+    out.print("One of them: selfedit report RUN --html FILE")
+
+
+def _show(page: Page) -> None:
+    from selfedit.report.page_terminal import print_page
+
+    print_page(page, out)
+
+
+def _write(html: Path | None, markdown: Path | None, page: Page) -> None:
+    from selfedit.report.html import render_page, write_whole
+    from selfedit.report.markdown import page_markdown
+
+    if html is not None:
+        status(f"wrote {write_whole(html, render_page(page))}")
+    if markdown is not None:
+        status(f"wrote {write_whole(markdown, page_markdown(page))}")
+
+
+def _copy(full: Path, target: Path) -> None:
+    from selfedit.report.html import write_whole
+
+    status(f"wrote {write_whole(target, full.read_text(encoding='utf-8'))}, the report of that time")

@@ -1,0 +1,76 @@
+"""Stored evaluations by name, and how many rounds of RL their policies have had."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from selfedit.errors import InputError
+from selfedit.evaluation.evaluate import Evaluation
+from selfedit.report.runs import find_run, rounds_of, state
+from selfedit.store import Store
+
+_NAMED = re.compile(r"(?:(?P<label>[^=@]*)(?:@(?P<rounds>\d{1,3}))?=)?(?P<run>[^=]+)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A stored evaluation. label, rounds: what the user calls it, and the rounds of RL of its policy.
+
+    tasks: hash of contexts and questions; resamples: of its bootstrap.
+    """
+
+    run: int
+    evaluation: Evaluation
+    tasks: str
+    strategy: str
+    resamples: int
+    label: str = ""
+    rounds: int | None = None
+
+
+def read_sources(store: Store, names: Sequence[str]) -> list[Source]:
+    """Stored evaluations by RUN, LABEL=RUN or LABEL@ROUNDS=RUN. Raises InputError, StoreError."""
+    sources = []
+    for name in names:
+        parts = _NAMED.fullmatch(name)
+        if parts is None:
+            raise InputError(f"{name}: name a run as RUN, LABEL=RUN or LABEL@ROUNDS=RUN.")
+        run = find_run(store, parts["run"].strip(), "eval")
+        if run.kind != "eval":
+            raise InputError(f"run {run.id} is of kind {run.kind}; name runs of `selfedit eval`.")
+        if run.result is None:
+            raise InputError(f"run {run.id} has no result ({state(run)}); run it again, it goes on.")
+        sources.append(
+            Source(
+                run.id,
+                Evaluation.of(run.result),
+                str(run.inputs.get("tasks")),
+                run.settings["inner"]["knowledge"]["strategy"],
+                run.settings["resamples"],
+                (parts["label"] or "").strip(),
+                None if parts["rounds"] is None else int(parts["rounds"]),
+            )
+        )
+    return sources
+
+
+def policy_rounds(store: Store) -> dict[str, int]:
+    """How many rounds of RL each policy of the library's `train` runs has had, by `policy_name`."""
+    found: dict[str, int] = {}
+    for run in reversed(store.runs(None)):
+        if run.kind == "train":
+            before = found.get(policy_name(run.model), 0)  # it may have begun with a policy
+            for record in rounds_of(store, run):
+                if record.changed:
+                    found.setdefault(policy_name(record.policy), before + record.number)
+    return found
+
+
+def policy_name(folder: str) -> str:
+    """A policy's name wherever its library was when it was named: policies/KEY/round-N."""
+    parts = Path(folder).parts
+    is_policy = len(parts) > 1 and re.fullmatch(r"round-\d+", parts[-1])
+    return "/".join(parts[-2:]) if is_policy else folder

@@ -1,0 +1,107 @@
+"""The report of a `learn` run, and of runs that have no report of their own kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from selfedit.report.page import Block, Column, Entry, Look, Notes, Page, Section, SideBySide, Table
+from selfedit.report.runs import (
+    Report,
+    facts,
+    failure,
+    headline,
+    run_values,
+    settings_section,
+    trials_section,
+)
+from selfedit.report.wording import flat, known, of_total, percent
+from selfedit.selection import mean_reward
+from selfedit.store import RunRecord, Store
+from selfedit.types import Trial
+
+MOST_TASKS = 20  # passages whose self-edits are shown
+
+
+def learn_report(store: Store, run: RunRecord) -> Report:
+    result = run.result
+    more = [("Documents", ", ".join(map(str, run.inputs.get("files", ()))))]
+    sections = []
+    if result is not None:
+        more += [("Version", str(result["version"] or "—"))]
+        if result.get("report_path"):
+            there = "" if report_file(run) else " (no longer there)"
+            more += [("Full report", f"{result['report_path']}{there}")]
+        sections.append(Section("Accuracy", (_accuracies(result),)))
+    sections += [trials_section(store, run), *_edits(store, run)]
+    page = Page(
+        "selfedit learn",
+        "What the model learned",
+        facts(run, *more),
+        failure(run) if result is None else _verdict(result),
+        "good" if result is not None and result["committed"] else "warn",
+        (*sections, settings_section(run)),
+    )
+    return Report(page, run_values(store, run) | {"result": result})
+
+
+def report_file(run: RunRecord) -> Path | None:
+    """The full report that `learn` wrote, if it is still there."""
+    path = (run.result or {}).get("report_path") if run.kind == "learn" else None
+    return Path(path) if isinstance(path, str) and Path(path).is_file() else None
+
+
+def other_report(store: Store, run: RunRecord) -> Report:
+    """Any other kind of run: what the store holds of it."""
+    sections = [trials_section(store, run)]
+    if run.result:
+        rows = tuple(flat(run.result))
+        sections.insert(0, Section("Result", (Table(("", "value"), rows),)))
+    page = Page(
+        f"selfedit {run.kind}",
+        f"Run {run.id}",
+        facts(run),
+        failure(run) or headline(store, run),
+        "warn" if run.status != "finished" else "",
+        (*sections, settings_section(run)),
+    )
+    return Report(page, run_values(store, run) | {"result": run.result})
+
+
+def _verdict(result: dict[str, Any]) -> str:
+    said = "Committed" if result["committed"] else "Not committed"
+    return f"{said}: {result['reason']}." if result["reason"] else f"{said}."
+
+
+def _accuracies(result: dict[str, Any]) -> Table:
+    n = result["num_questions"]
+    rows = []
+    for name, value in (("before", result["accuracy_before"]), ("after", result["accuracy_after"])):
+        rows.append((name, percent(value), of_total(value, n)))
+    kind = "held out from choosing" if result["held_out"] else "also used to choose"
+    return Table(("", "accuracy", "questions"), tuple(rows), f"{n} questions, {kind} the self-edits")
+
+
+def _edits(store: Store, run: RunRecord) -> list[Section]:
+    """The trials that this run stored, passage by passage. Titles are not stored with them."""
+    trials = sorted(store.iter_trials(run.id), key=lambda t: (t.task_id, t.edit.index, t.seed))
+    blocks: list[Block] = []
+    passages = [list(own) for _, own in groupby(trials, key=lambda t: t.task_id)]
+    for own in passages[:MOST_TASKS]:
+        name = f"Passage {own[0].task_id[:8]}"
+        blocks.append(SideBySide(name, (Column("Self-edits", "", tuple(_entries(own))),)))
+    if len(passages) > MOST_TASKS:
+        blocks.append(Notes((f"{len(passages) - MOST_TASKS} more passages",)))
+    return [Section("Self-edits of this run", tuple(blocks), folded=True)] if blocks else []
+
+
+def _entries(trials: Sequence[Trial]) -> Iterator[Entry]:
+    for index, own in groupby(trials, key=lambda t: t.edit.index):
+        group = list(own)
+        reward = mean_reward(group)
+        line = percent(reward) if known(reward) else "no reward"
+        worst = next((t for t in group if t.status != "scored"), group[0])
+        look: Look = "" if worst.status == "scored" else "warn"
+        yield Entry(f"Edit {index + 1}", worst.status, look, line, worst.edit.text, worst.reason)

@@ -1,0 +1,121 @@
+"""One context of a `train` run: which one is shown, and its self-edits over the rounds side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from selfedit.errors import InputError
+from selfedit.report.page import Block, Column, Entry, Look, Notes, Passage, Section, SideBySide, Table
+from selfedit.report.wording import percent, points
+from selfedit.rounds import RoundContext, RoundEdit
+from selfedit.store import Store
+from selfedit.types import Trial
+
+MOST_CONTEXTS = 300  # in the list of contexts
+
+
+@dataclass
+class Seen:
+    """A context and the rounds in which it was sampled, with its accuracies there."""
+
+    id: str
+    title: str
+    rounds: list[int] = field(default_factory=list)
+    baselines: list[float | None] = field(default_factory=list)
+    best: list[float | None] = field(default_factory=list)
+
+
+def choose_context(seen: Sequence[Seen], wanted: str | None) -> Seen | None:
+    """The one that is asked for; else the first that was sampled in most rounds."""
+    if wanted is None:
+        return max(seen, key=lambda own: len(own.rounds), default=None)
+    found = [own for own in seen if own.id == wanted]
+    found = found or [own for own in seen if own.title.casefold() == wanted.casefold()]
+    found = found or [own for own in seen if len(wanted) > 3 and own.id.startswith(wanted)]
+    found = found or [own for own in seen if wanted.casefold() in own.title.casefold()]
+    if not found:
+        raise InputError(f"--context {wanted}: no context of this run has that id or title.")
+    if len(found) > 1:
+        ids = ", ".join(f"{own.id} ({own.title})" for own in found[:8])
+        raise InputError(f"--context {wanted}: {len(found)} contexts fit; name one by its id: {ids}.")
+    return found[0]
+
+
+def context_section(store: Store, chosen: Seen, shown: Sequence[tuple[int, RoundContext]]) -> Section:
+    _, first = shown[0]
+    blocks: list[Block] = [Passage(first.passage)]
+    if first.questions:
+        rows = tuple((str(n), q, gold) for n, (q, gold) in enumerate(first.questions, start=1))
+        blocks.append(Table(("", "question", "answer"), rows, "Its questions"))
+    columns = tuple(_column(store, number, own) for number, own in shown)
+    heading = "The self-edits of each round side by side"
+    blocks.append(SideBySide(heading, columns))
+    if len(shown) == 1:
+        again = "this context was sampled in one round only"
+        blocks.append(Notes((again,)))
+    return Section(f"One context: {chosen.title or chosen.id} ({chosen.id[:8]})", tuple(blocks))
+
+
+def _column(store: Store, number: int, context: RoundContext) -> Column:
+    trials = store.trials(key for edit in context.edits for key in edit.trials)
+    entries = tuple(
+        _entry(place, edit, [trials[key] for key in edit.trials if key in trials], context.baseline)
+        for place, edit in enumerate(context.edits, start=1)
+    )
+    return Column(f"Round {number}", f"Without an edit: {percent(context.baseline)}", entries)
+
+
+def _entry(place: int, edit: RoundEdit, trials: Sequence[Trial], baseline: float | None) -> Entry:
+    tag = "selected" if edit.selected else _unselected(edit)
+    look: Look = "good" if edit.selected else _look(edit)
+    line = percent(edit.reward) if edit.reward is not None else "no reward"
+    if edit.reward is not None and baseline is not None:
+        line += f" ({points(edit.reward - baseline)})"
+    known = [reward for reward in edit.rewards if reward is not None]
+    if len(edit.rewards) > 1 and known:
+        line += f"; by seed: {', '.join(map(percent, known))}"
+    if right := _right(trials):
+        line += f"; right: {right}"
+    return Entry(f"Edit {place}", tag, look, line, edit.text, edit.reason)
+
+
+def _unselected(edit: RoundEdit) -> str:
+    return {"scored": "not selected", "unscored": "not trained"}.get(edit.status, edit.status)
+
+
+def _look(edit: RoundEdit) -> Look:
+    looks: dict[str, Look] = {"invalid": "warn", "failed": "bad"}
+    return looks.get(edit.status, "")
+
+
+def _right(trials: Sequence[Trial]) -> str:
+    """Which questions were answered right, by how many seeds: "1, 3 (2 of 3 seeds)"."""
+    scores = [trial.score.answers for trial in trials if trial.score is not None]
+    if not scores or len({len(answers) for answers in scores}) > 1:
+        return ""
+    said = []
+    for place in range(len(scores[0])):
+        right = sum(answers[place].correct for answers in scores)
+        if right:
+            seeds = f" ({right} of {len(scores)} seeds)" if right < len(scores) else ""
+            said.append(f"{place + 1}{seeds}")
+    return f"question{'s' * (len(said) > 1)} {', '.join(said)}" if said else "none"
+
+
+def contexts_section(seen: Sequence[Seen]) -> Section:
+    rows = [
+        (
+            own.id[:8],
+            own.title,
+            ", ".join(map(str, own.rounds)),
+            ", ".join(map(percent, own.baselines)),
+            ", ".join(map(percent, own.best)),
+        )
+        for own in seen[:MOST_CONTEXTS]
+    ]
+    caption = "Choose one with --context ID."
+    if len(seen) > MOST_CONTEXTS:
+        caption += f" The first {MOST_CONTEXTS} of {len(seen):,}."
+    headings = ("id", "title", "rounds", "without edits", "best edit")
+    return Section("Contexts", (Table(headings, tuple(rows), caption),), folded=True)

@@ -1,0 +1,97 @@
+"""What a report says, apart from how it looks: a page is HTML, Markdown and terminal output alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Look = Literal["", "good", "warn", "bad"]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of printable cells; the first of each row names it."""
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """An <svg> element of `report/plots.py`, and in words what it shows, for where it cannot be."""
+
+    svg: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A longer text, as it was written by somebody else."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """Sentences, one a line."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A self-edit in a column. line: its reward in words; tag: its state in a word or two."""
+
+    name: str
+    tag: str
+    look: Look
+    line: str
+    text: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What one round wrote."""
+
+    heading: str
+    line: str
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    """Columns beside each other, entry by entry."""
+
+    caption: str
+    columns: tuple[Column, ...]
+
+    @property
+    def depth(self) -> int:
+        return max((len(column.entries) for column in self.columns), default=0)
+
+
+Block = Table | Plot | Passage | Notes | SideBySide
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Blocks under a heading. folded: closed at first in HTML; in_terminal: shown there, too."""
+
+    heading: str
+    blocks: tuple[Block, ...]
+    folded: bool = False
+    in_terminal: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A report. eyebrow: the command that it is about; verdict: the one sentence to take away."""
+
+    eyebrow: str
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    verdict: str
+    look: Look
+    sections: tuple[Section, ...]

@@ -1,0 +1,28 @@
+"""The report of any stored run."""
+
+from __future__ import annotations
+
+from selfedit.errors import InputError
+from selfedit.report.eval_run import eval_report
+from selfedit.report.import_run import import_report
+from selfedit.report.learn_run import learn_report, other_report
+from selfedit.report.runs import Report
+from selfedit.report.train_run import train_report
+from selfedit.store import RunRecord, Store
+
+
+def run_report(store: Store, run: RunRecord, context: str | None = None) -> Report:
+    """context: whose self-edits are shown (`train`, `import`). Raises InputError if there is none."""
+    match run.kind:
+        case "train":
+            return train_report(store, run, context)
+        case "import":
+            return import_report(store, run, context)
+    if context is not None:
+        raise InputError(f"--context: run {run.id} is of kind {run.kind}; it is for train and import.")
+    match run.kind:
+        case "eval":
+            return eval_report(store, run)
+        case "learn":
+            return learn_report(store, run)
+    return other_report(store, run)

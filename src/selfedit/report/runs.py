@@ -1,0 +1,164 @@
+"""Stored runs: finding one, how it ended, and its result in a line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from selfedit.errors import InputError
+from selfedit.report.page import Look, Notes, Page, Section, Table
+from selfedit.report.wording import UNKNOWN, duration, flat, percent, plural
+from selfedit.rounds import RoundRecord, stored_rounds
+from selfedit.store import RunRecord, Store
+
+STATES: dict[str, tuple[str, Look]] = {
+    "finished": ("finished", "good"),
+    "failed": ("failed", "bad"),
+    "interrupted": ("interrupted", "warn"),
+    # A killed process cannot say so.
+    "running": ("still going, or killed", "warn"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A run's report: the page for people, the values for programs (JSON)."""
+
+    page: Page
+    values: dict[str, Any]
+
+
+def find_run(store: Store, name: str, kind: str = "") -> RunRecord:
+    """The run of a number, or the "latest" (of a kind). Raises InputError, StoreError."""
+    if name == "latest":
+        found = [run for run in store.runs(None) if kind in ("", run.kind)]
+        if not found:
+            raise InputError(f"the library holds no {kind + ' ' if kind else ''}run yet.")
+        return found[0]
+    if not name.isascii() or not name.isdigit() or int(name) >= 2**63:
+        raise InputError(f"{name}: name a run by its number, or `latest`; see `selfedit report`.")
+    return store.run(int(name))
+
+
+def state(run: RunRecord) -> str:
+    """How it ended, in words."""
+    return STATES[run.status][0]
+
+
+def rounds_of(store: Store, run: RunRecord) -> list[RoundRecord]:
+    """The finished rounds of a `train` run, whichever call of the command finished them."""
+    key, rounds = run.inputs.get("key"), run.settings.get("rounds")
+    if not isinstance(key, str) or not isinstance(rounds, int):
+        return []
+    return stored_rounds(store, key, rounds)
+
+
+def headline(store: Store, run: RunRecord) -> str:
+    """The run's result in a line; "" where there is none."""
+    if run.kind == "train":
+        return _train_line(run, rounds_of(store, run))
+    lines = {"learn": _learn_line, "eval": _eval_line, "import": _import_line}
+    if run.result is None or run.kind not in lines:
+        return ""
+    return lines[run.kind](run.result)
+
+
+def _learn_line(result: Mapping[str, Any]) -> str:
+    version = f"version {result['version']}" if result["committed"] else "not committed"
+    before, after = percent(result["accuracy_before"]), percent(result["accuracy_after"])
+    return f"{before} → {after} of {plural(result['num_questions'], 'question')}; {version}"
+
+
+def _eval_line(result: Mapping[str, Any]) -> str:
+    return ", ".join(f"{row['condition']} {percent(row['accuracy'])}" for row in result["rows"])
+
+
+def _import_line(result: Mapping[str, Any]) -> str:
+    before, after = result["baseline_accuracy"], result["adapted_accuracy"]
+    if before is None and after is None:
+        return f"{plural(result['num_trials'], 'trial')}, no accuracies"
+    return f"{precise(before)} → {precise(after)}; {len(result['selected'])} selected"
+
+
+def _train_line(run: RunRecord, records: list[RoundRecord]) -> str:
+    done = f"{len(records)} of {run.settings.get('rounds')} rounds"
+    if not records:
+        return done
+    last = records[-1]
+    return (
+        f"{done}; round {last.number}: without edits {percent(last.baseline)}, mean edit "
+        f"{percent(last.mean_reward)}, best edit {percent(last.best_reward)}"
+    )
+
+
+def precise(value: float | None) -> str:
+    """A share with the two decimals that the paper's tables have: 0.31872 is "31.87%"."""
+    return UNKNOWN if value is None else f"{100 * value:.2f}%"
+
+
+LISTED = ("run", "kind", "model", "started", "how it ended", "result")
+
+
+def listing(store: Store, runs: Iterable[RunRecord]) -> list[tuple[str, ...]]:
+    """A row for each run, under LISTED."""
+    return [
+        (str(run.id), run.kind, run.model, when(run.started), state(run), headline(store, run))
+        for run in runs
+    ]
+
+
+def when(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def facts(run: RunRecord, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    """What every run has. Times are UTC."""
+    took = "" if run.finished is None else duration((run.finished - run.started).total_seconds())
+    ended = state(run) + (f", after {took}" if took else "")
+    return (
+        ("Run", f"{run.id} ({run.kind})"),
+        ("Model", run.model or "—"),
+        ("Started", f"{when(run.started)} UTC"),
+        ("Ended", ended),
+        *more,
+    )
+
+
+def failure(run: RunRecord) -> str:
+    """Why there is no result; "" for a run that finished."""
+    if run.status == "finished":
+        return ""
+    reason = f": {run.error}" if run.error else "."
+    return f"This run is {state(run)}{reason}" if run.status != "failed" else f"This run failed{reason}"
+
+
+def trials_section(store: Store, run: RunRecord) -> Section:
+    """How many trials the run was the first to store."""
+    counts = Counter(trial.status for trial in store.iter_trials(run.id))
+    rows = tuple((status, f"{count:,}") for status, count in sorted(counts.items()))
+    if not rows:
+        return Section("Trials", (Notes(("this run stored no trial of its own",)),))
+    caption = "Trials that this run was the first to store; others with the same inputs share them."
+    return Section("Trials", (Table(("status", "trials"), rows, caption),))
+
+
+def settings_section(run: RunRecord) -> Section:
+    rows = tuple(flat({**run.settings, "inputs": run.inputs}))
+    return Section("Settings", (Table(("setting", "value"), rows),), folded=True, in_terminal=False)
+
+
+def run_values(store: Store, run: RunRecord) -> dict[str, Any]:
+    """What every run's JSON holds."""
+    return {
+        "run": run.id,
+        "kind": run.kind,
+        "model": run.model,
+        "status": run.status,
+        "error": run.error,
+        "started": run.started.isoformat(),
+        "finished": None if run.finished is None else run.finished.isoformat(),
+        "headline": headline(store, run),
+    }

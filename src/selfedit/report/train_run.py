@@ -1,0 +1,230 @@
+"""The report of a `train` run: its rounds, and the edits of one context over them side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+from selfedit.evaluation.statistics import Interval, accuracy_interval, paired_difference, verdict
+from selfedit.report.one_context import Seen, choose_context, context_section, contexts_section
+from selfedit.report.page import (
+    Block,
+    Look,
+    Notes,
+    Page,
+    Plot,
+    Section,
+    Table,
+)
+from selfedit.report.plots import interval_lines, loss_curves
+from selfedit.report.runs import (
+    Report,
+    facts,
+    failure,
+    rounds_of,
+    run_values,
+    settings_section,
+    trials_section,
+)
+from selfedit.report.wording import UNKNOWN, duration, percent, plural, points
+from selfedit.rounds import RoundContext, RoundRecord, stored_contexts
+from selfedit.store import RunRecord, Store
+
+_HEADINGS = (
+    "round", "contexts", "without edits", "mean edit", "best edit", "mean edit − without",  # noqa: RUF001
+    "valid edits", "selected", "loss", "time",
+)  # fmt: skip
+
+
+@dataclass
+class Measured:
+    """A round's contexts that have questions and rewards: without edits, mean edit, best edit."""
+
+    baseline: list[float] = field(default_factory=list)
+    mean: list[float] = field(default_factory=list)
+    best: list[float] = field(default_factory=list)
+
+
+def train_report(store: Store, run: RunRecord, context: str | None) -> Report:
+    """context: id, the beginning of an id, or title. Raises InputError if there is no such one."""
+    records = rounds_of(store, run)
+    key = str(run.inputs.get("key"))
+    seen: dict[str, Seen] = {}
+    rated = run.settings.get("reward") == "proxy"
+    measured = {r.number: _read(_contexts(store, key, r, rated), r.number, seen) for r in records}
+    chosen = choose_context(list(seen.values()), context)
+    shown = [] if chosen is None else _of_context(store, key, records, chosen, rated)
+    sections = [Section("Rounds", _rounds(records, measured, rated))] if records else []
+    if shown and chosen is not None:
+        sections.append(context_section(store, chosen, shown))
+    elif records and not seen:
+        note = "the edits of these rounds were not kept: an earlier version of selfedit ran them"
+        sections.append(Section("Self-edits", (Notes((note,)),)))
+    if seen:
+        sections.append(contexts_section(list(seen.values())))
+    if records and (curves := loss_curves({f"round {r.number}": r.losses for r in records})):
+        words = "training loss of the policy updates"
+        sections.append(Section("Policy updates", (Plot(curves, words),)))
+    if run.status != "finished":
+        sections.append(trials_section(store, run))
+    more = (("Policy", records[-1].policy),) if records else ()
+    said, look = _verdict(run, records, measured)
+    page = Page(
+        "selfedit train",
+        "What the policy learned",
+        facts(run, ("Contexts", str(run.inputs.get("tasks", "—"))), *more),
+        said,
+        look,
+        (*sections, settings_section(run)),
+    )
+    values = run_values(store, run) | {
+        "rounds": [asdict(r) for r in records],
+        "contexts": [asdict(own) for own in seen.values()],
+        "context": None if chosen is None else {"id": chosen.id, "title": chosen.title},
+        "context_rounds": [{"round": number, **asdict(own)} for number, own in shown],
+    }
+    return Report(page, values)
+
+
+def _read(contexts: Iterable[RoundContext], number: int, seen: dict[str, Seen]) -> Measured:
+    """Notes each context in `seen`, and collects what the round measured."""
+    measured = Measured()
+    for context in contexts:
+        own = seen.setdefault(context.id, Seen(context.id, context.title))
+        rewards = [edit.reward for edit in context.edits if edit.reward is not None]
+        best = max(rewards, default=None)
+        if number not in own.rounds:
+            own.rounds.append(number)
+            own.baselines.append(context.baseline)
+            own.best.append(best)
+        if context.baseline is not None and best is not None:
+            measured.baseline.append(context.baseline)
+            measured.mean.append(math.fsum(rewards) / len(rewards))
+            measured.best.append(best)
+    return measured
+
+
+def _contexts(store: Store, key: str, record: RoundRecord, rated: bool) -> Iterator[RoundContext]:
+    """A round's contexts. rated: their rewards are a judge's ratings, to which no accuracy compares."""
+    for context in stored_contexts(store, key, record):
+        yield replace(context, baseline=None) if rated else context
+
+
+def _of_context(
+    store: Store, key: str, records: Sequence[RoundRecord], chosen: Seen, rated: bool
+) -> list[tuple[int, RoundContext]]:
+    """The chosen context as each round saw it."""
+    return [
+        (record.number, own)
+        for record in records
+        if record.number in chosen.rounds
+        for own in [next(c for c in _contexts(store, key, record, rated) if c.id == chosen.id)]
+    ]
+
+
+# -- rounds ----------------------------------------------------------------------------------------
+
+
+def _rounds(
+    records: Sequence[RoundRecord], measured: dict[int, Measured], rated: bool
+) -> tuple[Block, ...]:
+    table = Table(_HEADINGS, tuple(_round_row(record, measured[record.number]) for record in records))
+    if rated:
+        note = (
+            "edits were rated by a judge, not trained: their numbers are its ratings, with 1 as 0% and "
+            "5 as 100%, and do not compare with the accuracy without edits"
+        )
+        return (table, Notes((note, *_round_notes(records))))
+    notes = [
+        "accuracy of questions that are answered without the passage; intervals: 95 %, bootstrap over "
+        "the round's contexts",
+        "the best edit of each context is the best of several tries: by chance alone it is above the "
+        "mean, so only the mean edit can be compared with the policy without edits",
+        "rounds may have sampled different contexts, so their difference does not show what RL did: "
+        "selfedit eval compares policies on the same contexts",
+        *_round_notes(records),
+    ]
+    plot = interval_lines(_curves(records, measured), "round", "accuracy, %", "Accuracy over rounds")
+    said = "; ".join(
+        f"round {r.number}: without edits {percent(r.baseline)}, mean edit {percent(r.mean_reward)}, "
+        f"best edit {percent(r.best_reward)}"
+        for r in records
+    )
+    return (table, Plot(plot, said), Notes(tuple(notes)))
+
+
+def _round_notes(records: Sequence[RoundRecord]) -> list[str]:
+    return [f"round {record.number}: {record.note}" for record in records if record.note]
+
+
+def _round_row(record: RoundRecord, own: Measured) -> tuple[str, ...]:
+    valid = record.num_trials - record.num_invalid
+    rate = f"{valid} of {record.num_trials} trials" if record.num_trials else UNKNOWN
+    if record.num_trials:
+        rate += f" ({percent(valid / record.num_trials)})"
+    losses = f"{record.losses[0]:.2f} → {record.losses[-1]:.2f}" if record.losses else "—"
+    difference = "—"
+    if own.mean:
+        found = paired_difference(own.mean, own.baseline)
+        difference = points(found.value) + _span(found, points)
+    return (
+        str(record.number),
+        str(record.num_tasks),
+        _cell(record.baseline, own.baseline),
+        _cell(record.mean_reward, own.mean),
+        _cell(record.best_reward, own.best),
+        difference,
+        rate,
+        str(len(record.selected)),
+        losses,
+        duration(record.seconds),
+    )
+
+
+def _cell(value: float, contexts: Sequence[float]) -> str:
+    return percent(value) + (_span(accuracy_interval(contexts), percent) if contexts else "")
+
+
+def _span(interval: Interval, say: object) -> str:
+    if not math.isfinite(interval.low + interval.high):
+        return ""
+    assert callable(say)
+    return f" [{say(interval.low)} to {say(interval.high)}]".replace(" points to", " to")
+
+
+def _curves(
+    records: Sequence[RoundRecord], measured: dict[int, Measured]
+) -> dict[str, dict[int, tuple[float, float, float]]]:
+    curves: dict[str, dict[int, tuple[float, float, float]]] = {
+        "without edits": {}, "mean edit": {}, "best edit": {}
+    }  # fmt: skip
+    for record in records:
+        own = measured[record.number]
+        for label, value, contexts in (
+            ("without edits", record.baseline, own.baseline),
+            ("mean edit", record.mean_reward, own.mean),
+            ("best edit", record.best_reward, own.best),
+        ):
+            found = accuracy_interval(contexts)
+            curves[label][record.number] = (value, found.low, found.high)
+    return curves
+
+
+def _verdict(
+    run: RunRecord, records: Sequence[RoundRecord], measured: dict[int, Measured]
+) -> tuple[str, Look]:
+    """What may be said of the last round, and how the run ended if it did not finish."""
+    rounds = run.settings.get("rounds")
+    if run.status != "finished":
+        return f"{failure(run)} {len(records)} of {rounds} rounds are finished.".strip(), "warn"
+    if not records:
+        return "No round is stored.", "warn"
+    last = records[-1]
+    own = measured[last.number]
+    if not own.mean:
+        return f"{plural(len(records), 'round')} finished.", ""
+    found = paired_difference(own.mean, own.baseline)
+    said = verdict(found, "the mean self-edit", "no self-edit")
+    look: Look = "good" if found.low > 0 and "better" in said else ""
+    return f"Round {last.number}: {said}.", look
