@@ -38,13 +38,17 @@ class LoraSettings(Settings):
 
 
 class TrainSettings(Settings):
-    """How an adapter is trained: AdamW, linear decay to zero over its own steps."""
+    """How an adapter is trained: AdamW, its learning rate falling to zero over its own steps."""
 
     learning_rate: float = Field(1e-3, gt=0, le=1)
     epochs: int = Field(10, ge=1, le=1000)
     batch_size: int = Field(1, ge=1, description="Sequences of one adapter in one step.")
     clip: float = Field(1.0, gt=0, description="Gradient norm of an adapter above this is scaled.")
     weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["linear", "cosine"] = Field(
+        "linear", description="How the learning rate falls from its full value to zero."
+    )
+    warmup_steps: int = Field(0, ge=0, description="Steps in which it first rises from zero.")
     max_tokens: int = Field(1024, ge=8, description="Longer training sequences are cut to this.")
 
 
@@ -99,18 +103,23 @@ class ArcDataSettings(Settings):
     limit: int = Field(250, ge=1, description="Training tasks of one ARC task, at most.")
 
 
-class LearnSettings(Settings):
-    """Everything that determines what `learn` does, apart from model, documents and quiz."""
+class InnerSettings(Settings):
+    """The inner loop of any domain."""
 
-    knowledge: KnowledgeSettings = KnowledgeSettings()
     lora: LoraSettings = LoraSettings()
     train: TrainSettings = TrainSettings()
     sampling: SamplingSettings = Field(
         SamplingSettings(), description="Of the self-edits; what is not given depends on the strategy."
     )
-    candidates: int = Field(4, ge=1, description="Self-edits written for each passage.")
+    candidates: int = Field(4, ge=1, description="Self-edits written for each task.")
     seeds: int = Field(1, ge=1, description="Trainings of each candidate; its reward is their mean.")
     seed: int = Field(0, ge=0)
+
+
+class LearnSettings(InnerSettings):
+    """Everything that determines what `learn` does, apart from model, documents and quiz."""
+
+    knowledge: KnowledgeSettings = KnowledgeSettings()
     max_forgetting: float = Field(
         0.1, ge=0, le=1, description="Accuracy on older questions that a new version may lose."
     )

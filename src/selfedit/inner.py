@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from selfedit.config import ANSWER_SAMPLING, LearnSettings, stable_hash
+from selfedit.config import ANSWER_SAMPLING, InnerSettings, stable_hash
 from selfedit.errors import InvalidSelfEdit
 from selfedit.model import Model
 from selfedit.progress import Progress, Silent, by_steps
@@ -38,16 +38,18 @@ class Job:
         return self.tokens / len(self.plan.sequences)
 
 
-def trial_key(model: Model, task: Task, edit: SelfEdit, seed: int, settings: LearnSettings) -> str:
+def trial_key(
+    model: Model, domain: Domain, task: Task, edit: SelfEdit, seed: int, settings: InnerSettings
+) -> str:
     """Hash of everything that determines a trial; a finished trial with this key is never rerun."""
     return stable_hash(
         {
             "model": model.identity,
             "context": [task.title, task.context],
             "questions": [[q.question, q.answers, q.topic] for q in task.queries],
-            "prompts": [[p.text, p.kind, p.prefix] for p in edit.prompts],
+            "prompts": [[p.text, p.kind, p.prefix, p.turns] for p in edit.prompts],
             "edit": edit.completions,
-            "knowledge": settings.knowledge.digest(),
+            "domain": domain.digest(),
             "lora": settings.lora.digest(),
             "train": settings.train.digest(),
             "seed": seed,
@@ -59,7 +61,7 @@ def run_trials(
     model: Model,
     domain: Domain,
     pairs: Sequence[tuple[Task, SelfEdit]],
-    settings: LearnSettings,
+    settings: InnerSettings,
     *,
     known: Callable[[Sequence[str]], dict[str, Trial]] = lambda keys: {},
     sink: Callable[[Sequence[Trial]], None] = lambda trials: None,
@@ -72,7 +74,7 @@ def run_trials(
     progress = progress or Silent()
     seeds = range(settings.seed, settings.seed + settings.seeds)
     order = [(task, edit, seed) for task, edit in pairs for seed in seeds]
-    keys = [trial_key(model, task, edit, seed, settings) for task, edit, seed in order]
+    keys = [trial_key(model, domain, task, edit, seed, settings) for task, edit, seed in order]
     found = known(keys)
     jobs: dict[str, Job] = {}
     for key, (task, edit, seed) in zip(keys, order, strict=True):
@@ -118,7 +120,7 @@ _TRAINING_SHARE = 0.9
 
 
 def run_wave(
-    model: Model, domain: Domain, wave: Sequence[Job], settings: LearnSettings, progress: Progress
+    model: Model, domain: Domain, wave: Sequence[Job], settings: InnerSettings, progress: Progress
 ) -> list[Trial]:
     """Train the wave's adapters together, ask each its task's questions, score the answers."""
     start = time.perf_counter()
@@ -126,7 +128,8 @@ def run_wave(
     plans, seeds = [job.plan for job in wave], [job.seed for job in wave]
     bank, records = model.train(plans, settings.lora, settings.train, seeds, on_step=on_step)
     good = [k for k, record in enumerate(records) if not record.failure]
-    asked = [(k, prompt) for k in good for prompt in domain.queries(wave[k].task)]
+    queries = {k: domain.queries(wave[k].task) for k in good}
+    asked = [(k, prompt) for k in good for prompt in queries[k]]
     replies = iter(
         model.generate(
             [prompt for _, prompt in asked],
@@ -144,7 +147,7 @@ def run_wave(
         record = records[k]
         score = None
         if not record.failure:
-            score = domain.score(job.task, [next(replies) for _ in job.task.queries])
+            score = domain.score(job.task, [next(replies) for _ in queries[k]])
         trials.append(
             Trial(
                 key=job.key,

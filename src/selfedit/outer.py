@@ -118,9 +118,13 @@ class OuterRun:
     def propose(self, policy: Model, tasks: Sequence[Task]) -> list[Proposal]:
         """The policy's accuracy on each task as it is, and the edits that it writes."""
         writer = Writer(policy, self.store, self.progress)
-        asked = [prompt for task in tasks for prompt in self.domain.queries(task)]
+        queries = [self.domain.queries(task) for task in tasks]
+        asked = [prompt for own in queries for prompt in own]
         answers = iter(writer.answer(asked, "asking the policy without the passage"))
-        baselines = [self.domain.score(t, [next(answers) for _ in t.queries]) for t in tasks]
+        baselines = [
+            self.domain.score(task, [next(answers) for _ in own])
+            for task, own in zip(tasks, queries, strict=True)
+        ]
         edits = writer.propose(self.domain, tasks, self.settings.inner)
         return [
             Proposal(task, score.value if score.answers else None, tuple(own))

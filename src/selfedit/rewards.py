@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from selfedit.config import JudgeSettings, LearnSettings, OuterSettings
+from selfedit.config import InnerSettings, JudgeSettings, OuterSettings
 from selfedit.errors import InvalidSelfEdit
 from selfedit.grading.rubric import RubricJudge
 from selfedit.inner import run_trials
@@ -51,7 +51,7 @@ class Reward(Protocol):
 class TrueReward:
     """Accuracy after training on the edit, by every seed: the paper's reward (section 3)."""
 
-    def __init__(self, domain: Domain, settings: LearnSettings, store: Store) -> None:
+    def __init__(self, domain: Domain, settings: InnerSettings, store: Store) -> None:
         self.domain, self.settings, self.store = domain, settings, store
 
     def score(

@@ -19,11 +19,15 @@ class Prompt:
     text: the user's words.
     kind: "question" is answered briefly; "instruction" asks for a text.
     prefix: the first words of the reply, put into the model's mouth (never part of the reply).
+    turns: earlier (user, assistant) turns of the conversation.
+    max_new_tokens: bound of this reply, where it is not the sampling's own.
     """
 
     text: str
     kind: Literal["question", "instruction"] = "instruction"
     prefix: str = ""
+    turns: tuple[tuple[str, str], ...] = ()
+    max_new_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +72,14 @@ class SelfEdit:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSequence:
-    """A text to train on. With a prompt, the loss is on `text` alone; without, on every token."""
+    """A text to train on. Without a prompt, the loss is on every token; with one it is on
+
+    "reply": `text` alone; "replies": the assistant's turns of the prompt too; "all": every token.
+    """
 
     text: str
     prompt: Prompt | None = None
+    supervise: Literal["reply", "replies", "all"] = "reply"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +157,15 @@ class Domain(Protocol):
         ...
 
     def queries(self, task: Task) -> tuple[Prompt, ...]:
-        """What the adapted model is asked, one prompt a query, without the context."""
+        """What the adapted model is asked, without the context: any number of prompts."""
         ...
 
     def score(self, task: Task, answers: Sequence[str]) -> Score:
         """Grades for the answers, in the order of `queries`."""
+        ...
+
+    def digest(self) -> str:
+        """Hash of all settings that change what the other methods return."""
         ...
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
-from selfedit.config import ANSWER_SAMPLING, LearnSettings, SamplingSettings, stable_hash
+from selfedit.config import ANSWER_SAMPLING, InnerSettings, SamplingSettings, stable_hash
 from selfedit.model import Model
 from selfedit.progress import Progress, Silent
 from selfedit.store import Store
@@ -36,7 +36,7 @@ class Writer:
         """The bare model's replies, out of the store where they are there already."""
         identity = [*self.model.identity, sampling.digest()]
         keys = [
-            stable_hash([*identity, prompt.text, prompt.kind, prompt.prefix, seed])
+            stable_hash([*identity, *_asked(prompt), seed])
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
         self.progress.start(stage, len(keys))
@@ -60,7 +60,7 @@ class Writer:
         return [texts[key] for key in keys]
 
     def propose(
-        self, domain: Domain, tasks: Sequence[Task], settings: LearnSettings
+        self, domain: Domain, tasks: Sequence[Task], settings: InnerSettings
     ) -> list[list[SelfEdit]]:
         """`settings.candidates` self-edits for each task, each prompt with its own seed."""
         prompts = [domain.prompts(task) for task in tasks]
@@ -85,6 +85,12 @@ class Writer:
             ]
             for task, own in zip(tasks, prompts, strict=True)
         ]
+
+
+def _asked(prompt: Prompt) -> list[object]:
+    """What of a prompt determines its reply; a prompt that says no more than it must is as short."""
+    more = [prompt.turns, prompt.max_new_tokens]
+    return [prompt.text, prompt.kind, prompt.prefix, *(more if any(more) else [])]
 
 
 def _text_seed(seed: int, *place: str | int) -> int:

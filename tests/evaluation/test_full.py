@@ -34,7 +34,7 @@ def plain(model, settings, seed):
         for s in batch:
             ids = torch.tensor([s.ids])
             log_p = hf(ids).logits[0, :-1].log_softmax(-1)
-            picked = log_p.gather(1, ids[0, 1:, None])[max(s.start, 1) - 1 :]
+            picked = log_p.gather(1, ids[0, 1:, None])[[place - 1 for place in s.supervised]]
             loss = -picked.sum() / count
             loss.backward()
             total += float(loss.detach())

@@ -12,12 +12,18 @@ from selfedit.config import LoraSettings, TrainSettings
 from selfedit.errors import AdapterError, InputError
 from selfedit.lora.bank import AdapterBank, resolve_layers
 from selfedit.lora.loss import head_loss
-from selfedit.lora.train import BankTrainer, TokenSequence
+from selfedit.lora.train import WHOLE, BankTrainer, TokenSequence
 from selfedit.testing import exact_norms as exact
 from selfedit.testing import tiny_model
 
 ALL = LoraSettings(rank=4, alpha=8, layers="all")
 TOLERANCE = 1e-9  # float64
+# Supervised parts by length: all of it, an end, and two turns of a conversation.
+PARTS = [
+    lambda n: ((n // 3, n),),
+    lambda n: WHOLE,
+    lambda n: ((n // 4, n // 2), (max(1, 3 * n // 4), n)),
+]
 
 
 def sequences(k: int, count: int, longest: int) -> list[TokenSequence]:
@@ -27,14 +33,14 @@ def sequences(k: int, count: int, longest: int) -> list[TokenSequence]:
     for i in range(count):
         length = int(torch.randint(2, longest, (), generator=generator))
         ids = torch.randint(0, 250, (length,), generator=generator).tolist()
-        result.append(TokenSequence(tuple(ids), start=1 if i % 2 else max(1, length // 3)))
+        result.append(TokenSequence(tuple(ids), PARTS[i % 3](length)))
     return result
 
 
 DATA = [sequences(0, 5, 20), sequences(1, 2, 40), sequences(2, 7, 9)]
 SETTINGS = [
     TrainSettings(epochs=3, learning_rate=1e-2, batch_size=2),
-    TrainSettings(epochs=4, learning_rate=3e-3),
+    TrainSettings(epochs=4, learning_rate=3e-3, schedule="cosine", warmup_steps=3),
     TrainSettings(epochs=2, learning_rate=5e-3, batch_size=3, clip=0.1, weight_decay=0.01),
 ]
 SEEDS = [11, 12, 13]
@@ -87,7 +93,7 @@ def test_padded_rows_give_the_same(tiny, monkeypatch):
 
 def test_a_neighbours_data_does_not_matter(tiny):
     """Bit for bit where shapes stay the same: other tokens, same lengths."""
-    other = [TokenSequence(tuple((i + 7) % 250 for i in s.ids), s.start) for s in DATA[1]]
+    other = [TokenSequence(tuple((i + 7) % 250 for i in s.ids), s.spans) for s in DATA[1]]
     first, _ = train(tiny, DATA, SETTINGS, SEEDS)
     second, _ = train(tiny, [DATA[0], other, DATA[2]], SETTINGS, SEEDS)
     assert torch.equal(first.weights_KP[0], second.weights_KP[0])

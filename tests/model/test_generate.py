@@ -165,3 +165,54 @@ def test_the_seed_alone_decides_what_is_sampled(tiny):
     many = tiny.generate([PROMPTS[1]] * 6, SAMPLED, [7, 8, 9, 7, 8, 9])
     assert many[:3] == many[3:]
     assert len(set(many)) == 3
+
+
+def test_a_conversation_and_the_parts_that_are_replies(tiny):
+    """The turns come in order, each reply's span holds its words, and the prompt is the whole."""
+    prompt = Prompt("third", turns=(("first", "one"), ("second", "two")))
+    rendered = tiny.render(prompt)
+    text = tiny.tokenizer.decode(rendered.ids)
+    places = [text.index(word) for word in ("first", "one", "second", "two", "third")]
+    assert places == sorted(places)
+    said = [tiny.tokenizer.decode(rendered.ids[a:b]) for a, b in rendered.replies]
+    assert [word in part for word, part in zip(("one", "two"), said, strict=True)] == [True, True]
+    assert not any(word in part for word in ("first", "second", "third") for part in said)
+
+
+def test_a_template_that_forgets_is_one_part(tiny):
+    """Some templates drop what the assistant said before: then only the last reply is known."""
+
+    class Forgetful:
+        def apply_chat_template(self, messages, tokenize, add_generation_prompt=False):
+            kept = messages[-1:] if add_generation_prompt else messages
+            return "".join(f"<{m['role']}>{m['content']}" for m in kept)
+
+        def __call__(self, text, add_special_tokens):
+            return {"input_ids": list(text.encode())}
+
+    rendered = render(Forgetful(), Prompt("b", turns=(("a", "x"),)), "chat")
+    assert bytes(rendered.ids).decode() == "<user>b"
+    assert rendered.replies == ()
+
+
+def test_each_prompt_may_bound_its_own_reply(tiny):
+    bounds = (1, None, 5)
+    asked = [Prompt("a", max_new_tokens=bound) for bound in bounds]
+    replies = tiny.generate(asked, GREEDY, [0] * 3)
+    whole = tiny.generate([Prompt("a")], GREEDY.model_copy(update={"max_new_tokens": 5}), [0])
+    assert replies[2] == whole[0]
+    assert replies[1].startswith(replies[2])
+    assert len(replies[0]) <= len(replies[2]) <= len(replies[1])
+
+
+def test_what_is_supervised_of_a_conversation(tiny):
+    prompt = Prompt("second", turns=(("first", "one"),))
+    counts = {
+        kind: tiny.encode(TrainingSequence("two", prompt, supervise=kind), 1000).num_supervised
+        for kind in ("reply", "replies", "all")
+    }
+    assert counts["reply"] == len("two") + 1  # and the end
+    assert counts["reply"] + len("one") <= counts["replies"] < counts["all"]
+    cut = tiny.encode(TrainingSequence("two", prompt, supervise="replies"), 12)
+    assert len(cut.ids) == 12
+    assert all(place < 12 for place in cut.supervised)

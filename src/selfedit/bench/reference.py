@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import get_scheduler
 
 from selfedit.config import LoraSettings, TrainSettings
 from selfedit.lora.bank import AdapterBank
@@ -85,7 +86,9 @@ def _train_plain(
     optimizer = torch.optim.AdamW(
         parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / total)
+    schedule = get_scheduler(
+        settings.schedule, optimizer, num_warmup_steps=settings.warmup_steps, num_training_steps=total
+    )
     losses = []
     for batch in batches(sequences, settings, seed):
         width = max(len(sequence.ids) for sequence in batch)
@@ -95,8 +98,8 @@ def _train_plain(
             length = len(sequence.ids)
             ids[row, :length] = torch.tensor(sequence.ids)
             mask[row, :length] = 1
-            start = max(sequence.start, 1)
-            labels[row, start:length] = ids[row, start:length]
+            for place in sequence.supervised:
+                labels[row, place] = ids[row, place]
         device = parameters[0].device
         logits = peft_model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
         # Not the model's own loss, which rounds float64 logits to float32.

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from selfedit.config import TrainSettings
 from selfedit.lora.records import TrainingRecord
-from selfedit.lora.train import TokenSequence, batches, num_steps
+from selfedit.lora.train import TokenSequence, batches, num_steps, rate_factor
 from selfedit.model.language_model import LanguageModel
 from selfedit.types import TrainingPlan
 
@@ -54,7 +54,7 @@ def finetune(
         if not math.isfinite(record.losses[-1] + norm):
             record.failure = f"loss or gradient was not finite at step {step + 1} of {steps}"
             break
-        optimizer.param_groups[0]["lr"] = settings.learning_rate * (1 - step / steps)
+        optimizer.param_groups[0]["lr"] = settings.learning_rate * rate_factor(settings, step, steps)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if on_step is not None:
@@ -82,10 +82,11 @@ def batch_loss(hf: torch.nn.Module, batch: Sequence[TokenSequence]) -> Tensor:
     mask_BS = torch.zeros_like(ids_BS)
     target_BS = torch.full_like(ids_BS, -100)
     for row, sequence in enumerate(batch):
-        length, start = len(sequence.ids), max(sequence.start, 1)
+        length = len(sequence.ids)
         ids_BS[row, :length] = torch.tensor(sequence.ids)
         mask_BS[row, :length] = 1
-        target_BS[row, start:length] = ids_BS[row, start:length]
+        for place in sequence.supervised:
+            target_BS[row, place] = ids_BS[row, place]
     logits_BSV = hf(input_ids=ids_BS.to(device), attention_mask=mask_BS.to(device)).logits
     logits = logits_BSV[:, :-1].flatten(0, 1)
     wide = logits if logits.dtype == torch.float64 else logits.float()

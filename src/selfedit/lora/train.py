@@ -6,6 +6,8 @@ that of training it alone (tests/lora/test_equality.py holds this against PEFT +
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,17 +22,26 @@ from selfedit.lora.records import TrainingRecord
 from selfedit.lora.routing import Routing
 from selfedit.model.packed import Decoder
 
+WHOLE = ((0, sys.maxsize),)
+
 
 @dataclass(frozen=True, slots=True)
 class TokenSequence:
-    """Token ids; the loss is on ids[start:] (never on the first token, which nothing predicts)."""
+    """Token ids; the loss is on the tokens of the spans (start, end), which do not overlap and are in
+    order. The first token is never in it, since nothing predicts it."""
 
     ids: tuple[int, ...]
-    start: int = 1
+    spans: tuple[tuple[int, int], ...] = WHOLE
+
+    @property
+    def supervised(self) -> list[int]:
+        """Places of the tokens that the loss is on."""
+        length = len(self.ids)
+        return [i for start, end in self.spans for i in range(max(start, 1), min(end, length))]
 
     @property
     def num_supervised(self) -> int:
-        return len(self.ids) - max(self.start, 1)
+        return len(self.supervised)
 
 
 def batches(
@@ -151,10 +162,10 @@ class BankTrainer:
         owners: list[int] = []
         offset = 0
         for k, sequence in rows:
-            first = max(sequence.start, 1)
-            supervised += range(offset + first - 1, offset + len(sequence.ids) - 1)
-            targets += sequence.ids[first:]
-            owners += [k] * (len(sequence.ids) - first)
+            places = sequence.supervised
+            supervised += [offset + place - 1 for place in places]
+            targets += [sequence.ids[place] for place in places]
+            owners += [k] * len(places)
             offset += len(sequence.ids) - 1
         device = hidden_TD.device
         owner_M = torch.tensor(owners)
@@ -187,11 +198,24 @@ def token_losses(
     return head_loss(hidden_MD, head.weight, head.bias, target_M, weight_M)
 
 
-class StackedAdamW:
-    """torch's fused AdamW over the rows of a bank: own step count, decay and clip for each adapter.
+def rate_factor(settings: TrainSettings, taken: int, steps: int) -> float:
+    """Share of the full learning rate after `taken` of `steps` steps.
 
-    Loshchilov & Hutter, arXiv 1711.05101; betas 0.9 and 0.999, eps 1e-8; the learning rate falls
-    linearly from its full value at the first step to zero after the last.
+    As transformers' schedulers: with a warm-up it rises linearly from zero; then it falls to zero
+    after the last step, linearly or as half a cosine (Loshchilov & Hutter, arXiv 1608.03983).
+    """
+    if taken < settings.warmup_steps:
+        return taken / settings.warmup_steps
+    progress = (taken - settings.warmup_steps) / max(1, steps - settings.warmup_steps)
+    if settings.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * progress))
+    return 1 - progress
+
+
+class StackedAdamW:
+    """torch's fused AdamW over the rows of a bank: own step count, schedule and clip for each adapter.
+
+    Loshchilov & Hutter, arXiv 1711.05101; betas 0.9 and 0.999, eps 1e-8.
     """
 
     def __init__(
@@ -226,7 +250,7 @@ class StackedAdamW:
         if norm > own.clip:
             gradient *= own.clip / (norm + 1e-6)  # as torch.nn.utils.clip_grad_norm_
         group = self.optimizers[k].param_groups[0]
-        group["lr"] = own.learning_rate * (1 - self.taken[k] / self.steps[k])
+        group["lr"] = own.learning_rate * rate_factor(own, self.taken[k], self.steps[k])
         self.rows[k].grad = gradient
         self.optimizers[k].step()
         self.taken[k] += 1

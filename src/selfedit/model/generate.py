@@ -60,7 +60,7 @@ def generate(
             prompt,
             owners[i] if owners is not None else 0,
             torch.Generator().manual_seed(seeds[i]),
-            sampling.max_new_tokens,
+            prompt.max_new_tokens or sampling.max_new_tokens,
         )
         for i, prompt in enumerate(prompts)
     ]
@@ -68,7 +68,7 @@ def generate(
     stop_ids = _stop_ids(decoder.model, tokenizer)
     if bank is not None:
         decoder.shares_prompts(bank.first_layer)  # found out now, before adapters hang on the model
-    for batch in _batches(rows, sampling.max_new_tokens, token_budget):
+    for batch in _batches(rows, token_budget):
         batch.sort(key=lambda row: (row.owner, row.index))
         with torch.inference_mode(), bank.attached() if bank is not None else nullcontext():
             _decode(decoder, tokenizer, batch, sampling, stop_ids, bank)
@@ -80,8 +80,9 @@ def generate(
     return replies
 
 
-def _batches(rows: list[_Row], max_new: int, budget: int) -> list[list[_Row]]:
+def _batches(rows: list[_Row], budget: int) -> list[list[_Row]]:
     """Rows by length, as many to a batch as the budget holds (at least one)."""
+    max_new = max((row.limit for row in rows), default=0)
     result: list[list[_Row]] = []
     # Equal prompts side by side: the layers below the adapters then see them once.
     for row in sorted(rows, key=lambda row: (-len(row.prompt.ids), row.prompt.ids, row.index)):

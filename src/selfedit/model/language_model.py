@@ -75,10 +75,13 @@ class LanguageModel:
         """Tokens of a training sequence, cut to max_tokens from the right."""
         if sequence.prompt is None:
             return TokenSequence(tuple(self.tokenizer(sequence.text)["input_ids"][:max_tokens]))
-        prompt = self.render(sequence.prompt).ids
+        prompt = self.render(sequence.prompt)
         text = self.tokenizer(sequence.text, add_special_tokens=False)["input_ids"]
-        ids = (*prompt, *text, self.tokenizer.eos_token_id)
-        return TokenSequence(tuple(ids[:max_tokens]), start=len(prompt))
+        ids = (*prompt.ids, *text, self.tokenizer.eos_token_id)[:max_tokens]
+        if sequence.supervise == "all":
+            return TokenSequence(ids)
+        earlier = prompt.replies if sequence.supervise == "replies" else ()
+        return TokenSequence(ids, (*earlier, (len(prompt.ids), len(ids))))
 
     def count_tokens(self, text: str) -> int:
         return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])

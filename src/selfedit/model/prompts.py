@@ -12,10 +12,15 @@ PromptFormat = Literal["auto", "chat", "plain"]
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Token ids of a prompt, and strings at which its reply ends (besides the model's own stops)."""
+    """Token ids of a prompt, and strings at which its reply ends (besides the model's own stops).
+
+    replies: (start, end) of the assistant's earlier turns, each with the token that ends it.
+    """
 
     ids: tuple[int, ...]
     stops: tuple[str, ...] = ()
+    replies: tuple[tuple[int, int], ...] = ()
+    max_new_tokens: int | None = None
 
 
 def resolve_format(tokenizer: Any, chosen: PromptFormat) -> Literal["chat", "plain"]:
@@ -29,18 +34,50 @@ def resolve_format(tokenizer: Any, chosen: PromptFormat) -> Literal["chat", "pla
 
 
 def render(tokenizer: Any, prompt: Prompt, form: Literal["chat", "plain"]) -> Rendered:
-    """A chat model sees one user turn in its own template, a base model a text to go on with."""
-    if form == "chat":
-        text = tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt.text}], tokenize=False, add_generation_prompt=True
-        )
-        ids = tokenizer(text + prompt.prefix, add_special_tokens=False)["input_ids"]
-        return Rendered(tuple(ids))
+    """A chat model sees turns in its own template, a base model a text to go on with."""
+    parts = (_chat if form == "chat" else _plain)(tokenizer, prompt)
+    ids: list[int] = []
+    replies: list[tuple[int, int]] = []
+    for number, text in enumerate(parts):
+        # Only the first part may bring the tokenizer's own beginning; a chat template has it already.
+        new = tokenizer(text, add_special_tokens=form == "plain" and number == 0)["input_ids"]
+        if number % 2:  # the assistant's
+            replies.append((len(ids), len(ids) + len(new)))
+        ids += new
+    stops = ("\n",) if form == "plain" and prompt.kind == "question" else ()
+    return Rendered(tuple(ids), stops, tuple(replies), prompt.max_new_tokens)
+
+
+def _chat(tokenizer: Any, prompt: Prompt) -> list[str]:
+    """The template's text in parts: up to the first reply, the reply with its end, up to the next.
+
+    One part alone where a template changes what it said before (some drop earlier thoughts).
+    """
+    messages: list[dict[str, str]] = []
+    parts: list[str] = []
+    done = asked = ""
+    for user, assistant in (*prompt.turns, (prompt.text, None)):
+        messages.append({"role": "user", "content": user})
+        asked = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        parts.append(asked.removeprefix(done))
+        if assistant is not None:
+            messages.append({"role": "assistant", "content": assistant})
+            done = tokenizer.apply_chat_template(messages, tokenize=False)
+            parts.append(done.removeprefix(asked))
+    if "".join(parts) != asked:
+        parts = [asked]
+    parts[-1] += prompt.prefix
+    return parts
+
+
+def _plain(tokenizer: Any, prompt: Prompt) -> list[str]:
+    """The same as a text: turns are paragraphs."""
+    parts: list[str] = []
+    for user, assistant in prompt.turns:
+        parts += [f"{user}\n\n", f"{assistant}\n\n"]
     if prompt.kind == "question":
-        text = f"Question: {prompt.text}\nAnswer:{_spaced(prompt.prefix)}"
-        return Rendered(tuple(tokenizer(text)["input_ids"]), stops=("\n",))
-    text = f"{prompt.text}\n\n{prompt.prefix}"
-    return Rendered(tuple(tokenizer(text)["input_ids"]))
+        return [*parts, f"Question: {prompt.text}\nAnswer:{_spaced(prompt.prefix)}"]
+    return [*parts, f"{prompt.text}\n\n{prompt.prefix}"]
 
 
 def _spaced(prefix: str) -> str:

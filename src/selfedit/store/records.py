@@ -160,7 +160,7 @@ def trial_of(row: TrialRow) -> Trial:
         edit=SelfEdit(
             task_id=edit["task_id"],
             index=edit["index"],
-            prompts=tuple(Prompt(**prompt) for prompt in edit["prompts"]),
+            prompts=tuple(map(_prompt, edit["prompts"])),
             completions=tuple(edit["completions"]),
         ),
         seed=row.seed,
@@ -187,3 +187,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, PurePath):
         return str(value)
     raise TypeError(f"the store keeps JSON values, not a {type(value).__name__}")
+
+
+def _prompt(stored: dict[str, Any]) -> Prompt:
+    turns = tuple((user, assistant) for user, assistant in stored.get("turns", ()))
+    return Prompt(**{**stored, "turns": turns})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from selfedit.config import KnowledgeSettings
+from selfedit.config import KnowledgeSettings, stable_hash
 from selfedit.domains.knowledge.sequences import training_plan
 from selfedit.domains.knowledge.strategies import edit_prompts
 from selfedit.grading import Grader, contains, grade
@@ -36,6 +36,9 @@ class Knowledge:
         if self.settings.topic and topic:
             return Prompt(f"Topic: {topic}\n{query.question}", kind="question")
         return Prompt(query.question, kind="question")
+
+    def digest(self) -> str:
+        return stable_hash([self.settings.digest(), getattr(self.grader, "__name__", "")])
 
     def score(self, task: Task, answers: Sequence[str]) -> Score:
         """Grades for the answers, in the order of `queries`."""
