@@ -16,6 +16,7 @@ from selfedit.lora.files import load_adapter, save_adapter
 from selfedit.lora.records import TrainingRecord
 from selfedit.lora.train import BankTrainer, TokenSequence
 from selfedit.model.generate import generate
+from selfedit.model.linear import use_onednn
 from selfedit.model.packed import Decoder
 from selfedit.model.prompts import Rendered, render
 from selfedit.model.quiet import quiet_transformers
@@ -41,6 +42,7 @@ class LanguageModel:
         form: Literal["chat", "plain"],
     ) -> None:
         self.hf, self.tokenizer = hf.eval().requires_grad_(False), tokenizer
+        use_onednn(self.hf)
         self.name, self.revision, self.form = name, revision, form
         self.decoder = Decoder(hf)
         self.num_layers = len(self.decoder.layers)
