@@ -216,6 +216,9 @@ class OuterSettings(Settings):
         description="true: inner loops (the paper); proxy: a judge's rubric; cascade: the judge, then "
         "inner loops for the best-rated.",
     )
+    grader: Literal["offline", "contains", "exact", "f1", "judge"] = Field(
+        "offline", description="Of the answers in the inner loops: docs/graders.md, docs/judge.md."
+    )
     cascade_keep: int = Field(2, ge=1, description="Edits of each context that cascade trains on.")
     seed: int = Field(0, ge=0, description="Of the order of contexts and of the policy update.")
 

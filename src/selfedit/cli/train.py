@@ -24,6 +24,7 @@ from selfedit.cli.common import (
     print_json,
     status,
 )
+from selfedit.cli.graders import named_grader
 from selfedit.cli.learn import ASK_FROM, given_only
 from selfedit.cli.progress import RichProgress
 from selfedit.errors import InputError
@@ -62,6 +63,10 @@ def knowledge(
     reward: Annotated[
         str | None,
         typer.Option(help="true (inner loops), proxy (a judge's rubric) or cascade (both)."),
+    ] = None,
+    grader: Annotated[
+        str | None,
+        typer.Option(help="Of the answers: offline, contains, exact, f1, or judge (an endpoint)."),
     ] = None,
     judge_url: Annotated[
         str | None, typer.Option(help="OpenAI-compatible endpoint of the judge, up to /v1.")
@@ -109,6 +114,7 @@ def knowledge(
             "rule": rule,
             "margin": margin,
             "reward": reward,
+            "grader": grader,
             "seed": seed,
         },
     )
@@ -127,8 +133,9 @@ def knowledge(
         numbers = {k: v for k, v in asdict(record).items() if isinstance(v, int | float)}
         trackers.log(numbers, step=record.number)
 
-    domain, store = Knowledge(settings.inner.knowledge), Store(folder / "store.sqlite")
-    chosen = make_reward(settings, domain, store, judge_settings(judge_url, judge_model))
+    store, judge = Store(folder / "store.sqlite"), judge_settings(judge_url, judge_model)
+    domain = Knowledge(settings.inner.knowledge, named_grader(settings.grader, lambda: judge, store))
+    chosen = make_reward(settings, domain, store, judge)
     with RichProgress(err) as progress:
         run = OuterRun(
             loaded, load, domain, algorithm, chosen, tasks,
