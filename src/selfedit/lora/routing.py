@@ -98,10 +98,8 @@ def _stretches(owners: Sequence[int], lengths: Sequence[int]) -> tuple[tuple[int
     joined: list[tuple[int, int, int]] = []
     at = 0
     for owner, length in zip(owners, lengths, strict=True):
-        if joined and joined[-1][0] == owner:
-            owner, start, _ = joined.pop()
-        else:
-            start = at
+        again = bool(joined) and joined[-1][0] == owner
+        start = joined.pop()[1] if again else at
         at += length
         joined.append((owner, start, at))
     return tuple(joined)

@@ -1,8 +1,8 @@
 """Frozen linear modules that multiply by oneDNN on a CPU.
 
-torch's float32 products on a CPU are MKL's, which on other makers' processors uses half of the vector
-unit: on an AMD EPYC (Zen 5) 110 GFLOP/s a core, and oneDNN 250 (docs/performance.md). For a few rows, as
-in decoding, oneDNN is faster everywhere by reading weights that it has laid out once.
+torch's float32 products on a CPU are MKL's, which uses half of the vector unit on other makers'
+processors: on an AMD EPYC (Zen 5) 110 GFLOP/s a core, where oneDNN has 250 (docs/performance.md). For a
+few rows, as in decoding, oneDNN is faster by reading weights that it has laid out once.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def use_onednn(model: nn.Module) -> None:
 @contextmanager
 def plain_linears(model: nn.Module) -> Iterator[None]:
     """The model as transformers made it, for a while: what others' ways are timed on."""
-    frozen = [module for module in model.modules() if type(module) is FrozenLinear]
+    frozen: list[nn.Module] = [m for m in model.modules() if type(m) is FrozenLinear]
     for module in frozen:
         module.__class__ = nn.Linear
     try:
