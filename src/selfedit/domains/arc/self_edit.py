@@ -22,13 +22,14 @@ Strategy = Literal["train_using_all_tokens", "train_using_output_tokens"]
 
 # One that uses every space it may is about 400 characters long.
 LONGEST_OBJECT = 4000
-# Steps of a schedule are decimal; 0.1 is a hundred times what AdamW bears on a LoRA adapter. What lies
+# 0.1 is a hundred times what AdamW bears on a LoRA adapter. What lies
 # below is a bad idea that the reward may teach, and not a bad edit.
 MAX_LEARNING_RATE = 0.1
 MAX_EPOCHS = 1000  # as in TrainSettings; how many steps are too many is for the run to say
 
 # A brace that begins an object, as opposed to one in prose.
 _OBJECT = re.compile(r'\{[ \t\r\n]*+["}]')
+_BEGUN = re.compile(r"[a-zA-Z0-9.+-]*\s*")  # the end of a text, perhaps with a half word or number
 _TOO_LONG = f"the JSON object is longer than {LONGEST_OBJECT:,} characters"
 _LONGEST_NUMBER = 20
 _SHOWN = 40  # characters of the model's text in a reason
@@ -231,7 +232,8 @@ def _decode(window: str, whole: bool) -> tuple[Any, int]:
     try:
         value, length = _DECODER.raw_decode(window)
     except json.JSONDecodeError as error:
-        if error.pos < len(window.rstrip()) and not error.msg.startswith("Unterminated"):
+        ended = _BEGUN.fullmatch(window, error.pos) or error.msg.startswith("Unterminated")
+        if not ended:
             reason = f"no valid JSON: {error.msg} at character {error.pos + 1} of the object"
             raise InvalidSelfEdit(reason) from None
         raise InvalidSelfEdit("the JSON object is cut off" if whole else _TOO_LONG) from None
@@ -279,8 +281,10 @@ def _reason(error: ValidationError) -> str:
 
 def _shown(value: object) -> str:
     """A value as JSON in ASCII, cut where it is long."""
-    text = {list: "a list", dict: "an object"}.get(type(value)) or json.dumps(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    text = json.dumps(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
 
 
 def _lower(message: str) -> str:
