@@ -21,6 +21,7 @@ class Prompt:
     prefix: the first words of the reply, put into the model's mouth (never part of the reply).
     turns: earlier (user, assistant) turns of the conversation.
     max_new_tokens: bound of this reply, where it is not the sampling's own.
+    pattern: a regular expression that the whole reply matches, by sampling only what fits.
     """
 
     text: str
@@ -28,6 +29,7 @@ class Prompt:
     prefix: str = ""
     turns: tuple[tuple[str, str], ...] = ()
     max_new_tokens: int | None = None
+    pattern: str = ""
 
 
 @dataclass(frozen=True, slots=True)
