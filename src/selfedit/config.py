@@ -115,6 +115,9 @@ class ArcSettings(Settings):
     short_prompt: bool = Field(
         False, description="Ask for a self-edit by one example, for models that more words confuse."
     )
+    constrained: bool = Field(
+        False, description="Sample only self-edits of the right form, so that every edit is valid."
+    )
     step_limit: int = Field(
         375, ge=1, description="A self-edit that asks for more steps fails, without being trained."
     )

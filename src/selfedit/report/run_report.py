@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from selfedit.errors import InputError
+from selfedit.report.eval_arc_run import eval_arc_report, solvable_report
 from selfedit.report.eval_run import eval_report
 from selfedit.report.import_run import import_report
 from selfedit.report.learn_run import learn_report, other_report
@@ -23,6 +24,10 @@ def run_report(store: Store, run: RunRecord, context: str | None = None) -> Repo
     match run.kind:
         case "eval":
             return eval_report(store, run)
+        case "eval-arc":
+            return eval_arc_report(store, run)
+        case "arc-solvable":
+            return solvable_report(store, run)
         case "learn":
             return learn_report(store, run)
     return other_report(store, run)

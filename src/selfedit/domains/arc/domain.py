@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from selfedit.config import ArcSettings, stable_hash
+from selfedit.domains.arc.edit_pattern import pattern
 from selfedit.domains.arc.grids import Grid, MalformedGrid
 from selfedit.domains.arc.predict import VotingQuery, vote, voting_queries
 from selfedit.domains.arc.self_edit import ORACLE, ArcSelfEdit, Training, instruction, parse_self_edit
@@ -71,7 +72,8 @@ class Arc:
     def prompts(self, task: Task) -> tuple[Prompt, ...]:
         """One: the demonstrations, and what a self-edit is."""
         own = self.settings
-        return (Prompt(instruction(of_task(task).train, own.grid, own.short_prompt)),)
+        text = instruction(of_task(task).train, own.grid, own.short_prompt)
+        return (Prompt(text, pattern=pattern() if own.constrained else ""),)
 
     def parse(self, task: Task, edit: SelfEdit) -> TrainingPlan:
         """The training set that the edit asks for, with its learning rate and epochs.

@@ -63,7 +63,7 @@ def read_submission(path: Path) -> dict[str, tuple[Attempts, ...]]:
         if not isinstance(given, list):
             raise InputError(f"{path}, task {task_id}: not a list; expected {_FORM}")
         found[task_id] = tuple(
-            _read_attempts(f"{path}, task {task_id}, test input {number}", pair)
+            read_attempts(f"{path}, task {task_id}, test input {number}", pair)
             for number, pair in enumerate(given, start=1)
         )
     return found
@@ -109,7 +109,8 @@ def _rows(grid: Grid | None) -> list[list[int]]:
     return [] if grid is None else grid.rows()
 
 
-def _read_attempts(where: str, pair: Any) -> Attempts:
+def read_attempts(where: str, pair: Any) -> Attempts:
+    """One pair as a submission holds it. Raises InputError with the place."""
     if not isinstance(pair, dict) or not pair.keys() >= set(_KEYS):
         raise InputError(f"{where}: expected attempt_1 and attempt_2, as in {_FORM}")
     first, second = (
