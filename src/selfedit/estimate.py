@@ -63,11 +63,11 @@ def estimate_plans(
     tokens, sample = 0, None
     for plan in plans:
         try:
-            plan, length, _ = fitting(model, plan, settings.train.max_tokens)
+            fits, length, _ = fitting(model, plan, settings.train.max_tokens)
         except InvalidSelfEdit:
             continue
         tokens += length * (plan.epochs or settings.train.epochs) * repeats
-        sample = sample or replace(plan, sequences=plan.sequences[:_CALIBRATION], epochs=1)
+        sample = sample or replace(fits, sequences=fits.sequences[:_CALIBRATION], epochs=1)
     if sample is None:
         return Estimate(len(plans), 0, 0, 0.0)
     start = time.perf_counter()
@@ -90,12 +90,12 @@ class OuterPlan:
     seconds: float
 
 
-def plan_outer(
-    model: Model, tasks: Sequence[Task], settings: KnowledgeOuterSettings
-) -> OuterPlan:
+def plan_outer(model: Model, tasks: Sequence[Task], settings: KnowledgeOuterSettings) -> OuterPlan:
     """The plan, with a time from a short calibration; contexts are a round's."""
     sample = list(tasks)[: settings.contexts]
-    return outer_plan(model, settings, len(sample), estimate(model, sample, settings.inner, final=False))
+    return outer_plan(
+        model, settings, len(sample), estimate(model, sample, settings.inner, final=False)
+    )
 
 
 def outer_plan(model: Model, settings: OuterSettings, contexts: int, one: Estimate) -> OuterPlan:

@@ -43,9 +43,7 @@ def update_policy(
             f"the policy cannot be updated: {error}. The round's trials are kept: choose tasks with "
             "shorter prompts."
         ) from None
-    adapters, (record,) = model.train(
-        [plan], settings.lora, settings.train, [seed], on_step=on_step
-    )
+    adapters, (record,) = model.train([plan], settings.lora, settings.train, [seed], on_step=on_step)
     if record.failure:
         raise SelfEditError(
             f"the policy update failed: {record.failure}. The round's trials are kept; start again "

@@ -26,7 +26,7 @@ def asks_for_grid(prompt: Prompt) -> bool:
 
 
 def write_edit(seed: int) -> str:
-    """By the seed: the oracle in two spellings, one that learns nothing, one with too many steps, prose."""
+    """By the seed: the oracle in two spellings, one that learns nothing, one over the limit, prose."""
     said = json.loads(ORACLE.text())
     match seed % 5:
         case 0:

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from selfedit.algorithms.rest_em import ReSTEM
-from selfedit.config import KnowledgeSettings, LearnSettings, KnowledgeOuterSettings
+from selfedit.config import KnowledgeOuterSettings, KnowledgeSettings, LearnSettings
 from selfedit.domains.knowledge import Knowledge
 from selfedit.errors import InputError, SelfEditError, StoreError
 from selfedit.outer import OuterRun

@@ -30,9 +30,7 @@ SolutionsOption = Annotated[
     typer.Option(help="The test outputs that belong to a file.", rich_help_panel=_TASKS),
 ]
 DatasetOption = Annotated[str, typer.Option(help="arc-agi-1 or arc-agi-2.", rich_help_panel=_TASKS)]
-SplitOption = Annotated[
-    str, typer.Option(help="training, evaluation or all.", rich_help_panel=_TASKS)
-]
+SplitOption = Annotated[str, typer.Option(help="training, evaluation or all.", rich_help_panel=_TASKS)]
 IdsOption = Annotated[
     str | None,
     typer.Option(

@@ -59,14 +59,10 @@ def solvable(
         Path | None, typer.Option("--out", help="Write the solved tasks' ids there, for --ids.")
     ] = None,
     preset: ArcPresetOption = "arc-small",
-    examples: Annotated[
-        int | None, typer.Option(help="Training examples of a task, at most.")
-    ] = None,
+    examples: Annotated[int | None, typer.Option(help="Training examples of a task, at most.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of the oracle.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Of the oracle.")] = None,
-    layers: Annotated[
-        str | None, typer.Option(help='"all", "upper-half" or e.g. "15-29".')
-    ] = None,
+    layers: Annotated[str | None, typer.Option(help='"all", "upper-half" or e.g. "15-29".')] = None,
     voting: Annotated[
         bool, typer.Option("--voting", help="Two attempts by a vote, in place of one greedy answer.")
     ] = False,
@@ -118,9 +114,7 @@ def solvable(
     store = Store((library or library_folder()).expanduser() / "store.sqlite")
     evaluation = ArcEvaluationSettings(conditions=("in-context", "oracle"), inner=settings.inner)
     with RichProgress(err) as progress:
-        evaluator = ArcEvaluator(
-            ArcSubjects(loaded), chosen.tasks, store, evaluation, progress, _say
-        )
+        evaluator = ArcEvaluator(ArcSubjects(loaded), chosen.tasks, store, evaluation, progress, _say)
         _plan(evaluator, yes, progress)
         result = tried(evaluator)
     if ids_file is not None:

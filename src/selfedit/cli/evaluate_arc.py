@@ -183,7 +183,9 @@ def _plan(evaluator: ArcEvaluator, yes: bool, progress: RichProgress) -> None:
     from selfedit.report.wording import duration
 
     inner, names = evaluator.settings.inner, evaluator.settings.conditions
-    edits = sum({"ttt": inner.candidates, "seal": inner.candidates, "oracle": 1}.get(n, 0) for n in names)
+    edits = sum(
+        {"ttt": inner.candidates, "seal": inner.candidates, "oracle": 1}.get(n, 0) for n in names
+    )
     if not edits:
         return
     found = estimate_plans(

@@ -60,15 +60,11 @@ def arc(
     ] = None,
     candidates: Annotated[int | None, typer.Option(help="Self-edits of a task.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Trainings of a self-edit.")] = None,
-    examples: Annotated[
-        int | None, typer.Option(help="Training examples of a task, at most.")
-    ] = None,
+    examples: Annotated[int | None, typer.Option(help="Training examples of a task, at most.")] = None,
     step_limit: Annotated[
         int | None, typer.Option(help="Self-edits that ask for more steps have failed.")
     ] = None,
-    layers: Annotated[
-        str | None, typer.Option(help='"all", "upper-half" or e.g. "15-29".')
-    ] = None,
+    layers: Annotated[str | None, typer.Option(help='"all", "upper-half" or e.g. "15-29".')] = None,
     temperature: Annotated[float | None, typer.Option(help="Of the self-edits.")] = None,
     constrained: Annotated[
         bool, typer.Option("--constrained", help="Sample self-edits of the right form only.")

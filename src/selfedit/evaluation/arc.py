@@ -207,9 +207,7 @@ class ArcEvaluator:
             for task, own in zip(self.tasks, asked, strict=True)
         ]
 
-    def _train(
-        self, model: Model, edits: Sequence[Sequence[SelfEdit]]
-    ) -> list[tuple[Trial, ...]]:
+    def _train(self, model: Model, edits: Sequence[Sequence[SelfEdit]]) -> list[tuple[Trial, ...]]:
         """Each task's trials: of every edit with every seed."""
         pairs = [(task, e) for task, own in zip(self.tasks, edits, strict=True) for e in own]
         trials = iter(

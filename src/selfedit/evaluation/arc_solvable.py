@@ -48,7 +48,8 @@ class Solvable:
     def ids_file(self) -> str:
         """The ids, a line each, behind comments that say what was filtered and how."""
         said = (
-            f"Tasks were filtered: {len(self.ids)} of {len(self.tried)} tried were solved by {self.how}.\n"
+            f"Tasks were filtered: {len(self.ids)} of {len(self.tried)} tried were solved by "
+            f"{self.how}.\n"
             "Results on these tasks hold for tasks that are known to be solvable, not for ARC."
         )
         return "\n".join([*(f"# {line}" for line in said.splitlines()), *self.ids]) + "\n"

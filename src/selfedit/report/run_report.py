@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from selfedit.errors import InputError
 from selfedit.report.eval_arc_run import eval_arc_report, solvable_report
 from selfedit.report.eval_run import eval_report
@@ -21,13 +23,12 @@ def run_report(store: Store, run: RunRecord, context: str | None = None) -> Repo
             return import_report(store, run, context)
     if context is not None:
         raise InputError(f"--context: run {run.id} is of kind {run.kind}; it is for train and import.")
-    match run.kind:
-        case "eval":
-            return eval_report(store, run)
-        case "eval-arc":
-            return eval_arc_report(store, run)
-        case "arc-solvable":
-            return solvable_report(store, run)
-        case "learn":
-            return learn_report(store, run)
-    return other_report(store, run)
+    return _REPORTS.get(run.kind, other_report)(store, run)
+
+
+_REPORTS: dict[str, Callable[[Store, RunRecord], Report]] = {
+    "eval": eval_report,
+    "eval-arc": eval_arc_report,
+    "arc-solvable": solvable_report,
+    "learn": learn_report,
+}

@@ -104,7 +104,10 @@ class Arc:
         """The fixed best configuration: all groups, loss on outputs."""
         own = self.settings
         data = ORACLE.data_generation.model_copy(
-            update={f"use_{g}_augmentations": g in own.data.groups for g in ("basic", "size", "chain", "repeat")}
+            update={
+                f"use_{g}_augmentations": g in own.data.groups
+                for g in ("basic", "size", "chain", "repeat")
+            }
         )
         training = Training(
             strategy=ORACLE.training.strategy,
@@ -174,7 +177,10 @@ class Arc:
             return
         for query, answer in zip(task.queries, answers, strict=True):
             try:
-                text, reason = grid_to_text(parse_grid(answer, self.settings.grid), self.settings.grid), ""
+                text, reason = (
+                    grid_to_text(parse_grid(answer, self.settings.grid), self.settings.grid),
+                    "",
+                )
             except MalformedGrid as error:
                 text, reason = answer, f"no grid: {error}"
             yield GradedAnswer(
