@@ -80,13 +80,13 @@ def arc_paper() -> ArcOuterSettings:
 
 
 def arc_small() -> ArcOuterSettings:
-    """For the embedded model on a CPU and small grids: a digit a cell, at most 64 examples, the upper
-    half of the layers, and a learning rate that so small a model needs (docs/log.md)."""
+    """For the embedded model on a CPU and small grids: a digit a cell, at most 32 examples, the upper
+    half of the layers, and learning rates ten times the paper's."""
     return ArcOuterSettings(
         inner=ArcInnerSettings(
             arc=ArcSettings(
                 grid="compact",
-                data=ArcDataSettings(limit=64),
+                data=ArcDataSettings(limit=32),
                 short_prompt=True,
                 oracle_learning_rate=1e-3,
             ),

@@ -6,6 +6,8 @@ import json
 import signal
 import time
 
+import pytest
+
 from tests.cli.test_cli import run, start
 
 TURNED = "3c9b0459,74dd1130,6150a2bd"  # what the fake model can learn
@@ -44,7 +46,7 @@ def test_the_table(tmp_path):
     assert ttt["valid"] + ttt["invalid"] == 20
     assert ttt["invalid"] > 0
     assert ttt["failed"] > 0
-    assert ttt["success"] == ttt["solved"] / 20  # five edits of each task
+    assert ttt["success"] == pytest.approx(ttt["solved"] / 20)  # five edits of each task
     assert sum(count for _, count in ttt["reasons"]) == ttt["invalid"] + ttt["failed"]
     assert len(result["pairs"]) == 3
     report = run("report", "latest", "--library", tmp_path / "a")
