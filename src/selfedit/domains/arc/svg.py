@@ -64,14 +64,21 @@ def examples_svg(examples: Sequence[Example], title: str) -> str:
     return _svg(_example_rows(examples), title)
 
 
-def prediction_svg(given: Grid, prediction: Grid | None, truth: Grid | None, title: str = "") -> str:
+def prediction_svg(
+    given: Grid,
+    prediction: Grid | None,
+    truth: Grid | None,
+    title: str = "",
+    captions: tuple[str, str] = ("input", "prediction"),
+) -> str:
     """A query beside what was answered, what is right, and where they differ.
 
-    prediction: None if the answer was no grid. truth: None if it is unknown.
+    prediction: None if the answer was no grid. truth: None if it is unknown. captions: of the query
+    and of the prediction.
     """
     row = [
-        Picture("input", given),
-        Picture("prediction", prediction or NO_GRID),
+        Picture(captions[0], given),
+        Picture(captions[1], prediction or NO_GRID),
         Picture("truth", truth or UNKNOWN),
     ]
     said = "no prediction" if prediction is None else "not known whether right"
@@ -114,7 +121,8 @@ def _svg(rows: Sequence[Sequence[Picture]], title: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-1 -1 {right + 2} {height + 2}" '
         f'width="{right + 2}" height="{height + 2}" role="img" aria-label="{name}" '
         'font-family="system-ui, sans-serif" font-size="12" fill="currentColor" '
-        f'style="max-width:100%;height:auto"><title>{name}</title>{"".join(parts)}</svg>'
+        f'style="width:{right + 2}px;max-width:100%;height:auto"><title>{name}</title>'
+        f"{''.join(parts)}</svg>"
     )
 
 
