@@ -19,6 +19,7 @@ SMALLEST = 96  # a picture of few cells gets larger cells, up to this width or h
 LARGEST_CELL = 24
 CAPTION = 18
 GAP = 24
+WIDEST = 720  # where there is a choice
 _LINE = "#808080"  # between cells: seen on black and on white
 _CROSS = "#ff00c8"
 
@@ -60,8 +61,14 @@ def task_svg(task: ArcTask, answers: bool = True) -> str:
 
 
 def examples_svg(examples: Sequence[Example], title: str) -> str:
-    """A row for each demonstration: input and output."""
-    return _svg(_example_rows(examples), title)
+    """The demonstrations, each as input and output; as many side by side as fit into WIDEST."""
+    rows: list[list[Picture]] = []
+    for pair in _example_rows(examples):
+        if rows and _width([*rows[-1], *pair]) <= WIDEST:
+            rows[-1] += pair
+        else:
+            rows.append(pair)
+    return _svg(rows, title)
 
 
 def prediction_svg(
@@ -106,13 +113,11 @@ def _svg(rows: Sequence[Sequence[Picture]], title: str) -> str:
         left, highest = 0, 0
         for picture in row:
             cell = _cell(picture)
-            height, width = picture.shape[0] * cell, picture.shape[1] * cell
             if picture.caption:
                 parts.append(f'<text x="{left}" y="{top + 12}">{escape(picture.caption)}</text>')
             parts.append(_drawn(picture, left, top + captions, cell))
-            # Captions are not measured; seven units a letter is more than any of them takes.
-            left += max(width, 7 * len(picture.caption)) + GAP
-            highest = max(highest, height)
+            left += _width([picture])
+            highest = max(highest, picture.shape[0] * cell)
         top += captions + highest + GAP
         right = max(right, left - GAP)
     height = max(top - GAP, 1)
@@ -123,6 +128,13 @@ def _svg(rows: Sequence[Sequence[Picture]], title: str) -> str:
         'font-family="system-ui, sans-serif" font-size="12" fill="currentColor" '
         f'style="width:{right + 2}px;max-width:100%;height:auto"><title>{name}</title>'
         f"{''.join(parts)}</svg>"
+    )
+
+
+def _width(row: Sequence[Picture]) -> int:
+    """With the gaps. Captions are not measured; seven units a letter is more than any takes."""
+    return sum(
+        max(picture.shape[1] * _cell(picture), 7 * len(picture.caption)) + GAP for picture in row
     )
 
 
