@@ -8,11 +8,13 @@ from importlib.util import find_spec
 
 import pytest
 
-from selfedit.config import LoraSettings, SamplingSettings, TrainSettings
+from selfedit.config import LoraSettings, SamplingSettings, TrainSettings, stable_hash
 from selfedit.domains.arc.edit_pattern import LONGEST_MATCH, pattern
 from selfedit.domains.arc.self_edit import parse_self_edit
 from selfedit.errors import InputError
+from selfedit.model.endpoint import EndpointWriter
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
+from selfedit.writing import _asked
 
 needs_llguidance = pytest.mark.skipif(
     find_spec("llguidance") is None, reason='needs pip install "selfedit[constrained]"'
@@ -77,3 +79,17 @@ def test_without_the_package(tiny, monkeypatch):
     assert len(tiny.generate([Prompt("a")], sampling(0), [0])) == 1
     with pytest.raises(InputError, match=re.escape("selfedit[constrained]")):
         tiny.generate([EDIT], sampling(0), [0])
+
+
+def test_texts_of_prompts_without_a_pattern_are_found_again():
+    """What was written before there were patterns keeps its key; a pattern has keys of its own."""
+    assert _asked(Prompt("a", prefix="b")) == ["a", "instruction", "b"]
+    said = (("x", "y"),)
+    assert _asked(Prompt("a", turns=said, max_new_tokens=5)) == ["a", "instruction", "", said, 5]
+    kinds = [Prompt("a"), EDIT, Prompt("edit"), Prompt("edit", pattern=WORDS)]
+    assert len({stable_hash(_asked(prompt)) for prompt in kinds}) == 4
+
+
+def test_an_endpoint_is_not_asked_for_what_it_cannot_do():
+    with pytest.raises(InputError, match="leave --constrained out"):
+        EndpointWriter().write([EDIT], sampling(0), [0])
