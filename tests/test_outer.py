@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from selfedit.algorithms.rest_em import ReSTEM
-from selfedit.config import KnowledgeSettings, LearnSettings, OuterSettings
+from selfedit.config import KnowledgeOuterSettings, KnowledgeSettings, LearnSettings
 from selfedit.domains.knowledge import Knowledge
 from selfedit.errors import InputError, SelfEditError, StoreError
 from selfedit.grading import GRADERS
@@ -19,7 +19,7 @@ from selfedit.store import Store
 from selfedit.testing import FakeModel, load_fake, tiny_model
 from selfedit.types import Query, Task
 
-SETTINGS = OuterSettings(
+SETTINGS = KnowledgeOuterSettings(
     inner=LearnSettings(knowledge=KnowledgeSettings(restatements=1), candidates=2, seeds=2),
     rounds=2,
     contexts=2,

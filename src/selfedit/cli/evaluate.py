@@ -17,13 +17,14 @@ from selfedit.cli.common import (
     ModelOption,
     TrustOption,
     err,
+    given_only,
     load_or_fake,
     out,
     print_json,
     status,
 )
 from selfedit.cli.graders import named_grader
-from selfedit.cli.learn import ask_first, given_only, merge_settings
+from selfedit.cli.learn import ask_first, merge_settings
 from selfedit.cli.progress import RichProgress
 from selfedit.errors import InputError
 

@@ -80,15 +80,15 @@ class Evaluation:
     def of(cls, summary: Mapping[str, Any]) -> Evaluation:
         """The evaluation whose summary it is, as it comes back out of the store (NaN as None)."""
         rows = tuple(
-            Row(**{**_numbers(row), "by_context": tuple(row.get("by_context", ()))})
+            Row(**{**numbers(row), "by_context": tuple(row.get("by_context", ()))})
             for row in summary["rows"]
         )
-        pairs = tuple(Pair(**_numbers(pair)) for pair in summary["pairs"])
+        pairs = tuple(Pair(**numbers(pair)) for pair in summary["pairs"])
         values = {**summary, "rows": rows, "pairs": pairs, "notes": tuple(summary.get("notes", ()))}
         return cls(**values)
 
 
-def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+def numbers(values: Mapping[str, Any]) -> dict[str, Any]:
     """With the ends of an interval that were not a number; other numbers are always there."""
     missing = {name: math.nan for name in ("low", "high") if values[name] is None}
     return {**values, **missing}

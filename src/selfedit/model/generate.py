@@ -19,6 +19,7 @@ from selfedit.config import SamplingSettings
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.routing import Routing
 from selfedit.model.cache import growing_cache, select_rows
+from selfedit.model.constrained import Constraint
 from selfedit.model.packed import Decoder
 from selfedit.model.prompts import Rendered
 
@@ -33,6 +34,7 @@ class _Row:
     owner: int
     generator: torch.Generator
     limit: int
+    constraint: Constraint | None = None
     tokens: list[int] = field(default_factory=list)
 
 
@@ -66,6 +68,10 @@ def generate(
     ]
     replies = [""] * len(rows)
     stop_ids = _stop_ids(decoder.model, tokenizer)
+    vocabulary = decoder.model.get_output_embeddings().weight.shape[0]
+    for row in rows:
+        if row.prompt.pattern:
+            row.constraint = Constraint(row.prompt.pattern, tokenizer, vocabulary, sorted(stop_ids))
     if bank is not None:
         decoder.shares_prompts(bank.first_layer)  # found out now, before adapters hang on the model
     for batch in _batches(rows, token_budget):
@@ -125,7 +131,7 @@ def _decode(
     logits_NV, mask, position = _prefill(decoder, rows, cache, bank)
     live = list(rows)
     while True:
-        chosen = _choose(logits_NV, sampling, live)
+        chosen = _choose(_constrained(logits_NV, live), sampling, live)
         keep = [n for n, row in enumerate(live) if _goes_on(row, chosen[n], stop_ids, tokenizer)]
         if not keep:
             return
@@ -197,11 +203,26 @@ def _goes_on(row: _Row, token: int, stop_ids: set[int], tokenizer: Any) -> bool:
     if token in stop_ids:
         return False
     row.tokens.append(token)
+    if row.constraint is not None and not row.constraint.take(token):
+        return False
     if row.prompt.stops:
         text = tokenizer.decode(row.tokens, skip_special_tokens=True).lstrip()
         if any(stop in text for stop in row.prompt.stops):
             return False
     return len(row.tokens) < row.limit
+
+
+def _constrained(logits_NV: Tensor, rows: list[_Row]) -> Tensor:
+    """The logits, -inf where a row's constraint does not allow the token."""
+    held = [n for n, row in enumerate(rows) if row.constraint is not None]
+    if not held:
+        return logits_NV
+    barred = torch.zeros(logits_NV.shape, dtype=torch.bool)
+    for n in held:
+        constraint = rows[n].constraint
+        assert constraint is not None
+        barred[n] = ~constraint.allowed(logits_NV.shape[1])
+    return logits_NV.masked_fill(barred.to(logits_NV.device), float("-inf"))
 
 
 def _choose(logits_NV: Tensor, sampling: SamplingSettings, rows: list[_Row]) -> list[int]:

@@ -88,6 +88,11 @@ class LanguageModel:
     def count_tokens(self, text: str) -> int:
         return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
+    def sequence_tokens(self, sequence: TrainingSequence) -> int:
+        if sequence.prompt is None:
+            return self.count_tokens(sequence.text)
+        return len(self.render(sequence.prompt).ids) + self.count_tokens(sequence.text) + 1
+
     def generate(
         self,
         prompts: Sequence[Prompt],
