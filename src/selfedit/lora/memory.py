@@ -21,6 +21,7 @@ from selfedit.lora.loss import head_loss
 from selfedit.lora.train import TRUNK_TOKENS, TokenSequence, batches
 from selfedit.model.cache import ROOM
 from selfedit.model.packed import Decoder
+from selfedit.types import TrainingPlan
 
 # Modules that read the same tensor, which the bank gathers once.
 _READS = {
@@ -282,20 +283,20 @@ class WaveMemory:
     def __init__(
         self,
         footprint: Footprint,
-        steps_of: Callable[[object, int], Steps],
+        steps_of: Callable[[TrainingPlan, int], Steps],
         *,
         checkpointing: bool = False,
     ) -> None:
         self.footprint, self.checkpointing = footprint, checkpointing
         self._steps_of = steps_of
-        self._known: dict[tuple[object, int], Steps] = {}
+        self._known: dict[tuple[TrainingPlan, int], Steps] = {}
 
-    def __call__(self, plans: Sequence[object], seeds: Sequence[int]) -> int:
+    def __call__(self, plans: Sequence[TrainingPlan], seeds: Sequence[int]) -> int:
         """Peak bytes of training these together."""
         wave = [self._steps(plan, seed) for plan, seed in zip(plans, seeds, strict=True)]
         return self.footprint.training(wave, checkpointing=self.checkpointing)
 
-    def _steps(self, plan: object, seed: int) -> Steps:
+    def _steps(self, plan: TrainingPlan, seed: int) -> Steps:
         if (plan, seed) not in self._known:
             self._known[plan, seed] = self._steps_of(plan, seed)
         return self._known[plan, seed]

@@ -34,14 +34,14 @@ class _Row:
     index: int
     prompt: Rendered
     owner: int
-    seed: int
+    generator: torch.Generator
     limit: int
     tokens: list[int] = field(default_factory=list)
-    generator: torch.Generator = field(default_factory=torch.Generator)
 
     def begin(self) -> None:
+        """As if nothing had been written yet."""
         self.tokens = []
-        self.generator.manual_seed(self.seed)
+        self.generator.manual_seed(self.generator.initial_seed())
 
 
 def generate(
@@ -70,7 +70,7 @@ def generate(
             i,
             prompt,
             owners[i] if owners is not None else 0,
-            seeds[i],
+            torch.Generator().manual_seed(seeds[i]),
             prompt.max_new_tokens or sampling.max_new_tokens,
         )
         for i, prompt in enumerate(prompts)
