@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 
-from selfedit.config import ALL_LINEAR, LoraSettings, TrainSettings
+from selfedit.config import ALL_LINEAR, EngineSettings, LoraSettings, SamplingSettings, TrainSettings
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.memory import Footprint, Steps, WaveMemory
 from selfedit.lora.train import WHOLE, BankTrainer, TokenSequence, batches
 from selfedit.model.memory import measured_peak
 from selfedit.testing import tiny_model
+from selfedit.types import Prompt, TrainingPlan, TrainingSequence
 
 CPU = torch.device("cpu")
 WITHIN = 0.15  # of the measured peak: the bound
@@ -132,3 +135,39 @@ def test_checkpointing_keeps_less(tiny):
         for own in (False, True)
     ]
     assert peaks[1] < 0.8 * peaks[0]
+
+
+@pytest.mark.parametrize("adapted", [True, False])
+@pytest.mark.parametrize(("rows", "words", "new"), [(12, 12, 8), (12, 40, 8), (30, 5, 64)])
+def test_planned_answers_are_measured(adapted, rows, words, new):
+    model = tiny_model(dtype="float32")
+    plans = [TrainingPlan((TrainingSequence("the tower was built in 1900"),))] * 3
+    bank, _ = model.train(plans, ALL, TrainSettings(epochs=1), [0, 1, 2])
+    third = rows // 3
+    prompts = [Prompt(f"number {i % third} " + "word " * words) for i in range(rows)]
+    sampling = SamplingSettings(temperature=0.0, max_new_tokens=new)
+    options = {"adapters": bank, "owners": [i // third for i in range(rows)]} if adapted else {}
+    longest = max(len(model.render(prompt).ids) for prompt in prompts)
+    model.generate(prompts[:1], sampling, [0])  # what is found out once
+    measured = measured_peak(lambda: model.generate(prompts, sampling, [0] * rows, **options), CPU)
+    planned = rows * Footprint.of(model.decoder, ALL if adapted else None).answer_row(longest, new)
+    assert planned == pytest.approx(measured, rel=WITHIN)
+
+
+def test_a_tight_budget_makes_smaller_batches_of_answers(monkeypatch):
+    model = tiny_model(dtype="float32")
+    module = sys.modules["selfedit.model.generate"]
+    original, sizes = module._decode, []
+    monkeypatch.setattr(
+        module,
+        "_decode",
+        lambda d, t, rows, *rest: sizes.append(len(rows)) or original(d, t, rows, *rest),
+    )
+    prompts = [Prompt(f"question {i}") for i in range(6)]
+    sampling = SamplingSettings(max_new_tokens=4)
+    expected = model.generate(prompts, sampling, range(6))
+    longest = max(len(model.render(prompt).ids) for prompt in prompts)
+    row = Footprint.of(model.decoder, None).answer_row(longest, 4)
+    model.engine = EngineSettings(memory_gb=2.5 * row / 1e9)
+    assert model.generate(prompts, sampling, range(6)) == expected
+    assert sizes == [6, 2, 2, 2]

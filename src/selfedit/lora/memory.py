@@ -126,12 +126,15 @@ class Footprint:
     trunk: bool
 
     @classmethod
-    def of(cls, decoder: Decoder, lora: LoraSettings, *, use_trunk: bool = True) -> Footprint:
-        """Raises InputError for layers or modules that the model does not have."""
+    def of(cls, decoder: Decoder, lora: LoraSettings | None, *, use_trunk: bool = True) -> Footprint:
+        """lora: None for a model that only answers, without adapters.
+
+        Raises InputError for layers or modules that the model does not have.
+        """
         num_layers = len(decoder.layers)
-        targets = find_targets(decoder.model, lora, num_layers)
-        first = min(layer_index(target.name) or 0 for target in targets)
-        trunk = use_trunk and decoder.has_trunk(first)
+        targets = find_targets(decoder.model, lora, num_layers) if lora is not None else []
+        first = min((layer_index(target.name) or 0 for target in targets), default=num_layers - 1)
+        trunk = bool(targets) and use_trunk and decoder.has_trunk(first)
         top = [t for t in targets if layer_index(t.name) == layer_index(targets[-1].name)]
         inputs = {_READS.get(_last(t.name), t.name): t.linear.in_features for t in top}
         layer = decoder.layers[first]
@@ -162,8 +165,8 @@ class Footprint:
             element=dtype.itemsize,
             wide=wide,
             adapter=wide,
-            parameters=targets[-1].offset + targets[-1].size(lora.rank),
-            rank=lora.rank,
+            parameters=sum(target.size(lora.rank) for target in targets) if lora is not None else 0,
+            rank=lora.rank if lora is not None else 0,
             inputs=tuple(inputs.values()),
             num_targets=len(top),
             packs=decoder.packs(),
@@ -250,17 +253,15 @@ class Footprint:
         """Numbers a token that stand at the same time in a layer without gradients."""
         return 3 * self.middle + 3 * self.width
 
-    def answering(self, num_adapters: int, rows: int, prompt: int, new: int) -> int:
-        """Peak bytes of one batch of answers: weights, keys and values, the prompt's pass, logits."""
-        weights = num_adapters * self.parameters * self.adapter
-        return weights + rows * self.answer_row(prompt, new)
-
     def answer_row(self, prompt: int, new: int) -> int:
-        """Of one row of such a batch. prompt, new: tokens, the batch's longest."""
+        """Peak bytes of one row of a batch of answers: keys and values, the prompt's pass, logits.
+
+        prompt, new: tokens, the batch's longest. The adapters' weights are there already.
+        """
         room = prompt + ROOM * max(1, -(-new // ROOM))
         cache = self.num_layers * 2 * self.key * room
-        transient = prompt * (self._forward_width() + max(self.inputs, default=0) + self.middle)
-        return (cache + max(transient, 2 * self.vocabulary)) * self.element
+        passing = prompt * (self._forward_width() + self.middle + max(self.inputs, default=0))
+        return (cache + max(passing, 2 * self.vocabulary)) * self.element
 
 
 def _last(name: str) -> str:

@@ -104,18 +104,30 @@ class LanguageModel:
         on_done: Callable[[int], None] | None = None,
     ) -> list[str]:
         """Replies in the order of the prompts (see `model.generate.generate`)."""
+        rendered = [self.render(prompt) for prompt in prompts]
         return generate(
             self.decoder,
             self.tokenizer,
-            [self.render(prompt) for prompt in prompts],
+            rendered,
             sampling,
             seeds,
             bank=adapters,
             owners=owners,
-            token_budget=TOKEN_BUDGET.get(self.device, 16_384),
+            token_budget=self._token_budget(rendered, sampling, adapters),
             on_done=on_done,
             status=self.status,
         )
+
+    def _token_budget(
+        self, prompts: Sequence[Rendered], sampling: SamplingSettings, bank: AdapterBank | None
+    ) -> int:
+        """Rows x tokens of a batch of texts: what the device is quick with, within the memory budget."""
+        most = TOKEN_BUDGET.get(self.device, 16_384)
+        longest = max((len(prompt.ids) for prompt in prompts), default=1)
+        new = max((p.max_new_tokens or sampling.max_new_tokens for p in prompts), default=1)
+        lora = bank.settings if bank is not None else None
+        row = Footprint.of(self.decoder, lora).answer_row(longest, new)
+        return min(most, self.memory_budget // row * (longest + new))
 
     def train(
         self,
