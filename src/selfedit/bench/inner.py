@@ -18,8 +18,8 @@ import psutil
 
 from selfedit.bench.material import one_edit_each
 from selfedit.bench.reference import PlainResult, plain_peft, released_way
-from selfedit.config import LoraSettings, TrainSettings
-from selfedit.inner import Job, plan_waves
+from selfedit.config import InnerSettings, LoraSettings, TrainSettings
+from selfedit.inner import Job, WaveBudget, plan_waves
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.train import BankTrainer, TokenSequence, num_steps
 from selfedit.model.language_model import LanguageModel
@@ -65,17 +65,19 @@ class Bench:
             return
         task = Task("", "", "")
         jobs = [
-            Job(
+            Job.of(
                 str(k),
                 task,
                 SelfEdit("", k, (), ()),
                 k,
                 plan,
                 sum(len(s.ids) for s in self.data[k]),
+                self.train,
             )
             for k, plan in enumerate(self.plans)
         ]
-        for wave in plan_waves(jobs, self.model.device):
+        settings = InnerSettings(lora=self.lora, train=self.train)
+        for wave in plan_waves(jobs, WaveBudget.of(self.model, settings)):
             yield [job.seed for job in wave]
 
     def weight_difference(self, plain: list[PlainResult], banks: list[AdapterBank]) -> float:

@@ -40,6 +40,10 @@ class Constraint:
         assert flags.any(), self._matcher.get_error() or "a reply that can go on or end"
         return torch.from_numpy(flags)
 
+    def restart(self) -> None:
+        """As if no token had been taken."""
+        self._matcher.reset()
+
     def take(self, token: int) -> bool:
         """Go on by an allowed token; False when the reply matches and nothing can be added to it."""
         taken = self._matcher.consume_token(token)
