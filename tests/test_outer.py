@@ -345,3 +345,38 @@ def test_proxy_and_cascade_rewards(tmp_path):
     assert record.num_trials == 2 * 1 * 2  # tasks x the best-rated x seeds
     assert len(record.selected) == 2
     assert record.mean_reward == 1.0
+
+
+def test_a_judge_that_dies_half_way_loses_nothing(tmp_path):
+    """The real client against a real server: stopped with an error, and nothing is asked twice."""
+    pytest.importorskip("openai")
+    from selfedit.config import JudgeSettings
+    from selfedit.errors import JudgeError
+    from selfedit.grading.rubric import RubricJudge
+    from tests.endpoint_server import EndpointServer, Reply, error
+
+    good = Reply('{"length": 4, "diversity": 4, "quality": 4, "correctness": 4}')
+    dead = True
+    server = EndpointServer(lambda n, prompt: error(500) if dead and n >= 3 else good)
+    settings = SETTINGS.model_copy(update={"reward": "proxy", "rounds": 1})
+
+    def run() -> OuterRun:
+        own = JudgeSettings(base_url=server.url, concurrency=1, max_retries=2)
+        judge = RubricJudge(own, Store(tmp_path / "run" / "store.sqlite"), sleep=lambda seconds: None)
+        reward = ProxyReward(Knowledge(settings.inner.knowledge), judge)
+        return outer(tmp_path, settings=settings, reward=reward)
+
+    try:
+        first = run()
+        with pytest.raises(JudgeError, match="rubric judge"):
+            first.run()
+        assert first.store.runs()[0].status == "failed"
+        assert not first.finished()
+        before = len(server.requests)
+        assert before == 3 + 3  # three ratings, then one request and its two retries
+        dead = False
+        (record,) = run().run()
+        assert len(server.requests) == before + 1, "three of four ratings were kept"
+        assert record.best_reward == 0.75
+    finally:
+        server.close()
