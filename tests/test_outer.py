@@ -380,3 +380,29 @@ def test_a_judge_that_dies_half_way_loses_nothing(tmp_path):
         assert record.best_reward == 0.75
     finally:
         server.close()
+
+
+def test_a_policy_knows_the_contexts_of_all_rounds_before_it(tmp_path):
+    from selfedit.evaluation.sources import trained_on
+
+    run = outer(tmp_path)
+    first, second = run.run()
+    assert {t.id for t in trained_on(run.store, first.policy)} == {t.id for t in run.sample(1)}
+    assert {t.context for t in trained_on(run.store, second.policy)} == {t.context for t in TASKS}
+    assert trained_on(run.store, "fake") is None
+    later = SETTINGS.model_copy(update={"rounds": 1, "seed": 1})
+    going_on = outer(tmp_path, load_fake(first.policy), settings=later)
+    (third,) = going_on.run()
+    seen = {t.id for t in trained_on(run.store, third.policy)}
+    assert seen == {t.id for t in [*run.sample(1), *going_on.sample(1)]}
+
+
+def test_a_rating_is_not_called_an_accuracy():
+    from selfedit.cli.train import round_line
+    from selfedit.rounds import RoundRecord
+
+    record = RoundRecord(1, "p", True, 1, 2, 0, 0.1, 0.5, 0.75, ("e",), (), 1.0)
+    assert "without edits 10.0 %, mean edit 50.0 %" in round_line(record)
+    rated = round_line(record, rated=True)
+    assert "mean rating of an edit 50.0 %, of the best of each context 75.0 %" in rated
+    assert "10.0 %" not in rated
