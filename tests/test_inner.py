@@ -78,7 +78,7 @@ class Notes(Silent):
     def advance(self, amount: float = 1) -> None:
         self.done += amount
 
-    def note(self, text: str) -> None:
+    def warn(self, text: str) -> None:
         self.notes.append(text)
 
 
