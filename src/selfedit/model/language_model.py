@@ -121,7 +121,7 @@ class LanguageModel:
     def _token_budget(
         self, prompts: Sequence[Rendered], sampling: SamplingSettings, bank: AdapterBank | None
     ) -> int:
-        """Rows x tokens of a batch of texts: what the device is quick with, within the memory budget."""
+        """Rows x tokens of a batch of texts: what the device likes, within the memory budget."""
         most = TOKEN_BUDGET.get(self.device, 16_384)
         longest = max((len(prompt.ids) for prompt in prompts), default=1)
         new = max((p.max_new_tokens or sampling.max_new_tokens for p in prompts), default=1)
