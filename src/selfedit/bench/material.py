@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from selfedit.errors import InputError
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
 
 # Asked of a shipped article, whose quiz does not ship; as long as SQuAD's questions, about 12 tokens.
@@ -66,9 +67,24 @@ def _shipped() -> Iterator[Article]:
         yield Article(title, context, tuple(edits), tuple(q.format(title=title) for q in _ASKED))
 
 
-def one_edit_each(count: int) -> tuple[list[TrainingPlan], str]:
-    """`count` plans, the first edit of each article, then the second, and where they come from."""
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One self-edit as a benchmark trains it, and what its adapter is asked afterwards."""
+
+    plan: TrainingPlan
+    asked: tuple[Prompt, ...]
+
+
+def one_edit_each(count: int, questions: int = 5) -> tuple[list[Work], str]:
+    """`count` self-edits, the first of each article, then the second, and where they come from."""
     found, source = articles()
     most = max(len(article.edits) for article in found)
-    plans = [a.plan(i) for i in range(most) for a in found if i < len(a.edits)]
-    return plans[:count], source
+    work = [
+        Work(article.plan(i), tuple(article.asked()[:questions]))
+        for i in range(most)
+        for article in found
+        if i < len(article.edits)
+    ]
+    if count > len(work):
+        raise InputError(f"there are {len(work)} self-edits ({source}): ask for no more.")
+    return work[:count], source
