@@ -52,6 +52,20 @@ class TrainSettings(Settings):
     max_tokens: int = Field(1024, ge=8, description="Longer training sequences are cut to this.")
 
 
+class EngineSettings(Settings):
+    """How a model uses this machine. Nothing here changes a result beyond rounding, so that none of it
+    is part of a trial's or a run's identity (`model.memory.engine_from_environment`)."""
+
+    memory_gb: float | None = Field(
+        None, gt=0, description="Memory for a wave beside the model; None: a share of the machine's."
+    )
+    checkpointing: bool = Field(
+        False,
+        description="Keep only what enters each layer, and compute the rest once more in the backward "
+        "pass: the same result with a fraction of the activations, about a third slower.",
+    )
+
+
 class SamplingSettings(Settings):
     """How text is drawn. Temperature 0 is greedy."""
 

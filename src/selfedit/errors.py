@@ -17,6 +17,10 @@ class ModelError(SelfEditError):
     """A model that cannot be found, fetched, verified or loaded."""
 
 
+class OutOfMemory(SelfEditError):
+    """Training or answering did not fit into memory. A failure of the machinery, never a bad edit."""
+
+
 class StoreError(SelfEditError):
     """The library's store cannot be read or written (newer version, full disk, corruption)."""
 

@@ -13,6 +13,10 @@ class Progress(Protocol):
 
     def advance(self, amount: float = 1) -> None: ...
 
+    def note(self, text: str) -> None:
+        """Something that a user should know, in a sentence; the work goes on."""
+        ...
+
 
 class Silent:
     """Nobody looks."""
@@ -21,6 +25,9 @@ class Silent:
         pass
 
     def advance(self, amount: float = 1) -> None:
+        pass
+
+    def note(self, text: str) -> None:
         pass
 
 

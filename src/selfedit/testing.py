@@ -141,6 +141,15 @@ class FakeModel:
             on_step(1, 1)
         return FakeAdapters(texts), records
 
+    def planned_memory(
+        self, lora: LoraSettings, settings: TrainSettings
+    ) -> Callable[[Sequence[TrainingPlan], Sequence[int]], int]:
+        return lambda plans, seeds: 0
+
+    @property
+    def memory_budget(self) -> int:
+        return 0
+
     def save_adapter(self, adapters: FakeAdapters, k: int, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""`selfedit bench inner`: seconds a self-edit for the bank, and for the ways that it is measured against.
+"""`selfedit bench inner`: seconds a self-edit for the bank, and for the ways it is measured against.
 
 One process, one model, the same edits and settings. Every way is warmed up on one epoch, then all are
 timed in turn, and medians are compared. The released way takes minutes an edit, nearly all of it on
@@ -11,6 +11,7 @@ import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -23,6 +24,7 @@ from selfedit.errors import OutOfMemory
 from selfedit.lora.bank import find_targets, layer_index
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.memory import measured_peak, within_memory
+from selfedit.testing import exact_norms
 
 Say = Callable[[str], None]
 RELEASED = "released way"
@@ -134,7 +136,8 @@ class _Run:
             if way.kind == "trunk" or (way.kind == "packed" and not has_trunk):
                 waves = short.waves(way.adapters)
                 found.planned = max(plan([short.work[k].plan for k in w], w) for w in waves)
-            found.peak = self._guarded(way, lambda way=way: measured_peak(lambda: short.run(way), self.device))
+            work = partial(measured_peak, partial(short.run, way), self.device)
+            found.peak = self._guarded(way, work)
             self.say(f"warmed up: {way.name}")
 
     def _guarded(self, way: Way, work: Callable[[], Any]) -> Any:
@@ -152,7 +155,7 @@ class _Run:
             for way, found in self.found.items():
                 if found.left_out or (repeat > 0 and not self._is_main(way)):
                     continue
-                trained = self._guarded(way, lambda way=way: self._timed(way))
+                trained = self._guarded(way, partial(self._timed, way))
                 if way.kind == "plain" and trained:
                     plain = trained
                 if plain and trained and repeat == 0:
@@ -168,9 +171,7 @@ class _Run:
         return "trunk" if any(way.kind == "trunk" for way in self.ways) else "packed"
 
     def _is_main(self, way: Way) -> bool:
-        return way.kind == "plain" or (
-            way.kind in ("packed", "trunk") and way.adapters == self.widest
-        )
+        return way.kind == "plain" or (way.kind in ("packed", "trunk") and way.adapters == self.widest)
 
     def _timed(self, way: Way) -> Trained:
         start = self._clock()
@@ -188,7 +189,7 @@ class _Run:
             return
         for _ in range(self.what.repeats + 1):
             for way, banks in self.banks.items():
-                self._add(self.found[way].answers, lambda banks=banks: self.bench.answer(banks))
+                self._add(self.found[way].answers, partial(self.bench.answer, banks))
             widest = self.banks[max(self.banks, key=lambda way: way.adapters)]
             self.bench.answer_through_peft(widest, lambda work: self._add(self.peft_answers, work))
             self.say("answered")
@@ -298,7 +299,7 @@ def _in_float64(bench: Bench, width: int, edits: int = 2, epochs: int = 2) -> fl
     """The largest weight difference of bank and plain loop in float64, over a few edits."""
     own = bench.model
     exact = LanguageModel(
-        copy.deepcopy(own.hf).double(),
+        exact_norms(copy.deepcopy(own.hf).double()),
         own.tokenizer,
         name=own.name,
         revision=own.revision,

@@ -19,6 +19,7 @@ from selfedit.model.generate import cut
 from selfedit.model.language_model import LanguageModel
 from selfedit.types import Prompt
 
+
 @dataclass(frozen=True)
 class PlainResult:
     """Weights as (A [in, r], B [r, out]) by module name, and the loss of each step."""
@@ -89,9 +90,7 @@ def _train_plain(
         ids, mask, labels = padded(batch, parameters[0].device)
         logits = peft_model(input_ids=ids, attention_mask=mask).logits
         # Not the model's own loss, which rounds float64 logits to float32.
-        loss = torch.nn.functional.cross_entropy(
-            logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten()
-        )
+        loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
         optimizer.step()

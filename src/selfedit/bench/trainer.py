@@ -29,8 +29,8 @@ def trainer_way(
     pad_to: int | None = RELEASED_WIDTH,
     max_steps: int | None = None,
 ) -> float:
-    """Seconds of one self-edit: a new PEFT model, Trainer with batches of one sequence, the adapter saved
-    to disk and loaded again.
+    """Seconds of one self-edit: a new PEFT model, Trainer with batches of one sequence, the adapter
+    saved to disk and loaded again.
 
     pad_to: as the release, each sequence is padded to this width and the pads are in the loss; None:
     no padding. max_steps: after so many steps the rest is not taken but counted, at the median of the

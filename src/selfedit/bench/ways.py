@@ -20,6 +20,7 @@ from selfedit.lora.bank import AdapterBank
 from selfedit.lora.train import BankTrainer, num_steps
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.packed import Decoder
+from selfedit.types import Prompt
 
 Kind = Literal["plain", "trainer", "mixed", "padded", "packed", "trunk"]
 KINDS: tuple[Kind, ...] = ("plain", "trainer", "mixed", "padded", "packed", "trunk")
@@ -58,7 +59,8 @@ class Bench:
     ) -> None:
         self.model, self.work, self.lora, self.train = model, work, lora, train
         self.data = [
-            [model.encode(sequence, train.max_tokens) for sequence in one.plan.sequences] for one in work
+            [model.encode(sequence, train.max_tokens) for sequence in each.plan.sequences]
+            for each in work
         ]
 
     @property
@@ -80,9 +82,7 @@ class Bench:
         model, lora, train = self.model, self.lora, self.train
         if way.kind == "plain":
             count = len(self.data)
-            return dict(
-                enumerate(plain_peft(model, lora, self.data, [train] * count, range(count)))
-            )
+            return dict(enumerate(plain_peft(model, lora, self.data, [train] * count, range(count))))
         if way.kind == "mixed":
             results: dict[int, PlainResult] = {}
             for wave in self.waves(way.adapters):
@@ -135,7 +135,8 @@ class Bench:
         """Each adapter is asked its questions by transformers' `generate`, one adapter after the other;
         `timed` is given the work without the saving and loading."""
         with tempfile.TemporaryDirectory() as name:
-            folders, asked = [], []
+            folders: list[Path] = []
+            asked: list[tuple[int, Prompt]] = []
             for bank in banks:
                 for k, seed in enumerate(bank.seeds):
                     asked += [(len(folders), prompt) for prompt in self.work[seed].asked]
@@ -143,9 +144,7 @@ class Bench:
                     self.model.save_adapter(bank, k, folders[-1])
             with peft_with_adapters(self.model, folders) as peft_model:
                 timed(
-                    lambda: peft_answers(
-                        self.model, peft_model, asked, ANSWER_SAMPLING.max_new_tokens
-                    )
+                    lambda: peft_answers(self.model, peft_model, asked, ANSWER_SAMPLING.max_new_tokens)
                 )
 
 

@@ -51,6 +51,9 @@ class RichProgress:
         if self._task is not None:
             self._bars.advance(self._task, amount)
 
+    def note(self, text: str) -> None:
+        self._bars.console.print(text, style="yellow", markup=False, highlight=False)
+
     def pause(self) -> None:
         """Stop drawing, to ask a question."""
         self._bars.stop()

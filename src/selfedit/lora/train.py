@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +24,8 @@ from selfedit.lora.routing import Routing
 from selfedit.model.packed import Decoder
 
 WHOLE = ((0, sys.maxsize),)
+# Tokens that pass the frozen trunk together.
+TRUNK_TOKENS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class BankTrainer:
         settings: Sequence[TrainSettings],
         *,
         use_trunk: bool = True,
+        checkpointing: bool = False,
     ) -> None:
         assert len(data) == len(settings) == bank.num_adapters
         assert all(any(s.num_supervised > 0 for s in sequences) for sequences in data)
@@ -80,6 +84,7 @@ class BankTrainer:
         decoder.packs()  # found out now, before adapters hang on the model
         self.first_layer = bank.first_layer
         self.use_trunk = use_trunk and decoder.has_trunk(self.first_layer)
+        self.checkpointing = checkpointing
         self._trunk: dict[tuple[int, ...], Tensor] = {}
 
     def run(self, on_step: Callable[[int, int], None] | None = None) -> list[TrainingRecord]:
@@ -96,7 +101,8 @@ class BankTrainer:
             for sequences, settings, seed in zip(self.data, self.settings, bank.seeds, strict=True)
         ]
         longest = max(self.steps)
-        with bank.attached():
+        less = self.decoder.checkpointing(bank.dropout or ()) if self.checkpointing else nullcontext()
+        with bank.attached(), less:
             for step in range(longest):
                 active = [k for k in range(bank.num_adapters) if self._runs(k, step)]
                 if not active:
@@ -112,7 +118,7 @@ class BankTrainer:
     def _runs(self, k: int, step: int) -> bool:
         return step < self.steps[k] and not self.records[k].failure
 
-    def _fill_trunk(self, max_tokens: int = 4096) -> None:
+    def _fill_trunk(self, max_tokens: int = TRUNK_TOKENS) -> None:
         """States entering the first adapted layer, once for each distinct sequence."""
         group: list[tuple[int, ...]] = []
         distinct = {s.ids[:-1] for sequences in self.data for s in sequences}

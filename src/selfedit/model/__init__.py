@@ -62,6 +62,17 @@ class Model(Protocol):
         """One adapter a plan, trained together with the result of training each alone."""
         ...
 
+    def planned_memory(
+        self, lora: LoraSettings, settings: TrainSettings
+    ) -> Callable[[Sequence[TrainingPlan], Sequence[int]], int]:
+        """A function of plans and seeds: peak bytes of training them together, beside the model."""
+        ...
+
+    @property
+    def memory_budget(self) -> int:
+        """Bytes that such a training may take; the same in every run on one machine."""
+        ...
+
     def save_adapter(self, adapters: Adapters, k: int, folder: Path) -> None: ...
 
     def load_adapter(self, folder: Path) -> Adapters:

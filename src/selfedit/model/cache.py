@@ -15,7 +15,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 # Room that is added when a layer is full, in tokens.
-_ROOM = 64
+ROOM = 64
 
 
 class GrowingLayer(DynamicLayer):
@@ -64,7 +64,7 @@ class GrowingLayer(DynamicLayer):
 def _roomy(full: Tensor, needed: int) -> Tensor:
     """A buffer for `needed` tokens and some more, with what is there already."""
     rows, heads, length, width = full.shape
-    buffer = full.new_zeros(rows, heads, needed + _ROOM, width)
+    buffer = full.new_zeros(rows, heads, needed + ROOM, width)
     buffer[:, :, :length] = full
     return buffer
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,9 +17,11 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from selfedit.config import SamplingSettings
+from selfedit.errors import OutOfMemory
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.routing import Routing
 from selfedit.model.cache import growing_cache, select_rows
+from selfedit.model.memory import within_memory
 from selfedit.model.packed import Decoder
 from selfedit.model.prompts import Rendered
 
@@ -31,9 +34,14 @@ class _Row:
     index: int
     prompt: Rendered
     owner: int
-    generator: torch.Generator
+    seed: int
     limit: int
     tokens: list[int] = field(default_factory=list)
+    generator: torch.Generator = field(default_factory=torch.Generator)
+
+    def begin(self) -> None:
+        self.tokens = []
+        self.generator.manual_seed(self.seed)
 
 
 def generate(
@@ -47,11 +55,14 @@ def generate(
     owners: Sequence[int] | None = None,
     token_budget: int = 16384,
     on_done: Callable[[int], None] | None = None,
+    status: Callable[[str], None] = lambda text: None,
 ) -> list[str]:
     """Replies to the prompts, in their order, special tokens removed.
 
     seeds: one a prompt. owners: which adapter of `bank` answers each prompt (bank given).
     token_budget: bound on rows x (prompt + new tokens) of one batch. on_done(n): n more are ready.
+    A batch that does not fit into memory is halved, which `status` is told; raises OutOfMemory where
+    a single row does not fit.
     """
     assert bank is None or (owners is not None and len(owners) == len(prompts))
     rows = [
@@ -59,7 +70,7 @@ def generate(
             i,
             prompt,
             owners[i] if owners is not None else 0,
-            torch.Generator().manual_seed(seeds[i]),
+            seeds[i],
             prompt.max_new_tokens or sampling.max_new_tokens,
         )
         for i, prompt in enumerate(prompts)
@@ -68,10 +79,25 @@ def generate(
     stop_ids = _stop_ids(decoder.model, tokenizer)
     if bank is not None:
         decoder.shares_prompts(bank.first_layer)  # found out now, before adapters hang on the model
-    for batch in _batches(rows, token_budget):
-        batch.sort(key=lambda row: (row.owner, row.index))
+
+    def work(batch: list[_Row]) -> None:
         with torch.inference_mode(), bank.attached() if bank is not None else nullcontext():
             _decode(decoder, tokenizer, batch, sampling, stop_ids, bank)
+
+    waiting = _batches(rows, token_budget)
+    while waiting:
+        batch = waiting.pop(0)
+        batch.sort(key=lambda row: (row.owner, row.index))
+        for row in batch:
+            row.begin()
+        try:
+            within_memory(partial(work, batch), f"writing {len(batch)} texts together")
+        except OutOfMemory as error:
+            if len(batch) == 1:
+                raise
+            status(f"{error}: going on with half as many at a time")
+            waiting[:0] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+            continue
         for row in batch:
             text = tokenizer.decode(row.tokens, skip_special_tokens=True)
             replies[row.index] = cut(text, row.prompt.stops).strip()

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from transformers import PreTrainedModel
 
-from selfedit.config import LoraSettings, SamplingSettings, TrainSettings
-from selfedit.errors import ModelError
+from selfedit.config import EngineSettings, LoraSettings, SamplingSettings, TrainSettings
+from selfedit.errors import ModelError, OutOfMemory
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.files import load_adapter, save_adapter
+from selfedit.lora.memory import Footprint, Steps, WaveMemory
 from selfedit.lora.records import TrainingRecord
 from selfedit.lora.train import BankTrainer, TokenSequence
 from selfedit.model.generate import generate
+from selfedit.model.memory import memory_budget, memory_free, within_memory
 from selfedit.model.packed import Decoder
 from selfedit.model.prompts import Rendered, render
 from selfedit.model.quiet import quiet_transformers
@@ -29,6 +32,7 @@ class LanguageModel:
     """A frozen transformers model with its tokenizer.
 
     name: what the user called it. revision: identity of the weights; adapters and trials carry it.
+    engine: how it uses this machine. status: told what a user should know while it works.
     """
 
     def __init__(
@@ -39,9 +43,12 @@ class LanguageModel:
         name: str,
         revision: str,
         form: Literal["chat", "plain"],
+        engine: EngineSettings | None = None,
+        status: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.hf, self.tokenizer = hf.eval().requires_grad_(False), tokenizer
         self.name, self.revision, self.form = name, revision, form
+        self.engine, self.status = engine or EngineSettings(), status
         self.decoder = Decoder(hf)
         self.num_layers = len(self.decoder.layers)
         self._check_head()
@@ -107,6 +114,7 @@ class LanguageModel:
             owners=owners,
             token_budget=TOKEN_BUDGET.get(self.device, 16_384),
             on_done=on_done,
+            status=self.status,
         )
 
     def train(
@@ -118,14 +126,64 @@ class LanguageModel:
         *,
         on_step: Callable[[int, int], None] | None = None,
     ) -> tuple[AdapterBank, list[TrainingRecord]]:
-        """One adapter a plan, trained together; a plan's own directives override the settings."""
+        """One adapter a plan, trained together; a plan's own directives override the settings.
+
+        Raises OutOfMemory; a single plan is tried with activation checkpointing before that.
+        """
+        checkpointing = self.engine.checkpointing
+        needed = self.planned_memory(lora, settings)(plans, seeds)
+        free = memory_free(self.decoder.device)
+        if needed > free and len(plans) > 1:
+            raise OutOfMemory(
+                f"training {len(plans)} self-edits together needs about {needed / 1e9:.1f} GB, and "
+                f"{free / 1e9:.1f} GB are free"
+            )
+        run = partial(self._train, plans, lora, settings, seeds, on_step)
+        if len(plans) > 1 or checkpointing:
+            return within_memory(partial(run, checkpointing), _training(plans))
+        try:
+            return within_memory(partial(run, False), _training(plans))
+        except OutOfMemory as error:
+            self.status(f"{error}: trying once more with activation checkpointing, which is slower")
+        try:
+            return within_memory(partial(run, True), _training(plans))
+        except OutOfMemory as error:
+            raise OutOfMemory(
+                f"{error}, not even with activation checkpointing. It is no fault of the self-edit: "
+                "use a GPU or machine with more memory, a smaller model, fewer --layers, or shorter "
+                "training sequences."
+            ) from None
+
+    def _train(
+        self,
+        plans: Sequence[TrainingPlan],
+        lora: LoraSettings,
+        settings: TrainSettings,
+        seeds: Sequence[int],
+        on_step: Callable[[int, int], None] | None,
+        checkpointing: bool,
+    ) -> tuple[AdapterBank, list[TrainingRecord]]:
         bank = AdapterBank(self.hf, lora, seeds, num_layers=self.num_layers)
-        data = [
-            [self.encode(sequence, settings.max_tokens) for sequence in plan.sequences]
-            for plan in plans
-        ]
+        data = [self._encoded(plan, settings) for plan in plans]
         own = [directed(settings, plan) for plan in plans]
-        return bank, BankTrainer(self.decoder, bank, data, own).run(on_step)
+        trainer = BankTrainer(self.decoder, bank, data, own, checkpointing=checkpointing)
+        return bank, trainer.run(on_step)
+
+    def _encoded(self, plan: TrainingPlan, settings: TrainSettings) -> list[TokenSequence]:
+        return [self.encode(sequence, settings.max_tokens) for sequence in plan.sequences]
+
+    def planned_memory(self, lora: LoraSettings, settings: TrainSettings) -> WaveMemory:
+        """Peak bytes of training (plans, seeds) together, beside the model (see `lora.memory`)."""
+        return WaveMemory(
+            Footprint.of(self.decoder, lora),
+            lambda plan, seed: Steps.of(self._encoded(plan, settings), directed(settings, plan), seed),
+            checkpointing=self.engine.checkpointing,
+        )
+
+    @property
+    def memory_budget(self) -> int:
+        """Bytes that a wave may take beside the model; the same in every run on this machine."""
+        return memory_budget(self.decoder.device, self.num_bytes, self.engine)
 
     def save_adapter(self, adapters: AdapterBank, k: int, folder: Path) -> None:
         base = self.hf.config._name_or_path or self.name
@@ -147,6 +205,10 @@ class LanguageModel:
                 self.tokenizer.save_pretrained(folder)
         except OSError as error:
             raise ModelError(f"the merged model cannot be written to {folder}: {error}") from error
+
+
+def _training(plans: Sequence[TrainingPlan]) -> str:
+    return "training one adapter" if len(plans) == 1 else f"training {len(plans)} adapters together"
 
 
 def directed(settings: TrainSettings, plan: TrainingPlan) -> TrainSettings:

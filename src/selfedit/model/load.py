@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfedit.config import EngineSettings
 from selfedit.errors import ModelError
 from selfedit.model import embedded
 from selfedit.model.language_model import LanguageModel
+from selfedit.model.memory import engine_from_environment
 from selfedit.model.prompts import PromptFormat, resolve_format
 from selfedit.model.quiet import quiet_transformers
 
@@ -49,16 +51,18 @@ def load_model(
     dtype: str = "auto",
     prompt_format: PromptFormat = "auto",
     trust_remote_code: bool = False,
+    engine: EngineSettings | None = None,
     status: Callable[[str], None] = lambda text: None,
 ) -> LanguageModel:
     """Load a model, frozen and in eval mode. Raises ModelError with what to do.
 
     dtype `auto`: bfloat16 on CUDA, float32 elsewhere. Weights come as safetensors only, since other
-    formats are unpickled.
+    formats are unpickled. engine: by default what the environment says (`model.memory`).
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    engine = engine or engine_from_environment()
     place = pick_device(device)
     if dtype not in DTYPES:
         raise ModelError(f"dtype {dtype!r}: use one of {', '.join(DTYPES)}.")
@@ -83,6 +87,8 @@ def load_model(
         name=name,
         revision=_revision(source, hf.config),
         form=resolve_format(tokenizer, prompt_format),
+        engine=engine,
+        status=status,
     )
 
 

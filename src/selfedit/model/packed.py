@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +24,8 @@ from transformers import (
 )
 
 from selfedit.model.cache import growing_cache, select_rows
+from selfedit.model.checkpointing import Checkpointed
+from selfedit.model.memory import is_out_of_memory
 
 PACKED = "selfedit_packed"
 _lengths: ContextVar[tuple[int, ...]] = ContextVar("packed_lengths")
@@ -102,6 +105,7 @@ class Decoder:
         self._packs: bool | None = None
         self._trunk_ok: dict[int, bool] = {}
         self._shares: dict[int, bool] = {}
+        self._checkpointing: Sequence[torch.Generator] | None = None
 
     def _find_layers(self) -> tuple[str, nn.ModuleList]:
         for name, child in self.stack.named_children():
@@ -120,7 +124,8 @@ class Decoder:
             try:
                 with torch.no_grad():
                     self._packs = _close(self._packed(ids), self._padded(ids))
-            except Exception:
+            except Exception as error:
+                _reraise_if_out_of_memory(error)
                 # An architecture may refuse in any way it likes; padded rows are always right.
                 self._packs = False
         return self._packs
@@ -137,7 +142,8 @@ class Decoder:
             with torch.no_grad():
                 states = self.trunk(ids, first_layer)
                 return _close(self.resume(states, first_layer), self._packed(ids))
-        except Exception:
+        except Exception as error:
+            _reraise_if_out_of_memory(error)
             return False
 
     def shares_prompts(self, first_layer: int) -> bool:
@@ -164,7 +170,8 @@ class Decoder:
                 ).last_hidden_state
             lengths = [[cache.get_seq_length(i) for i in range(len(self.layers))] for cache in both]
             return _close(shared[:, -1], alone[:, -1]) and lengths[0] == lengths[1]
-        except Exception:
+        except Exception as error:
+            _reraise_if_out_of_memory(error)
             return False
 
     def _probe_ids(self) -> list[list[int]]:
@@ -179,6 +186,47 @@ class Decoder:
         """Width of the padded rows that `hidden` makes of the sequences; None if it packs them."""
         return None if self.packs() else max(len(sequence) for sequence in sequences)
 
+    @contextmanager
+    def checkpointing(self, generators: Sequence[torch.Generator] = ()) -> Iterator[None]:
+        """While open, forward passes keep only what enters each layer (`model/checkpointing.py`).
+
+        generators: what random draws inside the layers come from.
+        """
+        self._checkpointing = generators
+        try:
+            yield
+        finally:
+            self._checkpointing = None
+
+    @contextmanager
+    def _layers(self, layers: Sequence[nn.Module]) -> Iterator[None]:
+        """While open, the stack runs these layers."""
+        setattr(self.stack, self.layers_name, nn.ModuleList(layers))
+        try:
+            yield
+        finally:
+            setattr(self.stack, self.layers_name, self.layers)
+
+    def _checkpointed(self, layers: Sequence[nn.Module], lengths: Sequence[int]) -> list[nn.Module]:
+        """The layers, checkpointed where that is asked for and gradients are kept."""
+        if self._checkpointing is None or not torch.is_grad_enabled():
+            return list(layers)
+        around = partial(self._packing, lengths)
+        return [Checkpointed(layer, around, self._checkpointing) for layer in layers]
+
+    @contextmanager
+    def _packing(self, lengths: Sequence[int]) -> Iterator[None]:
+        """While open, attention finds sequences of these lengths; none: padded rows as they are."""
+        if not lengths:
+            yield
+            return
+        token = _lengths.set(tuple(lengths))
+        try:
+            with attention(self.model, PACKED):
+                yield
+        finally:
+            _lengths.reset(token)
+
     def trunk(self, sequences: Sequence[Sequence[int]], first_layer: int) -> list[Tensor]:
         """States entering `first_layer`, [S_i, D] for each sequence."""
         with torch.no_grad():
@@ -189,8 +237,9 @@ class Decoder:
     def resume(self, states: Sequence[Tensor], first_layer: int) -> Tensor:
         """Final states [T, D] from the states that enter `first_layer`."""
         packed = torch.cat(list(states))[None]
-        with self._starting_at(first_layer, packed):
-            return self._run([len(state) for state in states], inputs_embeds=packed)
+        lengths = [len(state) for state in states]
+        with self._starting_at(first_layer, packed, lengths):
+            return self._run(lengths, inputs_embeds=packed)
 
     def prefill(
         self, ids_NS: Tensor, row_M: Tensor, first_layer: int, cache: DynamicCache, **layout_N: Tensor
@@ -233,8 +282,13 @@ class Decoder:
         raise AssertionError("the forward pass did not reach the layer")
 
     @contextmanager
-    def _starting_at(self, first_layer: int, hidden: Tensor) -> Iterator[None]:
-        """While open, the stack lets the layers below out, and `hidden` enters this one."""
+    def _starting_at(
+        self, first_layer: int, hidden: Tensor, lengths: Sequence[int] = ()
+    ) -> Iterator[None]:
+        """While open, the stack lets the layers below out, and `hidden` enters this one.
+
+        lengths: of the packed sequences, where they are packed.
+        """
 
         def enter(
             module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -244,29 +298,26 @@ class Decoder:
                 return (hidden, *args[1:]), kwargs
             return args, {**kwargs, "hidden_states": hidden}
 
-        upper = nn.ModuleList([_PassThrough() for _ in range(first_layer)])
-        upper.extend(self.layers[first_layer:])
-        handle = self.layers[first_layer].register_forward_pre_hook(enter, with_kwargs=True)
-        setattr(self.stack, self.layers_name, upper)
+        lower = [_PassThrough() for _ in range(first_layer)]
+        upper = self._checkpointed(list(self.layers[first_layer:]), lengths)
+        handle = upper[0].register_forward_pre_hook(enter, with_kwargs=True)
         try:
-            yield
+            with self._layers([*lower, *upper]):
+                yield
         finally:
-            setattr(self.stack, self.layers_name, self.layers)
             handle.remove()
 
     def _packed(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         flat = [token for sequence in sequences for token in sequence]
         ids = torch.tensor([flat], device=self.device)
-        return self._run([len(sequence) for sequence in sequences], input_ids=ids)
+        lengths = [len(sequence) for sequence in sequences]
+        with self._layers(self._checkpointed(list(self.layers), lengths)):
+            return self._run(lengths, input_ids=ids)
 
     def _run(self, lengths: list[int], **inputs: Tensor) -> Tensor:
         positions = torch.cat([torch.arange(length) for length in lengths])[None].to(self.device)
-        token = _lengths.set(tuple(lengths))
-        try:
-            with attention(self.model, PACKED):
-                output = self.stack(position_ids=positions, use_cache=False, **inputs)
-        finally:
-            _lengths.reset(token)
+        with self._packing(lengths):
+            output = self.stack(position_ids=positions, use_cache=False, **inputs)
         return output.last_hidden_state[0]
 
     def _padded(self, sequences: Sequence[Sequence[int]]) -> Tensor:
@@ -277,9 +328,10 @@ class Decoder:
         for row, sequence in enumerate(sequences):
             ids[row, : len(sequence)] = torch.tensor(list(sequence))
             mask[row, : len(sequence)] = 1
-        output = self.stack(
-            input_ids=ids.to(self.device), attention_mask=mask.to(self.device), use_cache=False
-        )
+        with self._layers(self._checkpointed(list(self.layers), ())):
+            output = self.stack(
+                input_ids=ids.to(self.device), attention_mask=mask.to(self.device), use_cache=False
+            )
         return output.last_hidden_state[mask.bool().to(self.device)]
 
 
@@ -292,6 +344,12 @@ def attention(model: PreTrainedModel, implementation: str) -> Iterator[None]:
         yield
     finally:
         model.config._attn_implementation = before
+
+
+def _reraise_if_out_of_memory(error: Exception) -> None:
+    """A probe that found no memory has not found out anything about the architecture."""
+    if is_out_of_memory(error):
+        raise error
 
 
 def _close(a: Tensor, b: Tensor) -> bool:

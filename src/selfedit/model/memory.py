@@ -1,0 +1,125 @@
+"""A device's memory: how much there is, how running out of it looks, what a piece of work takes."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+import torch
+from pydantic import ValidationError
+
+from selfedit.config import EngineSettings
+from selfedit.errors import InputError, OutOfMemory
+
+T = TypeVar("T")
+
+# Share of the whole memory that a model and its wave may take together. On a GPU the rest is for the
+# allocator's fragments and torch's own workspaces, on a CPU for everything else that runs there.
+_SHARE = {"cuda": 0.85, "cpu": 0.5, "mps": 0.5}
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+
+def engine_from_environment() -> EngineSettings:
+    """What SELFEDIT_MEMORY_GB (a number) and SELFEDIT_CHECKPOINTING (0 or 1) say. Raises InputError."""
+    names = {field: f"SELFEDIT_{field.upper()}" for field in EngineSettings.model_fields}
+    given = {field: os.environ[name] for field, name in names.items() if os.environ.get(name)}
+    try:
+        return EngineSettings.model_validate(given)
+    except ValidationError as error:
+        wrong = ", ".join(f"{names[str(e['loc'][0])]}={e['input']}" for e in error.errors())
+        raise InputError(
+            f"{wrong} in the environment: SELFEDIT_MEMORY_GB is a number above 0 and "
+            "SELFEDIT_CHECKPOINTING is 0 or 1."
+        ) from error
+
+
+def memory_budget(device: torch.device, model_bytes: int, engine: EngineSettings) -> int:
+    """Bytes that a wave may take beside the model.
+
+    A constant of machine, model and setting: what happens to be free at the moment must not decide
+    which self-edits train together, because a resumed run is to have the same waves
+    (`inner.plan_waves`).
+    """
+    if engine.memory_gb is not None:
+        return int(engine.memory_gb * 1e9)
+    share = _SHARE.get(device.type, 0.5)
+    return max(0, int(share * _total(device)) - model_bytes)
+
+
+def _total(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[1])
+    total = int(psutil.virtual_memory().total)
+    try:
+        return min(total, int(_CGROUP_LIMIT.read_text(encoding="ascii")))  # a container's share
+    except (OSError, ValueError):
+        return total
+
+
+def memory_free(device: torch.device) -> int:
+    """Bytes that could be had at this moment."""
+    if device.type == "cuda":
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + cached
+    return int(psutil.virtual_memory().available)
+
+
+_SIGNS = ("can't allocate memory", "not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the error says that memory ran out; CPU, MPS and cuBLAS say so in a RuntimeError."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError | OutOfMemory):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
+
+
+def within_memory(work: Callable[[], T], what: str) -> T:
+    """work(); raises OutOfMemory, which names `what`, where torch ran out of memory."""
+    try:
+        return work()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    # Outside the handler: the traceback held the tensors of the attempt.
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    raise OutOfMemory(f"{what} does not fit into memory ({reason})")
+
+
+def measured_peak(work: Callable[[], object], device: torch.device) -> int:
+    """Peak bytes of tensors while `work` runs, above what stood at its start.
+
+    CUDA: torch's own counter. CPU: every allocation of torch's allocator, operators' temporaries
+    included, as the profiler records them; every event is kept, so measure
+    seconds of work, not hours. Resident memory is another thing: malloc keeps what is freed.
+    Raises NotImplementedError on other devices.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        work()
+        torch.cuda.synchronize(device)
+        return int(torch.cuda.max_memory_allocated(device)) - int(before)
+    if device.type != "cpu":
+        raise NotImplementedError(f"peak memory cannot be measured on {device.type}")
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profile:
+        work()
+    assert profile.profiler is not None
+    assert profile.profiler.kineto_results is not None
+    events = profile.profiler.kineto_results.events()
+    changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
+    now = peak = 0
+    for _, change in changes:
+        now += change
+        peak = max(peak, now)
+    return peak
