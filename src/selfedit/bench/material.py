@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from selfedit.data import read_tasks
 from selfedit.errors import InputError
-from selfedit.types import Prompt, TrainingPlan, TrainingSequence
+from selfedit.types import Prompt, Task, TrainingPlan, TrainingSequence
 
 # Asked of a shipped article, whose quiz does not ship; as long as SQuAD's questions, about 12 tokens.
 _ASKED = (
@@ -48,6 +49,17 @@ def articles() -> tuple[list[Article], str]:
     if path.exists():
         return list(_recorded(path)), "a recorded run"
     return list(_shipped()), "shipped"
+
+
+def recorded_edits() -> list[tuple[Task, list[str]]]:
+    """The contexts of the recorded round with their questions out of SQuAD, in the recorded order, and
+    the texts of the self-edits. Raises InputError where $SELFEDIT_DATA has them not."""
+    folder = Path(os.environ.get("SELFEDIT_DATA", "../shared/data"))
+    recorded, squad = folder / "recorded/round1_trials.json", folder / "squad/train_round1.json"
+    if not (recorded.exists() and squad.exists()):
+        raise InputError(f"{recorded} and {squad} are needed: set SELFEDIT_DATA to where they are.")
+    tasks = {task.context: task for task in read_tasks(squad)}
+    return [(tasks[a.context.strip()], list(a.edits)) for a in _recorded(recorded)]
 
 
 def _recorded(path: Path) -> Iterator[Article]:
