@@ -66,6 +66,13 @@ def save_by_size(results: Sequence[Mapping[str, Any]], path: Path) -> None:
     if not drawn:
         raise InputError("there is nothing to draw: no way was timed.")
     axes.set_xscale("log")
+    sizes = sorted({(_size(result), str(result["model"])) for result in results})
+    axes.set_xticks(
+        [size for size, _ in sizes],
+        [f"{size / 1e9:.2g} B\n{name.removeprefix('shape:')}" for size, name in sizes],
+        fontsize=8,
+    )
+    axes.minorticks_off()
     axes.set_xlabel("weights in matrix products")
     devices = sorted({f"{result['device']}, {result['dtype']}" for result in results})
     axes.set_title("; ".join(devices), fontsize=9)
@@ -101,7 +108,7 @@ def _panels(count: int) -> tuple[Any, list[Any]]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.6 * count, 4.2), layout="constrained")
+    figure = Figure(figsize=(5.0 * count + 1.8, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, list(figure.subplots(1, count, squeeze=False)[0])
 
@@ -112,12 +119,16 @@ def _finish(axes: Any) -> None:
     axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(which="both", axis="y", alpha=0.2)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False)
 
 
 def _save(figure: Any, path: Path) -> None:
     import matplotlib
 
+    lines = [axes.get_legend_handles_labels() for axes in figure.axes]
+    handle_of = {label: handle for own in lines for handle, label in zip(*own, strict=True)}
+    figure.legend(
+        handle_of.values(), handle_of.keys(), loc="outside right upper", fontsize=8, frameon=False
+    )
     if path.suffix.lower() not in (".svg", ".png", ".pdf"):
         raise InputError(f"{path}: a figure's file ends in .svg, .png or .pdf.")
     try:
