@@ -23,6 +23,7 @@ import selfedit.endpoint as endpoint_module
 from selfedit.config import EndpointSettings, JudgeSettings, KnowledgeSettings, SamplingSettings
 from selfedit.domains.knowledge import Knowledge
 from selfedit.errors import EndpointError, InputError, JudgeError, SelfEditError
+from selfedit.grading import GRADERS
 from selfedit.grading.judge import Judge, read_verdict
 from selfedit.grading.rubric import RubricJudge, RubricScore, read_rubric
 from selfedit.model.endpoint import EndpointWriter, read_edits
@@ -171,9 +172,14 @@ def test_answers_without_text_are_wrong_without_a_call(serve, judge_of):
 
 
 def test_a_judge_is_a_grader(serve, judge_of):
-    domain = Knowledge(KnowledgeSettings(), grader=judge_of(serve(Reply("yes"), Reply("no"))))
-    score = domain.score(Task("t", "T", "c", (query(0), query(1), query(2))), ["a", "b", ""])
+    server = serve(lambda _, prompt: Reply("yes" if "tide" in prompt else "no", seconds=0.05))
+    judge = judge_of(server)
+    domain = Knowledge(KnowledgeSettings(), grader=judge)
+    score = domain.score(Task("t", "T", "c", (query(0), query(1), query(2))), ["tide", "b", ""])
     assert [answer.correct for answer in score.answers] == [True, False, False]
+    assert server.busiest == 2, "a task's answers are judged together"
+    graders = (judge, judge_of(server, model="judge-2"), GRADERS["offline"], GRADERS["contains"])
+    assert len({Knowledge(grader=grader).digest() for grader in graders}) == 4
 
 
 def test_without_a_store_every_answer_is_asked(serve):

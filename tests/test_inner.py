@@ -106,7 +106,8 @@ def pairs(count: int):
         task = Task(
             f"t{i}", f"Tower {i}", text, (Query(f"When was tower {i} built?", (str(1800 + i),)),)
         )
-        made.append((task, SelfEdit(task.id, 0, (Prompt("Restate it."),), (text,))))
+        edit = f"People built tower {i} in {1800 + i}, and the town is proud of it."
+        made.append((task, SelfEdit(task.id, 0, (Prompt("Restate it."),), (edit,))))
     return made
 
 

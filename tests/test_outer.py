@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 
 from selfedit.algorithms.rest_em import ReSTEM
-from selfedit.config import KnowledgeSettings, LearnSettings, OuterSettings
+from selfedit.config import KnowledgeOuterSettings, KnowledgeSettings, LearnSettings
 from selfedit.domains.knowledge import Knowledge
 from selfedit.errors import InputError, SelfEditError, StoreError
+from selfedit.grading import GRADERS
 from selfedit.outer import OuterRun
 from selfedit.rewards import CascadeReward, ProxyReward, TrueReward
 from selfedit.store import Store
 from selfedit.testing import FakeModel, load_fake, tiny_model
 from selfedit.types import Query, Task
 
-SETTINGS = OuterSettings(
+SETTINGS = KnowledgeOuterSettings(
     inner=LearnSettings(knowledge=KnowledgeSettings(restatements=1), candidates=2, seeds=2),
     rounds=2,
     contexts=2,
@@ -36,7 +37,7 @@ TASKS = [task(i) for i in range(4)]
 
 def outer(tmp_path, model=None, settings=SETTINGS, tasks=TASKS, name="run", **options) -> OuterRun:
     algorithm = ReSTEM(settings.rule, settings.margin, settings.policy, settings.seed)
-    domain = Knowledge(settings.inner.knowledge)
+    domain = options.pop("domain", None) or Knowledge(settings.inner.knowledge)
     store = Store(tmp_path / name / "store.sqlite")
     return OuterRun(
         model or FakeModel(),
@@ -50,6 +51,19 @@ def outer(tmp_path, model=None, settings=SETTINGS, tasks=TASKS, name="run", **op
         settings,
         **options,
     )
+
+
+def test_another_grader_is_another_run(tmp_path):
+    def rounds(grader):
+        settings = SETTINGS.model_copy(update={"grader": grader})
+        domain = Knowledge(settings.inner.knowledge, GRADERS[grader])
+        model = FakeModel()
+        first = outer(tmp_path, model, settings, domain=domain).run()[0]
+        return first.best_reward, model.calls["train"] > 0
+
+    assert rounds("offline") == (1.0, True)
+    assert rounds("offline") == (1.0, False), "nothing is repeated"
+    assert rounds("exact") == (0.0, True), "trained and graded anew, and not read from the other run"
 
 
 def texts(record) -> list:

@@ -39,3 +39,7 @@ class JudgeError(EndpointError):
 
 class InvalidSelfEdit(SelfEditError):
     """A self-edit that holds nothing to train on. It is recorded as a trial without reward."""
+
+
+class OverLimit(InvalidSelfEdit):
+    """A sound self-edit that asks for more training than is allowed. Its trial has failed, unspent."""

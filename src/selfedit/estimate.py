@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from selfedit.config import LearnSettings, OuterSettings
+from selfedit.config import InnerSettings, KnowledgeOuterSettings, LearnSettings, OuterSettings
+from selfedit.errors import InvalidSelfEdit
+from selfedit.inner import fitting
 from selfedit.model import Model
 from selfedit.types import Task, TrainingPlan, TrainingSequence
 
@@ -47,6 +49,33 @@ def estimate(
     return Estimate(len(tasks), len(tasks) * repeats, tokens, tokens / rate)
 
 
+# Sequences that a calibration by real training plans takes.
+_CALIBRATION = 4
+
+
+def estimate_plans(
+    model: Model, plans: Sequence[TrainingPlan], settings: InnerSettings, repeats: int
+) -> Estimate:
+    """Training each of these plans `repeats` times, calibrated by a few sequences of the first.
+
+    Sequences that are too long to be trained on count for nothing.
+    """
+    tokens, sample = 0, None
+    for plan in plans:
+        try:
+            fits, length, _ = fitting(model, plan, settings.train.max_tokens)
+        except InvalidSelfEdit:
+            continue
+        tokens += length * (plan.epochs or settings.train.epochs) * repeats
+        sample = sample or replace(fits, sequences=fits.sequences[:_CALIBRATION], epochs=1)
+    if sample is None:
+        return Estimate(len(plans), 0, 0, 0.0)
+    start = time.perf_counter()
+    _, records = model.train([sample], settings.lora, settings.train, [0])
+    rate = sum(record.tokens for record in records) / (time.perf_counter() - start)
+    return Estimate(len(plans), len(plans) * repeats, tokens, tokens / rate)
+
+
 @dataclass(frozen=True, slots=True)
 class OuterPlan:
     """What an outer-loop run will do, all rounds together. disk: bytes of the policies."""
@@ -61,14 +90,20 @@ class OuterPlan:
     seconds: float
 
 
-def plan_outer(model: Model, tasks: Sequence[Task], settings: OuterSettings) -> OuterPlan:
+def plan_outer(model: Model, tasks: Sequence[Task], settings: KnowledgeOuterSettings) -> OuterPlan:
     """The plan, with a time from a short calibration; contexts are a round's."""
-    inner, rounds = settings.inner, settings.rounds
     sample = list(tasks)[: settings.contexts]
-    one = estimate(model, sample, inner, final=False)
+    return outer_plan(
+        model, settings, len(sample), estimate(model, sample, settings.inner, final=False)
+    )
+
+
+def outer_plan(model: Model, settings: OuterSettings, contexts: int, one: Estimate) -> OuterPlan:
+    """The plan of all rounds, each of which has so many contexts and takes as long as `one`."""
+    inner, rounds = settings.inner, settings.rounds
     return OuterPlan(
         rounds=rounds,
-        contexts=len(sample),
+        contexts=contexts,
         edits=inner.candidates,
         seeds=inner.seeds,
         inner_loops=rounds * one.trainings,

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from selfedit.config import ANSWER_SAMPLING, InnerSettings, TrainSettings, stable_hash
-from selfedit.errors import InvalidSelfEdit, OutOfMemory
+from selfedit.errors import InvalidSelfEdit, OutOfMemory, OverLimit
 from selfedit.model import Model
 from selfedit.progress import Progress, Silent, by_steps
-from selfedit.types import Domain, SelfEdit, Task, TrainingPlan, Trial
+from selfedit.types import Canonical, Domain, SelfEdit, Task, TrainingPlan, Trial, TrialStatus
 
 # Tokens of all adapters in one optimizer step. On a 2-core CPU the model's matrix products reach their
 # full speed (about 350 GFLOP/s) at 128 rows, and half of it at 16; a GPU wants thousands.
@@ -27,6 +27,7 @@ class Job:
     """One trial that is to be run.
 
     tokens: of its sequences. num_steps: of its training. together: its sequences in one step.
+    note: what of the edit is not trained on, and why.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Job:
     tokens: int
     num_steps: int
     together: int
+    note: str = ""
 
     @classmethod
     def of(
@@ -48,10 +50,11 @@ class Job:
         plan: TrainingPlan,
         tokens: int,
         train: TrainSettings,
+        note: str = "",
     ) -> Job:
         together = min(train.batch_size, len(plan.sequences))
         steps = (plan.epochs or train.epochs) * -(-len(plan.sequences) // train.batch_size)
-        return cls(key, task, edit, seed, plan, tokens, steps, together)
+        return cls(key, task, edit, seed, plan, tokens, steps, together, note)
 
     @property
     def mean_length(self) -> float:
@@ -67,14 +70,26 @@ def trial_key(
             "model": model.identity,
             "context": [task.title, task.context],
             "questions": [[q.question, q.answers, q.topic] for q in task.queries],
-            "prompts": [[p.text, p.kind, p.prefix, p.turns] for p in edit.prompts],
-            "edit": edit.completions,
+            **_said(domain, task, edit),
             "domain": domain.digest(),
             "lora": settings.lora.digest(),
             "train": settings.train.digest(),
             "seed": seed,
         }
     )
+
+
+def _said(domain: Domain, task: Task, edit: SelfEdit) -> dict[str, object]:
+    """What an edit says, however it is worded, if the domain can tell; else its very words."""
+    if isinstance(domain, Canonical):
+        try:
+            return {"edit": domain.canonical(task, edit)}
+        except InvalidSelfEdit:
+            pass
+    return {
+        "prompts": [[p.text, p.kind, p.prefix, p.turns] for p in edit.prompts],
+        "edit": edit.completions,
+    }
 
 
 def run_trials(
@@ -101,14 +116,14 @@ def run_trials(
         if key in jobs:
             continue
         try:
-            plan = domain.parse(task, edit)
+            plan, tokens, note = fitting(model, domain.parse(task, edit), settings.train.max_tokens)
         except InvalidSelfEdit as error:
             if key not in found:
-                found[key] = Trial(key, task.id, edit, seed, "invalid", str(error))
+                status: TrialStatus = "failed" if isinstance(error, OverLimit) else "invalid"
+                found[key] = Trial(key, task.id, edit, seed, status, str(error))
                 sink([found[key]])
             continue
-        tokens = sum(model.count_tokens(sequence.text) for sequence in plan.sequences)
-        jobs[key] = Job.of(key, task, edit, seed, plan, tokens, settings.train)
+        jobs[key] = Job.of(key, task, edit, seed, plan, tokens, settings.train, note)
     progress.start("training and testing self-edits", len(jobs))
     for wave in plan_waves(list(jobs.values()), WaveBudget.of(model, settings)):
         # Waves are planned over all jobs, done or not, so that a resumed run has the same waves.
@@ -118,7 +133,34 @@ def run_trials(
             sink(trials)
             found.update((trial.key, trial) for trial in trials)
         progress.advance(len(wave) - len(missing))
-    return [found[key] for key in keys]
+    return [
+        replace(found[key], task_id=task.id, edit=edit)  # of those that share it, each its own
+        for key, (task, edit, _) in zip(keys, order, strict=True)
+    ]
+
+
+def fitting(model: Model, plan: TrainingPlan, max_tokens: int) -> tuple[TrainingPlan, int, str]:
+    """The plan without the conversations that are longer than max_tokens, its tokens, and what was left
+    out. A text is cut when it is trained on; a conversation would lose the reply that it is for.
+
+    Raises OverLimit if nothing is left.
+    """
+    lengths = [model.sequence_tokens(sequence) for sequence in plan.sequences]
+    kept = [
+        (sequence, length)
+        for sequence, length in zip(plan.sequences, lengths, strict=True)
+        if sequence.prompt is None or length <= max_tokens
+    ]
+    if len(kept) == len(lengths):
+        return plan, sum(lengths), ""
+    note = (
+        f"{len(lengths) - len(kept)} of {len(lengths)} training sequences are longer than "
+        f"{max_tokens:,} tokens (the longest: {max(lengths):,})"
+    )
+    if not kept:
+        raise OverLimit(f"all {note}")
+    fits = replace(plan, sequences=tuple(sequence for sequence, _ in kept))
+    return fits, sum(length for _, length in kept), f"not trained on: {note}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +303,7 @@ def _run_together(
                 edit=job.edit,
                 seed=job.seed,
                 status="failed" if record.failure else "scored",
-                reason=record.failure,
+                reason=record.failure or job.note,
                 score=score,
                 losses=tuple(record.losses),
                 tokens=record.tokens,

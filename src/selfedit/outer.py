@@ -62,7 +62,12 @@ class OuterRun:
         self.reward, self.store, self.settings = reward, store, settings
         self.progress, self.on_round = progress or Silent(), on_round
         self.key = stable_hash(
-            [model.identity, settings.digest(), [[t.id, _questions(t)] for t in tasks]]
+            [
+                model.identity,
+                settings.digest(),
+                domain.digest(),
+                [[t.id, _questions(t)] for t in tasks],
+            ]
         )
         self.folder = folder / self.key[:12]
         order = list(tasks)

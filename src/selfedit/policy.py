@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from selfedit.config import PolicySettings
-from selfedit.errors import SelfEditError, StoreError
+from selfedit.errors import OverLimit, SelfEditError, StoreError
+from selfedit.inner import fitting
 from selfedit.model import Model
 from selfedit.types import SelfEdit, TrainingPlan, TrainingSequence
 
@@ -35,9 +36,14 @@ def update_policy(
     )
     assert sequences, "an edit that was trained on has text"
     _need_space(folder.parent, 2 * model.num_bytes)
-    adapters, (record,) = model.train(
-        [TrainingPlan(sequences)], settings.lora, settings.train, [seed], on_step=on_step
-    )
+    try:
+        plan, _, _ = fitting(model, TrainingPlan(sequences), settings.train.max_tokens)
+    except OverLimit as error:
+        raise SelfEditError(
+            f"the policy cannot be updated: {error}. The round's trials are kept: choose tasks with "
+            "shorter prompts."
+        ) from None
+    adapters, (record,) = model.train([plan], settings.lora, settings.train, [seed], on_step=on_step)
     if record.failure:
         raise SelfEditError(
             f"the policy update failed: {record.failure}. The round's trials are kept; start again "

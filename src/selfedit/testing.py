@@ -13,7 +13,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from selfedit.config import LoraSettings, SamplingSettings, TrainSettings, stable_hash
 from selfedit.errors import AdapterError
 from selfedit.lora.records import TrainingRecord
-from selfedit.types import Prompt, TrainingPlan
+from selfedit.testing_arc import LEARNS, answer_grid, asks_for_edit, asks_for_grid, write_edit
+from selfedit.types import Prompt, TrainingPlan, TrainingSequence
 
 if TYPE_CHECKING:
     from selfedit.model.language_model import LanguageModel
@@ -54,16 +55,18 @@ _OPENINGS = ("It is known that", "One can say that", "People report that", "As w
 
 @dataclass
 class FakeAdapters:
-    """What each adapter was trained on."""
+    """What each adapter was trained on, and the learning rate that its self-edit asked for, if any."""
 
     texts: list[list[str]]
+    rates: list[float | None] = field(default_factory=list)
 
 
 class FakeModel:
     """Answers with the sentence, among those it has learned, that shares most words with the question.
 
     Without an adapter it says that it does not know. Asked to write, it repeats the last line of the
-    prompt behind an opening chosen by the seed; asked for a question, it asks for the last word.
+    prompt behind an opening chosen by the seed; asked for a question, it asks for the last word. On
+    ARC it writes one of five self-edits, and after a sound one can turn and mirror (`testing_arc.py`).
     Texts with "NaN" in them make a training fail, as a diverging loss would. delay: seconds that each
     call takes ($SELFEDIT_FAKE_DELAY), for tests that kill it. calls: how often each method was called.
     """
@@ -105,6 +108,10 @@ class FakeModel:
         self._called("generate")
         replies = []
         for i, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
+            if asks_for_edit(prompt) or asks_for_grid(prompt):
+                rate = adapters.rates[owners[i]] if adapters is not None and owners else None
+                replies.append(_on_arc(prompt, seed, rate))
+                continue
             known = adapters.texts[owners[i]] if adapters is not None and owners is not None else []
             replies.append(self._answer(prompt, known) if _asks(prompt) else _write(prompt, seed))
         if on_done is not None:
@@ -117,6 +124,12 @@ class FakeModel:
         sentences = [s for text in [*known, *given] for s in re.split(r"(?<=[.!?])\s+|\n", text)]
         best = max(sentences, key=lambda s: len(wanted & _words(s)), default="")
         return best if len(wanted & _words(best)) >= 2 else "I do not know."
+
+    def sequence_tokens(self, sequence: TrainingSequence) -> int:
+        said = [sequence.text]
+        if sequence.prompt is not None:
+            said += [sequence.prompt.text, *(text for turn in sequence.prompt.turns for text in turn)]
+        return sum(map(self.count_tokens, said))
 
     def train(
         self,
@@ -139,7 +152,7 @@ class FakeModel:
         ]
         if on_step is not None:
             on_step(1, 1)
-        return FakeAdapters(texts), records
+        return FakeAdapters(texts, [plan.learning_rate for plan in plans]), records
 
     def planned_memory(
         self, lora: LoraSettings, settings: TrainSettings
@@ -181,6 +194,12 @@ def load_fake(name: str) -> FakeModel | None:
     if not note.is_file():
         return None
     return FakeModel(name, f"fake-{stable_hash(note.read_text(encoding='utf-8'))[:12]}")
+
+
+def _on_arc(prompt: Prompt, seed: int, rate: float | None) -> str:
+    if asks_for_edit(prompt):
+        return write_edit(seed)
+    return answer_grid(prompt, rate is not None and LEARNS[0] <= rate <= LEARNS[1])
 
 
 def _asks(prompt: Prompt) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 TrialStatus = Literal["scored", "invalid", "failed"]
 
@@ -21,6 +21,7 @@ class Prompt:
     prefix: the first words of the reply, put into the model's mouth (never part of the reply).
     turns: earlier (user, assistant) turns of the conversation.
     max_new_tokens: bound of this reply, where it is not the sampling's own.
+    pattern: a regular expression that the whole reply matches, by sampling only what fits.
     """
 
     text: str
@@ -28,6 +29,7 @@ class Prompt:
     prefix: str = ""
     turns: tuple[tuple[str, str], ...] = ()
     max_new_tokens: int | None = None
+    pattern: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,10 @@ class TrainingPlan:
 
 @dataclass(frozen=True, slots=True)
 class GradedAnswer:
-    """One answer with its grades: `correct` is what accuracies count; f1 is in [0, 1]."""
+    """One answer with its grades: `correct` is what accuracies count; f1 is in [0, 1].
+
+    reason: why an answer is wrong, where there is more to say than that.
+    """
 
     question: str
     gold: str
@@ -101,6 +106,7 @@ class GradedAnswer:
     correct: bool
     exact: bool = False
     f1: float = 0.0
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +128,8 @@ class Trial:
 
     key: hash of everything that determines the result (see `inner.trial_key`).
     status: "scored"; "invalid" (the edit holds nothing to train on); "failed" (its loss was not
-        finite). The last two carry a `reason` and no score.
+        finite, or it asked for more training than is allowed). The last two carry no score.
+    reason: why there is no score; of a scored trial, what of the edit was not trained on.
     losses: mean training loss of each optimizer step, nats a token.
     seconds: this trial's share of its wave's wall time (training and answering).
     """
@@ -166,6 +173,16 @@ class Domain(Protocol):
 
     def digest(self) -> str:
         """Hash of all settings that change what the other methods return."""
+        ...
+
+
+@runtime_checkable
+class Canonical(Protocol):
+    """What a domain may offer besides `Domain`, if edits of different wording can mean the same."""
+
+    def canonical(self, task: Task, edit: SelfEdit) -> str:
+        """What the edit says; edits of a task that say the same share one trial. Raises
+        InvalidSelfEdit."""
         ...
 
 

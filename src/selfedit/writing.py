@@ -89,8 +89,9 @@ class Writer:
 
 def _asked(prompt: Prompt) -> list[object]:
     """What of a prompt determines its reply; a prompt that says no more than it must is as short."""
-    more = [prompt.turns, prompt.max_new_tokens]
-    return [prompt.text, prompt.kind, prompt.prefix, *(more if any(more) else [])]
+    more = [prompt.turns, prompt.max_new_tokens] if prompt.turns or prompt.max_new_tokens else []
+    pattern = [{"pattern": prompt.pattern}] if prompt.pattern else []
+    return [prompt.text, prompt.kind, prompt.prefix, *more, *pattern]
 
 
 def _text_seed(seed: int, *place: str | int) -> int:

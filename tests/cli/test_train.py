@@ -44,6 +44,14 @@ def test_rounds_and_plan(tmp_path):
     assert "Plan" not in again.stderr  # nothing is left to do
 
 
+def test_the_grader_decides_what_an_edit_is_worth(tmp_path):
+    best = {}
+    for grader in ("offline", "exact"):  # in one library: the second does not read the first's grades
+        done = run(*args(tmp_path, "a", "--grader", grader, "--rounds", "1"))
+        best[grader] = json.loads(done.stdout)["rounds"][0]["best_reward"]
+    assert best == {"offline": 1.0, "exact": 0.0}
+
+
 def test_killed_runs_end_with_the_same_policy(tmp_path):
     whole = json.loads(run(*args(tmp_path, "whole")).stdout)
     for pause in (1.2, 2.4):
@@ -61,6 +69,8 @@ def test_bad_settings_say_what_to_do(tmp_path):
     for more, message in (
         (["--preset", "grand"], "squad-paper"),
         (["--rule", "worst"], "--rule"),
+        (["--grader", "me"], "--grader"),
+        (["--grader", "judge", "--judge-url", "nowhere"], "--judge-url"),
         (["--tracker", "notebook"], "tensorboard"),
     ):
         done = run(*args(tmp_path, "b", *more))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -17,7 +18,7 @@ from selfedit.domains.knowledge import (
     worth_asking,
 )
 from selfedit.domains.knowledge.strategies import TEMPLATES, fill
-from selfedit.grading import GRADERS, grade
+from selfedit.grading import GRADERS, fitted, grade
 from selfedit.types import Domain, Prompt, Query, Task
 
 TASK = Task(
@@ -92,6 +93,15 @@ def test_score() -> None:
     assert [answer.correct for answer in exact.answers] == [False, True]
     with pytest.raises(AssertionError):
         Knowledge().score(TASK, ["mice"])
+
+
+def test_what_is_stored_with_a_grade_is_keyed_by_the_grader(monkeypatch) -> None:
+    keys = [Knowledge(grader=grader).digest() for grader in (*GRADERS.values(), lambda *_: True)]
+    assert len(set(keys)) == len(GRADERS) + 1
+    refitted = replace(fitted.shipped(), threshold=0.7)
+    monkeypatch.setattr("selfedit.grading.graders.shipped", lambda: refitted)
+    assert Knowledge(grader=GRADERS["offline"]).digest() not in keys
+    assert Knowledge(grader=GRADERS["contains"]).digest() in keys
 
 
 def test_question_prompts_name_an_open_subject() -> None:

@@ -97,18 +97,18 @@ def test_an_empty_answer_is_wrong_even_for_a_lenient_grader() -> None:
 def test_graders_differ_where_they_should() -> None:
     query = Query("Where?", ("Santa Clara, California",))
     told = "It took place in Santa Clara, California, in 2016."
-    assert [GRADERS[name](query.question, query.answers, told) for name in GRADERS] == [
-        True,
-        False,
-        True,
-        True,
-    ]
-    assert [grade(query, "Santa Clara", GRADERS[name]).correct for name in GRADERS] == [
-        False,
-        False,
-        True,
-        True,
-    ]
+    assert {name: g(query.question, query.answers, told) for name, g in GRADERS.items()} == {
+        "offline": True,
+        "contains": True,
+        "exact": False,
+        "f1": True,
+    }
+    assert {name: grade(query, "Santa Clara", g).correct for name, g in GRADERS.items()} == {
+        "offline": True,
+        "contains": False,
+        "exact": False,
+        "f1": True,
+    }
     graded = grade(query, " santa clara california ")
     assert (graded.correct, graded.exact, graded.f1) == (True, True, 1.0)
     assert (graded.gold, graded.answer) == ("Santa Clara, California", "santa clara california")

@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 
-from selfedit.config import ALL_LINEAR, LoraSettings, TrainSettings
+from selfedit.config import ALL_LINEAR, EngineSettings, LoraSettings, SamplingSettings, TrainSettings
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.memory import Footprint, Steps, WaveMemory
-from selfedit.lora.train import BankTrainer
+from selfedit.lora.train import WHOLE, BankTrainer, TokenSequence, batches
 from selfedit.model.memory import measured_peak
 from selfedit.testing import tiny_model
-
-from .test_equality import ALL, DATA, SEEDS, SETTINGS, close, sequences
+from selfedit.types import Prompt, TrainingPlan, TrainingSequence
 
 CPU = torch.device("cpu")
 WITHIN = 0.15  # of the measured peak: the issue's bound
+
+
+ALL = LoraSettings(rank=4, alpha=8, layers="all")
+
+
+def sequences(k, count, longest):
+    """Of unequal lengths, some with an unsupervised beginning."""
+    generator = torch.Generator().manual_seed(100 + k)
+    result = []
+    for i in range(count):
+        length = int(torch.randint(2, longest, (), generator=generator))
+        ids = torch.randint(0, 250, (length,), generator=generator).tolist()
+        result.append(TokenSequence(tuple(ids), WHOLE if i % 3 else ((length // 3, length),)))
+    return result
+
+
+DATA = [sequences(0, 5, 20), sequences(1, 2, 40), sequences(2, 7, 9)]
+SETTINGS = [
+    TrainSettings(epochs=3, learning_rate=1e-2, batch_size=2),
+    TrainSettings(epochs=4, learning_rate=3e-3),
+    TrainSettings(epochs=2, learning_rate=5e-3, batch_size=3),
+]
 
 
 def run(model, data, settings, lora, **options):
@@ -54,8 +77,6 @@ def test_a_measured_peak_counts_what_stands_at_once():
 
 def test_steps_are_those_of_the_training(tiny):
     """Tokens, rows and supervised tokens of every step, beside what the trainer is given."""
-    from selfedit.lora.train import batches
-
     steps = Steps.of(DATA[0], SETTINGS[0], 11)
     taken = list(batches(DATA[0], SETTINGS[0], 11))
     assert steps.tokens.tolist() == [sum(len(s.ids) - 1 for s in step) for step in taken]
@@ -99,10 +120,10 @@ def test_checkpointing_changes_no_result(layers, dropout, packs, monkeypatch):
     lora = ALL.model_copy(update={"layers": layers, "dropout": dropout})
     plain, records = run(model, DATA, SETTINGS, lora)
     less, again = run(model, DATA, SETTINGS, lora, checkpointing=True)
-    close(plain.weights_KP, less.weights_KP)
+    assert (plain.weights_KP - less.weights_KP).abs().max() <= 1e-9
     for a, b in zip(records, again, strict=True):
         assert a.losses == pytest.approx(b.losses, abs=1e-9)
-    assert list(model.decoder.layers) == list(getattr(model.decoder.stack, "layers"))  # noqa: B009
+    assert list(model.decoder.layers) == list(model.decoder.stack.layers)
 
 
 def test_checkpointing_keeps_less(tiny):
@@ -114,4 +135,39 @@ def test_checkpointing_keeps_less(tiny):
         for own in (False, True)
     ]
     assert peaks[1] < 0.8 * peaks[0]
-    assert SEEDS
+
+
+@pytest.mark.parametrize("adapted", [True, False])
+@pytest.mark.parametrize(("rows", "words", "new"), [(12, 12, 8), (12, 40, 8), (30, 5, 64)])
+def test_planned_answers_are_measured(adapted, rows, words, new):
+    model = tiny_model(dtype="float32")
+    plans = [TrainingPlan((TrainingSequence("the tower was built in 1900"),))] * 3
+    bank, _ = model.train(plans, ALL, TrainSettings(epochs=1), [0, 1, 2])
+    third = rows // 3
+    prompts = [Prompt(f"number {i % third} " + "word " * words) for i in range(rows)]
+    sampling = SamplingSettings(temperature=0.0, max_new_tokens=new)
+    options = {"adapters": bank, "owners": [i // third for i in range(rows)]} if adapted else {}
+    longest = max(len(model.render(prompt).ids) for prompt in prompts)
+    model.generate(prompts[:1], sampling, [0])  # what is found out once
+    measured = measured_peak(lambda: model.generate(prompts, sampling, [0] * rows, **options), CPU)
+    planned = rows * Footprint.of(model.decoder, ALL if adapted else None).answer_row(longest, new)
+    assert planned == pytest.approx(measured, rel=WITHIN)
+
+
+def test_a_tight_budget_makes_smaller_batches_of_answers(monkeypatch):
+    model = tiny_model(dtype="float32")
+    module = sys.modules["selfedit.model.generate"]
+    original, sizes = module._decode, []
+    monkeypatch.setattr(
+        module,
+        "_decode",
+        lambda d, t, rows, *rest: sizes.append(len(rows)) or original(d, t, rows, *rest),
+    )
+    prompts = [Prompt(f"question {i}") for i in range(6)]
+    sampling = SamplingSettings(max_new_tokens=4)
+    expected = model.generate(prompts, sampling, range(6))
+    longest = max(len(model.render(prompt).ids) for prompt in prompts)
+    row = Footprint.of(model.decoder, None).answer_row(longest, 4)
+    model.engine = EngineSettings(memory_gb=2.5 * row / 1e9)
+    assert model.generate(prompts, sampling, range(6)) == expected
+    assert sizes == [6, 2, 2, 2]

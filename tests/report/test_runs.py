@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from selfedit.algorithms.rest_em import ReSTEM
-from selfedit.config import KnowledgeSettings, LearnSettings, OuterSettings
+from selfedit.config import KnowledgeOuterSettings, KnowledgeSettings, LearnSettings
 from selfedit.domains.knowledge import Knowledge
 from selfedit.errors import InputError, SelfEditError, StoreError
 from selfedit.outer import OuterRun
@@ -41,12 +41,12 @@ def task(i: int, more: str = "") -> Task:
     return Task(f"id{i:06}", f"Tower {i}", text, (stone, mason))
 
 
-def settings(rounds=3, contexts=2) -> OuterSettings:
+def settings(rounds=3, contexts=2) -> KnowledgeOuterSettings:
     inner = LearnSettings(knowledge=KnowledgeSettings(restatements=1), candidates=2, seeds=2)
-    return OuterSettings(inner=inner, rounds=rounds, contexts=contexts)
+    return KnowledgeOuterSettings(inner=inner, rounds=rounds, contexts=contexts)
 
 
-def outer(store: Store, folder: Path, tasks, given: OuterSettings, **options) -> OuterRun:
+def outer(store: Store, folder: Path, tasks, given: KnowledgeOuterSettings, **options) -> OuterRun:
     domain = Knowledge(given.inner.knowledge)
     algorithm = ReSTEM(given.rule, given.margin, given.policy, given.seed)
     reward = TrueReward(domain, given.inner, store)

@@ -10,15 +10,18 @@ import typer
 from selfedit.cli import (
     adapters,
     arc,
+    arc_solvable,
     ask,
     bench,
     evaluate,
+    evaluate_arc,
     grade,
     import_,
     learn,
     models,
     report,
     train,
+    train_arc,
 )
 from selfedit.cli.common import err
 from selfedit.errors import SelfEditError
@@ -36,6 +39,9 @@ app.command("ask")(ask.ask)
 app.command("grade")(grade.grade)
 app.command("report")(report.report)
 app.command("compare")(report.compare)
+arc.app.command("solvable")(arc_solvable.solvable)
+train.app.command("arc")(train_arc.arc)
+evaluate.app.command("arc")(evaluate_arc.arc)
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="eval")

@@ -14,6 +14,9 @@ from rich.console import Console
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+    from selfedit.cli.progress import RichProgress
     from selfedit.library import Library
     from selfedit.model import Model
     from selfedit.model.prompts import PromptFormat
@@ -107,6 +110,49 @@ def open_library(
         progress=progress,
         status=status,
     )
+
+
+# Work that is expected to take longer than this is asked about first, in seconds.
+ASK_FROM = 15 * 60
+
+
+def go_on(plan: str, seconds: float, progress: RichProgress, hint: str = "") -> bool:
+    """Show the plan; for long work, ask. Without a terminal InputError, naming --yes."""
+    progress.pause()
+    try:
+        err.print(plan, highlight=False, markup=False)
+        if seconds < ASK_FROM:
+            return True
+        if not sys.stdin.isatty():
+            raise InputError(f"that is long; add --yes to do it anyway{hint}")
+        return typer.confirm("Go on?", err=True)
+    finally:
+        progress.resume()
+
+
+def given_only(given: dict[str, Any]) -> dict[str, Any]:
+    """Without the options that were not given."""
+    kept: dict[str, Any] = {}
+    for name, value in given.items():
+        chosen = given_only(value) if isinstance(value, dict) else value
+        if chosen is not None and chosen != {}:
+            kept[name] = chosen
+    return kept
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The values with the changes, which may name a part of a part."""
+    result = dict(base)
+    for name, value in changes.items():
+        result[name] = merged(base[name], value) if isinstance(value, dict) else value
+    return result
+
+
+def wrong_value(error: ValidationError) -> InputError:
+    """A setting out of bounds, as the option that gave it."""
+    first = error.errors()[0]
+    name = str(first["loc"][-1]).replace("_", "-") if first["loc"] else "settings"
+    return InputError(f"--{name} {first['input']!r}: {first['msg']}")
 
 
 def print_json(value: dict[str, Any]) -> None:

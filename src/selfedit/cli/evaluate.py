@@ -17,12 +17,14 @@ from selfedit.cli.common import (
     ModelOption,
     TrustOption,
     err,
+    given_only,
     load_or_fake,
     out,
     print_json,
     status,
 )
-from selfedit.cli.learn import ask_first, given_only, merge_settings
+from selfedit.cli.graders import named_grader
+from selfedit.cli.learn import ask_first, merge_settings
 from selfedit.cli.progress import RichProgress
 from selfedit.errors import InputError
 
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from selfedit.evaluation.conditions import Subjects
     from selfedit.evaluation.evaluate import Row
     from selfedit.evaluation.settings import EvaluationSettings
-    from selfedit.grading import Grader
     from selfedit.model.endpoint import EndpointWriter
     from selfedit.store import Store
     from selfedit.types import Task
@@ -82,8 +83,8 @@ def knowledge(
         str | None, typer.Option(help="Its OpenAI-compatible API.", rich_help_panel=_ENDPOINT)
     ] = None,
     grader: Annotated[
-        str, typer.Option(help="contains, exact, f1, offline, or judge (an endpoint).")
-    ] = "contains",
+        str, typer.Option(help="offline, contains, exact, f1, or judge (an endpoint).")
+    ] = "offline",
     judge_model: Annotated[
         str | None, typer.Option(help="Of --grader judge.", rich_help_panel=_ENDPOINT)
     ] = None,
@@ -129,6 +130,7 @@ def knowledge(
     A row has its 95% interval over contexts, and each pair of rows that of its difference. Killed and
     started again, it goes on where it was.
     """
+    from selfedit.config import JudgeSettings
     from selfedit.data import read_tasks
     from selfedit.evaluation.conditions import Subjects
     from selfedit.evaluation.evaluate import evaluate
@@ -154,7 +156,9 @@ def knowledge(
     )
     tasks, left_out = _tasks(read_tasks(data), contexts, settings.inner.seed, train_data)
     store = Store((library or library_folder()).expanduser() / "store.sqlite")
-    chosen, grader_name = _grader(grader, judge_model, judge_url, store)
+    chosen = named_grader(
+        grader, lambda: _endpoint(JudgeSettings, "judge", judge_model, judge_url), store
+    )
 
     def load(name: str) -> Any:
         return load_or_fake(name, device, dtype, prompt_format, trust_remote_code)
@@ -172,7 +176,7 @@ def knowledge(
         _plan(subjects, tasks, settings, store, yes, progress)
         result = evaluate(
             subjects, tasks, store, settings,
-            grader=chosen, grader_name=grader_name, progress=progress, on_row=_say, notes=notes,
+            grader=chosen, progress=progress, on_row=_say, notes=notes,
         )  # fmt: skip
     if markdown is not None:
         _write(markdown, as_markdown(result))
@@ -211,21 +215,6 @@ def _tasks(
     if train_data is not None:
         refuse_overlap(read_tasks(train_data), kept)
     return kept, left_out
-
-
-def _grader(name: str, model: str | None, url: str | None, store: Store) -> tuple[Grader, str]:
-    from selfedit.grading import GRADERS
-
-    if name == "judge":
-        from selfedit.config import JudgeSettings
-        from selfedit.grading.judge import Judge
-
-        judge = Judge(_endpoint(JudgeSettings, "judge", model, url), store)
-        judge.check()
-        return judge, f"{judge.settings.model} at {judge.settings.base_url}"
-    if name not in GRADERS:
-        raise InputError(f"--grader {name}: use one of {', '.join(GRADERS)} or judge.")
-    return GRADERS[name], name
 
 
 def _writer(model: str | None, url: str | None, store: Store) -> EndpointWriter | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,9 +17,12 @@ from selfedit.cli.common import (
     ModelOption,
     TrustOption,
     err,
+    given_only,
+    go_on,
     open_library,
     out,
     print_json,
+    wrong_value,
 )
 from selfedit.cli.progress import RichProgress
 from selfedit.errors import InputError
@@ -138,18 +140,7 @@ def merge_settings(given: dict[str, Any]) -> LearnSettings:
     try:
         return LearnSettings.model_validate(given_only(given))
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][-1]).replace("_", "-") if first["loc"] else "settings"
-        raise InputError(f"--{name} {first['input']!r}: {first['msg']}") from None
-
-
-def given_only(given: dict[str, Any]) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
-    for name, value in given.items():
-        chosen = given_only(value) if isinstance(value, dict) else value
-        if chosen is not None and chosen != {}:
-            kept[name] = chosen
-    return kept
+        raise wrong_value(error) from None
 
 
 def _read_prompt(path: Path | None) -> str | None:
@@ -164,25 +155,12 @@ def _read_prompt(path: Path | None) -> str | None:
     return text
 
 
-# Work that is expected to take longer than this is asked about first, in seconds.
-ASK_FROM = 15 * 60
-
-
 def ask_first(estimate: Estimate, progress: RichProgress) -> bool:
-    """Show the estimate; for long work, ask (or, without a terminal, refuse and name --yes)."""
+    """Show the estimate; for long work, ask."""
     from selfedit.report.wording import duration
 
-    progress.pause()
-    try:
-        err.print(
-            f"{estimate.passages:,} passages, {estimate.trainings:,} trainings, about "
-            f"{estimate.tokens:,} tokens: roughly {duration(estimate.seconds)} on this machine.",
-            highlight=False,
-        )
-        if estimate.seconds < ASK_FROM:
-            return True
-        if not sys.stdin.isatty():
-            raise InputError("that is long; add --yes to do it anyway, or name fewer documents")
-        return typer.confirm("Go on?", err=True)
-    finally:
-        progress.resume()
+    plan = (
+        f"{estimate.passages:,} passages, {estimate.trainings:,} trainings, about "
+        f"{estimate.tokens:,} tokens: roughly {duration(estimate.seconds)} on this machine."
+    )
+    return go_on(plan, estimate.seconds, progress, ", or name fewer documents")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.table import Table
@@ -19,12 +19,16 @@ from selfedit.cli.common import (
     ModelOption,
     TrustOption,
     err,
+    given_only,
+    go_on,
     load_or_fake,
+    merged,
     out,
     print_json,
     status,
+    wrong_value,
 )
-from selfedit.cli.learn import ASK_FROM, given_only
+from selfedit.cli.graders import named_grader
 from selfedit.cli.progress import RichProgress
 from selfedit.errors import InputError
 
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
     from selfedit.config import JudgeSettings, OuterSettings
     from selfedit.estimate import OuterPlan
     from selfedit.rounds import RoundRecord
+
+Outer = TypeVar("Outer", bound="OuterSettings")
 
 app = typer.Typer(help="Train a policy that writes better self-edits.", no_args_is_help=True)
 
@@ -63,6 +69,10 @@ def knowledge(
         str | None,
         typer.Option(help="true (inner loops), proxy (a judge's rubric) or cascade (both)."),
     ] = None,
+    grader: Annotated[
+        str | None,
+        typer.Option(help="Of the answers: offline, contains, exact, f1, or judge (an endpoint)."),
+    ] = None,
     judge_url: Annotated[
         str | None, typer.Option(help="OpenAI-compatible endpoint of the judge, up to /v1.")
     ] = None,
@@ -89,11 +99,13 @@ def knowledge(
     from selfedit.estimate import plan_outer
     from selfedit.home import library_folder
     from selfedit.outer import OuterRun
+    from selfedit.presets import PRESETS
     from selfedit.rewards import make_reward
     from selfedit.store import Store
     from selfedit.tracking import Trackers
 
     settings = preset_settings(
+        PRESETS,
         preset,
         {
             "inner": {
@@ -109,6 +121,7 @@ def knowledge(
             "rule": rule,
             "margin": margin,
             "reward": reward,
+            "grader": grader,
             "seed": seed,
         },
     )
@@ -127,8 +140,9 @@ def knowledge(
         numbers = {k: v for k, v in asdict(record).items() if isinstance(v, int | float)}
         trackers.log(numbers, step=record.number)
 
-    domain, store = Knowledge(settings.inner.knowledge), Store(folder / "store.sqlite")
-    chosen = make_reward(settings, domain, store, judge_settings(judge_url, judge_model))
+    store, judge = Store(folder / "store.sqlite"), judge_settings(judge_url, judge_model)
+    domain = Knowledge(settings.inner.knowledge, named_grader(settings.grader, lambda: judge, store))
+    chosen = make_reward(settings, domain, store, judge)
     with RichProgress(err) as progress:
         run = OuterRun(
             loaded, load, domain, algorithm, chosen, tasks,
@@ -145,21 +159,19 @@ def knowledge(
         print_rounds(records)
 
 
-def preset_settings(name: str, given: dict[str, Any]) -> OuterSettings:
+def preset_settings(
+    presets: Mapping[str, Callable[[], Outer]], name: str, given: dict[str, Any]
+) -> Outer:
     """A preset with what was given on the command line. Raises InputError."""
     from pydantic import ValidationError
 
-    from selfedit.config import OuterSettings
-    from selfedit.presets import PRESETS
-
-    if name not in PRESETS:
-        raise InputError(f"--preset {name}: use one of {', '.join(PRESETS)}.")
-    values = merged(PRESETS[name]().model_dump(mode="json"), given_only(given))
+    if name not in presets:
+        raise InputError(f"--preset {name}: use one of {', '.join(presets)}.")
+    preset = presets[name]()
     try:
-        return OuterSettings.model_validate(values)
+        return preset.model_validate(merged(preset.model_dump(mode="json"), given_only(given)))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"--{first['loc'][-1]} {first['input']!r}: {first['msg']}") from None
+        raise wrong_value(error) from None
 
 
 def judge_settings(url: str | None, model: str | None) -> JudgeSettings:
@@ -174,33 +186,21 @@ def judge_settings(url: str | None, model: str | None) -> JudgeSettings:
         raise InputError(f"--judge-url: {error.errors()[0]['msg']}") from None
 
 
-def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    result = dict(base)
-    for name, value in changes.items():
-        result[name] = merged(base[name], value) if isinstance(value, dict) else value
-    return result
-
-
 def ask_first(plan: OuterPlan, done: int, yes: bool, progress: RichProgress) -> None:
     """Print the plan; before hours of work, ask (without a terminal: refuse, naming --yes)."""
     from selfedit.report.wording import duration
 
-    progress.pause()
     finished = f" ({done} of them finished before)" if done else ""
-    err.print(
+    said = (
         f"Plan: {plan.rounds} rounds{finished} x {plan.contexts} contexts x {plan.edits} edits x "
         f"{plan.seeds} seeds = {plan.inner_loops:,} inner loops, about {plan.tokens:,} tokens of "
         f"training; {plan.disk / 1e9:.1f} GB of policies; roughly {duration(plan.seconds)} of training "
-        "on this machine, writing and answering apart.",
-        highlight=False,
-        markup=False,
+        "on this machine, writing and answering apart."
     )
-    if plan.seconds > ASK_FROM and not yes:
-        if not sys.stdin.isatty():
-            raise InputError("that is long; add --yes to do it anyway")
-        if not typer.confirm("Go on?", err=True):
-            raise InputError("stopped before anything was trained")
-    progress.resume()
+    if yes:
+        status(said)
+    elif not go_on(said, plan.seconds, progress):
+        raise InputError("stopped before anything was trained")
 
 
 def round_line(record: RoundRecord) -> str:

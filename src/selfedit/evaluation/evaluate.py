@@ -14,7 +14,7 @@ from selfedit.evaluation.conditions import CONDITIONS, Subjects, check_subjects
 from selfedit.evaluation.regimes import Answers, Place
 from selfedit.evaluation.settings import EvaluationSettings
 from selfedit.evaluation.statistics import accuracy_interval, paired_difference, verdict
-from selfedit.grading import Grader, contains, grade
+from selfedit.grading import Grader, identity, offline, verdicts
 from selfedit.progress import Progress, Silent
 from selfedit.runs import recorded_run
 from selfedit.store import Store
@@ -80,15 +80,15 @@ class Evaluation:
     def of(cls, summary: Mapping[str, Any]) -> Evaluation:
         """The evaluation whose summary it is, as it comes back out of the store (NaN as None)."""
         rows = tuple(
-            Row(**{**_numbers(row), "by_context": tuple(row.get("by_context", ()))})
+            Row(**{**numbers(row), "by_context": tuple(row.get("by_context", ()))})
             for row in summary["rows"]
         )
-        pairs = tuple(Pair(**_numbers(pair)) for pair in summary["pairs"])
+        pairs = tuple(Pair(**numbers(pair)) for pair in summary["pairs"])
         values = {**summary, "rows": rows, "pairs": pairs, "notes": tuple(summary.get("notes", ()))}
         return cls(**values)
 
 
-def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+def numbers(values: Mapping[str, Any]) -> dict[str, Any]:
     """With the ends of an interval that were not a number; other numbers are always there."""
     missing = {name: math.nan for name in ("low", "high") if values[name] is None}
     return {**values, **missing}
@@ -108,8 +108,7 @@ def evaluate(
     store: Store,
     settings: EvaluationSettings,
     *,
-    grader: Grader = contains,
-    grader_name: str = "contains",
+    grader: Grader = offline,
     progress: Progress | None = None,
     on_row: Callable[[Row], None] = lambda row: None,
     notes: Sequence[str] = (),
@@ -126,7 +125,7 @@ def evaluate(
     check_subjects(place, subjects)
     names = settings.conditions
     ids = stable_hash([[t.id, [[q.question, q.answers] for q in t.queries]] for t in kept])
-    inputs = {"contexts": len(kept), "tasks": ids, "grader": grader_name}
+    inputs = {"contexts": len(kept), "tasks": ids, "grader": identity(grader)}
     with recorded_run(store, "eval", subjects.model, settings, inputs) as run:
         place.run_id = run.id
         rows = []
@@ -138,7 +137,7 @@ def evaluate(
             tuple(rows),
             tuple(_pairs(rows, settings)),
             model=subjects.model.name,
-            grader=grader_name,
+            grader=identity(grader),
             regime=settings.regime,
             seed=settings.inner.seed,
             seeds=settings.inner.seeds,
@@ -187,12 +186,8 @@ def graded(grader: Grader, tasks: Sequence[Task], answers: Answers) -> list[list
         for place, query in enumerate(task.queries)
     ]
     distinct = list(dict.fromkeys(asked))
-    many = getattr(grader, "grade_many", None)
-    if many is not None:
-        verdicts = many([query for query, _ in distinct], [answer for _, answer in distinct])
-    else:
-        verdicts = [grade(query, answer, grader).correct for query, answer in distinct]
-    right = dict(zip(distinct, verdicts, strict=True))
+    found = verdicts([query for query, _ in distinct], [answer for _, answer in distinct], grader)
+    right = dict(zip(distinct, found, strict=True))
     return [
         [
             sum(right[query, said[place].strip()] for said in own) / len(own)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from selfedit.config import KnowledgeSettings, LearnSettings, Settings
+from selfedit.config import ArcInnerSettings, KnowledgeSettings, LearnSettings, Settings
 
 Regime = Literal["single", "cpt", "cpt-full"]
 
@@ -45,3 +45,13 @@ def inner_values(regime: Regime, given: dict[str, Any]) -> dict[str, Any]:
     values["train"] = {**REGIMES[regime].get("train", {}), **given.get("train", {})}
     values["knowledge"] = {"topic": True, **given.get("knowledge", {})}
     return values
+
+
+class ArcEvaluationSettings(Settings):
+    """Everything that determines an evaluation on ARC, apart from models and tasks."""
+
+    conditions: tuple[str, ...] = Field(("in-context", "ttt", "oracle"), min_length=1)
+    inner: ArcInnerSettings = Field(
+        ArcInnerSettings(candidates=5), description="candidates: edits of a task (the paper: 5)."
+    )
+    resamples: int = Field(10_000, ge=100, description="Of the bootstrap.")

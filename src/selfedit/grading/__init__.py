@@ -1,6 +1,15 @@
 """Whether an answer is right."""
 
-from selfedit.grading.graders import GRADERS, Grader, contains, grade
+from selfedit.grading.fitted import offline
+from selfedit.grading.graders import (
+    GRADERS,
+    Grader,
+    contains,
+    grade,
+    grade_all,
+    identity,
+    verdicts,
+)
 from selfedit.grading.match import contains_gold, exact_match, f1, normalise
 
 __all__ = [
@@ -11,5 +20,9 @@ __all__ = [
     "exact_match",
     "f1",
     "grade",
+    "grade_all",
+    "identity",
     "normalise",
+    "offline",
+    "verdicts",
 ]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from selfedit.config import stable_hash
 from selfedit.grading.features import features
 from selfedit.grading.match import exact_match, normalise
 
@@ -32,6 +33,10 @@ class Weights:
     intercept: float
     threshold: float
     clip: float
+
+    @property
+    def digest(self) -> str:
+        return stable_hash([self.terms, self.intercept, self.threshold, self.clip])[:8]
 
     @classmethod
     def from_json(cls, text: str) -> Weights:

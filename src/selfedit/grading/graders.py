@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from selfedit.grading.fitted import offline
+from selfedit.grading.fitted import offline, shipped
 from selfedit.grading.match import contains_gold, exact_match, f1
 from selfedit.types import GradedAnswer, Query
 
@@ -28,17 +28,48 @@ def by_f1(question: str, golds: Sequence[str], answer: str) -> bool:
     return f1(golds, answer) >= F1_THRESHOLD
 
 
-GRADERS: dict[str, Grader] = {"contains": contains, "exact": exact, "f1": by_f1, "offline": offline}
+GRADERS: dict[str, Grader] = {"offline": offline, "contains": contains, "exact": exact, "f1": by_f1}
+
+
+def identity(grader: Grader) -> str:
+    """What determines a grader's verdicts, in words: a part of the key of what is stored with them."""
+    if grader is offline:
+        return f"offline (weights {shipped().digest})"
+    own = getattr(grader, "identity", None) or getattr(grader, "__name__", None)
+    return str(own or type(grader).__qualname__)
+
+
+def verdicts(queries: Sequence[Query], answers: Sequence[str], grader: Grader) -> list[bool]:
+    """Whether each answer is right; one without text never is, whoever grades.
+
+    A grader that has `grade_many` (a judge) gets all of them together.
+    """
+    many = getattr(grader, "grade_many", None)
+    if many is not None:
+        return list(many(queries, answers))
+    pairs = zip(queries, answers, strict=True)
+    return [bool(a.strip()) and grader(q.question, q.answers, a.strip()) for q, a in pairs]
+
+
+def grade_all(
+    queries: Sequence[Query], answers: Sequence[str], grader: Grader
+) -> tuple[GradedAnswer, ...]:
+    """The answers with their grades, in order."""
+    return tuple(
+        GradedAnswer(
+            question=query.question,
+            gold=query.gold,
+            answer=answer.strip(),
+            correct=correct,
+            exact=exact_match(query.answers, answer),
+            f1=f1(query.answers, answer),
+        )
+        for query, answer, correct in zip(
+            queries, answers, verdicts(queries, answers, grader), strict=True
+        )
+    )
 
 
 def grade(query: Query, answer: str, grader: Grader = contains) -> GradedAnswer:
-    """The answer with its grades. An answer without text is never correct, whoever grades."""
-    answer = answer.strip()
-    return GradedAnswer(
-        question=query.question,
-        gold=query.gold,
-        answer=answer,
-        correct=bool(answer) and grader(query.question, query.answers, answer),
-        exact=exact_match(query.answers, answer),
-        f1=f1(query.answers, answer),
-    )
+    """One answer with its grades."""
+    return grade_all([query], [answer], grader)[0]

@@ -62,6 +62,12 @@ class Judge:
             self.settings, cache, role="judge", error=JudgeError, sleep=sleep, jitter=jitter
         )
 
+    @property
+    def identity(self) -> str:
+        """Who judges, and by which wording."""
+        own = self.settings
+        return f"{own.model} at {own.base_url} (prompt {stable_hash(PROMPT)[:8]})"
+
     def check(self) -> None:
         """Raises JudgeError for a missing package or key, before any work is done; asks nothing."""
         self.endpoint.check()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from selfedit.model.linear import back_through, logits_of
 
 
 class _HeadLoss(torch.autograd.Function):
@@ -19,8 +21,7 @@ class _HeadLoss(torch.autograd.Function):
     def forward(
         ctx: Any,
         hidden_MD: Tensor,
-        head_VD: Tensor,
-        bias_V: Tensor | None,
+        head: nn.Linear,
         target_M: Tensor,
         weight_M: Tensor,
         chunk: int,
@@ -30,20 +31,18 @@ class _HeadLoss(torch.autograd.Function):
         loss_M = torch.empty(hidden_MD.shape[0], dtype=wide, device=hidden_MD.device)
         for start in range(0, hidden_MD.shape[0], chunk):
             part = slice(start, start + chunk)
-            # Vocabulary first: on a CPU the product is a third faster that way round. No logsumexp:
-            # torch's takes longer there than the product itself (docs/performance.md).
-            logits_VC = (head_VD @ hidden_MD[part].T).to(wide)
-            if bias_V is not None:
-                logits_VC += bias_V.to(wide)[:, None]
-            target = target_M[None, part]
-            highest = logits_VC.amax(dim=0, keepdim=True)
-            logits_VC -= highest
-            wanted = logits_VC.gather(0, target)
-            total = logits_VC.exp_().sum(dim=0, keepdim=True)
-            loss_M[part] = (total.log() - wanted).squeeze(0)
-            logits_VC *= weight_M[None, part] / total
-            logits_VC.scatter_add_(0, target, -weight_M[None, part])
-            gradient_MD[part] = logits_VC.to(head_VD.dtype).T @ head_VD
+            # No logsumexp: on a CPU torch's takes longer than the product itself.
+            logits_CV = logits_of(head, hidden_MD[part]).to(wide)
+            if head.bias is not None:
+                logits_CV += head.bias.to(wide)
+            target = target_M[part, None]
+            logits_CV -= logits_CV.amax(dim=1, keepdim=True)
+            wanted = logits_CV.gather(1, target)
+            total = logits_CV.exp_().sum(dim=1, keepdim=True)
+            loss_M[part] = (total.log() - wanted).squeeze(1)
+            logits_CV *= weight_M[part, None] / total
+            logits_CV.scatter_add_(1, target, -weight_M[part, None])
+            gradient_MD[part] = back_through(head, logits_CV.to(head.weight.dtype))
         ctx.save_for_backward(gradient_MD)
         ctx.mark_non_differentiable(loss_M)
         return (loss_M * weight_M).sum(), loss_M
@@ -51,20 +50,15 @@ class _HeadLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
         (gradient_MD,) = ctx.saved_tensors
-        return gradient_MD * outputs[0].to(gradient_MD.dtype), None, None, None, None, None
+        return gradient_MD * outputs[0].to(gradient_MD.dtype), None, None, None, None
 
 
 def head_loss(
-    hidden_MD: Tensor,
-    head_VD: Tensor,
-    bias_V: Tensor | None,
-    target_M: Tensor,
-    weight_M: Tensor,
-    chunk: int = 512,
+    hidden_MD: Tensor, head: nn.Linear, target_M: Tensor, weight_M: Tensor, chunk: int = 256
 ) -> tuple[Tensor, Tensor]:
     """Weighted sum (scalar, differentiable) and values [M] of the tokens' cross-entropies.
 
-    hidden_MD: final hidden states at the M supervised positions; head_VD: frozen head weight.
+    hidden_MD: final hidden states at the M supervised positions; head: frozen, to V logits.
     weight_M: each token's weight in the sum, in the losses' dtype. chunk: positions at a time.
     """
-    return _HeadLoss.apply(hidden_MD, head_VD, bias_V, target_M, weight_M, chunk)
+    return _HeadLoss.apply(hidden_MD, head, target_M, weight_M, chunk)

@@ -21,6 +21,7 @@ from selfedit.lora.loss import head_loss
 from selfedit.lora.train import TRUNK_TOKENS, TokenSequence, batches
 from selfedit.model.cache import ROOM
 from selfedit.model.packed import Decoder
+from selfedit.types import TrainingPlan
 
 # Modules that read the same tensor, which the bank gathers once.
 _READS = {
@@ -125,12 +126,15 @@ class Footprint:
     trunk: bool
 
     @classmethod
-    def of(cls, decoder: Decoder, lora: LoraSettings, *, use_trunk: bool = True) -> Footprint:
-        """Raises InputError for layers or modules that the model does not have."""
+    def of(cls, decoder: Decoder, lora: LoraSettings | None, *, use_trunk: bool = True) -> Footprint:
+        """lora: None for a model that only answers, without adapters.
+
+        Raises InputError for layers or modules that the model does not have.
+        """
         num_layers = len(decoder.layers)
-        targets = find_targets(decoder.model, lora, num_layers)
-        first = min(layer_index(target.name) or 0 for target in targets)
-        trunk = use_trunk and decoder.has_trunk(first)
+        targets = find_targets(decoder.model, lora, num_layers) if lora is not None else []
+        first = min((layer_index(target.name) or 0 for target in targets), default=num_layers - 1)
+        trunk = bool(targets) and use_trunk and decoder.has_trunk(first)
         top = [t for t in targets if layer_index(t.name) == layer_index(targets[-1].name)]
         inputs = {_READS.get(_last(t.name), t.name): t.linear.in_features for t in top}
         layer = decoder.layers[first]
@@ -161,8 +165,8 @@ class Footprint:
             element=dtype.itemsize,
             wide=wide,
             adapter=wide,
-            parameters=targets[-1].offset + targets[-1].size(lora.rank),
-            rank=lora.rank,
+            parameters=sum(target.size(lora.rank) for target in targets) if lora is not None else 0,
+            rank=lora.rank if lora is not None else 0,
             inputs=tuple(inputs.values()),
             num_targets=len(top),
             packs=decoder.packs(),
@@ -249,17 +253,15 @@ class Footprint:
         """Numbers a token that stand at the same time in a layer without gradients."""
         return 3 * self.middle + 3 * self.width
 
-    def answering(self, num_adapters: int, rows: int, prompt: int, new: int) -> int:
-        """Peak bytes of one batch of answers: weights, keys and values, the prompt's pass, logits."""
-        weights = num_adapters * self.parameters * self.adapter
-        return weights + rows * self.answer_row(prompt, new)
-
     def answer_row(self, prompt: int, new: int) -> int:
-        """Of one row of such a batch. prompt, new: tokens, the batch's longest."""
+        """Peak bytes of one row of a batch of answers: keys and values, the prompt's pass, logits.
+
+        prompt, new: tokens, the batch's longest. The adapters' weights are there already.
+        """
         room = prompt + ROOM * max(1, -(-new // ROOM))
         cache = self.num_layers * 2 * self.key * room
-        transient = prompt * (self._forward_width() + max(self.inputs, default=0) + self.middle)
-        return (cache + max(transient, 2 * self.vocabulary)) * self.element
+        passing = prompt * (self._forward_width() + self.middle + max(self.inputs, default=0))
+        return (cache + max(passing, 2 * self.vocabulary)) * self.element
 
 
 def _last(name: str) -> str:
@@ -282,20 +284,20 @@ class WaveMemory:
     def __init__(
         self,
         footprint: Footprint,
-        steps_of: Callable[[object, int], Steps],
+        steps_of: Callable[[TrainingPlan, int], Steps],
         *,
         checkpointing: bool = False,
     ) -> None:
         self.footprint, self.checkpointing = footprint, checkpointing
         self._steps_of = steps_of
-        self._known: dict[tuple[object, int], Steps] = {}
+        self._known: dict[tuple[TrainingPlan, int], Steps] = {}
 
-    def __call__(self, plans: Sequence[object], seeds: Sequence[int]) -> int:
+    def __call__(self, plans: Sequence[TrainingPlan], seeds: Sequence[int]) -> int:
         """Peak bytes of training these together."""
         wave = [self._steps(plan, seed) for plan, seed in zip(plans, seeds, strict=True)]
         return self.footprint.training(wave, checkpointing=self.checkpointing)
 
-    def _steps(self, plan: object, seed: int) -> Steps:
+    def _steps(self, plan: TrainingPlan, seed: int) -> Steps:
         if (plan, seed) not in self._known:
             self._known[plan, seed] = self._steps_of(plan, seed)
         return self._known[plan, seed]

@@ -17,6 +17,9 @@ class Routing:
     position_M: int64, place of each real token in the flattened grid; None where the batch and the
         grid are the same without gaps, so that both directions are views.
     source_M: int64, place of each real token in the batch of T; None where all tokens are real.
+    runs: (adapter, start, end) of the stretches of the batch that are one adapter's, end to end, on a
+        CPU without pads: there a product for each adapter beats one batched product over a grid with
+        gaps. None elsewhere.
     """
 
     slots: Tensor | None
@@ -24,6 +27,7 @@ class Routing:
     width: int
     position_M: Tensor | None
     source_M: Tensor | None = None
+    runs: tuple[tuple[int, int, int], ...] | None = None
 
     @classmethod
     def of_lengths(
@@ -65,6 +69,7 @@ class Routing:
             width=width,
             position_M=None if in_order and not padded else position.to(device),
             source_M=source,
+            runs=None if padded or device.type != "cpu" else _stretches(owners, lengths),
         )
 
     def gather(self, x_TD: Tensor) -> Tensor:
@@ -86,6 +91,18 @@ class Routing:
         if self.source_M is None:
             return real
         return real.new_zeros(num_tokens, real.shape[-1]).index_copy(0, self.source_M, real)
+
+
+def _stretches(owners: Sequence[int], lengths: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
+    """(owner, start, end), neighbours of one owner joined."""
+    joined: list[tuple[int, int, int]] = []
+    at = 0
+    for owner, length in zip(owners, lengths, strict=True):
+        again = bool(joined) and joined[-1][0] == owner
+        start = joined.pop()[1] if again else at
+        at += length
+        joined.append((owner, start, at))
+    return tuple(joined)
 
 
 def _runs(starts: Sequence[int], lengths: Sequence[int]) -> Tensor:

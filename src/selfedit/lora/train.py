@@ -200,8 +200,7 @@ def token_losses(
     Heads that do more than a matrix product (soft-capped or scaled logits) are refused by
     `LanguageModel` when it loads the model, so that a wrong loss can never be trained on.
     """
-    head = model.get_output_embeddings()
-    return head_loss(hidden_MD, head.weight, head.bias, target_M, weight_M)
+    return head_loss(hidden_MD, model.get_output_embeddings(), target_M, weight_M)
 
 
 def rate_factor(settings: TrainSettings, taken: int, steps: int) -> float:

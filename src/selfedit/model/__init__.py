@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from selfedit.config import LoraSettings, SamplingSettings, TrainSettings
 from selfedit.lora.records import TrainingRecord
-from selfedit.types import Prompt, TrainingPlan
+from selfedit.types import Prompt, TrainingPlan, TrainingSequence
 
 # A bank of adapters; what it is made of is the model's own affair.
 Adapters = Any
@@ -36,6 +36,10 @@ class Model(Protocol):
         ...
 
     def count_tokens(self, text: str) -> int: ...
+
+    def sequence_tokens(self, sequence: TrainingSequence) -> int:
+        """Tokens of a whole training sequence, its prompt included."""
+        ...
 
     def generate(
         self,

@@ -51,6 +51,8 @@ class EndpointWriter:
         Endpoints that ignore seeds are made repeatable by the cache alone. on_done: called with the
         number of texts that just came. Raises EndpointError where the endpoint fails for good.
         """
+        if any(prompt.pattern for prompt in prompts):
+            raise InputError("an endpoint cannot be held to a form of reply: leave --constrained out")
         asks = [self._ask(p, sampling, seed) for p, seed in zip(prompts, seeds, strict=True)]
         texts = self.endpoint.ask_many("endpoint text", asks, str, on_done)
         return [_without_prefix(t, p.prefix) for t, p in zip(texts, prompts, strict=True)]
@@ -58,8 +60,9 @@ class EndpointWriter:
     def _ask(self, prompt: Prompt, sampling: SamplingSettings, seed: int) -> Ask:
         begin = f"\n\nBegin your reply with: {prompt.prefix}" if prompt.prefix else ""
         identity = [self.settings.model, self.settings.base_url]
+        asked = {name: value for name, value in asdict(prompt).items() if name != "pattern"}
         return Ask(
-            stable_hash(["endpoint text", *identity, asdict(prompt), sampling.digest(), seed]),
+            stable_hash(["endpoint text", *identity, asked, sampling.digest(), seed]),
             prompt.text + begin,
             {
                 "temperature": sampling.temperature,

@@ -21,6 +21,7 @@ from selfedit.errors import OutOfMemory
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.routing import Routing
 from selfedit.model.cache import growing_cache, select_rows
+from selfedit.model.constrained import Constraint
 from selfedit.model.memory import within_memory
 from selfedit.model.packed import Decoder
 from selfedit.model.prompts import Rendered
@@ -34,14 +35,17 @@ class _Row:
     index: int
     prompt: Rendered
     owner: int
-    seed: int
+    generator: torch.Generator
     limit: int
+    constraint: Constraint | None = None
     tokens: list[int] = field(default_factory=list)
-    generator: torch.Generator = field(default_factory=torch.Generator)
 
     def begin(self) -> None:
+        """As if nothing had been written yet."""
         self.tokens = []
-        self.generator.manual_seed(self.seed)
+        self.generator.manual_seed(self.generator.initial_seed())
+        if self.constraint is not None:
+            self.constraint.restart()
 
 
 def generate(
@@ -70,13 +74,17 @@ def generate(
             i,
             prompt,
             owners[i] if owners is not None else 0,
-            seeds[i],
+            torch.Generator().manual_seed(seeds[i]),
             prompt.max_new_tokens or sampling.max_new_tokens,
         )
         for i, prompt in enumerate(prompts)
     ]
     replies = [""] * len(rows)
     stop_ids = _stop_ids(decoder.model, tokenizer)
+    vocabulary = decoder.model.get_output_embeddings().weight.shape[0]
+    for row in rows:
+        if row.prompt.pattern:
+            row.constraint = Constraint(row.prompt.pattern, tokenizer, vocabulary, sorted(stop_ids))
     if bank is not None:
         decoder.shares_prompts(bank.first_layer)  # found out now, before adapters hang on the model
 
@@ -151,7 +159,7 @@ def _decode(
     logits_NV, mask, position = _prefill(decoder, rows, cache, bank)
     live = list(rows)
     while True:
-        chosen = _choose(logits_NV, sampling, live)
+        chosen = _choose(_constrained(logits_NV, live), sampling, live)
         keep = [n for n, row in enumerate(live) if _goes_on(row, chosen[n], stop_ids, tokenizer)]
         if not keep:
             return
@@ -223,11 +231,26 @@ def _goes_on(row: _Row, token: int, stop_ids: set[int], tokenizer: Any) -> bool:
     if token in stop_ids:
         return False
     row.tokens.append(token)
+    if row.constraint is not None and not row.constraint.take(token):
+        return False
     if row.prompt.stops:
         text = tokenizer.decode(row.tokens, skip_special_tokens=True).lstrip()
         if any(stop in text for stop in row.prompt.stops):
             return False
     return len(row.tokens) < row.limit
+
+
+def _constrained(logits_NV: Tensor, rows: list[_Row]) -> Tensor:
+    """The logits, -inf where a row's constraint does not allow the token."""
+    held = [n for n, row in enumerate(rows) if row.constraint is not None]
+    if not held:
+        return logits_NV
+    barred = torch.zeros(logits_NV.shape, dtype=torch.bool)
+    for n in held:
+        constraint = rows[n].constraint
+        assert constraint is not None
+        barred[n] = ~constraint.allowed(logits_NV.shape[1])
+    return logits_NV.masked_fill(barred.to(logits_NV.device), float("-inf"))
 
 
 def _choose(logits_NV: Tensor, sampling: SamplingSettings, rows: list[_Row]) -> list[int]:

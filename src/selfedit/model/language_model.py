@@ -18,6 +18,7 @@ from selfedit.lora.memory import Footprint, Steps, WaveMemory
 from selfedit.lora.records import TrainingRecord
 from selfedit.lora.train import BankTrainer, TokenSequence
 from selfedit.model.generate import generate
+from selfedit.model.linear import use_onednn
 from selfedit.model.memory import memory_budget, memory_free, within_memory
 from selfedit.model.packed import Decoder
 from selfedit.model.prompts import Rendered, render
@@ -47,6 +48,7 @@ class LanguageModel:
         status: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.hf, self.tokenizer = hf.eval().requires_grad_(False), tokenizer
+        use_onednn(self.hf)
         self.name, self.revision, self.form = name, revision, form
         self.engine, self.status = engine or EngineSettings(), status
         self.decoder = Decoder(hf)
@@ -93,6 +95,11 @@ class LanguageModel:
     def count_tokens(self, text: str) -> int:
         return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
+    def sequence_tokens(self, sequence: TrainingSequence) -> int:
+        if sequence.prompt is None:
+            return self.count_tokens(sequence.text)
+        return len(self.render(sequence.prompt).ids) + self.count_tokens(sequence.text) + 1
+
     def generate(
         self,
         prompts: Sequence[Prompt],
@@ -104,18 +111,30 @@ class LanguageModel:
         on_done: Callable[[int], None] | None = None,
     ) -> list[str]:
         """Replies in the order of the prompts (see `model.generate.generate`)."""
+        rendered = [self.render(prompt) for prompt in prompts]
         return generate(
             self.decoder,
             self.tokenizer,
-            [self.render(prompt) for prompt in prompts],
+            rendered,
             sampling,
             seeds,
             bank=adapters,
             owners=owners,
-            token_budget=TOKEN_BUDGET.get(self.device, 16_384),
+            token_budget=self._token_budget(rendered, sampling, adapters),
             on_done=on_done,
             status=self.status,
         )
+
+    def _token_budget(
+        self, prompts: Sequence[Rendered], sampling: SamplingSettings, bank: AdapterBank | None
+    ) -> int:
+        """Rows x tokens of a batch of texts: what the device is quick with, within its memory."""
+        most = TOKEN_BUDGET.get(self.device, 16_384)
+        longest = max((len(prompt.ids) for prompt in prompts), default=1)
+        new = max((p.max_new_tokens or sampling.max_new_tokens for p in prompts), default=1)
+        lora = bank.settings if bank is not None else None
+        row = Footprint.of(self.decoder, lora).answer_row(longest, new)
+        return min(most, self.memory_budget // row * (longest + new))
 
     def train(
         self,

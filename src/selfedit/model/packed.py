@@ -28,6 +28,7 @@ from selfedit.model.checkpointing import Checkpointed
 from selfedit.model.memory import is_out_of_memory
 
 PACKED = "selfedit_packed"
+_SHORT = 256  # tokens up to which attention on a CPU is written out (docs/performance.md)
 _lengths: ContextVar[tuple[int, ...]] = ContextVar("packed_lengths")
 
 
@@ -51,9 +52,11 @@ def _packed_attention(
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention inside each sequence. query [1, H, T, d] -> [1, T, H, d]."""
-    if kwargs.get("softcap") is not None or kwargs.get("sliding_window") is not None:
-        raise NotImplementedError("packed attention has no soft cap and no sliding window")
+    if kwargs.get("softcap") is not None or kwargs.get("sliding_window") is not None or dropout:
+        raise NotImplementedError("packed attention has no soft cap, sliding window or dropout")
     lengths = _lengths.get()
+    if query.device.type == "cpu":
+        return _one_by_one(query, key, value, lengths, scaling), None
     position, width = _grid_positions(lengths, query.device)
 
     def unpack(x: Tensor) -> Tensor:
@@ -69,7 +72,6 @@ def _packed_attention(
         unpack(key),
         unpack(value),
         is_causal=True,
-        dropout_p=dropout,
         scale=scaling,
         enable_gqa=groups > 1,
     )
@@ -77,6 +79,35 @@ def _packed_attention(
     if position is not None:
         out_THd = out_THd.index_select(0, position)
     return out_THd[None], None
+
+
+def _one_by_one(
+    query: Tensor, key: Tensor, value: Tensor, lengths: Sequence[int], scaling: float | None
+) -> Tensor:
+    """The same, sequence by sequence: on a CPU the gaps of a grid cost more than the calls."""
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    split = [x.split(list(lengths), dim=2) for x in (query, key, value)]
+    out_1HTd = torch.cat([_causal(q, k, v, scale) for q, k, v in zip(*split, strict=True)], dim=2)
+    return out_1HTd.transpose(1, 2)
+
+
+def _causal(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """Causal attention [1, H, S, d]; short ones written out, which is faster on a CPU.
+
+    Not in half precision, whose scores would be too coarse.
+    """
+    _, heads, length, width = query.shape
+    kv_heads = key.shape[1]
+    if length > _SHORT or query.dtype in (torch.bfloat16, torch.float16):
+        return nn.functional.scaled_dot_product_attention(
+            query, key, value, is_causal=True, scale=scale, enable_gqa=heads > kv_heads
+        )
+    # The heads that share a key are one block of rows.
+    q_GRd = query.reshape(kv_heads, -1, width)
+    later = torch.full((length, length), -torch.inf, dtype=query.dtype).triu_(1)
+    bias_RS = later.repeat(heads // kv_heads, 1)
+    scores_GRS = torch.baddbmm(bias_RS, q_GRd, key[0].transpose(1, 2), alpha=scale)
+    return torch.bmm(scores_GRS.softmax(-1), value[0]).view(1, heads, length, width)
 
 
 AttentionInterface.register(PACKED, _packed_attention)

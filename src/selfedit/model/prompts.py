@@ -21,6 +21,7 @@ class Rendered:
     stops: tuple[str, ...] = ()
     replies: tuple[tuple[int, int], ...] = ()
     max_new_tokens: int | None = None
+    pattern: str = ""
 
 
 def resolve_format(tokenizer: Any, chosen: PromptFormat) -> Literal["chat", "plain"]:
@@ -45,7 +46,7 @@ def render(tokenizer: Any, prompt: Prompt, form: Literal["chat", "plain"]) -> Re
             replies.append((len(ids), len(ids) + len(new)))
         ids += new
     stops = ("\n",) if form == "plain" and prompt.kind == "question" else ()
-    return Rendered(tuple(ids), stops, tuple(replies), prompt.max_new_tokens)
+    return Rendered(tuple(ids), stops, tuple(replies), prompt.max_new_tokens, prompt.pattern)
 
 
 def _chat(tokenizer: Any, prompt: Prompt) -> list[str]:

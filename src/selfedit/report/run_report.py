@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from selfedit.errors import InputError
+from selfedit.report.eval_arc_run import eval_arc_report, solvable_report
 from selfedit.report.eval_run import eval_report
 from selfedit.report.import_run import import_report
 from selfedit.report.learn_run import learn_report, other_report
@@ -20,9 +23,12 @@ def run_report(store: Store, run: RunRecord, context: str | None = None) -> Repo
             return import_report(store, run, context)
     if context is not None:
         raise InputError(f"--context: run {run.id} is of kind {run.kind}; it is for train and import.")
-    match run.kind:
-        case "eval":
-            return eval_report(store, run)
-        case "learn":
-            return learn_report(store, run)
-    return other_report(store, run)
+    return _REPORTS.get(run.kind, other_report)(store, run)
+
+
+_REPORTS: dict[str, Callable[[Store, RunRecord], Report]] = {
+    "eval": eval_report,
+    "eval-arc": eval_arc_report,
+    "arc-solvable": solvable_report,
+    "learn": learn_report,
+}

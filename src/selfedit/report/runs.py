@@ -60,7 +60,13 @@ def headline(store: Store, run: RunRecord) -> str:
     """The run's result in a line; "" where there is none."""
     if run.kind == "train":
         return _train_line(run, rounds_of(store, run))
-    lines = {"learn": _learn_line, "eval": _eval_line, "import": _import_line}
+    lines = {
+        "learn": _learn_line,
+        "eval": _eval_line,
+        "eval-arc": _eval_arc_line,
+        "arc-solvable": _solvable_line,
+        "import": _import_line,
+    }
     if run.result is None or run.kind not in lines:
         return ""
     return lines[run.kind](run.result)
@@ -74,6 +80,14 @@ def _learn_line(result: Mapping[str, Any]) -> str:
 
 def _eval_line(result: Mapping[str, Any]) -> str:
     return ", ".join(f"{row['condition']} {percent(row['accuracy'])}" for row in result["rows"])
+
+
+def _eval_arc_line(result: Mapping[str, Any]) -> str:
+    return ", ".join(f"{row['condition']} {percent(row['success'])}" for row in result["rows"])
+
+
+def _solvable_line(result: Mapping[str, Any]) -> str:
+    return f"{len(result['solvable'])} of {len(result['tried'])} tasks solvable"
 
 
 def _import_line(result: Mapping[str, Any]) -> str:

@@ -169,3 +169,13 @@ def test_svg_says_what_is_wrong():
     assert ">unknown<" in prediction_svg(ONE, ONE, None)
     assert prediction_svg(ONE, ONE, OTHER).count("l.6 .6m-.6 0l.6-.6") == 2 * 5
     assert "l.6 .6" not in prediction_svg(ONE, OTHER, OTHER)
+
+
+def test_demonstrations_stand_side_by_side_as_far_as_there_is_room():
+    small, wide = Grid.of([[1, 2]]), Grid.of([[1] * 30])
+    for grid, per_row in ((small, 4), (wide, 1)):
+        svg = examples_svg([Example(grid, grid)] * 5, "five")
+        heights = [float(y) for y in re.findall(r'<text x="\d+" y="(\d+)">input', svg)]
+        assert len(heights) == 5
+        assert heights.count(heights[0]) == per_row
+        assert float(re.search(r'viewBox="-1 -1 (\d+)', svg).group(1)) <= 750

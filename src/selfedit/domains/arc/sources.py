@@ -121,7 +121,7 @@ def is_there(path: Path) -> bool:
 
 
 def _read_file(path: Path, solutions: Path | None) -> list[ArcTask]:
-    data = _read_json(path)
+    data = read_json(path)
     if not isinstance(data, dict) or not data:
         raise InputError(f"{path}: expected a task (train, test), or tasks keyed by their ids")
     if "train" in data or "test" in data:
@@ -149,7 +149,7 @@ def _with_outputs(task: ArcTask, outputs: list[Grid], solutions: Path | None) ->
 
 
 def _read_solutions(path: Path) -> dict[str, list[Grid]]:
-    data = _read_json(path)
+    data = read_json(path)
     if not isinstance(data, dict) or not all(isinstance(grids, list) for grids in data.values()):
         raise InputError(f"{path}: expected the outputs of each task: {{id: [grid, ...]}}")
     return {
@@ -182,7 +182,8 @@ def _beside(path: Path) -> Path | None:
     return solutions if solutions.is_file() else None
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """The JSON of a file of ARC. Raises InputError, also for a key that comes twice in one object."""
     _, text = read_text(path)
     try:
         return json.loads(text, object_pairs_hook=_no_twins)

@@ -19,6 +19,7 @@ SMALLEST = 96  # a picture of few cells gets larger cells, up to this width or h
 LARGEST_CELL = 24
 CAPTION = 18
 GAP = 24
+WIDEST = 720  # where there is a choice
 _LINE = "#808080"  # between cells: seen on black and on white
 _CROSS = "#ff00c8"
 
@@ -60,18 +61,31 @@ def task_svg(task: ArcTask, answers: bool = True) -> str:
 
 
 def examples_svg(examples: Sequence[Example], title: str) -> str:
-    """A row for each demonstration: input and output."""
-    return _svg(_example_rows(examples), title)
+    """The demonstrations, each as input and output; as many side by side as fit into WIDEST."""
+    rows: list[list[Picture]] = []
+    for pair in _example_rows(examples):
+        if rows and _width([*rows[-1], *pair]) <= WIDEST:
+            rows[-1] += pair
+        else:
+            rows.append(pair)
+    return _svg(rows, title)
 
 
-def prediction_svg(given: Grid, prediction: Grid | None, truth: Grid | None, title: str = "") -> str:
+def prediction_svg(
+    given: Grid,
+    prediction: Grid | None,
+    truth: Grid | None,
+    title: str = "",
+    captions: tuple[str, str] = ("input", "prediction"),
+) -> str:
     """A query beside what was answered, what is right, and where they differ.
 
-    prediction: None if the answer was no grid. truth: None if it is unknown.
+    prediction: None if the answer was no grid. truth: None if it is unknown. captions: of the query
+    and of the prediction.
     """
     row = [
-        Picture("input", given),
-        Picture("prediction", prediction or NO_GRID),
+        Picture(captions[0], given),
+        Picture(captions[1], prediction or NO_GRID),
         Picture("truth", truth or UNKNOWN),
     ]
     said = "no prediction" if prediction is None else "not known whether right"
@@ -99,13 +113,11 @@ def _svg(rows: Sequence[Sequence[Picture]], title: str) -> str:
         left, highest = 0, 0
         for picture in row:
             cell = _cell(picture)
-            height, width = picture.shape[0] * cell, picture.shape[1] * cell
             if picture.caption:
                 parts.append(f'<text x="{left}" y="{top + 12}">{escape(picture.caption)}</text>')
             parts.append(_drawn(picture, left, top + captions, cell))
-            # Captions are not measured; seven units a letter is more than any of them takes.
-            left += max(width, 7 * len(picture.caption)) + GAP
-            highest = max(highest, height)
+            left += _width([picture])
+            highest = max(highest, picture.shape[0] * cell)
         top += captions + highest + GAP
         right = max(right, left - GAP)
     height = max(top - GAP, 1)
@@ -114,7 +126,15 @@ def _svg(rows: Sequence[Sequence[Picture]], title: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-1 -1 {right + 2} {height + 2}" '
         f'width="{right + 2}" height="{height + 2}" role="img" aria-label="{name}" '
         'font-family="system-ui, sans-serif" font-size="12" fill="currentColor" '
-        f'style="max-width:100%;height:auto"><title>{name}</title>{"".join(parts)}</svg>'
+        f'style="width:{right + 2}px;max-width:100%;height:auto"><title>{name}</title>'
+        f"{''.join(parts)}</svg>"
+    )
+
+
+def _width(row: Sequence[Picture]) -> int:
+    """With the gaps. Captions are not measured; seven units a letter is more than any takes."""
+    return sum(
+        max(picture.shape[1] * _cell(picture), 7 * len(picture.caption)) + GAP for picture in row
     )
 
 

@@ -56,14 +56,20 @@ def turns(examples: Sequence[Example], query: Grid, form: GridFormat = "rows") -
 def one_prompt(examples: Sequence[Example], query: Grid, form: GridFormat = "rows") -> str:
     """Demonstrations and query as one text; the reply is the query's output grid."""
     parts = ["Each input grid becomes its output grid by one and the same rule."]
-    for number, example in enumerate(examples, start=1):
-        parts.append(
-            f"Input {number}:\n{grid_to_text(example.input, form)}\n"
-            f"Output {number}:\n{grid_to_text(example.output, form)}"
-        )
+    if examples:
+        parts.append(demonstrations(examples, form))
     number = len(examples) + 1
     parts.append(f"Input {number}:\n{grid_to_text(query, form)}\nOutput {number}:")
     return "\n\n".join(parts)
+
+
+def demonstrations(examples: Sequence[Example], form: GridFormat = "rows") -> str:
+    """The examples as one text, numbered from 1."""
+    return "\n\n".join(
+        f"Input {number}:\n{grid_to_text(example.input, form)}\n"
+        f"Output {number}:\n{grid_to_text(example.output, form)}"
+        for number, example in enumerate(examples, start=1)
+    )
 
 
 def _rows_of_lists(text: str) -> list[list[int]]:

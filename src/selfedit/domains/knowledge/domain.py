@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from selfedit.config import KnowledgeSettings, stable_hash
 from selfedit.domains.knowledge.sequences import training_plan
 from selfedit.domains.knowledge.strategies import edit_prompts
-from selfedit.grading import Grader, contains, grade
+from selfedit.grading import Grader, contains, grade_all, identity
 from selfedit.types import Prompt, Query, Score, SelfEdit, Task, TrainingPlan
 
 
@@ -38,14 +38,9 @@ class Knowledge:
         return Prompt(query.question, kind="question")
 
     def digest(self) -> str:
-        return stable_hash([self.settings.digest(), getattr(self.grader, "__name__", "")])
+        return stable_hash([self.settings.digest(), identity(self.grader)])
 
     def score(self, task: Task, answers: Sequence[str]) -> Score:
         """Grades for the answers, in the order of `queries`."""
         assert len(answers) == len(task.queries), "one answer for each question"
-        return Score(
-            tuple(
-                grade(query, answer, self.grader)
-                for query, answer in zip(task.queries, answers, strict=True)
-            )
-        )
+        return Score(grade_all(task.queries, answers, self.grader))

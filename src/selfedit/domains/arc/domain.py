@@ -1,0 +1,200 @@
+"""The few-shot domain: a task's demonstrations are the context, its test inputs the questions.
+
+A self-edit says how the model is to be trained on the demonstrations (PAPER.md, Domain 2).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+from selfedit.config import ArcSettings, stable_hash
+from selfedit.domains.arc.edit_pattern import pattern
+from selfedit.domains.arc.grids import Grid, MalformedGrid
+from selfedit.domains.arc.predict import VotingQuery, vote, voting_queries
+from selfedit.domains.arc.self_edit import ORACLE, ArcSelfEdit, Training, instruction, parse_self_edit
+from selfedit.domains.arc.submission import submission_to_json
+from selfedit.domains.arc.tasks import ArcTask, Example, example_to_json, task_from_json
+from selfedit.domains.arc.text import GridFormat, grid_to_text, parse_grid
+from selfedit.domains.arc.training_set import TrainingTask, training_set
+from selfedit.errors import OverLimit
+from selfedit.types import (
+    GradedAnswer,
+    Prompt,
+    Query,
+    Score,
+    SelfEdit,
+    Task,
+    TrainingPlan,
+    TrainingSequence,
+)
+
+_MAX_CELLS = 900
+UNKNOWN = ""  # gold of a test input whose output nobody told us
+
+
+def to_task(task: ArcTask, form: GridFormat = "rows") -> Task:
+    """The task as it travels through the loops: context is what the model may see, as JSON; a query
+    a test input. Where an output is unknown, the gold is UNKNOWN, which no answer is equal to."""
+    shown = {
+        "train": [example_to_json(example) for example in task.train],
+        "test": [{"input": grid.rows()} for grid in task.test_inputs],
+    }
+    queries = tuple(
+        Query(f"test input {number}", (UNKNOWN if grid is None else grid_to_text(grid, form),))
+        for number, grid in enumerate(task.test_outputs, start=1)
+    )
+    return Task(task.id, task.id, json.dumps(shown, separators=(",", ":")), queries)
+
+
+@lru_cache(maxsize=1024)
+def of_task(task: Task) -> ArcTask:
+    """Demonstrations and test inputs of a travelling task; its outputs are not looked at."""
+    return task_from_json(task.title, task.id, json.loads(task.context))
+
+
+def is_known(task: Task) -> bool:
+    """Whether a travelling task can be scored: it has test inputs, and all their outputs."""
+    return bool(task.queries) and all(query.gold != UNKNOWN for query in task.queries)
+
+
+class Arc:
+    """Few-shot learning (arXiv 2506.10943, section 4.2). Implements `types.Domain` and `Canonical`.
+
+    batch_size: sequences of a training step, by which steps are counted.
+    """
+
+    def __init__(self, settings: ArcSettings | None = None, batch_size: int = 2) -> None:
+        self.settings, self.batch_size = settings or ArcSettings(), batch_size
+
+    def prompts(self, task: Task) -> tuple[Prompt, ...]:
+        """One: the demonstrations, and what a self-edit is."""
+        own = self.settings
+        text = instruction(of_task(task).train, own.grid, own.short_prompt)
+        return (Prompt(text, pattern=pattern() if own.constrained else ""),)
+
+    def parse(self, task: Task, edit: SelfEdit) -> TrainingPlan:
+        """The training set that the edit asks for, with its learning rate and epochs.
+
+        Raises InvalidSelfEdit, and OverLimit for more steps than are allowed.
+        """
+        return self.plan(of_task(task), parse_self_edit(edit.text))
+
+    def canonical(self, task: Task, edit: SelfEdit) -> str:
+        return parse_self_edit(edit.text).text()
+
+    def plan(self, task: ArcTask, edit: ArcSelfEdit) -> TrainingPlan:
+        """Raises OverLimit."""
+        made = training_set(task, edit.groups, self.settings.seed, self.settings.data.limit)
+        steps = -(-len(made) // self.batch_size) * edit.num_train_epochs
+        if steps > self.settings.step_limit:
+            raise OverLimit(
+                f"{steps:,} steps ({len(made)} examples, batch {self.batch_size}, "
+                f"{edit.num_train_epochs} epochs) are more than the {self.settings.step_limit} allowed"
+            )
+        return TrainingPlan(
+            tuple(self._sequence(one, edit) for one in made),
+            learning_rate=edit.learning_rate,
+            epochs=edit.num_train_epochs,
+        )
+
+    def oracle(self) -> ArcSelfEdit:
+        """The fixed best configuration: all groups, loss on outputs."""
+        own = self.settings
+        data = ORACLE.data_generation.model_copy(
+            update={
+                f"use_{g}_augmentations": g in own.data.groups
+                for g in ("basic", "size", "chain", "repeat")
+            }
+        )
+        training = Training(
+            strategy=ORACLE.training.strategy,
+            learning_rate=own.oracle_learning_rate,
+            num_train_epochs=own.oracle_epochs,
+        )
+        return ArcSelfEdit(data_generation=data, training=training)
+
+    def queries(self, task: Task) -> tuple[Prompt, ...]:
+        """The test inputs behind the demonstrations, or every view of them that votes."""
+        arc = of_task(task)
+        if self.settings.prediction == "voting":
+            return tuple(self._asked(arc, v.examples, v.query) for v in self._views(arc))
+        return tuple(self._asked(arc, arc.train, grid) for grid in arc.test_inputs)
+
+    def score(self, task: Task, answers: Sequence[str]) -> Score:
+        """`exact` grades each test input; `correct`, all of them: a task is solved or it is not."""
+        graded = tuple(self._graded(task, answers))
+        solved = all(answer.exact for answer in graded)
+        return Score(
+            tuple(
+                GradedAnswer(g.question, g.gold, g.answer, solved, g.exact, float(g.exact), g.reason)
+                for g in graded
+            )
+        )
+
+    def digest(self) -> str:
+        return stable_hash(["arc", self.settings.digest(), self.batch_size])
+
+    def _views(self, task: ArcTask) -> tuple[VotingQuery, ...]:
+        return voting_queries(task, self.settings.seed)
+
+    def _sequence(self, one: TrainingTask, edit: ArcSelfEdit) -> TrainingSequence:
+        return TrainingSequence(
+            grid_to_text(one.test.output, self.settings.grid),
+            self._conversation(one.train, one.test.input),
+            edit.supervise,
+        )
+
+    def _conversation(
+        self, examples: Sequence[Example], query: Grid, max_new_tokens: int | None = None
+    ) -> Prompt:
+        form = self.settings.grid
+        said = tuple(
+            (grid_to_text(example.input, form), grid_to_text(example.output, form))
+            for example in examples
+        )
+        return Prompt(grid_to_text(query, form), turns=said, max_new_tokens=max_new_tokens)
+
+    def _asked(self, task: ArcTask, examples: Sequence[Example], query: Grid) -> Prompt:
+        return self._conversation(examples, query, self._answer_tokens(task, query))
+
+    def _answer_tokens(self, task: ArcTask, query: Grid) -> int:
+        """What an answer may take: twice the cells that the demonstrations lead to expect.
+
+        A character of a grid is at most one token.
+        """
+        growth = max(example.output.size / example.input.size for example in task.train)
+        largest = max(example.output.size for example in task.train)
+        cells = min(_MAX_CELLS, 2 * round(max(largest, growth * query.size)))
+        # A row of one cell takes most: "[1], " as a list, "1" and a line break in compact form.
+        return 8 + cells * (5 if self.settings.grid == "rows" else 2)
+
+    def _graded(self, task: Task, answers: Sequence[str]) -> Iterator[GradedAnswer]:
+        if self.settings.prediction == "voting":
+            yield from self._graded_votes(task, answers)
+            return
+        for query, answer in zip(task.queries, answers, strict=True):
+            try:
+                text, reason = (
+                    grid_to_text(parse_grid(answer, self.settings.grid), self.settings.grid),
+                    "",
+                )
+            except MalformedGrid as error:
+                text, reason = answer, f"no grid: {error}"
+            yield GradedAnswer(
+                query.question, query.gold, text, False, not reason and text == query.gold, 0.0, reason
+            )
+
+    def _graded_votes(self, task: Task, answers: Sequence[str]) -> Iterator[GradedAnswer]:
+        """The answer is the pair of attempts, as in a submission; one of the two has to be right."""
+        form = self.settings.grid
+        attempts = vote(of_task(task), self._views(of_task(task)), answers, form)
+        pairs: list[dict[str, Any]] = submission_to_json({task.id: attempts})[task.id]
+        for query, own, pair in zip(task.queries, attempts, pairs, strict=True):
+            grids = [grid_to_text(grid, form) for grid in (own.first, own.second) if grid is not None]
+            reason = "" if grids else f"no grid: {own.malformed[0]}"
+            yield GradedAnswer(
+                query.question, query.gold, json.dumps(pair), False, query.gold in grids, 0.0, reason
+            )

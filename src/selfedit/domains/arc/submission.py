@@ -1,0 +1,120 @@
+"""Attempts in ARC's own form: {task id: [{"attempt_1": grid, "attempt_2": grid}, one a test input]}."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfedit.domains.arc.grids import Grid
+from selfedit.domains.arc.predict import Attempts
+from selfedit.domains.arc.sources import read_json
+from selfedit.domains.arc.tasks import ArcTask, grid_from_json
+from selfedit.errors import InputError
+
+_FORM = '{"007bbfb7": [{"attempt_1": [[0, 1]], "attempt_2": [[1, 0]]}]}'
+_KEYS = ("attempt_1", "attempt_2")
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionScore:
+    """Shares in [0, 1], NaN where nothing has a known output.
+
+    first, either: of the test outputs that the first attempt, or one of the two, gets right.
+    tasks: of the tasks, all of whose outputs one of the two gets right.
+    num_outputs, num_tasks: how many have a known output. num_missing: tasks that the submission lacks;
+    they count as wrong.
+    """
+
+    first: float
+    either: float
+    tasks: float
+    num_outputs: int
+    num_tasks: int
+    num_missing: int
+
+
+def submission_to_json(attempts: Mapping[str, Sequence[Attempts]]) -> dict[str, Any]:
+    """An attempt that was not made is an empty list, which no output is equal to."""
+    return {
+        task_id: [dict(zip(_KEYS, (_rows(own.first), _rows(own.second)), strict=True)) for own in given]
+        for task_id, given in attempts.items()
+    }
+
+
+def write_submission(path: Path, attempts: Mapping[str, Sequence[Attempts]]) -> None:
+    """Raises InputError if the file cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(submission_to_json(attempts)) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def read_submission(path: Path) -> dict[str, tuple[Attempts, ...]]:
+    """The attempts of a file, ours or another's. Raises InputError with the place and the form."""
+    data = read_json(path)
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: not a submission; expected {_FORM}")
+    found = {}
+    for task_id, given in data.items():
+        if not isinstance(given, list):
+            raise InputError(f"{path}, task {task_id}: not a list; expected {_FORM}")
+        found[task_id] = tuple(
+            read_attempts(f"{path}, task {task_id}, test input {number}", pair)
+            for number, pair in enumerate(given, start=1)
+        )
+    return found
+
+
+def score_submission(
+    tasks: Iterable[ArcTask], attempts: Mapping[str, Sequence[Attempts]]
+) -> SubmissionScore:
+    """Scores of the tasks whose outputs are known; attempts at other tasks do not count.
+
+    Raises InputError where a task has another number of test inputs than attempts.
+    """
+    first: list[bool] = []
+    either: list[bool] = []
+    solved: list[bool] = []
+    missing = 0
+    for task in tasks:
+        known = [(i, truth) for i, truth in enumerate(task.test_outputs) if truth is not None]
+        if not known:
+            continue
+        own = attempts.get(task.id)
+        missing += own is None
+        if own is None:
+            own = [Attempts(None, None)] * len(task.test_inputs)
+        if len(own) != len(task.test_inputs):
+            raise InputError(
+                f"task {task.id}: attempts at {len(own)} test inputs; it has {len(task.test_inputs)}"
+            )
+        first += [own[i].first == truth for i, truth in known]
+        right = [own[i].solve(truth) for i, truth in known]
+        either += right
+        solved.append(all(right))
+    return SubmissionScore(
+        _share(first), _share(either), _share(solved), len(first), len(solved), missing
+    )
+
+
+def _share(right: Sequence[bool]) -> float:
+    return sum(right) / len(right) if right else float("nan")
+
+
+def _rows(grid: Grid | None) -> list[list[int]]:
+    return [] if grid is None else grid.rows()
+
+
+def read_attempts(where: str, pair: Any) -> Attempts:
+    """One pair as a submission holds it. Raises InputError with the place."""
+    if not isinstance(pair, dict) or not pair.keys() >= set(_KEYS):
+        raise InputError(f"{where}: expected attempt_1 and attempt_2, as in {_FORM}")
+    first, second = (
+        None if pair[key] in (None, []) else grid_from_json(f"{where}, {key}", pair[key])
+        for key in _KEYS
+    )
+    return Attempts(first, second)

@@ -1,0 +1,118 @@
+"""Frozen linear modules that multiply by oneDNN on a CPU.
+
+torch's float32 products on a CPU are MKL's, which uses half of the vector unit on other makers'
+processors: on an AMD EPYC (Zen 5) 110 GFLOP/s a core, where oneDNN has 250 (docs/performance.md). For a
+few rows, as in decoding, oneDNN is faster by reading weights that it has laid out once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+# Laid out for oneDNN the weights stand in memory twice; up to this share of it, that is worth it.
+_LAYOUT_SHARE = 0.1
+
+
+def multiply(x: Tensor, weight: Tensor) -> Tensor:
+    """x @ weight.T by oneDNN. x: [..., in], float32; weight: [out, in], or its oneDNN layout."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+
+
+class _Product(torch.autograd.Function):
+    """x @ weight.T of a frozen weight."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, layout: Tensor) -> Tensor:
+        ctx.save_for_backward(weight)
+        return multiply(x, layout)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (weight,) = ctx.saved_tensors
+        return multiply(gradients[0], weight.T), None, None
+
+
+class FrozenLinear(nn.Linear):
+    """An nn.Linear whose frozen float32 weight oneDNN multiplies; else it is as every other."""
+
+    _layout: tuple[int, Tensor] | None = None
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.weight.requires_grad or input.dtype != torch.float32 or input.numel() == 0:
+            return super().forward(input)
+        output = _Product.apply(input, self.weight, self._laid_out())
+        return output if self.bias is None else output + self.bias
+
+    def _laid_out(self) -> Tensor:
+        """The weight in oneDNN's own layout, if `use_onednn` found room for it."""
+        if self._layout is None:
+            return self.weight
+        version, layout = self._layout
+        if version != self.weight._version:  # it was written to
+            layout = self._lay_out()
+        return layout
+
+    def _lay_out(self) -> Tensor:
+        with torch.inference_mode(False), torch.no_grad():
+            layout = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach())
+        self._layout = (self.weight._version, layout)
+        return layout
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy starts without the layout: its weight is another tensor."""
+        return {name: value for name, value in self.__dict__.items() if name != "_layout"}
+
+
+def use_onednn(model: nn.Module) -> None:
+    """Make a CPU model's plain float32 linear modules `FrozenLinear`, where torch has oneDNN."""
+    linears = [module for module in model.modules() if type(module) is nn.Linear]
+    linears = [module for module in linears if _can(module.weight)]
+    size = sum(module.weight.numel() * module.weight.element_size() for module in linears)
+    roomy = size <= _LAYOUT_SHARE * psutil.virtual_memory().total
+    for module in linears:
+        module.__class__ = FrozenLinear
+        if roomy:
+            assert isinstance(module, FrozenLinear)
+            module._lay_out()
+
+
+@contextmanager
+def plain_linears(model: nn.Module) -> Iterator[None]:
+    """The model as transformers made it, for a while: what others' ways are timed on."""
+    frozen: list[nn.Module] = [m for m in model.modules() if type(m) is FrozenLinear]
+    for module in frozen:
+        module.__class__ = nn.Linear
+    try:
+        yield
+    finally:
+        for module in frozen:
+            module.__class__ = FrozenLinear
+
+
+def logits_of(head: nn.Linear, hidden_MD: Tensor) -> Tensor:
+    """[M, V] without the bias and without a graph, by the head's own way to multiply."""
+    if isinstance(head, FrozenLinear):
+        return multiply(hidden_MD, head._laid_out())
+    return hidden_MD @ head.weight.T
+
+
+def back_through(head: nn.Linear, gradient_MV: Tensor) -> Tensor:
+    """The gradient [M, D] by the hidden states, of one by the logits."""
+    if isinstance(head, FrozenLinear):
+        return multiply(gradient_MV, head.weight.T)
+    return gradient_MV @ head.weight
+
+
+def _can(weight: Tensor) -> bool:
+    return (
+        weight.device.type == "cpu"
+        and weight.dtype == torch.float32
+        and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )

@@ -1,0 +1,94 @@
+"""`selfedit arc solvable`, `train arc` and `eval arc` as a user runs them, with the fake model."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+
+import pytest
+
+from tests.cli.test_cli import run, start
+
+TURNED = "3c9b0459,74dd1130,6150a2bd"  # what the fake model can learn
+RECOLOURED = "0d3d703e"  # what it cannot
+
+
+def args(command: str, library, *more):
+    split = ["--split", "training"]
+    return [*command.split(), "--model", "fake", *split, "--library", library, "--json", *more]
+
+
+def test_solvable_writes_ids_that_say_what_was_filtered(tmp_path):
+    ids = tmp_path / "ids.txt"
+    done = run(*args("arc solvable", tmp_path / "a", "--ids", f"{TURNED},{RECOLOURED}", "--out", ids))
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["solvable"] == TURNED.split(",")
+    assert result["in_context"] == []
+    text = ids.read_text(encoding="utf-8")
+    assert text.startswith("# Tasks were filtered: 3 of 4 tried were solved by fake")
+    assert '"learning_rate": 0.001' in text
+    trained = run(*args("train arc", tmp_path / "a", "--ids", ids, "--candidates", "2"))
+    assert "3 of 4 tried were solved by fake" in json.loads(trained.stdout)["notes"][0]
+
+
+def test_the_table(tmp_path):
+    conditions = ["--conditions", "in-context,ttt,oracle", "--ids", f"{TURNED},{RECOLOURED}"]
+    done = run(*args("eval arc", tmp_path / "a", *conditions))
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    rows = {row["condition"]: row for row in result["rows"]}
+    assert rows["in-context"]["success"] == 0.0
+    assert rows["oracle"]["by_task"] == [1.0, 1.0, 1.0, 0.0]
+    ttt = rows["ttt"]
+    assert ttt["models"] == 20
+    assert ttt["valid"] + ttt["invalid"] == 20
+    assert ttt["invalid"] > 0
+    assert ttt["failed"] > 0
+    assert ttt["success"] == pytest.approx(ttt["solved"] / 20)  # five edits of each task
+    assert sum(count for _, count in ttt["reasons"]) == ttt["invalid"] + ttt["failed"]
+    assert len(result["pairs"]) == 3
+    report = run("report", "latest", "--library", tmp_path / "a")
+    assert "Task by task" in report.stdout
+    assert json.loads(run(*args("eval arc", tmp_path / "a", *conditions)).stdout) == result
+
+
+def test_a_submission_has_two_attempts_at_every_input(tmp_path):
+    path = tmp_path / "submission.json"
+    ids = ["--ids", "25ff71a9,3c9b0459", "--conditions", "oracle", "--submission", path]
+    done = run(*args("eval arc", tmp_path / "a", *ids))
+    assert done.returncode == 0, done.stderr
+    made = json.loads(path.read_text(encoding="utf-8"))
+    assert {task: len(given) for task, given in made.items()} == {"25ff71a9": 2, "3c9b0459": 1}
+    assert all(pair.keys() == {"attempt_1", "attempt_2"} for given in made.values() for pair in given)
+
+
+def test_killed_training_ends_with_the_same_policy(tmp_path):
+    more = ["--ids", TURNED, "--candidates", "4"]
+    whole = json.loads(run(*args("train arc", tmp_path / "whole", *more)).stdout)
+    (record,) = whole["rounds"]
+    assert record["num_trials"] == 12
+    assert 0 < record["num_invalid"] < 12
+    assert record["selected"]
+    for pause in (2.0, 3.5):
+        process = start(*args("train arc", tmp_path / "killed", *more), delay=0.3)
+        time.sleep(pause)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    again = run(*args("train arc", tmp_path / "killed", *more))
+    assert again.returncode == 0, again.stderr
+    for key in ("selected", "num_invalid", "mean_reward", "losses"):
+        assert json.loads(again.stdout)["rounds"][0][key] == record[key]
+
+
+def test_what_cannot_work_is_refused_at_once(tmp_path):
+    for more, said in (
+        (["--conditions", "seal"], "--policy"),
+        (["--conditions", "tt"], "use some of in-context"),
+        (["--preset", "arc-tiny"], "arc-paper, arc-small"),
+        (["--ids", "nothing"], "no task has the id"),
+    ):
+        done = run(*args("eval arc", tmp_path / "a", *more))
+        assert done.returncode == 1
+        assert said in done.stderr

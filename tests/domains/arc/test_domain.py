@@ -1,0 +1,187 @@
+"""The ARC domain: plans out of self-edits, limits, one trial for equal edits, what is solved."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from selfedit.config import ArcDataSettings, ArcInnerSettings, ArcSettings, TrainSettings
+from selfedit.domains.arc.domain import Arc, is_known, of_task, to_task
+from selfedit.domains.arc.grids import Grid
+from selfedit.domains.arc.self_edit import ORACLE
+from selfedit.domains.arc.tasks import ArcTask, Example
+from selfedit.errors import InvalidSelfEdit, OverLimit
+from selfedit.inner import run_trials
+from selfedit.testing import FakeModel, tiny_model
+from selfedit.types import SelfEdit
+
+COMPACT = ArcSettings(grid="compact", data=ArcDataSettings(limit=20))
+
+
+def grid(seed: int, height: int = 2, width: int = 3) -> Grid:
+    return Grid(np.random.default_rng(seed).integers(0, 10, (height, width)))
+
+
+def mirrored(count: int = 3, tests: int = 1, height: int = 2, width: int = 3) -> ArcTask:
+    """The output is the input from left to right."""
+    made = [grid(seed, height, width) for seed in range(count + tests)]
+    pairs = [Example(one, Grid(one.cells[:, ::-1])) for one in made]
+    return ArcTask(
+        "mirrored",
+        tuple(pairs[:count]),
+        tuple(pair.input for pair in pairs[count:]),
+        tuple(pair.output for pair in pairs[count:]),
+    )
+
+
+def edit(index: int = 0, text: str = "", **training: object) -> SelfEdit:
+    said = json.loads(ORACLE.text())
+    said["training"] |= training
+    return SelfEdit("mirrored", index, (), (text or json.dumps(said),))
+
+
+def inner(**changes: object) -> ArcInnerSettings:
+    return ArcInnerSettings(arc=COMPACT).model_copy(update=changes)
+
+
+def test_the_context_holds_no_test_output():
+    task = to_task(mirrored(), "compact")
+    assert of_task(task).test_outputs == (None,)
+    assert of_task(task).train == mirrored().train
+    changed = ArcTask("mirrored", mirrored().train, mirrored().test_inputs, (grid(99),))
+    assert to_task(changed).context == task.context
+
+
+def test_a_plan_follows_the_edit():
+    domain = Arc(COMPACT)
+    plan = domain.parse(to_task(mirrored()), edit(learning_rate=3e-4, num_train_epochs=3))
+    assert (plan.learning_rate, plan.epochs, len(plan.sequences)) == (3e-4, 3, 20)
+    assert {sequence.supervise for sequence in plan.sequences} == {"replies"}
+    everything = domain.parse(to_task(mirrored()), edit(strategy="train_using_all_tokens"))
+    assert {sequence.supervise for sequence in everything.sequences} == {"all"}
+
+
+def test_steps_over_the_limit_are_not_spent():
+    model, task = FakeModel(), to_task(mirrored(), "compact")
+    domain = Arc(COMPACT, batch_size=2)
+    domain.parse(task, edit(num_train_epochs=37))  # 10 steps an epoch
+    with pytest.raises(OverLimit, match=r"380 steps .* more than the 375"):
+        domain.parse(task, edit(num_train_epochs=38))
+    stored = []
+    (trial,) = run_trials(
+        model, domain, [(task, edit(num_train_epochs=1000))], inner(), sink=stored.extend
+    )
+    assert (trial.status, trial.reward) == ("failed", None)
+    assert "more than the 375" in trial.reason
+    assert model.calls["train"] == 0
+    assert stored == [trial]
+
+
+@pytest.mark.parametrize("rate", [0, -1e-4, 1e9, "1e-4", None, True])
+def test_bad_rates_are_invalid_trials(rate):
+    model = FakeModel()
+    (trial,) = run_trials(
+        model, Arc(COMPACT), [(to_task(mirrored()), edit(learning_rate=rate))], inner()
+    )
+    assert trial.status == "invalid"
+    assert "learning_rate" in trial.reason
+    assert model.calls["train"] == 0
+
+
+@pytest.mark.parametrize(
+    "bad", ["NaN", "Infinity", "\u0661", '1e-4, "learning_rate": 1e-3', "10" * 400]
+)
+def test_what_is_no_json_number_is_invalid(bad):
+    text = edit().text.replace("0.0001", bad)
+    with pytest.raises(InvalidSelfEdit):
+        Arc(COMPACT).parse(to_task(mirrored()), edit(text=text))
+
+
+def test_a_million_epochs_are_no_edit():
+    with pytest.raises(InvalidSelfEdit, match="num_train_epochs"):
+        Arc(COMPACT).parse(to_task(mirrored()), edit(num_train_epochs=10**6))
+
+
+def test_equal_edits_share_a_trial_and_keep_their_words():
+    model, task = FakeModel(), to_task(mirrored(), "compact")
+    spaced = f"Sure:\n```json\n{json.dumps(json.loads(ORACLE.text()), indent=3)}\n```"
+    others = [edit(0), edit(1, spaced), edit(2, learning_rate=1e-6)]
+    stored = []
+    trials = run_trials(
+        model, Arc(COMPACT), [(task, one) for one in others], inner(), sink=stored.extend
+    )
+    assert trials[0].key == trials[1].key != trials[2].key
+    assert [trial.edit for trial in trials] == others
+    assert [trial.reward for trial in trials] == [1.0, 1.0, 0.0]
+    assert len(stored) == 2
+
+
+def test_a_task_is_solved_by_all_its_outputs():
+    domain, task = Arc(COMPACT), to_task(mirrored(tests=2), "compact")
+    first, second = (query.gold for query in task.queries)
+    assert domain.score(task, [first, f"{second}\n"]).value == 1.0
+    half = domain.score(task, [first, "12\n3"])
+    assert half.value == 0.0
+    assert [answer.exact for answer in half.answers] == [True, False]
+    assert "ragged" in half.answers[1].reason
+    for answer in (
+        "",
+        "1" * 10_000,
+        "the rule is",
+        "\u0661\u0662\n\u0661\u0662",
+        "\n".join(["1" * 31] * 2),
+    ):
+        graded = domain.score(task, [first, answer])
+        assert graded.value == 0.0
+        assert graded.answers[1].reason
+
+
+def test_voting_gives_two_attempts():
+    domain = Arc(COMPACT.model_copy(update={"prediction": "voting"}))
+    task = to_task(mirrored(), "compact")
+    asked = domain.queries(task)
+    assert len(asked) > 1
+    adapted = FakeModel()
+    (trial,) = run_trials(adapted, domain, [(task, edit())], inner(arc=domain.settings))
+    assert trial.reward == 1.0
+    (answer,) = trial.score.answers
+    assert json.loads(answer.answer)["attempt_1"] == mirrored().test_outputs[0].rows()
+    assert domain.score(task, ["nothing"] * len(asked)).answers[0].reason.startswith("no grid")
+
+
+def test_unknown_outputs_are_never_right():
+    known = mirrored()
+    task = to_task(ArcTask("t", known.train, known.test_inputs, (None,)), "compact")
+    assert not is_known(task)
+    assert Arc(COMPACT).score(task, [""]).value == 0.0
+
+
+@pytest.mark.parametrize(("count", "height", "width"), [(1, 2, 3), (1, 1, 1), (2, 30, 30)])
+def test_small_and_large_tasks_can_be_trained_and_asked(count, height, width):
+    task = to_task(mirrored(count, 1, height, width), "compact")
+    domain = Arc(COMPACT)
+    assert domain.parse(task, edit(num_train_epochs=1)).sequences
+    (asked,) = domain.queries(task)
+    assert asked.max_new_tokens >= len(task.queries[0].gold)
+    assert len(asked.turns) == count
+
+
+def test_too_long_sequences_are_left_out_and_said():
+    model, task, domain = tiny_model(), to_task(mirrored(), "compact"), Arc(COMPACT)
+    lengths = [model.sequence_tokens(one) for one in domain.parse(task, edit()).sequences]
+    assert lengths == [
+        len(model.encode(one, 10_000).ids) for one in domain.parse(task, edit()).sequences
+    ]
+    limit = sorted(lengths)[4]
+    train = TrainSettings(batch_size=2, max_tokens=limit)
+    (trial,) = run_trials(model, domain, [(task, edit(num_train_epochs=1))], inner(train=train))
+    left = sum(length > limit for length in lengths)
+    assert trial.status == "scored"
+    assert f"{left} of 20 training sequences are longer than {limit} tokens" in trial.reason
+    assert trial.tokens == sum(length for length in lengths if length <= limit)
+    train = TrainSettings(batch_size=2, max_tokens=min(lengths) - 1)
+    (trial,) = run_trials(model, domain, [(task, edit())], inner(train=train))
+    assert trial.status == "failed"
+    assert "all 20 of 20" in trial.reason
