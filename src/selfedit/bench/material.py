@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from selfedit.types import Prompt, TrainingPlan, TrainingSequence
+from selfedit.data import read_tasks
+from selfedit.errors import InputError
+from selfedit.types import Prompt, Task, TrainingPlan, TrainingSequence
 
 # Asked of a shipped article, whose quiz does not ship; as long as SQuAD's questions, about 12 tokens.
 _ASKED = (
@@ -49,6 +51,17 @@ def articles() -> tuple[list[Article], str]:
     return list(_shipped()), "shipped"
 
 
+def recorded_edits() -> list[tuple[Task, list[str]]]:
+    """The contexts of the recorded round with their questions out of SQuAD, in the recorded order, and
+    the texts of the self-edits. Raises InputError where $SELFEDIT_DATA has them not."""
+    folder = Path(os.environ.get("SELFEDIT_DATA", "../shared/data"))
+    recorded, squad = folder / "recorded/round1_trials.json", folder / "squad/train_round1.json"
+    if not (recorded.exists() and squad.exists()):
+        raise InputError(f"{recorded} and {squad} are needed: set SELFEDIT_DATA to where they are.")
+    tasks = {task.context: task for task in read_tasks(squad)}
+    return [(tasks[a.context.strip()], list(a.edits)) for a in _recorded(recorded)]
+
+
 def _recorded(path: Path) -> Iterator[Article]:
     for article in json.loads(path.read_text(encoding="utf-8"))["articles"]:
         own = article["completions"]
@@ -66,9 +79,24 @@ def _shipped() -> Iterator[Article]:
         yield Article(title, context, tuple(edits), tuple(q.format(title=title) for q in _ASKED))
 
 
-def one_edit_each(count: int) -> tuple[list[TrainingPlan], str]:
-    """`count` plans, the first edit of each article, then the second, and where they come from."""
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One self-edit as a benchmark trains it, and what its adapter is asked afterwards."""
+
+    plan: TrainingPlan
+    asked: tuple[Prompt, ...]
+
+
+def one_edit_each(count: int, questions: int = 5) -> tuple[list[Work], str]:
+    """`count` self-edits, the first of each article, then the second, and where they come from."""
     found, source = articles()
     most = max(len(article.edits) for article in found)
-    plans = [a.plan(i) for i in range(most) for a in found if i < len(a.edits)]
-    return plans[:count], source
+    work = [
+        Work(article.plan(i), tuple(article.asked()[:questions]))
+        for i in range(most)
+        for article in found
+        if i < len(article.edits)
+    ]
+    if count > len(work):
+        raise InputError(f"there are {len(work)} self-edits ({source}): ask for no more.")
+    return work[:count], source

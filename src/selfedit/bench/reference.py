@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,9 +18,6 @@ from selfedit.lora.train import TokenSequence, batches, num_steps
 from selfedit.model.generate import cut
 from selfedit.model.language_model import LanguageModel
 from selfedit.types import Prompt
-
-# What the public release pads every sequence to.
-RELEASED_WIDTH = 2048
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,7 @@ def plain_peft(
     from peft import get_peft_model
 
     bank = AdapterBank(model.hf, lora, seeds, num_layers=model.num_layers)
-    peft_model = get_peft_model(model.hf, peft_config(bank), autocast_adapter_dtype=False)
+    peft_model = get_peft_model(model.hf, peft_config(bank))  # adapters of a bfloat16 model: float32
     modules = {target.name: _layer(peft_model, target.name) for target in bank.targets}
     parameters = [p for p in peft_model.parameters() if p.requires_grad]
     results = []
@@ -91,21 +87,10 @@ def _train_plain(
     )
     losses = []
     for batch in batches(sequences, settings, seed):
-        width = max(len(sequence.ids) for sequence in batch)
-        ids = torch.zeros(len(batch), width, dtype=torch.int64)
-        mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
-        for row, sequence in enumerate(batch):
-            length = len(sequence.ids)
-            ids[row, :length] = torch.tensor(sequence.ids)
-            mask[row, :length] = 1
-            for place in sequence.supervised:
-                labels[row, place] = ids[row, place]
-        device = parameters[0].device
-        logits = peft_model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
+        ids, mask, labels = padded(batch, parameters[0].device)
+        logits = peft_model(input_ids=ids, attention_mask=mask).logits
         # Not the model's own loss, which rounds float64 logits to float32.
-        loss = torch.nn.functional.cross_entropy(
-            logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten().to(device)
-        )
+        loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
         optimizer.step()
@@ -113,6 +98,20 @@ def _train_plain(
         optimizer.zero_grad()
         losses.append(loss.item())
     return losses
+
+
+def padded(batch: Sequence[TokenSequence], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Token ids, attention mask and labels [N, S], padded on the right; -100: not in the loss."""
+    width = max(len(sequence.ids) for sequence in batch)
+    ids = torch.zeros(len(batch), width, dtype=torch.int64)
+    mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
+    for row, sequence in enumerate(batch):
+        length = len(sequence.ids)
+        ids[row, :length] = torch.tensor(sequence.ids)
+        mask[row, :length] = 1
+        for place in sequence.supervised:
+            labels[row, place] = ids[row, place]
+    return ids.to(device), mask.to(device), labels.to(device)
 
 
 def _layer(peft_model: Any, name: str) -> Any:
@@ -135,57 +134,6 @@ def _get_weights(modules: dict[str, Any]) -> dict[str, tuple[Tensor, Tensor]]:
         )
         for name, layer in modules.items()
     }
-
-
-def released_way(
-    model: LanguageModel,
-    lora: LoraSettings,
-    sequences: Sequence[TokenSequence],
-    settings: TrainSettings,
-    *,
-    max_steps: int,
-) -> tuple[float, int]:
-    """The public release's inner loop: Trainer, every sequence padded to 2048 tokens, pads in the loss,
-    the adapter saved at the end. Returns (seconds, steps taken), stopping after max_steps.
-    """
-    import time
-
-    from peft import get_peft_model
-    from transformers import PrinterCallback, Trainer, TrainingArguments
-
-    bank = AdapterBank(model.hf, lora, [0], num_layers=model.num_layers)
-    pad = model.tokenizer.pad_token_id or 0
-    dataset = []
-    for sequence in sequences:
-        pads = RELEASED_WIDTH - len(sequence.ids)
-        row = [*sequence.ids, *[pad] * pads]
-        mask = [1] * len(sequence.ids) + [0] * pads
-        dataset.append({"input_ids": row, "labels": row, "attention_mask": mask})
-    start = time.perf_counter()
-    peft_model = get_peft_model(model.hf, peft_config(bank))
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainingArguments(
-            output_dir=folder,
-            per_device_train_batch_size=1,
-            num_train_epochs=settings.epochs,
-            max_steps=max_steps,
-            learning_rate=settings.learning_rate,
-            lr_scheduler_type="linear",
-            report_to=[],
-            save_strategy="no",
-            logging_strategy="no",
-            disable_tqdm=True,
-            use_cpu=model.device == "cpu",
-        )
-        trainer = Trainer(model=peft_model, args=arguments, train_dataset=dataset)
-        trainer.remove_callback(PrinterCallback)  # it prints to stdout, where --json has its object
-        try:
-            trainer.train()
-            peft_model.save_pretrained(folder)
-        finally:
-            peft_model.unload()
-            model.hf.requires_grad_(False).eval()
-    return time.perf_counter() - start, max_steps
 
 
 @contextmanager

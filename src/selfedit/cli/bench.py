@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -17,6 +19,7 @@ from selfedit.cli.common import (
     print_json,
     status,
 )
+from selfedit.errors import InputError
 
 app = typer.Typer(help="Measure selfedit on this machine.", no_args_is_help=True)
 
@@ -29,52 +32,120 @@ def _root() -> None:
 @app.command()
 def inner(
     model: ModelOption = DEFAULT_MODEL,
+    shape: Annotated[
+        str,
+        typer.Option(
+            help="Random weights of a known shape instead of a model: smollm2-135m, qwen2.5-0.5b, "
+            "qwen2.5-7b."
+        ),
+    ] = "",
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
-    edits: Annotated[int, typer.Option(min=1, help="Self-edits that are trained.")] = 6,
-    repeats: Annotated[int, typer.Option(min=1, help="Timings of each way.")] = 3,
-    epochs: Annotated[int, typer.Option(min=1)] = 2,
+    edits: Annotated[int, typer.Option(min=1, help="Self-edits that are trained.")] = 4,
+    widths: Annotated[
+        str, typer.Option(help="K: adapters that share a step, separated by commas.")
+    ] = "1,4",
+    ways: Annotated[
+        str,
+        typer.Option(help="Out of plain,trainer,mixed,padded,packed,trunk; default: all."),
+    ] = "",
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Timings of the plain loop and of the widest bank.")
+    ] = 2,
+    epochs: Annotated[int, typer.Option(min=1)] = 10,
     layers: Annotated[str, typer.Option(help='"all", "upper-half" or e.g. "15-29".')] = "upper-half",
+    modules: Annotated[
+        str, typer.Option(help="Linear modules with an adapter, separated by commas; default: all.")
+    ] = "",
+    rank: Annotated[int, typer.Option(min=1)] = 32,
+    questions: Annotated[
+        int, typer.Option(min=0, help="Questions that each adapter is asked; 0 leaves answers out.")
+    ] = 5,
     released_edits: Annotated[
         int, typer.Option(min=0, help="Edits timed in the released way (slow); 0 leaves it out.")
     ] = 2,
+    released_steps: Annotated[
+        int, typer.Option(min=0, help="Steps of each of them that are taken, the rest counted; 0: all.")
+    ] = 3,
+    float64: Annotated[
+        bool, typer.Option("--float64", help="Compare weights in float64 too (a second model).")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw seconds a self-edit against K (.svg, .png or .pdf).")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Training: the bank, a plain PEFT loop, and the way of the paper's public release."""
-    from selfedit.bench.inner import run_inner
+    """Training: the bank against a plain PEFT loop, PEFT's mixed batch, and the paper's public release.
+
+    With few edits it is quick, with few epochs it would not show what the frozen trunk saves: the trunk
+    is filled in the first of them.
+    """
+    from selfedit.bench.inner import InnerBench, run_inner
+    from selfedit.bench.plots import save_by_width
+    from selfedit.bench.shapes import shaped_model
+    from selfedit.bench.ways import KINDS
+    from selfedit.config import ALL_LINEAR, LoraSettings, TrainSettings
     from selfedit.model.load import load_model
 
-    loaded = load_model(model, device=device, dtype=dtype, status=status)
-    result = run_inner(
-        loaded,
+    what = InnerBench(
         edits=edits,
+        widths=tuple(int(width) for width in _listed("--widths", widths, str.isdecimal)),
+        kinds=tuple(kind for kind in KINDS if not ways or kind in _listed("--ways", ways, KINDS.count)),
         repeats=repeats,
-        epochs=epochs,
-        layers=layers,
-        released_edits=released_edits,
-        say=status,
+        released_edits=min(released_edits, edits),
+        released_steps=released_steps,
+        questions=questions,
+        float64=float64,
     )
+    lora = LoraSettings(
+        rank=rank, alpha=2 * rank, layers=layers, target_modules=_split(modules) or ALL_LINEAR
+    )
+    if shape:
+        loaded = shaped_model(shape, device=device, dtype=dtype, status=status)
+    else:
+        loaded = load_model(model, device=device, dtype=dtype, status=status)
+    result = run_inner(loaded, lora, TrainSettings(epochs=epochs), what, status)
+    if plot is not None:
+        save_by_width([result], plot)
     if as_json:
         print_json(result)
-        return
-    table = Table(title=f"{result['model']} on {result['device']}, {layers} layers, {edits} edits")
-    for heading in ("way", "s an edit", "tokens/s", "peak memory", "plain loop / it"):
+    else:
+        _show(result)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _listed(option: str, text: str, good: Callable[[str], object]) -> tuple[str, ...]:
+    parts = _split(text)
+    if not parts or not all(map(good, parts)):
+        raise InputError(f"{option} {text!r}: it is a list such as its default (see --help).")
+    return parts
+
+
+def _show(result: dict[str, Any]) -> None:
+    title = f"{result['model']} on {result['device']}, {result['edits']} self-edits"
+    table = Table(title=f"{title}, {result['lora']['layers']} layers, {result['epochs']} epochs")
+    for heading in ("way", "s an edit", "answers, s", "tokens/s", "peak MB", "x floor", "plain / it"):
         table.add_column(heading, justify="left" if heading == "way" else "right")
-    plain = result["ways"]["plain PEFT loop"]["tokens_per_second"]
+    plain = result["ways"].get("plain PEFT loop", {}).get("seconds_per_edit")
     for name, way in result["ways"].items():
+        spent, peak = way["seconds_per_edit"], way.get("peak_memory")
         table.add_row(
             name,
-            f"{way['seconds_per_edit']:.2f}",
-            f"{way['tokens_per_second']:.0f}",
-            f"{way['peak_memory'] / 1e6:.0f} MB",
-            f"{way['tokens_per_second'] / plain:.2f}x",
+            _number(spent, "{:.2f}"),
+            _number(way.get("answers_per_edit"), "{:.2f}"),
+            _number(way["tokens_per_second"], "{:.0f}"),
+            _number(peak / 1e6 if peak else None, "{:.0f}"),
+            _number(way.get("achieved_over_floor"), "{:.1f}"),
+            _number(plain / spent if plain and spent else None, "{:.2f}"),
         )
     out.print(table)
-    for key in (
-        "ratio_to_plain_loop",
-        "ratio_to_plain_loop_with_trunk",
-        "ratio_to_released",
-        "max_weight_difference",
-    ):
-        value = result[key]
-        out.print(f"{key:32s} {'not measured' if value is None else f'{value:.3g}'}")
+    for key, value in result.items():
+        if key.startswith(("ratio_", "gain_", "answers_ratio", "max_weight", "planned_", "peak_")):
+            out.print(f"{key:32s} {_number(value, '{:.3g}')}")
+
+
+def _number(value: float | None, form: str) -> str:
+    return "not measured" if value is None else form.format(value)

@@ -1,0 +1,93 @@
+"""Models of known shapes with random weights: for speed alone, no hub and no weights needed.
+
+The tokenizer is the embedded model's. Random weights never end an answer, so that each takes all the
+tokens it may have; those of a trained model are shorter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from selfedit.errors import InputError
+from selfedit.model.embedded import fetch_embedded
+from selfedit.model.language_model import LanguageModel
+from selfedit.model.load import pick_device
+from selfedit.model.prompts import resolve_format
+
+# As in each model's published config.json.
+_SMOLLM2: dict[str, Any] = {
+    "vocab_size": 49152,
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "max_position_embeddings": 8192,
+    "tie_word_embeddings": True,
+}
+_QWEN25_05B: dict[str, Any] = {
+    "vocab_size": 151_936,
+    "hidden_size": 896,
+    "intermediate_size": 4864,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 14,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 32_768,
+    "tie_word_embeddings": True,
+}
+_QWEN25_7B: dict[str, Any] = {
+    "vocab_size": 152_064,
+    "hidden_size": 3584,
+    "intermediate_size": 18_944,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 32_768,
+    "tie_word_embeddings": False,
+}
+SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
+    "smollm2-135m": ("llama", _SMOLLM2),
+    "qwen2.5-0.5b": ("qwen2", _QWEN25_05B),
+    "qwen2.5-7b": ("qwen2", _QWEN25_7B),
+}
+
+
+def shaped_model(
+    shape: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    status: Callable[[str], None] = lambda text: None,
+) -> LanguageModel:
+    """A model of this shape, drawn in its dtype on its device. dtype as in `load_model`.
+
+    Raises InputError for an unknown shape, ModelError for a device that is not there.
+    """
+    if shape not in SHAPES:
+        raise InputError(f"shape {shape!r}: use one of {', '.join(SHAPES)}.")
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    place = pick_device(device)
+    chosen = ("bfloat16" if place.startswith("cuda") else "float32") if dtype == "auto" else dtype
+    tokenizer = AutoTokenizer.from_pretrained(str(fetch_embedded(status)))
+    status(f"drawing a model of the shape of {shape}")
+    torch.manual_seed(0)
+    with torch.device(place):
+        hf = AutoModelForCausalLM.from_config(shape_config(shape), dtype=getattr(torch, chosen))
+    return LanguageModel(
+        hf,
+        tokenizer,
+        name=f"shape:{shape}",
+        revision=f"random-{shape}",
+        form=resolve_format(tokenizer, "auto"),
+    )
+
+
+def shape_config(shape: str) -> Any:
+    """The transformers config of a shape."""
+    from transformers import LlamaConfig, Qwen2Config
+
+    kind, sizes = SHAPES[shape]
+    return LlamaConfig(**sizes) if kind == "llama" else Qwen2Config(**sizes)

@@ -1,0 +1,178 @@
+"""The ways to train self-edits that `selfedit bench inner` compares, all on the same tokens."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
+
+from selfedit.bench.material import Work
+from selfedit.bench.mixed import mixed_peft
+from selfedit.bench.reference import PlainResult, peft_answers, peft_with_adapters, plain_peft
+from selfedit.bench.trainer import trainer_way
+from selfedit.config import ANSWER_SAMPLING, LoraSettings, TrainSettings
+from selfedit.lora.bank import AdapterBank
+from selfedit.lora.train import BankTrainer, num_steps
+from selfedit.model.language_model import LanguageModel
+from selfedit.model.packed import Decoder
+from selfedit.types import Prompt
+
+Kind = Literal["plain", "trainer", "mixed", "padded", "packed", "trunk"]
+KINDS: tuple[Kind, ...] = ("plain", "trainer", "mixed", "padded", "packed", "trunk")
+# What a way leaves behind: banks whose seeds are the edits' numbers, or plain weights by that number.
+Trained = list[AdapterBank] | dict[int, PlainResult] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to train the edits, `adapters` of them sharing each step."""
+
+    kind: Kind
+    adapters: int = 1
+
+    @property
+    def name(self) -> str:
+        return {
+            "plain": "plain PEFT loop",
+            "trainer": "Trainer, unpadded",
+            "mixed": f"PEFT mixed batch, K={self.adapters}",
+            "padded": f"bank, K={self.adapters}, padded",
+            "packed": f"bank, K={self.adapters}",
+            "trunk": f"bank, K={self.adapters}, frozen trunk",
+        }[self.kind]
+
+    @property
+    def is_bank(self) -> bool:
+        return self.kind in ("padded", "packed", "trunk")
+
+
+class Bench:
+    """The edits as tokens, and the settings that all ways share."""
+
+    def __init__(
+        self, model: LanguageModel, work: Sequence[Work], lora: LoraSettings, train: TrainSettings
+    ) -> None:
+        self.model, self.work, self.lora, self.train = model, work, lora, train
+        self.data = [
+            [model.encode(sequence, train.max_tokens) for sequence in each.plan.sequences]
+            for each in work
+        ]
+
+    @property
+    def tokens(self) -> int:
+        """Of all edits in all epochs."""
+        return sum(len(s.ids) for sequences in self.data for s in sequences) * self.train.epochs
+
+    @property
+    def steps(self) -> int:
+        """Of all edits, one after the other."""
+        return sum(num_steps(len(sequences), self.train) for sequences in self.data)
+
+    def shorter(self, edits: int, epochs: int) -> Bench:
+        train = self.train.model_copy(update={"epochs": min(epochs, self.train.epochs)})
+        return Bench(self.model, self.work[:edits], self.lora, train)
+
+    def run(self, way: Way) -> Trained:
+        """Train all edits in this way."""
+        model, lora, train = self.model, self.lora, self.train
+        if way.kind == "plain":
+            count = len(self.data)
+            return dict(enumerate(plain_peft(model, lora, self.data, [train] * count, range(count))))
+        if way.kind == "mixed":
+            results: dict[int, PlainResult] = {}
+            for wave in self.waves(way.adapters):
+                trained = mixed_peft(model, lora, [self.data[k] for k in wave], train, wave)
+                results.update(zip(wave, trained, strict=True))
+            return results
+        if way.kind == "trainer":
+            for sequences in self.data:
+                trainer_way(model, lora, sequences, train, pad_to=None)
+            return None
+        with padded_rows(model.decoder) if way.kind == "padded" else nullcontext():
+            return [self._bank(wave, way.kind == "trunk") for wave in self.waves(way.adapters)]
+
+    def _bank(self, wave: list[int], trunk: bool) -> AdapterBank:
+        bank = AdapterBank(self.model.hf, self.lora, wave, num_layers=self.model.num_layers)
+        data = [self.data[k] for k in wave]
+        BankTrainer(self.model.decoder, bank, data, [self.train] * len(wave), use_trunk=trunk).run()
+        return bank
+
+    def waves(self, width: int) -> Iterator[list[int]]:
+        """The edits, `width` to a wave; those of like step count and length together, as `plan_waves`
+        has them."""
+
+        def size(k: int) -> tuple[int, int]:
+            return -len(self.data[k]), -sum(len(s.ids) for s in self.data[k])
+
+        order = sorted(range(len(self.data)), key=size)
+        for start in range(0, len(order), width):
+            yield order[start : start + width]
+
+    def answer(self, banks: Sequence[AdapterBank]) -> list[list[str]]:
+        """Each adapter is asked its questions, a wave at a time as the inner loop asks them."""
+        answers = []
+        for bank in banks:
+            asked = [(k, p) for k, seed in enumerate(bank.seeds) for p in self.work[seed].asked]
+            answers.append(
+                self.model.generate(
+                    [prompt for _, prompt in asked],
+                    ANSWER_SAMPLING,
+                    [0] * len(asked),
+                    adapters=bank,
+                    owners=[k for k, _ in asked],
+                )
+            )
+        return answers
+
+    def answer_through_peft(
+        self, banks: Sequence[AdapterBank], timed: Callable[[Callable[[], Any]], None]
+    ) -> None:
+        """Each adapter is asked its questions by transformers' `generate`, one adapter after the other;
+        `timed` is given the work without the saving and loading."""
+        with tempfile.TemporaryDirectory() as name:
+            folders: list[Path] = []
+            asked: list[tuple[int, Prompt]] = []
+            for bank in banks:
+                for k, seed in enumerate(bank.seeds):
+                    asked += [(len(folders), prompt) for prompt in self.work[seed].asked]
+                    folders.append(Path(name) / str(seed))
+                    self.model.save_adapter(bank, k, folders[-1])
+            with peft_with_adapters(self.model, folders) as peft_model:
+                timed(
+                    lambda: peft_answers(self.model, peft_model, asked, ANSWER_SAMPLING.max_new_tokens)
+                )
+
+
+def difference(plain: dict[int, PlainResult], other: Trained) -> float:
+    """Largest difference of any adapter weight."""
+    worst = 0.0
+    for seed, factors in _by_edit(other):
+        for name, pair in factors.items():
+            for ours, theirs in zip(pair, plain[seed].factors[name], strict=True):
+                worst = max(worst, float((ours - theirs).abs().max()))
+    return worst
+
+
+def _by_edit(trained: Trained) -> Iterator[tuple[int, dict[str, tuple[Tensor, Tensor]]]]:
+    if isinstance(trained, dict):
+        yield from ((seed, result.factors) for seed, result in trained.items())
+        return
+    for bank in trained or []:
+        for k, seed in enumerate(bank.seeds):
+            yield seed, {name: (a[k], b[k]) for name, (a, b) in bank.factors.items()}
+
+
+@contextmanager
+def padded_rows(decoder: Decoder) -> Iterator[None]:
+    """The decoder as if it could not pack: rows padded on the right, as for other architectures."""
+    before = decoder.packs()
+    decoder._packs = False
+    try:
+        yield
+    finally:
+        decoder._packs = before

@@ -1,0 +1,117 @@
+"""The benchmark: its ways train the same adapters, its keys are there, its floors are right."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from selfedit.bench.floor import Ceiling, Counts
+from selfedit.bench.inner import InnerBench, list_ways, run_inner
+from selfedit.bench.material import one_edit_each
+from selfedit.bench.plots import save_by_size, save_by_width
+from selfedit.bench.shapes import shape_config
+from selfedit.bench.trainer import trainer_way
+from selfedit.bench.ways import Bench, Way, difference, padded_rows
+from selfedit.config import LoraSettings, TrainSettings
+from selfedit.errors import InputError
+from selfedit.model.language_model import LanguageModel
+
+LORA = LoraSettings(rank=2, alpha=4)
+TRAIN = TrainSettings(epochs=2, max_tokens=24)
+KEYS = (
+    "ratio_to_plain_loop",
+    "ratio_to_plain_loop_with_trunk",
+    "ratio_to_released",
+    "ratio_to_unpadded_trainer",
+    "answers_ratio",
+    "max_weight_difference",
+    "planned_memory",
+    "peak_memory",
+)
+
+
+@pytest.fixture
+def bench(tiny, monkeypatch):
+    monkeypatch.setenv("SELFEDIT_DATA", "/nowhere")
+    return Bench(tiny, one_edit_each(3)[0], LORA, TRAIN)
+
+
+@pytest.mark.parametrize("kind", ["mixed", "padded", "packed", "trunk"])
+def test_every_way_trains_what_the_plain_loop_trains(bench, kind):
+    plain = bench.run(Way("plain"))
+    assert difference(plain, bench.run(Way(kind, 2))) <= 1e-9
+    other = Bench(bench.model, bench.work, LORA, TRAIN.model_copy(update={"learning_rate": 2e-3}))
+    assert difference(plain, other.run(Way(kind, 2))) > 1e-4
+
+
+def test_padded_rows_are_used_while_open_and_packed_ones_afterwards(tiny):
+    with padded_rows(tiny.decoder):
+        assert tiny.decoder.row_width([[1, 2], [3]]) == 2
+    assert tiny.decoder.row_width([[1, 2], [3]]) is None
+
+
+def test_the_trainer_leaves_the_model_as_it_was(bench):
+    before = {name: weight.clone() for name, weight in bench.model.hf.state_dict().items()}
+    assert trainer_way(bench.model, LORA, bench.data[0], TRAIN, pad_to=32, max_steps=2) > 0
+    after = bench.model.hf.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert not any(p.requires_grad for p in bench.model.hf.parameters())
+
+
+def test_the_result_has_every_stable_key_and_can_be_drawn(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("SELFEDIT_DATA", "/nowhere")
+    what = InnerBench(
+        edits=2, widths=(1, 2), repeats=1, released_edits=1, released_steps=1, float64=True
+    )
+    result = run_inner(tiny, LORA, TRAIN, what)
+    assert all(result[key] is not None for key in KEYS)
+    assert result["max_weight_difference"] <= 1e-9
+    assert result["max_weight_difference_float64"] <= 1e-9
+    assert all(way["achieved_over_floor"] > 1 for way in result["ways"].values() if "timed" in way)
+    stored = json.loads(json.dumps(result))
+    save_by_width([stored], tmp_path / "widths.svg")
+    save_by_size([stored, stored], tmp_path / "sizes.svg")
+    assert "frozen trunk" in (tmp_path / "widths.svg").read_text(encoding="utf-8")
+    with pytest.raises(InputError, match=r"\.svg"):
+        save_by_width([stored], tmp_path / "widths.txt")
+
+
+def test_what_was_not_run_is_none(tiny, monkeypatch):
+    monkeypatch.setenv("SELFEDIT_DATA", "/nowhere")
+    what = InnerBench(edits=1, widths=(4,), kinds=("packed",), repeats=1, released_edits=0, questions=0)
+    result = run_inner(tiny, LORA.model_copy(update={"layers": "all"}), TRAIN, what)
+    assert list(result["ways"]) == ["bank, K=1"]
+    assert result["ratio_to_plain_loop"] is None
+    assert result["ratio_to_released"] is None
+    assert result["answers_ratio"] is None
+
+
+def test_widths_stop_at_the_number_of_edits():
+    ways = list_ways(InnerBench(edits=3, widths=(1, 2, 8, 64), kinds=("packed", "padded")), trunk=True)
+    assert [(way.kind, way.adapters) for way in ways] == [
+        *(("packed", k) for k in (1, 2, 3)),
+        *(("padded", k) for k in (2, 3)),
+    ]
+
+
+def test_floors_of_a_7b_shape_on_an_h100():
+    """By hand: 7.07 B weights in products, 12 sequences x 64 tokens, 10 epochs, 800 TFLOP/s, 3 TB/s."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        hf = AutoModelForCausalLM.from_config(shape_config("qwen2.5-7b"), dtype=torch.bfloat16)
+    model = object.__new__(LanguageModel)
+    model.hf, model.num_layers = hf, hf.config.num_hidden_layers
+    seconds = {}
+    for modules in (("q_proj", "v_proj"), LoraSettings().target_modules):
+        counts = Counts.of(model, LoraSettings(layers="all", target_modules=modules))
+        assert counts.lower + counts.upper + counts.head == pytest.approx(7.07e9, rel=1e-3)
+        work = {"tokens": 768, "steps": 120, "epochs": 10, "trunk": False}
+        seconds[len(modules)] = [
+            counts.seconds(Ceiling(800e12, 3e12), together=k, **work) for k in (1, 8)
+        ]
+    assert seconds[2] == pytest.approx([1.15, 0.29], rel=0.03)
+    assert seconds[7][1] == pytest.approx(0.41, rel=0.05)
