@@ -160,8 +160,34 @@ def test_what_is_not_there(tmp_path):
             read_tasks(tmp_path / name)
         with pytest.raises(InputError, match="no such file"):
             read_tasks(name)
-    with pytest.raises(InputError, match="is a folder"):
-        read_tasks(str(tmp_path))
+
+
+def test_a_folder_is_read_as_a_dataset(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(InputError, match=r'is a folder; name a file in it.*"selfedit\[data\]"'):
+        read_tasks(tmp_path)
+    asked = []
+
+    def load_dataset(name, *, split, streaming):
+        asked.append(name)
+        return iter([{"title": "T", "context": "c", "question": "q", "answers": {"text": ["a"]}}])
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    assert [task.context for task in read_tasks(tmp_path)] == ["c"]
+    assert asked == [str(tmp_path)]
+
+
+def test_a_parquet_folder_with_the_real_library(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    rows = [
+        {"title": "New_York", "context": "c1", "question": q, "answers": {"text": [a]}}
+        for q, a in (("q1", "a"), ("q2", "b"))
+    ]
+    datasets.Dataset.from_list(rows).to_parquet(tmp_path / "train.parquet")
+    (task,) = read_tasks(tmp_path)
+    assert (task.title, [q.gold for q in task.queries]) == ("New York", ["a", "b"])
+    with pytest.raises(InputError, match=r"\(validation\) cannot be read"):
+        read_tasks(tmp_path, "validation")
 
 
 def test_a_byte_order_mark_and_odd_line_ends(tmp_path):
@@ -279,6 +305,20 @@ def test_rows_of_a_dataset_are_gathered_by_context(tmp_path, monkeypatch):
         read_tasks("org/squad", "test")
     rows[1]["context"] = None
     with pytest.raises(InputError, match=r'org/squad \(train\), row 2: "context"'):
+        read_tasks("org/squad")
+
+
+def test_a_dataset_that_breaks_off(tmp_path, monkeypatch):
+    """Rows are streamed, so the network can fail between two of them."""
+
+    def rows():
+        yield {"title": "T", "context": "c1", "question": "q", "answers": {"text": ["a"]}}
+        raise ConnectionError("the connection was closed")
+
+    loader = SimpleNamespace(load_dataset=lambda name, split, streaming: rows())
+    monkeypatch.setitem(sys.modules, "datasets", loader)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"org/squad \(train\) cannot be read after row 1: the conn"):
         read_tasks("org/squad")
 
 

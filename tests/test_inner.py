@@ -78,7 +78,7 @@ class Notes(Silent):
     def advance(self, amount: float = 1) -> None:
         self.done += amount
 
-    def note(self, text: str) -> None:
+    def warn(self, text: str) -> None:
         self.notes.append(text)
 
 
@@ -137,6 +137,7 @@ def failing(monkeypatch, where, name, times, when=lambda *a, **k: True):
         if when(*args, **kwargs):
             calls.append(1)
             if len(calls) <= times:
+                original(*args, **kwargs)  # as far as it goes: what it changed must not stay
                 raise RuntimeError(NO_MEMORY)
         return original(*args, **kwargs)
 

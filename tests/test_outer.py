@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from selfedit import rewards
 from selfedit.algorithms.rest_em import ReSTEM
 from selfedit.config import KnowledgeOuterSettings, KnowledgeSettings, LearnSettings
 from selfedit.domains.knowledge import Knowledge
 from selfedit.errors import InputError, SelfEditError, StoreError
 from selfedit.grading import GRADERS
 from selfedit.outer import OuterRun
+from selfedit.progress import Silent
 from selfedit.rewards import CascadeReward, ProxyReward, TrueReward
+from selfedit.rounds import stored_contexts
 from selfedit.store import Store
 from selfedit.testing import FakeModel, load_fake, tiny_model
 from selfedit.types import Query, Task
@@ -143,6 +146,106 @@ def test_a_killed_update_is_done_again_without_scoring(tmp_path, monkeypatch):
     assert model.calls["train"] == 1  # the update of round 1; its trials were kept
 
 
+def test_what_a_killed_update_left_is_cleared_away(tmp_path):
+    run = outer(tmp_path)
+    left = run.folder / ".round-1.part" / "merged"
+    left.mkdir(parents=True)
+    (left / "weights").write_text("half of them")
+    run.run()
+    assert sorted(path.name for path in run.folder.iterdir()) == ["round-1", "round-2"]
+
+
+def test_two_processes_do_not_write_one_policy(tmp_path):
+    first, second = outer(tmp_path), outer(tmp_path)
+    told = []
+
+    def meanwhile(record):
+        with pytest.raises(InputError, match="another process is at work"):
+            second.run()
+        told.append(record.number)
+
+    first.on_round = meanwhile
+    first.run()
+    assert told == [1, 2]
+    assert len(second.run()) == 2
+    assert {run.status for run in second.store.runs()} == {"finished"}
+
+
+class Watched(Silent):
+    def __init__(self):
+        self.units, self.notes = {}, []
+
+    def start(self, name, total):
+        self.name = name
+        self.units.setdefault(name, [0, 0.0])[0] += total
+
+    def advance(self, amount=1):
+        self.units[self.name][1] += amount
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def warn(self, text):
+        raise AssertionError(text)
+
+
+def test_a_few_contexts_at_once_give_the_same_round(tmp_path, monkeypatch):
+    """The trials of a large round are never all in memory."""
+    wide = SETTINGS.model_copy(update={"contexts": 4})
+    whole = outer(tmp_path, settings=wide, name="whole").run()
+    at_once = []
+    original = rewards.run_trials
+
+    def counted(policy, domain, pairs, settings, **options):
+        at_once.append(len(pairs))
+        return original(policy, domain, pairs, settings, **options)
+
+    monkeypatch.setattr(rewards, "run_trials", counted)
+    monkeypatch.setattr(rewards, "CONTEXTS_AT_ONCE", 3)
+    monkeypatch.setattr("selfedit.rounds._CONTEXTS_AT_ONCE", 3)
+    run = outer(tmp_path, settings=wide)
+    records = run.run()
+    assert at_once == [6, 2, 6, 2]
+    assert [(r.selected, r.num_trials, r.mean_reward) for r in records] == [
+        (r.selected, r.num_trials, r.mean_reward) for r in whole
+    ]
+    assert len(list(stored_contexts(run.store, run.key, records[0]))) == 4
+
+
+def test_progress_tells_the_round_and_the_reward_so_far(tmp_path, monkeypatch):
+    monkeypatch.setattr(rewards, "CONTEXTS_AT_ONCE", 1)
+    watched = Watched()
+    outer(tmp_path, progress=watched).run()
+    assert watched.notes[0] == "round 1 of 2"
+    assert "round 2 of 2, mean reward so far 100.0 %, last trained: Tower" in watched.notes[-1]
+    assert all(done == pytest.approx(total) for total, done in watched.units.values())
+    again = Watched()
+    outer(tmp_path, settings=SETTINGS.model_copy(update={"rounds": 1}), progress=again).run()
+    assert any("100.0 %" in note for note in again.notes), "stored trials count, too"
+
+
+def test_a_disk_that_fills_up_while_the_policy_is_written(tmp_path, monkeypatch):
+    """safetensors has an error of its own for that."""
+    from safetensors import SafetensorError
+
+    from selfedit.config import LoraSettings, PolicySettings
+    from selfedit.policy import update_policy
+    from selfedit.types import Prompt, SelfEdit
+
+    model = tiny_model(dtype="float32")
+
+    def full(self, folder):
+        Path(folder).mkdir()
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(type(model.hf), "save_pretrained", full)
+    edit = SelfEdit("t", 0, (Prompt("ab"),), ("xyz",))
+    settings = PolicySettings(lora=LoraSettings(rank=2, layers="all"))
+    with pytest.raises(StoreError, match=r"No space left.*trials are kept: free some space"):
+        update_policy(model, [edit], settings, 0, tmp_path / "run" / "round-1")
+    assert not list((tmp_path / "run").iterdir()), "half a policy takes up no space"
+
+
 def test_a_full_disk_stops_before_the_update_and_keeps_the_trials(tmp_path, monkeypatch):
     from collections import namedtuple
 
@@ -225,6 +328,12 @@ def test_the_policy_update_learns_to_write_the_edit_on_real_weights(tmp_path):
 class Rubric:
     """Rates an edit by the opening that the fake model gave it."""
 
+    def __init__(self, name="rubric"):
+        self.name = name
+
+    def digest(self):
+        return self.name
+
     def score_many(self, pairs, on_done=None):
         from selfedit.grading.rubric import RubricScore
 
@@ -242,6 +351,8 @@ def test_proxy_and_cascade_rewards(tmp_path):
     proxy = ProxyReward(domain, Rubric())
     model = FakeModel()
     (record,) = outer(tmp_path, model, many, reward=proxy, name="proxy").run()
+    other = ProxyReward(domain, Rubric("another judge"))
+    assert outer(tmp_path, reward=other).key != outer(tmp_path, reward=proxy).key
     assert model.calls["train"] == 1  # the policy update: no inner loop at all
     assert record.best_reward in (1.0, 0.75, 0.625, 0.5)
     assert len(record.selected) == 2
@@ -251,3 +362,64 @@ def test_proxy_and_cascade_rewards(tmp_path):
     assert record.num_trials == 2 * 1 * 2  # tasks x the best-rated x seeds
     assert len(record.selected) == 2
     assert record.mean_reward == 1.0
+
+
+def test_a_judge_that_dies_half_way_loses_nothing(tmp_path):
+    """The real client against a real server: stopped with an error, and nothing is asked twice."""
+    pytest.importorskip("openai")
+    from selfedit.config import JudgeSettings
+    from selfedit.errors import JudgeError
+    from selfedit.grading.rubric import RubricJudge
+    from tests.endpoint_server import EndpointServer, Reply, error
+
+    good = Reply('{"length": 4, "diversity": 4, "quality": 4, "correctness": 4}')
+    dead = True
+    server = EndpointServer(lambda n, prompt: error(500) if dead and n >= 3 else good)
+    settings = SETTINGS.model_copy(update={"reward": "proxy", "rounds": 1})
+
+    def run() -> OuterRun:
+        own = JudgeSettings(base_url=server.url, concurrency=1, max_retries=2)
+        judge = RubricJudge(own, Store(tmp_path / "run" / "store.sqlite"), sleep=lambda seconds: None)
+        reward = ProxyReward(Knowledge(settings.inner.knowledge), judge)
+        return outer(tmp_path, settings=settings, reward=reward)
+
+    try:
+        first = run()
+        with pytest.raises(JudgeError, match="rubric judge"):
+            first.run()
+        assert first.store.runs()[0].status == "failed"
+        assert not first.finished()
+        before = len(server.requests)
+        assert before == 3 + 3  # three ratings, then one request and its two retries
+        dead = False
+        (record,) = run().run()
+        assert len(server.requests) == before + 1, "three of four ratings were kept"
+        assert record.best_reward == 0.75
+    finally:
+        server.close()
+
+
+def test_a_policy_knows_the_contexts_of_all_rounds_before_it(tmp_path):
+    from selfedit.evaluation.sources import trained_on
+
+    run = outer(tmp_path)
+    first, second = run.run()
+    assert {t.id for t in trained_on(run.store, first.policy)} == {t.id for t in run.sample(1)}
+    assert {t.context for t in trained_on(run.store, second.policy)} == {t.context for t in TASKS}
+    assert trained_on(run.store, "fake") is None
+    later = SETTINGS.model_copy(update={"rounds": 1, "seed": 1})
+    going_on = outer(tmp_path, load_fake(first.policy), settings=later)
+    (third,) = going_on.run()
+    seen = {t.id for t in trained_on(run.store, third.policy)}
+    assert seen == {t.id for t in [*run.sample(1), *going_on.sample(1)]}
+
+
+def test_a_rating_is_not_called_an_accuracy():
+    from selfedit.cli.train import round_line
+    from selfedit.rounds import RoundRecord
+
+    record = RoundRecord(1, "p", True, 1, 2, 0, 0.1, 0.5, 0.75, ("e",), (), 1.0)
+    assert "without edits 10.0 %, mean edit 50.0 %" in round_line(record)
+    rated = round_line(record, rated=True)
+    assert "mean rating of an edit 50.0 %, of the best of each context 75.0 %" in rated
+    assert "10.0 %" not in rated

@@ -5,7 +5,8 @@ Read are (with a title, a context and its questions; what else is there is ignor
 - a JSON list of items {"title", "context", "questions": [{"question", "answer"}]}, as in the paper's
   release,
 - JSON lines of such items, or of one question each: {"title", "context", "question", "answers"},
-- a Hugging Face dataset id, with the columns of `squad` or of such items (the extra `data`).
+- a Hugging Face dataset, by its id or its local folder, with the columns of `squad` or of such items
+  (the extra `data`).
 
 Which contexts come into a split follows from their text and the seed alone.
 """
@@ -156,8 +157,10 @@ def _joined(first: Task, second: Task) -> Task:
 
 def _items(source: Path | str, split: str) -> Iterator[Task]:
     path = Path(source)
+    if path.is_dir():
+        return _dataset(str(path), split, "is a folder; name a file in it, or, to read it as a dataset")
     if not path.exists() and isinstance(source, str) and _is_dataset_id(source):
-        return _dataset(source, split)
+        return _dataset(source, split, "no such file; to read a Hugging Face dataset of that name")
     return _json_lines(path) if path.suffix.lower() == ".jsonl" else _json(path)
 
 
@@ -269,21 +272,24 @@ def _unanswerable(entry: Any) -> bool:
     return bool(entry.get("is_impossible")) or columns
 
 
-def _dataset(name: str, split: str) -> Iterator[Task]:
-    """The rows of a Hugging Face dataset, streamed."""
+def _dataset(name: str, split: str, without: str) -> Iterator[Task]:
+    """The rows of a Hugging Face dataset, streamed. without: what to say if its library is missing."""
     try:
         from datasets import load_dataset
     except ImportError:
         raise InputError(
-            f"{name}: no such file; to read a Hugging Face dataset of that name, install its "
-            'library: pip install "selfedit[data]"'
+            f'{name}: {without}, install its library: pip install "selfedit[data]"'
         ) from None
+    number = 0
     try:
-        rows: Iterable[Any] = load_dataset(name, split=split, streaming=True)
-    except Exception as error:  # the library's own, of many kinds: unknown id or split, no network
+        # The library's own errors are of many kinds: unknown id or split, no network, damaged files.
+        for number, row in enumerate(load_dataset(name, split=split, streaming=True), start=1):
+            title = row.get("title")
+            clean = {**row, "title": title.replace("_", " ")} if isinstance(title, str) else row
+            yield _task(f"{name} ({split}), row {number}", clean)
+    except InputError:
+        raise
+    except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"the dataset {name} ({split}) cannot be read: {reason}") from error
-    for number, row in enumerate(rows, start=1):
-        title = row.get("title")
-        clean = {**row, "title": title.replace("_", " ")} if isinstance(title, str) else row
-        yield _task(f"{name} ({split}), row {number}", clean)
+        after = f" after row {number}" if number else ""
+        raise InputError(f"the dataset {name} ({split}) cannot be read{after}: {reason}") from error

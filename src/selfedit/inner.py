@@ -238,7 +238,7 @@ def run_wave(
         if len(wave) == 1:
             raise
         tracked.take_back()
-        progress.note(f"{error}: going on with waves of half as many self-edits")
+        progress.warn(f"{error}: going on with waves of half as many self-edits")
     half = len(wave) // 2
     return [
         trial
@@ -263,6 +263,9 @@ class _Tracked:
 
     def note(self, text: str) -> None:
         self._progress.note(text)
+
+    def warn(self, text: str) -> None:
+        self._progress.warn(text)
 
     def take_back(self) -> None:
         self._progress.advance(-self._shown)

@@ -10,15 +10,18 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
+
+from filelock import FileLock, Timeout
 
 from selfedit.config import OuterSettings, stable_hash
 from selfedit.errors import InputError
 from selfedit.model import Model
-from selfedit.progress import Progress, Silent
+from selfedit.progress import Noted, Progress, Silent
 from selfedit.rewards import Proposal, Reward, Scored
-from selfedit.rounds import RoundRecord, round_entries, stored_rounds
+from selfedit.rounds import RoundRecord, put_round, stored_rounds
 from selfedit.runs import recorded_run
 from selfedit.selection import Group
 from selfedit.store import Store
@@ -66,6 +69,7 @@ class OuterRun:
                 model.identity,
                 settings.digest(),
                 domain.digest(),
+                reward.digest(),
                 [[t.id, _questions(t)] for t in tasks],
             ]
         )
@@ -77,22 +81,37 @@ class OuterRun:
     def run(self) -> list[RoundRecord]:
         """All rounds; those that are finished are read, not repeated. Raises SelfEditError."""
         inputs = {"key": self.key, "tasks": len(self.tasks)}
-        with recorded_run(self.store, "train", self.model, self.settings, inputs) as run:
+        with (
+            self._alone(),
+            recorded_run(self.store, "train", self.model, self.settings, inputs) as run,
+        ):
             self.run_id = run.id
             records = self._rounds()
             run.result = {"policy": records[-1].policy, "rounds": len(records)}
         return records
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two processes would write one policy. Raises InputError while another is at work."""
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder.with_suffix(".lock"), timeout=0):
+                yield
+        except Timeout:
+            raise InputError(
+                "another process is at work on this run; wait for it, or stop it and start again"
+            ) from None
 
     def _rounds(self) -> list[RoundRecord]:
         records = self.finished()
         policy = self.load(records[-1].policy) if records and records[-1].changed else self.model
         for number in self.rounds_left(records):
             start = time.perf_counter()
-            tasks = self.sample(number)
-            proposals = self.propose(policy, tasks)
-            scored = self.reward.score(policy, proposals, self.run_id, self.progress)
+            progress = Noted(self.progress, f"round {number} of {self.settings.rounds}")
+            proposals = self.propose(policy, self.sample(number))
+            scored = self.reward.score(policy, proposals, self.run_id, progress)
             target = self.folder / f"round-{number}"
-            edits, losses = self.algorithm.improve(policy, scored.groups, target, self.progress)
+            edits, losses = self.algorithm.improve(policy, scored.groups, target, progress)
             record = _record(number, policy, target, proposals, scored, edits, losses, start)
             self.commit(record, scored.groups, edits)
             records.append(record)
@@ -140,7 +159,7 @@ class OuterRun:
         self, record: RoundRecord, groups: Sequence[Group], selected: Sequence[SelfEdit]
     ) -> None:
         """From here on the round is finished: its policy is on disk, and now its record is, too."""
-        self.store.put_cached("round", round_entries(self.key, record, groups, selected))
+        put_round(self.store, self.key, record, groups, selected)
         self.on_round(record)
 
 

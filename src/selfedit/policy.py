@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from selfedit.config import PolicySettings
-from selfedit.errors import OverLimit, SelfEditError, StoreError
+from selfedit.errors import AdapterError, ModelError, OverLimit, SelfEditError, StoreError
 from selfedit.inner import fitting
 from selfedit.model import Model
 from selfedit.types import SelfEdit, TrainingPlan, TrainingSequence
@@ -49,17 +50,21 @@ def update_policy(
             f"the policy update failed: {record.failure}. The round's trials are kept; start again "
             "with a lower policy learning rate."
         )
+    part = folder.with_name(f".{folder.name}.part")
     try:
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".policy-") as name:
-            model.save_adapter(adapters, 0, Path(name) / "adapter")
-            model.save_merged(Path(name) / "merged", Path(name) / "adapter")
-            shutil.rmtree(folder, ignore_errors=True)  # of an earlier try that was not recorded
-            os.replace(Path(name) / "merged", folder)
-    except OSError as error:
+        # What an earlier try left that was killed, or not recorded: gigabytes, perhaps.
+        shutil.rmtree(part, ignore_errors=True)
+        model.save_adapter(adapters, 0, part / "adapter")
+        model.save_merged(part / "merged", part / "adapter")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(part / "merged", folder)
+    except (OSError, AdapterError, ModelError) as error:
         raise StoreError(
             f"the policy cannot be written to {folder}: {error}. Its trials are kept: free some "
             "space and start again."
         ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
     return record.losses
 
 
@@ -69,6 +74,6 @@ def _need_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise StoreError(
-            f"{folder} has {free / 1e9:.1f} GB free, and saving the next policy needs about "
-            f"{needed / 1e9:.1f} GB. The round's trials are kept: free some space and start again."
+            f"{folder} has {decimal(free)} free, and saving the next policy needs about "
+            f"{decimal(needed)}. The round's trials are kept: free some space and start again."
         )

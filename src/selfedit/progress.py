@@ -7,13 +7,18 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """One stage at a time: `start` ends the stage before; parts of a unit may be reported."""
+    """One stage at a time: `start` ends the stage before; parts of a unit may be reported.
+
+    note: what is known so far, in a line; the next one takes its place.
+    """
 
     def start(self, name: str, total: int) -> None: ...
 
     def advance(self, amount: float = 1) -> None: ...
 
-    def note(self, text: str) -> None:
+    def note(self, text: str) -> None: ...
+
+    def warn(self, text: str) -> None:
         """Something that a user should know, in a sentence; the work goes on."""
         ...
 
@@ -29,6 +34,53 @@ class Silent:
 
     def note(self, text: str) -> None:
         pass
+
+    def warn(self, text: str) -> None:
+        pass
+
+
+class Part:
+    """A part of a stage that `units` were announced for: it starts nothing, and `finish` makes up for
+    what was not reported."""
+
+    def __init__(self, progress: Progress, units: int) -> None:
+        self._progress, self._left = progress, float(units)
+
+    def start(self, name: str, total: int) -> None:
+        pass
+
+    def advance(self, amount: float = 1) -> None:
+        self._left -= amount
+        self._progress.advance(amount)
+
+    def note(self, text: str) -> None:
+        self._progress.note(text)
+
+    def warn(self, text: str) -> None:
+        self._progress.warn(text)
+
+    def finish(self) -> None:
+        self.advance(self._left)
+
+
+class Noted:
+    """A progress whose notes all begin alike."""
+
+    def __init__(self, progress: Progress, beginning: str) -> None:
+        self._progress, self._beginning = progress, beginning
+        progress.note(beginning)
+
+    def start(self, name: str, total: int) -> None:
+        self._progress.start(name, total)
+
+    def advance(self, amount: float = 1) -> None:
+        self._progress.advance(amount)
+
+    def note(self, text: str) -> None:
+        self._progress.note(f"{self._beginning}, {text}")
+
+    def warn(self, text: str) -> None:
+        self._progress.warn(text)
 
 
 def by_steps(progress: Progress, units: float) -> Callable[[int, int], None]:

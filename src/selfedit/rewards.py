@@ -6,7 +6,7 @@ not scored), and how many trials that took.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,10 +15,13 @@ from selfedit.errors import InvalidSelfEdit
 from selfedit.grading.rubric import RubricJudge
 from selfedit.inner import run_trials
 from selfedit.model import Model
-from selfedit.progress import Progress
+from selfedit.progress import Part, Progress
 from selfedit.selection import Candidate, Group, group_of
 from selfedit.store import Store
 from selfedit.types import Domain, SelfEdit, Task, Trial
+
+# Contexts whose trials, with answers, losses and training texts, are in memory at the same time.
+CONTEXTS_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,10 @@ class Reward(Protocol):
         self, policy: Model, proposals: Sequence[Proposal], run_id: int, progress: Progress
     ) -> Scored: ...
 
+    def digest(self) -> str:
+        """Hash of what determines the rewards, apart from the run's settings and domain."""
+        ...
+
 
 class TrueReward:
     """Accuracy after training on the edit, by every seed: the paper's reward (section 3)."""
@@ -57,15 +64,45 @@ class TrueReward:
     def score(
         self, policy: Model, proposals: Sequence[Proposal], run_id: int, progress: Progress
     ) -> Scored:
-        trials = run_trials(
-            policy,
-            self.domain,
-            [(own.task, edit) for own in proposals for edit in own.edits],
-            self.settings,
-            known=self.store.trials,
-            sink=lambda done: self.store.put_trials(run_id, done),
-            progress=progress,
+        seeds = self.settings.seeds
+        progress.start("training and testing self-edits", seeds * sum(len(o.edits) for o in proposals))
+        tally = _Tally(progress)
+        parts = [
+            self._score(policy, proposals[at : at + CONTEXTS_AT_ONCE], run_id, progress, tally)
+            for at in range(0, len(proposals), CONTEXTS_AT_ONCE)
+        ]
+        return Scored(
+            tuple(group for part in parts for group in part.groups),
+            sum(part.num_trials for part in parts),
+            sum(part.num_invalid for part in parts),
+            next((part.reason for part in parts if part.reason), ""),
         )
+
+    def _score(
+        self,
+        policy: Model,
+        proposals: Sequence[Proposal],
+        run_id: int,
+        progress: Progress,
+        tally: _Tally,
+    ) -> Scored:
+        titles = {own.task.id: own.task.title for own in proposals}
+
+        def known(keys: Sequence[str]) -> dict[str, Trial]:
+            found = self.store.trials(keys)
+            tally.add(found.values(), titles)
+            return found
+
+        def sink(done: Sequence[Trial]) -> None:
+            self.store.put_trials(run_id, done)
+            tally.add(done, titles)
+
+        pairs = [(own.task, edit) for own in proposals for edit in own.edits]
+        part = Part(progress, self.settings.seeds * len(pairs))
+        trials = run_trials(
+            policy, self.domain, pairs, self.settings, known=known, sink=sink, progress=part
+        )
+        part.finish()
         rest = iter(trials)
         groups = [
             group_of(
@@ -77,6 +114,24 @@ class TrueReward:
         ]
         invalid = [trial for trial in trials if trial.status == "invalid"]
         return Scored(tuple(groups), len(trials), len(invalid), _first_reason(invalid))
+
+    def digest(self) -> str:
+        return "true"
+
+
+class _Tally:
+    """The mean reward so far, as a note beside the progress."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._sum, self._count = progress, 0.0, 0
+
+    def add(self, trials: Iterable[Trial], titles: Mapping[str, str]) -> None:
+        for trial in trials:
+            if trial.reward is not None:
+                self._sum, self._count = self._sum + trial.reward, self._count + 1
+                mean = 100 * self._sum / self._count
+                title = titles[trial.task_id]
+                self._progress.note(f"mean reward so far {mean:.1f} %, last trained: {title}")
 
 
 class ProxyReward:
@@ -115,6 +170,9 @@ class ProxyReward:
             return str(error)
         return ""
 
+    def digest(self) -> str:
+        return self.judge.digest()
+
 
 class CascadeReward:
     """The judge first; inner loops only for the `keep` best-rated edits of each task."""
@@ -140,6 +198,9 @@ class CascadeReward:
         return Scored(
             tuple(groups), scored.num_trials, rated.num_invalid, rated.reason or scored.reason
         )
+
+    def digest(self) -> str:
+        return self.proxy.digest()
 
 
 def _rated(edit: SelfEdit, rating: float | None, reason: str) -> Candidate:

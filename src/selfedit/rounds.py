@@ -1,8 +1,8 @@
 """Finished rounds of the outer loop, as the store keeps them: the numbers, and what each context saw.
 
 A round's record lies in the store's cache under the run's key and its number; beside it lies one entry
-for each context, with the edits that the policy wrote and their rewards. All are written in one
-transaction, and the report reads a context at a time.
+for each context, with the edits that the policy wrote and their rewards. The contexts are written and
+read some at a time; the record comes last, and makes the round a finished one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from selfedit.selection import CandidateStatus, Group
 from selfedit.store import Store
 from selfedit.types import SelfEdit
 
-_CONTEXTS_PER_READ = 100
+_CONTEXTS_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +78,23 @@ def _context_key(run_key: str, number: int, place: int) -> str:
     return stable_hash([run_key, number, "context", place])
 
 
-def round_entries(
-    run_key: str, record: RoundRecord, groups: Sequence[Group], selected: Sequence[SelfEdit]
-) -> dict[str, Any]:
-    """The cache entries of a finished round, its record and its contexts: for one `put_cached`."""
+def put_round(
+    store: Store,
+    run_key: str,
+    record: RoundRecord,
+    groups: Sequence[Group],
+    selected: Sequence[SelfEdit],
+) -> None:
+    """Store a finished round: its contexts first, so that none is missing once its record is there."""
     left = Counter(selected)
-    entries: dict[str, Any] = {round_key(run_key, record.number): asdict(record)}
-    for place, group in enumerate(groups):
-        context = asdict(_context(group, left))
-        entries[_context_key(run_key, record.number, place)] = context
-    return entries
+    for start in range(0, len(groups), _CONTEXTS_AT_ONCE):
+        part = enumerate(groups[start : start + _CONTEXTS_AT_ONCE], start)
+        contexts = {
+            _context_key(run_key, record.number, place): asdict(_context(group, left))
+            for place, group in part
+        }
+        store.put_cached("round", contexts)
+    store.put_cached("round", {round_key(run_key, record.number): asdict(record)})
 
 
 def _context(group: Group, left: Counter[SelfEdit]) -> RoundContext:
@@ -129,8 +136,8 @@ def stored_rounds(store: Store, run_key: str, rounds: int) -> list[RoundRecord]:
 
 def stored_contexts(store: Store, run_key: str, record: RoundRecord) -> Iterator[RoundContext]:
     """The contexts of a finished round, in the order in which they were sampled."""
-    for start in range(0, record.num_tasks, _CONTEXTS_PER_READ):
-        places = range(start, min(start + _CONTEXTS_PER_READ, record.num_tasks))
+    for start in range(0, record.num_tasks, _CONTEXTS_AT_ONCE):
+        places = range(start, min(start + _CONTEXTS_AT_ONCE, record.num_tasks))
         keys = [_context_key(run_key, record.number, place) for place in places]
         known = store.cached(keys)
         yield from (_read_context(known[key]) for key in keys if key in known)

@@ -42,10 +42,12 @@ def test_a_policy_that_saw_the_contexts_is_refused(tmp_path):
     )  # fmt: skip
     policy = json.loads(trained.stdout)["policy"]
     more = ("--conditions", "base,seal", "--policy", policy, "--json")
-    refused = run(*args(tmp_path, *more, "--train-data", data(tmp_path)))
-    assert refused.returncode == 1
-    assert "in the training and in the evaluation data" in refused.stderr
-    unchecked = run(*args(tmp_path, *more))
+    elsewhere = ("--library", tmp_path / "elsewhere")
+    for given in (("--train-data", data(tmp_path), *elsewhere), ()):  # the library knows its own
+        refused = run(*args(tmp_path, *more, *given))
+        assert refused.returncode == 1
+        assert "in the training and in the evaluation data" in refused.stderr
+    unchecked = run(*args(tmp_path, *more, *elsewhere))
     assert unchecked.returncode == 0, unchecked.stderr
     result = json.loads(unchecked.stdout)
     assert "not checked" in result["notes"][0]

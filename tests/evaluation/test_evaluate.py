@@ -107,6 +107,39 @@ def test_every_condition_has_its_row(tmp_path, edits, regime):
     assert said["seal", "own"].verdict == "no difference shown between seal and own"
 
 
+def test_edits_from_an_endpoint_that_dies_half_way(tmp_path):
+    """The real client against a real server; what it wrote is kept, and not asked for again."""
+    pytest.importorskip("openai")
+    from selfedit.config import EndpointSettings
+    from selfedit.errors import EndpointError
+    from selfedit.model.endpoint import EndpointWriter
+    from tests.endpoint_server import EndpointServer, Reply, error
+
+    dead = True
+
+    def answer(n, prompt):
+        (i,) = {number for number in range(7) if f"tower number{number}" in prompt}
+        return error(401) if dead and n >= 4 else Reply(f"1. The tower number{i} is made of stone{i}.")
+
+    server = EndpointServer(answer)
+    own = EndpointSettings(base_url=server.url, concurrency=1, model="writer-1")
+
+    def run():
+        writer = EndpointWriter(own, store(tmp_path))
+        subjects = Subjects(FakeModel(), writer=writer)
+        return evaluate(subjects, TASKS, store(tmp_path), settings(("base", "file")))
+
+    try:
+        with pytest.raises(EndpointError, match="writer-1"):
+            run()
+        dead = False
+        rows = {row.condition: row for row in run().rows}
+        assert len(server.requests) == 7 + 1
+        assert (rows["file"].writer, rows["file"].accuracy) == ("writer-1", 0.5)
+    finally:
+        server.close()
+
+
 @pytest.mark.parametrize("regime", ["single", "cpt"])
 @pytest.mark.parametrize("stop_at", [1, 2, 3])
 def test_stopped_and_started_again(tmp_path, regime, stop_at):

@@ -24,7 +24,7 @@ from selfedit.report.page_terminal import print_page
 from selfedit.report.run_report import run_report
 from selfedit.report.runs import find_run, listing
 from selfedit.rewards import Scored, TrueReward
-from selfedit.rounds import RoundRecord, round_entries, round_key, stored_contexts, stored_rounds
+from selfedit.rounds import RoundRecord, put_round, stored_contexts, stored_rounds
 from selfedit.selection import Candidate, Group
 from selfedit.store import Store
 from selfedit.testing import FakeModel, load_fake
@@ -136,17 +136,20 @@ def test_edits_without_a_reward_say_why(store, tmp_path):
     assert "not finite" in entry.reason
 
 
-def test_of_equal_edits_the_first_is_the_selected_one():
+def test_of_equal_edits_the_first_is_the_selected_one(store):
     edit = SelfEdit("id", 0, (), ("text",))
     group = Group(task(0), 0.0, (Candidate(edit, (1.0,)), Candidate(edit, (1.0,))))
     record = RoundRecord(1, "p", True, 1, 2, 0, 0.0, 1.0, 1.0, ("text",), (), 1.0)
-    entries = round_entries("key", record, [group], [edit])
-    (context,) = (value for key, value in entries.items() if key != round_key("key", 1))
-    assert [own["selected"] for own in context["edits"]] == [True, False]
+    put_round(store, "key", record, [group], [edit])
+    (context,) = stored_contexts(store, "key", record)
+    assert [own.selected for own in context.edits] == [True, False]
 
 
 class _Rated:
     """A reward that trains nothing: the second edit of a task is rated best, the first is invalid."""
+
+    def digest(self):
+        return "rated"
 
     def score(self, policy, proposals, run_id, progress):
         groups = [

@@ -164,7 +164,8 @@ def knowledge(
         return load_or_fake(name, device, dtype, prompt_format, trust_remote_code)
 
     notes = [f"{left_out} contexts without questions were left out"] if left_out else []
-    if "seal" in settings.conditions and train_data is None:
+    checked = policy is not None and _refuse_seen(store, str(policy), tasks)
+    if "seal" in settings.conditions and train_data is None and not checked:
         notes.append("whether the policy was trained on these contexts was not checked (--train-data)")
     with RichProgress(err) as progress:
         subjects = Subjects(
@@ -215,6 +216,16 @@ def _tasks(
     if train_data is not None:
         refuse_overlap(read_tasks(train_data), kept)
     return kept, left_out
+
+
+def _refuse_seen(store: Store, policy: str, tasks: list[Task]) -> bool:
+    """Whether the library knows what the policy was trained on. Raises InputError if that is here."""
+    from selfedit.data import refuse_overlap
+    from selfedit.evaluation.sources import trained_on
+
+    seen = trained_on(store, policy)
+    refuse_overlap(seen or [], tasks)
+    return seen is not None
 
 
 def _writer(model: str | None, url: str | None, store: Store) -> EndpointWriter | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,13 +16,25 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
+from rich.text import Text
+
+
+class _Bars(Bars):
+    """Bars with a line below them."""
+
+    line = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.line:
+            yield Text(self.line, style="dim", no_wrap=True, overflow="ellipsis")
 
 
 class RichProgress:
     """Implements `progress.Progress`. Nothing is drawn where stderr is no terminal."""
 
     def __init__(self, console: Console) -> None:
-        self._bars = Bars(
+        self._bars = _Bars(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
@@ -52,6 +65,9 @@ class RichProgress:
             self._bars.advance(self._task, amount)
 
     def note(self, text: str) -> None:
+        self._bars.line = text
+
+    def warn(self, text: str) -> None:
         self._bars.console.print(text, style="yellow", markup=False, highlight=False)
 
     def pause(self) -> None:

@@ -136,7 +136,7 @@ def knowledge(
     trackers = Trackers(tracker or [], folder / "tracking", settings)
 
     def on_round(record: RoundRecord) -> None:
-        status(round_line(record))
+        status(round_line(record, rated=settings.reward == "proxy"))
         numbers = {k: v for k, v in asdict(record).items() if isinstance(v, int | float)}
         trackers.log(numbers, step=record.number)
 
@@ -203,12 +203,19 @@ def ask_first(plan: OuterPlan, done: int, yes: bool, progress: RichProgress) -> 
         raise InputError("stopped before anything was trained")
 
 
-def round_line(record: RoundRecord) -> str:
+def round_line(record: RoundRecord, rated: bool = False) -> str:
+    """rated: the rewards are a judge's ratings, from 0 % (1 of 5) to 100 % (5 of 5), no accuracies."""
+    mean, best = (f"{100 * value:.1f} %" for value in (record.mean_reward, record.best_reward))
+    if rated:
+        said = f"mean rating of an edit {mean}, of the best of each context {best}"
+    else:
+        said = (
+            f"without edits {100 * record.baseline:.1f} %, mean edit {mean}, best edit of each "
+            f"context {best}"
+        )
     return (
-        f"round {record.number}: without edits {100 * record.baseline:.1f} %, mean edit "
-        f"{100 * record.mean_reward:.1f} %, best edit of each context {100 * record.best_reward:.1f} "
-        f"%; {len(record.selected)} selected, {record.num_invalid} of {record.num_trials} invalid"
-        + (f"; {record.note}" if record.note else "")
+        f"round {record.number}: {said}; {len(record.selected)} selected, {record.num_invalid} of "
+        f"{record.num_trials} invalid" + (f"; {record.note}" if record.note else "")
     )
 
 

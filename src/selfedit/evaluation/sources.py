@@ -1,4 +1,4 @@
-"""Stored evaluations by name, and how many rounds of RL their policies have had."""
+"""Stored evaluations by name, and what is known of their policies: rounds of RL, contexts seen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 from selfedit.errors import InputError
 from selfedit.evaluation.evaluate import Evaluation
 from selfedit.report.runs import find_run, rounds_of, state
+from selfedit.rounds import stored_contexts
 from selfedit.store import Store
+from selfedit.types import Task
 
 _NAMED = re.compile(r"(?:(?P<label>[^=@]*)(?:@(?P<rounds>\d{1,3}))?=)?(?P<run>[^=]+)", re.DOTALL)
 
@@ -67,6 +69,23 @@ def policy_rounds(store: Store) -> dict[str, int]:
                 if record.changed:
                     found.setdefault(policy_name(record.policy), before + record.number)
     return found
+
+
+def trained_on(store: Store, policy: str) -> list[Task] | None:
+    """The contexts that a policy of the library's own `train` runs has seen, those of the policies that
+    it began with, too; None for a policy that the library does not know."""
+    wanted = policy_name(policy)
+    for run in store.runs(None):
+        records = rounds_of(store, run) if run.kind == "train" else []
+        made = [r for r in records if r.changed and policy_name(r.policy) == wanted]
+        if made:
+            seen = [
+                Task(context.id, context.title, context.passage)
+                for record in records[: made[0].number]
+                for context in stored_contexts(store, str(run.inputs["key"]), record)
+            ]
+            return seen + (trained_on(store, run.model) or [])
+    return None
 
 
 def policy_name(folder: str) -> str:

@@ -24,7 +24,7 @@ def rich_table(evaluation: Evaluation) -> Group:
     rows, pairs = Table(title=title(evaluation)), Table()
     for table, headings in ((rows, ROW_HEADINGS), (pairs, PAIR_HEADINGS)):
         for heading in headings:
-            table.add_column(heading, overflow="fold")
+            table.add_column(heading, overflow="fold", no_wrap=heading == "condition")
     for row in evaluation.rows:
         rows.add_row(*map(Text, row_cells(row)))
     for pair in evaluation.pairs:

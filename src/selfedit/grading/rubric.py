@@ -93,11 +93,17 @@ class RubricJudge:
         ratings = iter(self.endpoint.ask_many("rubric", asks, _read_plain, on_done))
         return [RubricScore(**next(ratings)) if edit.strip() else _POOREST for _, edit in pairs]
 
+    def digest(self) -> str:
+        """Who rates, and by which words."""
+        return stable_hash(self._identity())
+
+    def _identity(self) -> list[str]:
+        return ["rubric", self.settings.model, self.settings.base_url, PROMPT]
+
     def _ask(self, context: str, edit: str) -> Ask:
         values = {"context": context.strip(), "edit": edit.strip()}
-        identity = [self.settings.model, self.settings.base_url, PROMPT]
         return Ask(
-            stable_hash(["rubric", *identity, values["context"], values["edit"]]),
+            stable_hash([*self._identity(), values["context"], values["edit"]]),
             _FIELD.sub(lambda found: values[found.group(1)], PROMPT),
             {"temperature": 0, "max_tokens": self.settings.max_tokens},
         )

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from selfedit.config import EngineSettings, LoraSettings, SamplingSettings, TrainSettings
@@ -216,13 +217,14 @@ class LanguageModel:
         from peft import PeftModel
 
         self.load_adapter(adapter)  # refuses an adapter of other weights
-        # PEFT merges in place: into a copy, so that this model stays frozen.
-        merged = PeftModel.from_pretrained(copy.deepcopy(self.hf), str(adapter)).merge_and_unload()
         try:
             with quiet_transformers():
+                # PEFT merges in place: into a copy, so that this model stays frozen.
+                copied = copy.deepcopy(self.hf)
+                merged = PeftModel.from_pretrained(copied, str(adapter)).merge_and_unload()
                 merged.save_pretrained(folder)
                 self.tokenizer.save_pretrained(folder)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:  # a full disk is the second
             raise ModelError(f"the merged model cannot be written to {folder}: {error}") from error
 
 

@@ -107,7 +107,7 @@ def read_release(path: Path | str) -> RecordedRun:
     if entries is None and isinstance(data, dict):
         return _pretraining(path, digest, data, header)
     if not entries:
-        raise InputError(f"{path}: {_EXPECTED}; found {_found(data)}")
+        raise InputError(f"{path} holds {_found(data)}; {_EXPECTED}")
     articles = _articles(path, entries, header)
     layout = _layout(articles, entries, header)
     if layout == "proxy":  # zeros stand for accuracies that nobody measured
@@ -156,9 +156,10 @@ def _header(data: Any) -> dict[str, Any]:
 def _found(data: Any) -> str:
     if isinstance(data, dict):
         if data and all(isinstance(v, dict) and "overall" in v for v in data.values()):
-            return f"the summaries of {len(data)} runs without their self-edits ({', '.join(data)})"
+            names = ", ".join(data)
+            return f"the summaries of {len(data)} runs ({names}) and no self-edits to import"
         if "mean_over_sequences" in data:
-            return "the accuracy matrix of a continual run, without its self-edits"
+            return "the accuracy matrix of a continual run and no self-edits to import"
         return "the keys " + (", ".join(f'"{key}"' for key in list(data)[:8]) or "(none)")
     if isinstance(data, list):
         return "an empty list" if not data else "a list of something else than objects"
@@ -274,7 +275,7 @@ def _pretraining(path: Path, digest: str, data: dict[str, Any], header: dict[str
     reply = first(data, ("server_reply", "per_question"))
     correct = reply.get("adapter_correct") if isinstance(reply, dict) else None
     if not isinstance(correct, list):
-        raise InputError(f"{path}: {_EXPECTED}; found {_found(data)}")
+        raise InputError(f"{path} holds {_found(data)}; {_EXPECTED}")
     before = reply.get("baseline_correct") or []
     texts = first(reply, BASELINE_TEXTS)
     if isinstance(texts, list) and not any(texts):

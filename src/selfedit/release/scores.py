@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -202,7 +203,13 @@ def _number(where: str, value: Any) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"{where}: {value!r} is no number")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # JSON has integers of any length
+        number = math.inf
+    if not math.isfinite(number):
+        raise InputError(f"{where}: {str(value)[:20]} is no number that can be a score")
+    return number
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
