@@ -62,6 +62,12 @@ def with_outputs(task: Task, form: GridFormat = "rows") -> ArcTask:
     return replace(of_task(task), test_outputs=outputs)
 
 
+def puzzle(task: Task) -> str:
+    """What two travelling tasks share exactly when their demonstrations are the same, in the same
+    order: a task that is cut into one file for each test input is still one puzzle."""
+    return task.context.partition(',"test":')[0]
+
+
 def is_known(task: Task) -> bool:
     """Whether a travelling task can be scored: it has test inputs, and all their outputs."""
     return bool(task.queries) and all(query.gold != UNKNOWN for query in task.queries)
