@@ -9,7 +9,18 @@ from selfedit.domains.arc.domain import with_outputs
 from selfedit.domains.arc.svg import task_svg
 from selfedit.domains.arc.text import GridFormat
 from selfedit.errors import InputError
-from selfedit.report.page import Block, Column, Entry, Look, Notes, Passage, Plot, Section, SideBySide, Table
+from selfedit.report.page import (
+    Block,
+    Column,
+    Entry,
+    Look,
+    Notes,
+    Passage,
+    Plot,
+    Section,
+    SideBySide,
+    Table,
+)
 from selfedit.report.wording import percent, plural, points
 from selfedit.rounds import RoundContext, RoundEdit
 from selfedit.store import Store
@@ -82,9 +93,7 @@ def _grids(context: RoundContext, form: GridFormat) -> Plot:
 def _column(store: Store, number: int, context: RoundContext, grids: bool) -> Column:
     trials = store.trials(key for edit in context.edits for key in edit.trials)
     entries = tuple(
-        _entry(
-            place, edit, [trials[k] for k in edit.trials if k in trials], context.baseline, grids
-        )
+        _entry(place, edit, [trials[k] for k in edit.trials if k in trials], context.baseline, grids)
         for place, edit in enumerate(context.edits, start=1)
     )
     return Column(f"Round {number}", f"Without an edit: {percent(context.baseline)}", entries)
