@@ -88,7 +88,7 @@ def test_what_the_policy_was_trained_on_is_refused(tmp_path):
     other = run(*args("eval arc", tmp_path / "a", *policy, "--ids", RECOLOURED))
     assert other.returncode == 0, other.stderr
     assert json.loads(other.stdout)["notes"] == []
-    compared = run("compare", "latest", "--library", tmp_path / "a")
+    compared = run("compare", "2", "--library", tmp_path / "a")
     assert compared.returncode == 1
     assert "eval arc" in compared.stderr
 

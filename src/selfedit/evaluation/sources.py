@@ -45,7 +45,7 @@ def read_sources(store: Store, names: Sequence[str]) -> list[Source]:
         run = find_run(store, parts["run"].strip(), "eval")
         if run.kind == "eval-arc":
             raise InputError(
-                f"run {run.id} is of `selfedit eval arc`, whose rows are of tasks and not of questions; "
+                f"run {run.id} is of `selfedit eval arc`, whose rows are tasks, not questions; "
                 f"its own report compares its conditions: selfedit report {run.id}."
             )
         if run.kind != "eval":
@@ -100,10 +100,11 @@ def refuse_puzzles(trained: Sequence[Task], evaluated: Sequence[Task]) -> None:
     seen = {puzzle(task) for task in trained}
     shared = [task.id for task in evaluated if puzzle(task) in seen]
     if shared:
+        more = " ..." if len(shared) > _NAMED_TASKS else ""
         raise InputError(
             f"the policy was trained on {len(shared)} of these {len(evaluated)} tasks: "
-            f"{', '.join(shared[:_NAMED_TASKS])}{' ...' if len(shared) > _NAMED_TASKS else ''}; what is "
-            "trained on cannot be held out. Choose others with --ids, --split or --tasks."
+            f"{', '.join(shared[:_NAMED_TASKS])}{more}; what is trained on cannot be held out. Choose "
+            "others with --ids, --split or --tasks."
         )
 
 

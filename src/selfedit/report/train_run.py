@@ -41,8 +41,8 @@ _HEADINGS = (
 
 _MEASURE = {
     "context": "accuracy of questions that are answered without the passage",
-    "task": "share of adapted models that solve their task; without edits: the model as it is, with the "
-    "demonstrations in its prompt",
+    "task": "share of adapted models that solve their task; without edits: the model as it is, with "
+    "the demonstrations in its prompt",
 }
 
 
