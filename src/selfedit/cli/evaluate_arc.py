@@ -188,7 +188,7 @@ def _notes(chosen: Chosen, settings: ArcEvaluationSettings, checked: bool) -> li
     notes = list(chosen.notes)
     if "seal" in settings.conditions and not checked:
         notes.append(
-            "whether the policy was trained on these tasks was not checked (not trained in this library)"
+            "whether the policy was trained on these tasks was not checked: it is not of this library"
         )
     return notes
 
