@@ -28,7 +28,7 @@ from selfedit.model.checkpointing import Checkpointed
 from selfedit.model.memory import is_out_of_memory
 
 PACKED = "selfedit_packed"
-_SHORT = 256  # tokens up to which attention on a CPU is written out (docs/performance.md)
+SHORT = 256  # tokens up to which attention on a CPU is written out (docs/performance.md)
 _lengths: ContextVar[tuple[int, ...]] = ContextVar("packed_lengths")
 
 
@@ -55,8 +55,14 @@ def _packed_attention(
     if kwargs.get("softcap") is not None or kwargs.get("sliding_window") is not None or dropout:
         raise NotImplementedError("packed attention has no soft cap, sliding window or dropout")
     lengths = _lengths.get()
-    if query.device.type == "cpu":
-        return _one_by_one(query, key, value, lengths, scaling), None
+    unpacked = _one_by_one if query.device.type == "cpu" else _as_grid
+    return unpacked(query, key, value, lengths, scaling), None
+
+
+def _as_grid(
+    query: Tensor, key: Tensor, value: Tensor, lengths: Sequence[int], scaling: float | None
+) -> Tensor:
+    """[1, H, T, d] -> [1, T, H, d] by one call over [N, H, S, d], whose gaps lie behind the tokens."""
     position, width = _grid_positions(lengths, query.device)
 
     def unpack(x: Tensor) -> Tensor:
@@ -78,7 +84,7 @@ def _packed_attention(
     out_THd = out_NHSd.transpose(1, 2).reshape(-1, *out_NHSd.shape[1::2])
     if position is not None:
         out_THd = out_THd.index_select(0, position)
-    return out_THd[None], None
+    return out_THd[None]
 
 
 def _one_by_one(
@@ -98,7 +104,7 @@ def _causal(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     """
     _, heads, length, width = query.shape
     kv_heads = key.shape[1]
-    if length > _SHORT or query.dtype in (torch.bfloat16, torch.float16):
+    if length > SHORT or query.dtype in (torch.bfloat16, torch.float16):
         return nn.functional.scaled_dot_product_attention(
             query, key, value, is_causal=True, scale=scale, enable_gqa=heads > kv_heads
         )
