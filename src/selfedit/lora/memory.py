@@ -65,6 +65,7 @@ class Footprint:
     num_targets: int
     fan_in: int
     fan_out: int
+    reads_attention: bool
     drops: bool
     packs: bool
     by_sequence: bool
@@ -116,6 +117,7 @@ class Footprint:
             num_targets=len(top),
             fan_in=sum(target.linear.in_features for target in top),
             fan_out=sum(target.linear.out_features for target in top),
+            reads_attention=any(_last(target.name) == "o_proj" for target in top),
             drops=lora is not None and lora.dropout > 0,
             packs=decoder.packs(),
             by_sequence=decoder.packs() and decoder.device.type == "cpu",
@@ -142,11 +144,12 @@ class Footprint:
         layer = self._layer(load)
         if checkpointing:
             kept = self.num_adapted * load.tokens * self.width * self.element
-            again = layer + self._backward(load)
+            # What enters the layer is kept already, unless its norm makes a wide copy.
+            again = layer - (self.element == self.wide) * load.tokens * self.width * self.wide
         else:
-            kept = self.num_adapted * layer - self._ungraded(load)
-            again = self._backward(load)
-        return kept + self._around(load) + np.maximum(again, self._head(load))
+            kept, again = self.num_adapted * layer - self._ungraded(load), 0
+        after = self._final_norm(load) + np.maximum(self._head(load), self._norm_backward(load))
+        return kept + self._around(load) + np.maximum(after, again + self._backward(load))
 
     def _layer(self, load: Load) -> np.ndarray:
         """What autograd keeps of one layer."""
@@ -181,10 +184,14 @@ class Footprint:
             written = self.element == self.wide
             scores = load.scores * written
             fused = load.fused if written else load.tokens
-            numbers = load.tokens * copied + fused * self.query + scores * self.heads
+            # A fused part keeps all queries, the written ones copies of theirs.
+            both = (fused > 0) * (load.tokens - fused)
+            numbers = load.tokens * copied + (fused + both) * self.query + scores * self.heads
             return numbers * self.element + fused * self.heads * self.wide
         gaps = load.square != load.real
-        numbers = load.square * (copied + self.query)
+        # Without gaps the output is what the bank reads of `o_proj`, and keeps.
+        shared = self.reads_attention & ~gaps & ~(self.drops & ~self._gaps(load))
+        numbers = load.square * (copied + self.query) - shared * load.square * self.query
         if self.packs:
             numbers = numbers + gaps * load.real * copied
         else:  # with a mask, keys and values are repeated for the heads that share them
@@ -201,22 +208,36 @@ class Footprint:
         return norm + self._gaps(load) * load.real * self.width * self.element
 
     def _around(self, load: Load) -> np.ndarray:
-        """Kept outside the layers: final states, their norm, rotations, the head's gradient."""
-        tokens = load.tokens * (self.width + 2 * self.head_width) * self.element
-        final = load.tokens * (self.width + 1) * self.wide
-        return tokens + final + load.supervised * 2 * self.width * self.element
+        """Stands outside the layers to the end of a step: final states, those with a loss, rotations."""
+        numbers = load.tokens * (self.width + 2 * self.head_width) + load.supervised * self.width
+        return numbers * self.element
+
+    def _final_norm(self, load: Load) -> np.ndarray:
+        """What the norm above the layers keeps, until it is passed backwards."""
+        return load.tokens * (self.width + 1) * self.wide
 
     def _head(self, load: Load) -> np.ndarray:
-        """The loss's logits, a chunk at a time; half-precision ones stand beside their wide copy."""
+        """The loss's logits, a chunk at a time (half-precision ones stand beside their wide copy), and
+        its gradient."""
         chunk = np.minimum(load.supervised, _HEAD_CHUNK)
         both = self.wide + (self.element if self.element != self.wide else 0)
-        return chunk * self.vocabulary * both
+        return chunk * self.vocabulary * both + load.supervised * self.width * self.element
+
+    def _norm_backward(self, load: Load) -> np.ndarray:
+        """Gradients that stand at the same time while the norm above the layers is passed backwards."""
+        return 4 * load.tokens * self.width * self.wide
 
     def _backward(self, load: Load) -> np.ndarray:
-        """Gradients that stand at the same time while one layer is passed backwards."""
-        return (
-            load.tokens * (self.middle + 3 * self.width) + load.cells * max(self.inputs)
-        ) * self.element
+        """Gradients that stand at the same time while a layer's last modules, its widest, are passed
+        backwards: by the layer's output, by what `down_proj` reads, and by both of its factors.
+
+        What the bank kept of it is free by then; in a grid its gradient is there a second time.
+        """
+        middle = 3 if self.gated else 2
+        widest = self.middle in self.inputs
+        freed = widest * load.tokens * self.middle
+        grid = 0 if self.by_sequence and not self.drops else widest * load.cells * self.middle
+        return (load.tokens * (middle * self.middle + self.width) - freed + grid) * self.element
 
     def _trunk_pass(self, texts: frozenset[tuple[int, ...]]) -> int:
         """Transient numbers of the layers below, which see the texts in groups."""
