@@ -41,8 +41,8 @@ class Footprint:
 
     element: bytes of an activation; wide: of norms and losses (float32 at least); adapter: of a number
     of the bank. Widths are in numbers. normed: what a layer's norms keep of a token; inputs: widths of
-    what a layer's adapted modules read; fan_in, fan_out: of all of them together. by_sequence: attention
-    and bank go along the packed tokens, as on a CPU; else over grids.
+    what a layer's adapted modules read; fan_in, fan_out: of all of them together. by_sequence:
+    attention and bank go along the packed tokens, as on a CPU; else over grids.
     """
 
     num_layers: int
@@ -208,7 +208,7 @@ class Footprint:
         return norm + self._gaps(load) * load.real * self.width * self.element
 
     def _around(self, load: Load) -> np.ndarray:
-        """Stands outside the layers to the end of a step: final states, those with a loss, rotations."""
+        """Stands outside the layers all step long: final states, those with a loss, rotations."""
         numbers = load.tokens * (self.width + 2 * self.head_width) + load.supervised * self.width
         return numbers * self.element
 
