@@ -137,8 +137,12 @@ class _Run:
                 (wave,) = short.waves(way.adapters)
                 plan = short.model.planned_memory(short.lora, short.train)
                 found.planned = plan([short.work[k].plan for k in wave], wave)
-            work = partial(measured_peak, partial(short.run, way), self.device)
-            found.peak = self._guarded(way, work)
+            # On a CPU memory is measured by the profiler, which takes longer than the training itself.
+            if self.device.type == "cuda" or self._is_main(way):
+                work = partial(measured_peak, partial(short.run, way), self.device)
+                found.peak = self._guarded(way, work)
+            else:
+                self._guarded(way, partial(self.bench.shorter(1, 1).run, way))
             self.say(f"warmed up: {way.name}")
 
     def _guarded(self, way: Way, work: Callable[[], Any]) -> Any:
