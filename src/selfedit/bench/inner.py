@@ -21,13 +21,14 @@ from selfedit.bench.trainer import trainer_way
 from selfedit.bench.ways import Bench, Kind, Trained, Way, difference
 from selfedit.config import LoraSettings, TrainSettings
 from selfedit.errors import OutOfMemory
-from selfedit.lora.bank import find_targets, layer_index
+from selfedit.lora.bank import AdapterBank, find_targets, layer_index
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.memory import measured_peak, within_memory
 from selfedit.testing import exact_norms
 
 Say = Callable[[str], None]
 RELEASED = "released way"
+PEFT_ADAPTERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,11 @@ class InnerBench:
 
 @dataclass
 class _Measured:
-    """What is known of a way. difference: to the plain loop; left_out: why it was not timed."""
+    """What is known of a way.
+
+    seconds: of all edits. answers: seconds of one self-edit's questions. difference: to the plain loop.
+    left_out: why it was not timed.
+    """
 
     seconds: list[float] = field(default_factory=list)
     answers: list[float] = field(default_factory=list)
@@ -79,7 +84,6 @@ def run_inner(
     run = _Run(bench, ways, what, say)
     run.warm_up()
     run.time_all()
-    run.time_answers()
     released = run.time_released() if what.released_edits else None
     return {
         "model": model.name,
@@ -122,10 +126,10 @@ class _Run:
     def __init__(self, bench: Bench, ways: Sequence[Way], what: InnerBench, say: Say) -> None:
         self.bench, self.ways, self.what, self.say = bench, list(ways), what, say
         self.found = {way: _Measured() for way in ways}
-        self.widest = max((way.adapters for way in ways if way.is_bank), default=1)
+        widest = max((way.adapters for way in ways if way.is_bank), default=1)
+        self.widest = widest  # until it turns out not to fit into memory
         self.device = bench.model.decoder.device
-        self.banks: dict[Way, Any] = {}
-        self.peft_answers: list[float] = []
+        self.peft_answers: list[float] = []  # seconds a self-edit
 
     def warm_up(self) -> None:
         """One epoch of as many edits as share a step: warms up, and measures memory against what the
@@ -137,8 +141,12 @@ class _Run:
                 (wave,) = short.waves(way.adapters)
                 plan = short.model.planned_memory(short.lora, short.train)
                 found.planned = plan([short.work[k].plan for k in wave], wave)
-            work = partial(measured_peak, partial(short.run, way), self.device)
-            found.peak = self._guarded(way, work)
+            # On a CPU memory is measured by the profiler, which takes longer than the training itself.
+            if self.device.type == "cuda" or self._is_main(way):
+                work = partial(measured_peak, partial(short.run, way), self.device)
+                found.peak = self._guarded(way, work)
+            else:
+                self._guarded(way, partial(self.bench.shorter(1, 1).run, way))
             self.say(f"warmed up: {way.name}")
 
     def _guarded(self, way: Way, work: Callable[[], Any]) -> Any:
@@ -157,15 +165,19 @@ class _Run:
                 if found.left_out or (repeat > 0 and not self._is_main(way)):
                     continue
                 trained = self._guarded(way, partial(self._timed, way))
-                if way.kind == "plain" and trained:
-                    plain = trained
-                if plain and trained and repeat == 0:
-                    found.difference = difference(plain, trained)
-                if repeat == 0 and way.kind == self._answering and trained:
-                    self.banks[way] = trained
-                if found.seconds:
-                    each = found.seconds[-1] / self.what.edits
-                    self.say(f"repeat {repeat + 1}: {way.name} {each:.2f} s a self-edit")
+                if found.left_out:
+                    continue
+                each = found.seconds[-1] / self.what.edits
+                self.say(f"repeat {repeat + 1}: {way.name} {each:.2f} s a self-edit")
+                if repeat == 0:
+                    plain = trained if way.kind == "plain" else plain
+                    if plain and trained:
+                        found.difference = difference(plain, trained)
+                    if way.kind == self._answering:
+                        self._guarded(way, partial(self._time_answers, way, trained))
+            if repeat == 0:
+                timed = [w.adapters for w, f in self.found.items() if w.is_bank and f.seconds]
+                self.widest = max(timed, default=1)
 
     @property
     def _answering(self) -> Kind:
@@ -175,32 +187,37 @@ class _Run:
         return way.kind == "plain" or (way.kind in ("packed", "trunk") and way.adapters == self.widest)
 
     def _timed(self, way: Way) -> Trained:
-        start = self._clock()
-        trained = self.bench.run(way)
-        self.found[way].seconds.append(self._clock() - start)
-        return trained
+        trained: list[Trained] = []
+        self.found[way].seconds.append(self._seconds(lambda: trained.append(self.bench.run(way))))
+        return trained[0]
 
-    def _clock(self) -> float:
-        synchronise(self.device)
-        return time.perf_counter()
-
-    def time_answers(self) -> None:
-        """What each wave's adapters are asked, by ours at each width and through PEFT."""
-        if not self.what.questions or not self.banks:
+    def _time_answers(self, way: Way, banks: list[AdapterBank]) -> None:
+        """What each wave's adapters are asked; once through PEFT too."""
+        if not self.what.questions:
             return
-        for _ in range(self.what.repeats + 1):
-            for way, banks in self.banks.items():
-                self._add(self.found[way].answers, partial(self.bench.answer, banks))
-            widest = self.banks[max(self.banks, key=lambda way: way.adapters)]
-            self.bench.answer_through_peft(widest, lambda work: self._add(self.peft_answers, work))
-            self.say("answered")
-        for times in (self.peft_answers, *(self.found[way].answers for way in self.banks)):
-            del times[0]  # the warm-up
+        first = not self.peft_answers
+        for repeat in range(self.what.repeats + 1):
+            spent = self._seconds(partial(self.bench.answer, banks)) / len(self.bench.data)
+            through_peft = self._answer_through_peft(banks) if first else None
+            if repeat > 0:  # the first warms up
+                self.found[way].answers.append(spent)
+                self.peft_answers += [] if through_peft is None else [through_peft]
+        self.say(f"answered: {way.name}")
 
-    def _add(self, times: list[float], work: Callable[[], Any]) -> None:
-        start = self._clock()
+    def _answer_through_peft(self, banks: list[AdapterBank]) -> float:
+        """Seconds a self-edit; a few adapters are enough, since each is asked by itself."""
+        times: list[float] = []
+        count = self.bench.answer_through_peft(
+            banks, lambda work: times.append(self._seconds(work)), most=PEFT_ADAPTERS
+        )
+        return times[0] / count
+
+    def _seconds(self, work: Callable[[], Any]) -> float:
+        synchronise(self.device)
+        start = time.perf_counter()
         work()
-        times.append(self._clock() - start)
+        synchronise(self.device)
+        return time.perf_counter() - start
 
     def time_released(self) -> float:
         """Seconds of the released way for all edits, by tokens from the edits that it was timed on."""
@@ -268,7 +285,7 @@ class _Run:
                 "kind": way.kind,
                 "adapters": way.adapters,
                 "seconds_per_edit": _over(spent, count),
-                "answers_per_edit": _over(answers, count),
+                "answers_per_edit": answers,
                 "tokens_per_second": _over(bench.tokens, spent),
                 "timed": len(found.seconds),
                 "peak_memory": found.peak,

@@ -109,8 +109,8 @@ def _train(
 def _weights(layers: dict[str, Any], name: str) -> dict[str, tuple[Tensor, Tensor]]:
     return {
         target: (
-            layer.lora_A[name].weight.detach().T.clone(),
-            layer.lora_B[name].weight.detach().T.clone(),
+            layer.lora_A[name].weight.detach().T.cpu().clone(),
+            layer.lora_B[name].weight.detach().T.cpu().clone(),
         )
         for target, layer in layers.items()
     }

@@ -23,7 +23,7 @@ from selfedit.types import Prompt
 
 @dataclass(frozen=True)
 class PlainResult:
-    """Weights as (A [in, r], B [r, out]) by module name, and the loss of each step."""
+    """Weights as (A [in, r], B [r, out]) by module name, on the CPU, and the loss of each step."""
 
     factors: dict[str, tuple[Tensor, Tensor]]
     losses: list[float]
@@ -131,8 +131,8 @@ def _set_weights(modules: dict[str, Any], bank: AdapterBank, k: int) -> None:
 def _get_weights(modules: dict[str, Any]) -> dict[str, tuple[Tensor, Tensor]]:
     return {
         name: (
-            layer.lora_A["default"].weight.detach().T.clone(),
-            layer.lora_B["default"].weight.detach().T.clone(),
+            layer.lora_A["default"].weight.detach().T.cpu().clone(),
+            layer.lora_B["default"].weight.detach().T.cpu().clone(),
         )
         for name, layer in modules.items()
     }

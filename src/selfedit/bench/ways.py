@@ -20,7 +20,6 @@ from selfedit.lora.bank import AdapterBank
 from selfedit.lora.train import BankTrainer, num_steps
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.packed import Decoder
-from selfedit.types import Prompt
 
 Kind = Literal["plain", "trainer", "mixed", "padded", "packed", "trunk"]
 KINDS: tuple[Kind, ...] = ("plain", "trainer", "mixed", "padded", "packed", "trunk")
@@ -130,22 +129,28 @@ class Bench:
         return answers
 
     def answer_through_peft(
-        self, banks: Sequence[AdapterBank], timed: Callable[[Callable[[], Any]], None]
-    ) -> None:
-        """Each adapter is asked its questions by transformers' `generate`, one adapter after the other;
-        `timed` is given the work without the saving and loading."""
+        self,
+        banks: Sequence[AdapterBank],
+        timed: Callable[[Callable[[], Any]], None],
+        most: int,
+    ) -> int:
+        """The first `most` adapters are asked their questions by transformers' `generate`, one by one;
+        `timed` is given the work without saving and loading. Returns how many were asked."""
+        chosen = [(bank, k) for bank in banks for k in range(bank.num_adapters)][:most]
+        asked = [
+            (n, prompt)
+            for n, (bank, k) in enumerate(chosen)
+            for prompt in self.work[bank.seeds[k]].asked
+        ]
         with tempfile.TemporaryDirectory() as name:
-            folders: list[Path] = []
-            asked: list[tuple[int, Prompt]] = []
-            for bank in banks:
-                for k, seed in enumerate(bank.seeds):
-                    asked += [(len(folders), prompt) for prompt in self.work[seed].asked]
-                    folders.append(Path(name) / str(seed))
-                    self.model.save_adapter(bank, k, folders[-1])
+            folders = [Path(name) / str(n) for n in range(len(chosen))]
+            for (bank, k), folder in zip(chosen, folders, strict=True):
+                self.model.save_adapter(bank, k, folder)
             with peft_with_adapters(self.model, folders) as peft_model:
                 timed(
                     lambda: peft_answers(self.model, peft_model, asked, ANSWER_SAMPLING.max_new_tokens)
                 )
+        return len(chosen)
 
 
 def difference(plain: dict[int, PlainResult], other: Trained) -> float:
@@ -154,7 +159,7 @@ def difference(plain: dict[int, PlainResult], other: Trained) -> float:
     for seed, factors in _by_edit(other):
         for name, pair in factors.items():
             for ours, theirs in zip(pair, plain[seed].factors[name], strict=True):
-                worst = max(worst, float((ours - theirs).abs().max()))
+                worst = max(worst, float((ours.cpu() - theirs.cpu()).abs().max()))
     return worst
 
 
