@@ -65,7 +65,7 @@ def context_section(
     """form: of the grids, where the context is a task of ARC."""
     _, first = shown[0]
     noun = "context" if form is None else "task"
-    blocks = _passage(first) if form is None else [_grids(first, form)]
+    blocks: list[Block] = _passage(first) if form is None else [_grids(first, form)]
     columns = tuple(_column(store, number, own, form is not None) for number, own in shown)
     heading = "The self-edits of each round side by side"
     blocks.append(SideBySide(heading, columns))
