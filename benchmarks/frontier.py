@@ -6,8 +6,8 @@ Recorded self-edits of TRAINING contexts (round 1, $SELFEDIT_DATA) are trained a
 and each adapter is asked its context's questions, closed-book. Held-out contexts are never used: the
 presets follow from this table. A finished point is a line of OUT.jsonl and is not run again, so a
 killed run goes on where it was. Without --full, the points differ from the base point in one setting,
-or are among a few mixtures; --full takes every combination. Run it on a quiet machine: seconds are
-wall time.
+or are among a few mixtures; --full takes every combination. Seconds are the processor's on a CPU (of
+all threads together) and the clock's elsewhere.
 """
 
 from __future__ import annotations
@@ -80,10 +80,12 @@ def measure(model: Any, point: Point, contexts: int, edits: int, grader: str) ->
         for task, texts in recorded
         for index, text in enumerate(texts[:edits])
     ]
-    start = time.perf_counter()
+    # Processor seconds on a CPU: other work on the machine then counts little.
+    clock = time.process_time if model.device == "cpu" else time.perf_counter
+    start = clock()
     trials = run_trials(model, domain, pairs, settings_of(point))
     synchronise(model.decoder.device)
-    seconds = time.perf_counter() - start
+    seconds = clock() - start
     shares: dict[str, list[float]] = {task.id: [] for task, _ in recorded}
     for trial in trials:
         if trial.reward is not None:

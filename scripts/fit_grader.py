@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from selfedit.grading import GRADERS
-from selfedit.grading.agreement import agreement, kappa_interval
+from selfedit.grading.agreement import agreement, kappa_interval, yes_gap_interval
 from selfedit.grading.features import features
 from selfedit.grading.fitted import known
 
@@ -154,7 +154,9 @@ def measure(decisions: list[Mask], data: Verdicts, rows: NDArray[np.int64]) -> d
     verdicts = data.correct_N[rows].tolist()
     decided = [mask[rows].tolist() for mask in decisions]
     each = [agreement(correct, verdicts) for correct in decided]
-    low, high = kappa_interval(decided, verdicts, data.article_N[rows].tolist())
+    articles = data.article_N[rows].tolist()
+    low, high = kappa_interval(decided, verdicts, articles)
+    gap_low, gap_high = yes_gap_interval(decided, verdicts, articles)
     return {
         "num": len(verdicts),
         "kappa": round(float(np.mean([a.kappa for a in each])), 3),
@@ -162,6 +164,7 @@ def measure(decisions: list[Mask], data: Verdicts, rows: NDArray[np.int64]) -> d
         "agreement": round(float(np.mean([a.agreement for a in each])), 3),
         "yes_rate": round(float(np.mean([a.yes_rate for a in each])), 3),
         "verdict_yes_rate": round(each[0].verdict_yes_rate, 3),
+        "yes_gap_interval": [round(gap_low, 3), round(gap_high, 3)],
     }
 
 
@@ -172,9 +175,11 @@ def report(name: str, decisions: list[Mask], data: Verdicts) -> dict[str, object
     for kind, rows in (("adapter", np.flatnonzero(data.adapter_N)), ("all", every)):
         row = found[kind] = measure(decisions, data, rows)
         interval = "{:.3f}, {:.3f}".format(*row["interval"])
+        gap_low, gap_high = row["yes_gap_interval"]
         print(
             f"{kind:8}| {name} | {row['kappa']:.3f} | {interval} | {row['agreement']:.1%} "
-            f"| {row['yes_rate']:.1%} | judge {row['verdict_yes_rate']:.1%} of {row['num']}"
+            f"| {row['yes_rate']:.1%} | {100 * gap_low:+.1f} to {100 * gap_high:+.1f} "
+            f"| judge {row['verdict_yes_rate']:.1%} of {row['num']}"
         )
     return found
 
@@ -205,7 +210,7 @@ def main() -> None:
     if not path.is_file():
         sys.exit(f"no {path}: SELFEDIT_DATA names the folder of recorded data")
     data = read(path)
-    print("        | grader | kappa | 95 % interval | agreement | yes rate |")
+    print("        | grader | kappa | 95 % interval | agreement | yes rate | difference |")
     for name in ("exact", "f1", "contains"):
         grader = GRADERS[name]
         decided = [bool(answer.strip()) and grader(q, [gold], answer) for q, gold, answer in data.texts]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from selfedit.config import (
     ArcDataSettings,
@@ -113,4 +114,30 @@ def arc_small() -> ArcOuterSettings:
 ARC_PRESETS: dict[str, Callable[[], ArcOuterSettings]] = {
     "arc-paper": arc_paper,
     "arc-small": arc_small,
+}
+
+
+def inner_fast() -> dict[str, Any]:
+    """Half the epochs of `balanced`, at twice the learning rate (docs/performance.md, the frontier)."""
+    return {"train": {"epochs": 5, "learning_rate": 2e-3}}
+
+
+def inner_balanced() -> dict[str, Any]:
+    """The defaults: all linear modules of the upper half, r32, 10 epochs at 1e-3 (docs/log.md)."""
+    return {}
+
+
+def inner_paper() -> dict[str, Any]:
+    """The inner loop of the paper's release: q_proj and v_proj of all layers (PAPER.md)."""
+    return {
+        "lora": {"rank": 32, "alpha": 64.0, "target_modules": ["q_proj", "v_proj"], "layers": "all"},
+        "train": {"learning_rate": 1e-3, "epochs": 10, "batch_size": 1},
+    }
+
+
+# How self-edits are trained: what differs from the defaults.
+INNER_PRESETS: dict[str, Callable[[], dict[str, Any]]] = {
+    "fast": inner_fast,
+    "balanced": inner_balanced,
+    "paper": inner_paper,
 }

@@ -224,3 +224,21 @@ def test_a_store_of_a_newer_version_is_refused(tmp_path):
 def test_models_are_listed():
     models = json.loads(run("models", "--json").stdout)["models"]
     assert models[0]["name"] == "smollm2-135m"
+
+
+def test_a_single_setting_goes_before_the_preset():
+    from selfedit.cli.common import merged
+    from selfedit.cli.learn import inner_preset, merge_settings
+
+    settings = merge_settings(merged(inner_preset("paper"), {"train": {"epochs": 3}}))
+    assert settings.lora.target_modules == ("q_proj", "v_proj")
+    assert settings.lora.layers == "all"
+    assert settings.train.epochs == 3
+    assert merge_settings(inner_preset("balanced")) == merge_settings({})
+    assert merge_settings(inner_preset("fast")).train.epochs < 10
+
+
+def test_an_unknown_preset(tmp_path):
+    wrong = run(*learn_args(tmp_path / "other"), "--preset", "best")
+    assert wrong.returncode == 1
+    assert "fast, balanced, paper" in wrong.stderr

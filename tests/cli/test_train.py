@@ -7,6 +7,7 @@ import signal
 import time
 
 from tests.cli.test_cli import run, start
+from tests.endpoint_server import EndpointServer, Reply, error
 
 
 def data(folder):
@@ -50,6 +51,33 @@ def test_the_grader_decides_what_an_edit_is_worth(tmp_path):
         done = run(*args(tmp_path, "a", "--grader", grader, "--rounds", "1"))
         best[grader] = json.loads(done.stdout)["rounds"][0]["best_reward"]
     assert best == {"offline": 1.0, "exact": 0.0}
+
+
+def test_a_judge_grades_once_and_its_failure_loses_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0b1f")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    working = True
+    server = EndpointServer(
+        lambda *_: Reply("yes") if working or len(server.requests) < 3 else error(401, "no such key")
+    )
+    by_judge = ["--grader", "judge", "--judge-url", server.url, "--judge-model", "j", "--rounds", "1"]
+    try:
+        done = run(*args(tmp_path, "a", *by_judge))
+        assert json.loads(done.stdout)["rounds"][0]["best_reward"] == 1.0, done.stderr
+        asked = len(server.requests)
+        assert run(*args(tmp_path, "a", *by_judge)).stdout == done.stdout
+        assert len(server.requests) == asked > 2
+        working = False
+        server.requests.clear()
+        stopped = run(*args(tmp_path, "b", *by_judge))
+        assert stopped.returncode == 1
+        assert "The judge j" in stopped.stderr
+        working = True
+        again = run(*args(tmp_path, "b", *by_judge))
+        assert json.loads(again.stdout)["rounds"][0]["best_reward"] == 1.0
+        assert len(server.requests) == asked + 1, "what was judged before is not asked again"
+    finally:
+        server.close()
 
 
 def test_killed_runs_end_with_the_same_policy(tmp_path):

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from selfedit.grading.agreement import agreement, kappa_interval
+from selfedit.grading.agreement import agreement, kappa_interval, yes_gap_interval
 
 
 def test_kappa_by_hand():
@@ -44,3 +44,11 @@ def test_the_interval_draws_groups():
     assert together[1] - together[0] > 2 * (alone[1] - alone[0])
     assert alone == kappa_interval([correct], verdicts.tolist(), list(range(400)), draws=2000)
     assert all(map(math.isnan, kappa_interval([[]], [], [])))
+
+
+def test_the_interval_of_the_yes_rates_difference():
+    correct, verdicts = [True] * 60 + [False] * 40, [True] * 50 + [False] * 50
+    low, high = yes_gap_interval([correct], verdicts, list(range(100)), draws=2000)
+    assert low < 0.1 < high
+    assert (low, high) == pytest.approx((0.04, 0.16), abs=0.02)  # 0.1 and twice its standard error
+    assert yes_gap_interval([verdicts], verdicts, list(range(100)), draws=20) == (0, 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from peft import PeftModel
@@ -12,6 +14,7 @@ from selfedit.config import LoraSettings, TrainSettings
 from selfedit.errors import AdapterError, InputError
 from selfedit.lora.bank import AdapterBank, resolve_layers
 from selfedit.lora.loss import head_loss
+from selfedit.lora.routing import Routing
 from selfedit.lora.train import WHOLE, BankTrainer, TokenSequence
 from selfedit.testing import exact_norms as exact
 from selfedit.testing import tiny_model
@@ -89,6 +92,39 @@ def test_padded_rows_give_the_same(tiny, monkeypatch):
     padded, _ = train(padded_model, DATA, SETTINGS, SEEDS)
     assert tiny.decoder.packs()
     close(packed.weights_KP, padded.weights_KP)
+
+
+@pytest.mark.parametrize("layers", ["all", "upper-half"])
+def test_a_grid_gives_what_stretches_give(tiny, monkeypatch, layers):
+    """On a CPU each adapter has its own products, on other devices one batched product over a grid."""
+    settings = ALL.model_copy(update={"layers": layers})
+    expected, _ = train(tiny, DATA, SETTINGS, SEEDS, settings)
+    of_lengths = Routing.of_lengths
+    monkeypatch.setattr(
+        Routing, "of_lengths", lambda *args, **own: replace(of_lengths(*args, **own), runs=None)
+    )
+    bank, _ = train(tiny, DATA, SETTINGS, SEEDS, settings)
+    close(bank.weights_KP, expected.weights_KP)
+
+
+def test_an_adapter_with_several_stretches(tiny):
+    """Its gradients add up."""
+    a, b = (
+        Routing.of_lengths(owners, lengths, 2, torch.device("cpu"))
+        for owners, lengths in (([0, 1, 0], [2, 3, 4]), ([0, 0, 1], [2, 4, 3]))
+    )
+    order = torch.tensor([0, 1, 5, 6, 7, 8, 2, 3, 4])
+    bank = AdapterBank(tiny.hf, ALL, [1, 2], num_layers=tiny.num_layers)
+    bank.weights_KP.normal_(generator=torch.Generator().manual_seed(0))
+    bank.require_gradients()
+    x = torch.randn(9, bank.targets[0].linear.in_features, dtype=torch.float64)
+    gradients = []
+    for routing, given in ((a, x), (b, x[order])):
+        inputs = given.clone().requires_grad_()
+        (bank._update(bank.targets[0].name, inputs, routing) ** 2).sum().backward()
+        gradients.append((bank.gradient_KP.clone(), inputs.grad))
+    close(gradients[0][0], gradients[1][0])
+    close(gradients[0][1][order], gradients[1][1])
 
 
 def test_a_neighbours_data_does_not_matter(tiny):

@@ -13,7 +13,7 @@ from selfedit.lora.load import Load, Steps
 from selfedit.lora.memory import Footprint
 from selfedit.lora.routing import Routing
 from selfedit.lora.train import TokenSequence
-from selfedit.model import packed
+from selfedit.model import attention
 from selfedit.testing import tiny_model
 
 LORA = LoraSettings(rank=4, alpha=8, layers="all")
@@ -63,7 +63,7 @@ def saved_in_layer(model, bank, owners, ids):
 def as_on_cuda(monkeypatch):
     """Attention and bank over grids."""
     of_lengths = Routing.of_lengths
-    monkeypatch.setattr(packed, "_one_by_one", packed._as_grid)
+    monkeypatch.setattr(attention, "one_by_one", attention.over_grid)
     monkeypatch.setattr(
         Routing, "of_lengths", lambda *a, **b: dataclasses.replace(of_lengths(*a, **b), runs=None)
     )

@@ -71,7 +71,7 @@ def run_inner(
     ratio_to_mixed_batch: seconds of that way over the bank's at the largest of `widths` (with the trunk
     where there is one). answers_ratio: PEFT, one adapter after the other, over ours.
     max_weight_difference: between the plain loop and any bank, after all epochs. planned_memory and
-    peak_memory: bytes beside the model, of the widest bank in the warm-up.
+    peak_memory: bytes beside the model, of the widest bank's first wave in one epoch.
     """
     work, source = one_edit_each(what.edits, what.questions)
     bench = Bench(model, work, lora, train)
@@ -128,14 +128,15 @@ class _Run:
         self.peft_answers: list[float] = []
 
     def warm_up(self) -> None:
-        """One epoch of each way: measures memory, against what the planner says of the same epoch."""
-        short = self.bench.shorter(self.what.edits, 1)
-        plan = self.bench.model.planned_memory(short.lora, short.train)
+        """One epoch of as many edits as share a step: warms up, and measures memory against what the
+        planner says of the same."""
         has_trunk = any(way.kind == "trunk" for way in self.ways)
         for way, found in self.found.items():
+            short = self.bench.shorter(way.adapters, 1)
             if way.kind == "trunk" or (way.kind == "packed" and not has_trunk):
-                waves = short.waves(way.adapters)
-                found.planned = max(plan([short.work[k].plan for k in w], w) for w in waves)
+                (wave,) = short.waves(way.adapters)
+                plan = short.model.planned_memory(short.lora, short.train)
+                found.planned = plan([short.work[k].plan for k in wave], wave)
             work = partial(measured_peak, partial(short.run, way), self.device)
             found.peak = self._guarded(way, work)
             self.say(f"warmed up: {way.name}")

@@ -17,6 +17,7 @@ from selfedit.config import LoraSettings, TrainSettings
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.train import TokenSequence, batches, num_steps, rate_factor
 from selfedit.model.language_model import LanguageModel
+from selfedit.model.linear import plain_linears
 
 
 def mixed_peft(
@@ -42,7 +43,8 @@ def mixed_peft(
             for target in bank.targets
         }
         groups = [_take_over(layers, bank, k, name) for k, name in enumerate(names)]
-        losses = _train(peft_model, groups, names, data, settings, seeds)
+        with plain_linears(model.hf):
+            losses = _train(peft_model, groups, names, data, settings, seeds)
         return [PlainResult(_weights(layers, name), losses[k]) for k, name in enumerate(names)]
     finally:
         peft_model.unload()

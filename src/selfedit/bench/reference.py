@@ -17,6 +17,7 @@ from selfedit.lora.bank import AdapterBank
 from selfedit.lora.train import TokenSequence, batches, num_steps
 from selfedit.model.generate import cut
 from selfedit.model.language_model import LanguageModel
+from selfedit.model.linear import plain_linears
 from selfedit.types import Prompt
 
 
@@ -61,10 +62,11 @@ def plain_peft(
     parameters = [p for p in peft_model.parameters() if p.requires_grad]
     results = []
     try:
-        for k, sequences in enumerate(data):
-            _set_weights(modules, bank, k)
-            losses = _train_plain(peft_model, parameters, sequences, settings[k], seeds[k])
-            results.append(PlainResult(_get_weights(modules), losses))
+        with plain_linears(model.hf):
+            for k, sequences in enumerate(data):
+                _set_weights(modules, bank, k)
+                losses = _train_plain(peft_model, parameters, sequences, settings[k], seeds[k])
+                results.append(PlainResult(_get_weights(modules), losses))
     finally:
         peft_model.unload()
         model.hf.requires_grad_(False)
@@ -145,7 +147,8 @@ def peft_with_adapters(model: LanguageModel, folders: Sequence[Path]) -> Iterato
     try:
         for k, folder in enumerate(folders[1:], start=1):
             peft_model.load_adapter(str(folder), adapter_name=str(k))
-        yield peft_model.eval()
+        with plain_linears(model.hf):
+            yield peft_model.eval()
     finally:
         peft_model.unload()
         model.hf.requires_grad_(False)

@@ -15,6 +15,7 @@ from selfedit.config import LoraSettings, TrainSettings
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.train import TokenSequence, num_steps
 from selfedit.model.language_model import LanguageModel
+from selfedit.model.linear import plain_linears
 
 # What the public release pads every sequence to.
 RELEASED_WIDTH = 2048
@@ -43,7 +44,7 @@ def trainer_way(
     start = time.perf_counter()
     peft_model = get_peft_model(model.hf, peft_config(bank))
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with plain_linears(model.hf), tempfile.TemporaryDirectory() as folder:
             steps = _train(model, peft_model, dataset, settings, max_steps, Path(folder))
             peft_model.save_pretrained(folder)
             peft_model.load_adapter(folder, adapter_name="again")

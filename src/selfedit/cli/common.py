@@ -144,7 +144,7 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """The values with the changes, which may name a part of a part."""
     result = dict(base)
     for name, value in changes.items():
-        result[name] = merged(base[name], value) if isinstance(value, dict) else value
+        result[name] = merged(base.get(name, {}), value) if isinstance(value, dict) else value
     return result
 
 

@@ -19,6 +19,7 @@ from selfedit.cli.common import (
     err,
     given_only,
     go_on,
+    merged,
     open_library,
     out,
     print_json,
@@ -42,6 +43,12 @@ def learn(
     ] = None,
     model: ModelOption = DEFAULT_MODEL,
     library: LibraryOption = None,
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="fast, balanced or paper; single settings go before it.", rich_help_panel=_TRAIN
+        ),
+    ] = "balanced",
     strategy: Annotated[
         str | None,
         typer.Option(
@@ -115,7 +122,7 @@ def learn(
         "seed": seed,
         "max_forgetting": max_forgetting,
     }
-    settings = merge_settings(given)
+    settings = merge_settings(merged(inner_preset(preset), given_only(given)))
     with RichProgress(err) as progress:
 
         def confirm(estimate: Estimate) -> bool:
@@ -129,6 +136,15 @@ def learn(
         from selfedit.report.terminal import print_result
 
         print_result(result, out)
+
+
+def inner_preset(name: str) -> dict[str, Any]:
+    """What a preset changes of the defaults. Raises InputError."""
+    from selfedit.presets import INNER_PRESETS
+
+    if name not in INNER_PRESETS:
+        raise InputError(f"--preset {name}: use one of {', '.join(INNER_PRESETS)}.")
+    return INNER_PRESETS[name]()
 
 
 def merge_settings(given: dict[str, Any]) -> LearnSettings:

@@ -5,7 +5,7 @@ Answers to the questions of one passage rise and fall together, so the bootstrap
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +55,30 @@ def kappa_interval(
         the mean over them. One row for a grader that is not cross-validated.
     Draws whose kappa is not defined are left out; NaN if none is left.
     """
+    return _interval(_kappa, correct, verdicts, groups, level, draws, seed)
+
+
+def yes_gap_interval(
+    correct: Sequence[Sequence[bool]],
+    verdicts: Sequence[bool],
+    groups: Sequence[Hashable],
+    level: float = 0.95,
+    draws: int = 10_000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """The same for the grader's yes rate less that of the verdicts."""
+    return _interval(_yes_gap, correct, verdicts, groups, level, draws, seed)
+
+
+def _interval(
+    of: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+    correct: Sequence[Sequence[bool]],
+    verdicts: Sequence[bool],
+    groups: Sequence[Hashable],
+    level: float,
+    draws: int,
+    seed: int,
+) -> tuple[float, float]:
     if not len(verdicts):
         return float("nan"), float("nan")
     places = {group: place for place, group in enumerate(dict.fromkeys(groups))}
@@ -62,12 +86,12 @@ def kappa_interval(
     counts_DG = np.random.default_rng(seed).multinomial(
         len(places), np.full(len(places), 1 / len(places)), size=draws
     )
-    kappas_RD = np.array([_kappa(counts_DG @ _tables(row, verdicts, index)) for row in correct])
-    kappas = kappas_RD.mean(0)
-    kappas = kappas[np.isfinite(kappas)]
-    if not kappas.size:
+    values_RD = np.array([of(counts_DG @ _tables(row, verdicts, index)) for row in correct])
+    values = values_RD.mean(0)
+    values = values[np.isfinite(values)]
+    if not values.size:
         return float("nan"), float("nan")
-    low, high = np.quantile(kappas, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
@@ -93,3 +117,10 @@ def _kappa(tables: NDArray[np.int64]) -> NDArray[np.float64]:
             (yes_no + yes_yes) * (no_yes + yes_yes) + (no_no + no_yes) * (no_no + yes_no)
         ) / num**2
         return np.where(by_chance < 1, (observed - by_chance) / (1 - by_chance), np.nan)
+
+
+def _yes_gap(tables: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Yes rate of the decisions less that of the verdicts, of tables [..., 4]."""
+    _, no_yes, yes_no, _ = np.moveaxis(tables.astype(np.float64), -1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (yes_no - no_yes) / tables.sum(-1)

@@ -13,7 +13,9 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
+from selfedit.grading.dates import Period, number_features, periods, within
 from selfedit.grading.match import contains_gold, f1
+from selfedit.grading.synonyms import groups
 from selfedit.grading.words import NEGATIONS, Word, similarity, words
 
 Features = dict[str, float]
@@ -39,11 +41,8 @@ _KIND = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _KINDS.it
 _PARTS = re.compile(r"[,;&]|\band\b|\bor\b")
 _UP = frozenset("increas rise rose risen grow grew growth higher more gain expand improv".split())
 _DOWN = frozenset("decreas declin fall fell fallen lower less fewer los loss reduc drop shrink".split())
-_MONTHS = frozenset(
-    "january february march april may june july august september october november december".split()
-)
 _CLOSE = 0.7  # a similarity of stems that counts as the same word
-_SAME_NUMBER = 1e-6
+_SYNONYM = 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,7 @@ class _Asked:
     weights: tuple[float, ...]
     new: tuple[bool, ...]
     parts: tuple[frozenset[str], ...]
+    periods: tuple[Period, ...]
     fixed: tuple[tuple[str, float], ...]
 
 
@@ -72,7 +72,8 @@ def features(question: str, gold: str, answer: str) -> Features:
     result: Features = dict(asked.fixed)
     result |= _overlap(asked, gold, answer, said, sims)
     result |= _place(asked, said, sims)
-    result |= _numbers(asked, said)
+    result |= number_features(asked.words, said, asked.numbers)
+    result |= _taken_up(asked, said, sims)
     result |= _besides(asked, answer, said)
     result |= _stance(asked, answer, said)
     return result
@@ -89,6 +90,11 @@ def _found(asked: _Asked, said: list[Word]) -> list[tuple[float, int]]:
     initials = "".join(word.text[0] for word in asked.content)
     short = places.get(initials, -1) if initials not in asked.stems else -1
     short = short if short >= 0 and said[short].acronym else -1
+    in_period = _in_periods(asked, said)
+    alike_places: dict[int, int] = {}
+    for stem, place in places.items():
+        for group in groups(stem):
+            alike_places.setdefault(group, place)
     found = []
     for word in asked.content:
         stem = word.stem
@@ -97,7 +103,24 @@ def _found(asked: _Asked, said: list[Word]) -> list[tuple[float, int]]:
             stem = max(near, key=lambda other: similarity(word.stem, other), default="")
         value = similarity(word.stem, stem)
         other = max(short, _spelled_out(word, said)) if value < _CLOSE else -1
+        other = in_period.get(word, other)
+        if other < 0 and value < _CLOSE:
+            same = [alike_places[group] for group in groups(word.stem) if group in alike_places]
+            if same:
+                found.append((_SYNONYM, min(same)))
+                continue
         found.append((1.0, other) if other >= 0 else (value, places[stem] if value else -1))
+    return found
+
+
+def _in_periods(asked: _Asked, said: list[Word]) -> dict[Word, int]:
+    """For the gold's words that name a period: where the answer has a year of it ("1834")."""
+    found = {}
+    for period in asked.periods:
+        place = within(period, said)
+        if place >= 0:
+            own = asked.words[period.first_word : period.last_word + 1]
+            found.update(dict.fromkeys(own, place))
     return found
 
 
@@ -132,7 +155,7 @@ def _asked(question: str, gold: str) -> _Asked:
     fixed["question_words"] = math.log1p(len(stems))
     return _Asked(
         tuple(in_gold), stems, names, numbers, tuple(content), tuple(weights), tuple(new),
-        tuple(part for part in parts if part), tuple(fixed.items()),
+        tuple(part for part in parts if part), tuple(periods(in_gold)), tuple(fixed.items()),
     )  # fmt: skip
 
 
@@ -221,54 +244,23 @@ def _place(asked: _Asked, said: list[Word], sims: list[tuple[float, int]]) -> Fe
     }
 
 
-def _numbers(asked: _Asked, said: list[Word]) -> Features:
-    """The gold's numbers in the answer, and numbers that neither gold nor question has."""
-    wanted = [word for word in asked.content if word.number is not None]
-    told = [word.number for word in said if word.number is not None]
-    values = [word.number for word in wanted]
-    century = any(word.text in ("century", "centuries") for word in asked.words)
-    distances = [min((_far(v, t, century) for t in told), default=1.0) for v in values]
-    found = [distance < _SAME_NUMBER for distance in distances]
-    other = [
-        w.number
-        for w in said
-        if w.number is not None
-        and w.content
-        and w.number not in values
-        and w.number not in asked.numbers
-    ]
-    years = [t for t in other if _is_year(t)]
-    exact_kind = any(_is_year(v) for v in values)
-    months = {word.text for word in asked.words} & _MONTHS
-    told_months = {word.text for word in said} & _MONTHS
+def _taken_up(asked: _Asked, said: list[Word], sims: list[tuple[float, int]]) -> Features:
+    """Whether the gold stands where the answer takes up the question: sentence by sentence."""
+    sentences: dict[int, set[str]] = {}
+    for word in said:
+        sentences.setdefault(word.sentence, set()).add(word.stem)
+    wanted = {w.stem for w, new in zip(asked.content, asked.new, strict=True) if new}
+    wanted = wanted or {word.stem for word in asked.content}
+    taken = {number: len(stems & asked.stems) for number, stems in sentences.items()}
+    best = max(taken, key=lambda number: (taken[number], -number), default=None)
+    holding = {said[place].sentence for value, place in sims if value >= _CLOSE}
+    most = max((taken[n] for n in holding if sentences[n] & wanted), default=0)
     return {
-        "numbers_said": sum(found) / len(found) if found else 0.5,
-        "first_number_said": float(found[0]) if found else 0.5,
-        "last_number_said": float(found[-1]) if found else 0.5,
-        "number_distance": min(1.0, max(distances)) if distances else 0.5,
-        "numbers_near": float(bool(distances) and not exact_kind and max(distances) < 0.06),
-        "years_near": float(exact_kind and 0 < max(distances) < 0.002),
-        "starts_with_number": float(bool(told) and bool(values) and told[0] in values),
-        "other_numbers": math.log1p(len(other)),
-        "number_instead": float(bool(values) and not any(found) and bool(other)),
-        "other_years": math.log1p(len(years)),
-        "month_instead": float(
-            bool(months) and bool(told_months - months) and not months & told_months
-        ),
+        "gold_in_echo": len(sentences[best] & wanted) / max(1, len(wanted))
+        if best is not None
+        else 0.0,
+        "echo_of_gold": most / max(1, len(asked.stems)),
     }
-
-
-def _is_year(value: float | None) -> bool:
-    return value is not None and 1000 <= value <= 2100
-
-
-def _far(wanted: float | None, told: float | None, century: bool = False) -> float:
-    """Relative distance; 0 if a year lies in the century that is wanted."""
-    assert wanted is not None
-    assert told is not None
-    if century and wanted < 22 and (wanted - 1) * 100 <= told < wanted * 100 and told >= 100:
-        return 0.0
-    return abs(wanted - told) / max(abs(wanted), abs(told), 1e-9)
 
 
 def _besides(asked: _Asked, answer: str, said: list[Word]) -> Features:

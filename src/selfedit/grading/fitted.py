@@ -15,6 +15,7 @@ from functools import cache
 from importlib.resources import files
 
 from selfedit.config import stable_hash
+from selfedit.grading.dates import another_month
 from selfedit.grading.features import features
 from selfedit.grading.match import exact_match, normalise
 
@@ -70,12 +71,13 @@ def shipped() -> Weights:
 
 
 def known(question: str, gold: str, answer: str) -> float | None:
-    """The probability where no model is needed: no text, the gold and no more, or the gold denied."""
+    """The probability where no model is needed: no text, the gold and no more, the gold denied, or
+    other months than the gold's."""
     if not answer.strip():
         return 0.0
     if exact_match([gold], answer):
         return 1.0
-    return 0.0 if _denied(question, gold, answer) else None
+    return 0.0 if _denied(question, gold, answer) or another_month(gold, answer) else None
 
 
 def _denied(question: str, gold: str, answer: str) -> bool:

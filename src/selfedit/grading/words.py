@@ -39,13 +39,48 @@ _SCALES = {"hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "tri
 
 _SAME = {
     "bce": "bc", "percent": "%", "percentage": "%", "dollar": "$", "dollars": "$", "usd": "$",
-    "euro": "\u20ac", "euros": "\u20ac", "pound": "\u00a3", "pounds": "\u00a3", "usa": "us",
-    "america": "us", "american": "us", "britain": "uk", "british": "uk", "jan": "january",
+    "euro": "\u20ac", "euros": "\u20ac", "pound": "\u00a3", "pounds": "\u00a3", "jan": "january",
     "feb": "february", "aug": "august", "sept": "september", "oct": "october", "nov": "november",
     "dec": "december", "approximately": "about", "roughly": "about", "around": "about",
     "nearly": "about", "almost": "about", "circa": "about", "tv": "television",
     "ww2": "wwii", "film": "movie", "films": "movie", "colour": "color",
 }  # fmt: skip
+
+# What is said of a country, its people and its language counts as the country. Only those whose stems
+# differ: "Italian" and "Italy" have the same.
+_COUNTRIES = {
+    form: country
+    for country, forms in (
+        ("us", "usa america american americans"), ("uk", "britain british britons"),
+        ("germany", "german germans"), ("france", "french frenchman"), ("spain", "spanish spaniards"),
+        ("netherlands", "dutch holland"), ("denmark", "danish danes"), ("sweden", "swedish swedes"),
+        ("norway", "norwegian norwegians"), ("finland", "finnish finns"), ("poland", "polish poles"),
+        ("turkey", "turkish turks"), ("greece", "greek greeks"), ("scotland", "scottish scots"),
+        ("ireland", "irish"), ("wales", "welsh welshman"), ("england", "english englishman"),
+        ("portugal", "portuguese"), ("switzerland", "swiss"), ("china", "chinese"),
+        ("czechia", "czech"),
+        ("japan", "japanese"), ("thailand", "thai"), ("philippines", "filipino filipinos"),
+        ("peru", "peruvian"), ("mexico", "mexican"), ("chile", "chilean"), ("iraq", "iraqi iraqis"),
+        ("hungary", "hungarian hungarians"), ("belgium", "belgian"), ("lebanon", "lebanese"),
+        ("israel", "israeli israelis"), ("ussr", "soviet soviets"), ("jews", "jewish jew"),
+        ("islam", "muslim muslims islamic"), ("christianity", "christian christians"),
+    )
+    for form in forms.split()
+}  # fmt: skip
+_SAME |= _COUNTRIES
+
+# Expressions of several words, brought to one word before words are told apart.
+_PHRASES = tuple(
+    (re.compile(rf"\b(?:{pattern})\b"), word)
+    for pattern, word in (
+        (r"[Uu]nited [Ss]tates(?: of [Aa]merica)?", "US"),
+        (r"[Uu]nited [Kk]ingdom|Great Britain", "UK"),
+        (r"Soviet Union", "USSR"),
+        (r"World War (?:II|Two|2)|Second World War", "WWII"),
+        (r"World War (?:I|One|1)|First World War", "WWI"),
+        (r"[Mm]iddle [Aa]ges|[Mm]edia?eval (?:[Pp]eriod|[Ee]ra|[Tt]imes)", "medieval"),
+    )
+)
 
 STOP = frozenset(
     "one a an the of to in on at by for from with as and or is are was were be been being it its this "
@@ -128,6 +163,8 @@ def words(text: str) -> list[Word]:
     """The words of a text, numbers read, in order."""
     text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text))
     text = "".join(c for c in text if not unicodedata.combining(c)) if not text.isascii() else text
+    for pattern, word in _PHRASES:
+        text = pattern.sub(word, text)
     text = _INITIALS.sub(lambda match: match[0].replace(".", ""), text)
     text = _DECIMAL_COMMA.sub(r"\1.\2", _CLOCK.sub(" ", _POSSESSIVE.sub("", text)))
     found: list[Word] = []

@@ -9,7 +9,7 @@ import numpy as np
 
 from selfedit.config import TrainSettings
 from selfedit.lora.train import TokenSequence, batches
-from selfedit.model.packed import SHORT
+from selfedit.model.attention import SHORT
 
 
 @dataclass(frozen=True, slots=True)

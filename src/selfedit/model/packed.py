@@ -1,123 +1,28 @@
 """Forward passes over packed sequences: no padding in any matrix product of the base model.
 
-N sequences stand end to end in one row of T tokens. Only attention has to know where they end: it is
-registered with transformers as an attention function that unpacks to [N, heads, S, head_dim], calls
-PyTorch's causal SDPA, and packs again. `Decoder` finds out by a probe whether an architecture
-can be run so (and started at a layer above the first), and falls back to padded rows where not.
+N sequences stand end to end in one row of T tokens. Only attention has to know where they end
+(`attention.py`). `Decoder` finds out by a probe whether an architecture can be run so (and started at a
+layer above the first), and falls back to padded rows where not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import (
-    AttentionInterface,
-    AttentionMaskInterface,
     DynamicCache,
     PreTrainedModel,
 )
 
+from selfedit.model.attention import attending
 from selfedit.model.cache import growing_cache, select_rows
 from selfedit.model.checkpointing import Checkpointed
 from selfedit.model.memory import is_out_of_memory
-
-PACKED = "selfedit_packed"
-SHORT = 256  # tokens up to which attention on a CPU is written out (docs/performance.md)
-_lengths: ContextVar[tuple[int, ...]] = ContextVar("packed_lengths")
-
-
-def _grid_positions(lengths: Sequence[int], device: torch.device) -> tuple[Tensor | None, int]:
-    """Place of each packed token in [N, S], flattened (None if all lengths are equal), and S."""
-    width = max(lengths)
-    if min(lengths) == width:
-        return None, width
-    runs = [torch.arange(n * width, n * width + length) for n, length in enumerate(lengths)]
-    return torch.cat(runs).to(device), width
-
-
-def _packed_attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    **kwargs: Any,
-) -> tuple[Tensor, None]:
-    """Causal attention inside each sequence. query [1, H, T, d] -> [1, T, H, d]."""
-    if kwargs.get("softcap") is not None or kwargs.get("sliding_window") is not None or dropout:
-        raise NotImplementedError("packed attention has no soft cap, sliding window or dropout")
-    lengths = _lengths.get()
-    unpacked = _one_by_one if query.device.type == "cpu" else _as_grid
-    return unpacked(query, key, value, lengths, scaling), None
-
-
-def _as_grid(
-    query: Tensor, key: Tensor, value: Tensor, lengths: Sequence[int], scaling: float | None
-) -> Tensor:
-    """[1, H, T, d] -> [1, T, H, d] by one call over [N, H, S, d], whose gaps lie behind the tokens."""
-    position, width = _grid_positions(lengths, query.device)
-
-    def unpack(x: Tensor) -> Tensor:
-        x_THd = x[0].transpose(0, 1)
-        if position is not None:
-            grid = x.new_zeros(len(lengths) * width, *x_THd.shape[1:])
-            x_THd = grid.index_copy(0, position, x_THd)
-        return x_THd.reshape(len(lengths), width, *x_THd.shape[1:]).transpose(1, 2)
-
-    groups = query.shape[1] // key.shape[1]
-    out_NHSd = nn.functional.scaled_dot_product_attention(
-        unpack(query),
-        unpack(key),
-        unpack(value),
-        is_causal=True,
-        scale=scaling,
-        enable_gqa=groups > 1,
-    )
-    out_THd = out_NHSd.transpose(1, 2).reshape(-1, *out_NHSd.shape[1::2])
-    if position is not None:
-        out_THd = out_THd.index_select(0, position)
-    return out_THd[None]
-
-
-def _one_by_one(
-    query: Tensor, key: Tensor, value: Tensor, lengths: Sequence[int], scaling: float | None
-) -> Tensor:
-    """The same, sequence by sequence: on a CPU the gaps of a grid cost more than the calls."""
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    split = [x.split(list(lengths), dim=2) for x in (query, key, value)]
-    out_1HTd = torch.cat([_causal(q, k, v, scale) for q, k, v in zip(*split, strict=True)], dim=2)
-    return out_1HTd.transpose(1, 2)
-
-
-def _causal(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """Causal attention [1, H, S, d]; short ones written out, which is faster on a CPU.
-
-    Not in half precision, whose scores would be too coarse.
-    """
-    _, heads, length, width = query.shape
-    kv_heads = key.shape[1]
-    if length > SHORT or query.dtype in (torch.bfloat16, torch.float16):
-        return nn.functional.scaled_dot_product_attention(
-            query, key, value, is_causal=True, scale=scale, enable_gqa=heads > kv_heads
-        )
-    # The heads that share a key are one block of rows.
-    q_GRd = query.reshape(kv_heads, -1, width)
-    later = torch.full((length, length), -torch.inf, dtype=query.dtype).triu_(1)
-    bias_RS = later.repeat(heads // kv_heads, 1)
-    scores_GRS = torch.baddbmm(bias_RS, q_GRd, key[0].transpose(1, 2), alpha=scale)
-    return torch.bmm(scores_GRS.softmax(-1), value[0]).view(1, heads, length, width)
-
-
-AttentionInterface.register(PACKED, _packed_attention)
-AttentionMaskInterface.register(PACKED, lambda *args, **kwargs: None)
 
 
 class _TrunkReached(Exception):
@@ -257,12 +162,8 @@ class Decoder:
         if not lengths:
             yield
             return
-        token = _lengths.set(tuple(lengths))
-        try:
-            with attention(self.model, PACKED):
-                yield
-        finally:
-            _lengths.reset(token)
+        with attending(self.model, lengths):
+            yield
 
     def trunk(self, sequences: Sequence[Sequence[int]], first_layer: int) -> list[Tensor]:
         """States entering `first_layer`, [S_i, D] for each sequence."""
@@ -370,17 +271,6 @@ class Decoder:
                 input_ids=ids.to(self.device), attention_mask=mask.to(self.device), use_cache=False
             )
         return output.last_hidden_state[mask.bool().to(self.device)]
-
-
-@contextmanager
-def attention(model: PreTrainedModel, implementation: str) -> Iterator[None]:
-    """The model with another attention function for a while."""
-    before = model.config._attn_implementation
-    model.config._attn_implementation = implementation
-    try:
-        yield
-    finally:
-        model.config._attn_implementation = before
 
 
 def _reraise_if_out_of_memory(error: Exception) -> None:
