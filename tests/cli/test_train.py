@@ -10,15 +10,15 @@ from tests.cli.test_cli import run, start
 from tests.endpoint_server import EndpointServer, Reply, error
 
 
-def data(folder):
-    path = folder / "tasks.json"
+def data(folder, first=0):
+    path = folder / f"tasks-from-{first}.json"
     items = [
         {
             "title": f"Tower {i}",
             "context": f"The tower number{i} is made of stone{i}. The tower number{i} is in field{i}.",
             "questions": [{"question": f"What is tower number{i} made of?", "answer": f"stone{i}"}],
         }
-        for i in range(5)
+        for i in range(first, first + 5)
     ]
     path.write_text(json.dumps(items), encoding="utf-8")
     return path
