@@ -62,7 +62,7 @@ class EngineSettings(Settings):
     checkpointing: bool = Field(
         False,
         description="Keep only what enters each layer, and compute the rest once more in the backward "
-        "pass: the same result with a fraction of the activations, about a third slower.",
+        "pass: the same result with a fraction of the activations, for one more forward pass a step.",
     )
 
 

@@ -144,7 +144,7 @@ class OuterRun:
         writer = Writer(policy, self.store, self.progress)
         queries = [self.domain.queries(task) for task in tasks]
         asked = [prompt for own in queries for prompt in own]
-        answers = iter(writer.answer(asked, "asking the policy without the passage"))
+        answers = iter(writer.answer(asked, "asking the policy without an edit"))
         baselines = [
             self.domain.score(task, [next(answers) for _ in own])
             for task, own in zip(tasks, queries, strict=True)
@@ -175,6 +175,7 @@ def _record(
 ) -> RoundRecord:
     rewards = [[c.reward for c in group.candidates] for group in scored.groups]
     known = [[r for r in own if r is not None] for own in rewards]
+    statuses = [c.status for group in scored.groups for c in group.candidates]
     note = ""
     if not edits:
         note = "no edit was selected, so the policy stays as it was"
@@ -194,6 +195,9 @@ def _record(
         losses=tuple(losses),
         seconds=time.perf_counter() - start,
         note=note,
+        num_edits=len(statuses),
+        invalid_edits=statuses.count("invalid"),
+        failed_edits=statuses.count("failed"),
     )
 
 

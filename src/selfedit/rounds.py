@@ -23,7 +23,12 @@ _CONTEXTS_AT_ONCE = 100
 @dataclass(frozen=True, slots=True)
 class RoundRecord:
     """A finished round. policy: name or folder of the model that it ends with, which is the one
-    that it began with if no edit was selected."""
+    that it began with if no edit was selected.
+
+    num_trials, num_invalid: what was made for the reward. num_edits: what the policy wrote, whether or
+    not it was trained; 0 in rounds of earlier versions, which did not count. failed_edits: of the right
+    form, but over the step limit or with a loss that was not finite.
+    """
 
     number: int
     policy: str
@@ -38,6 +43,9 @@ class RoundRecord:
     losses: tuple[float, ...]
     seconds: float
     note: str = ""
+    num_edits: int = 0
+    invalid_edits: int = 0
+    failed_edits: int = 0
 
 
 @dataclass(frozen=True, slots=True)

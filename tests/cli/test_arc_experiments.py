@@ -26,6 +26,9 @@ def test_solvable_writes_ids_that_say_what_was_filtered(tmp_path):
     result = json.loads(done.stdout)
     assert result["solvable"] == TURNED.split(",")
     assert result["in_context"] == []
+    page = tmp_path / "report.html"
+    run("report", "latest", "--library", tmp_path / "a", "--html", page)
+    assert "oracle, test input 1: right" in page.read_text(encoding="utf-8")
     text = ids.read_text(encoding="utf-8")
     assert text.startswith("# Tasks were filtered: 3 of 4 tried were solved by fake")
     assert '"learning_rate": 0.001' in text
@@ -49,9 +52,45 @@ def test_the_table(tmp_path):
     assert ttt["success"] == pytest.approx(ttt["solved"] / 20)  # five edits of each task
     assert sum(count for _, count in ttt["reasons"]) == ttt["invalid"] + ttt["failed"]
     assert len(result["pairs"]) == 3
-    report = run("report", "latest", "--library", tmp_path / "a")
+    page = tmp_path / "report.html"
+    report = run("report", "latest", "--library", tmp_path / "a", "--html", page)
     assert "Task by task" in report.stdout
+    html = page.read_text(encoding="utf-8")
+    assert "Task 3c9b0459: in-context not solved, ttt" in html
+    assert "oracle, test input 1: right" in html
+    # Four tasks: demonstrations, and an answer by each condition; every task has a trained edit.
+    assert html.count("<svg ") >= 4 * 4
     assert json.loads(run(*args("eval arc", tmp_path / "a", *conditions)).stdout) == result
+
+
+def test_what_the_policy_was_trained_on_is_refused(tmp_path):
+    """And the round says how many of its edits were valid, of which some failed."""
+    done = run(*args("train arc", tmp_path / "a", "--ids", TURNED, "--candidates", "4"))
+    assert done.returncode == 0, done.stderr
+    (record,) = json.loads(done.stdout)["rounds"]
+    assert record["num_edits"] == 12
+    assert record["invalid_edits"] == record["num_invalid"] > 0
+    assert record["failed_edits"] > 0
+    valid = f"{12 - record['invalid_edits']} of 12 edits"
+    assert f"valid: {valid}" in " ".join(done.stderr.split())
+    assert "best edit of each task" in " ".join(done.stderr.split())
+    page = tmp_path / "train.md"
+    run("report", "latest", "--library", tmp_path / "a", "--markdown", page)
+    text = page.read_text(encoding="utf-8")
+    assert valid in text
+    assert f"{record['failed_edits']} failed" in text
+    assert "passage" not in text
+    assert "demonstrations and 1 test input of task" in text
+    policy = ["--conditions", "seal", "--policy", record["policy"]]
+    refused = run(*args("eval arc", tmp_path / "a", *policy, "--ids", f"{TURNED},{RECOLOURED}"))
+    assert refused.returncode == 1
+    assert "trained on 3 of these 4 tasks: " in " ".join(refused.stderr.split())
+    other = run(*args("eval arc", tmp_path / "a", *policy, "--ids", RECOLOURED))
+    assert other.returncode == 0, other.stderr
+    assert json.loads(other.stdout)["notes"] == []
+    compared = run("compare", "2", "--library", tmp_path / "a")
+    assert compared.returncode == 1
+    assert "eval arc" in compared.stderr
 
 
 def test_a_submission_has_two_attempts_at_every_input(tmp_path):

@@ -10,7 +10,8 @@ import torch
 
 from selfedit.config import ALL_LINEAR, EngineSettings, LoraSettings, SamplingSettings, TrainSettings
 from selfedit.lora.bank import AdapterBank
-from selfedit.lora.memory import Footprint, Steps, WaveMemory
+from selfedit.lora.load import Steps
+from selfedit.lora.memory import Footprint, WaveMemory
 from selfedit.lora.train import WHOLE, BankTrainer, TokenSequence, batches
 from selfedit.model.memory import measured_peak
 from selfedit.testing import tiny_model

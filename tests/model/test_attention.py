@@ -25,7 +25,7 @@ def plain(query, key, value, lengths, scale):
 @pytest.mark.parametrize("lengths", [LENGTHS, (4, 4), (7,)])
 @pytest.mark.parametrize("way", [attention.one_by_one, attention.over_grid])
 def test_equals_a_plain_masked_softmax(monkeypatch, way, lengths, short):
-    monkeypatch.setattr(attention, "_SHORT", short)
+    monkeypatch.setattr(attention, "SHORT", short)
     torch.manual_seed(0)
     tokens = sum(lengths)
     shapes = [(1, 6, tokens, 8), (1, 2, tokens, 8), (1, 2, tokens, 8)]

@@ -20,39 +20,39 @@ def page(section):
     return Page("selfedit eval arc", "ARC", (), "", "", (section,))
 
 
-def test_demonstrations_attempts_and_votes():
+def test_demonstrations_and_attempts():
     task = ArcTask("<t>", SHOWN, (ONE, TWO, LARGE), (ONE, TWO, None))
     attempts = [
-        Attempts(ONE, TWO, ((ONE, 5), (TWO, 2)), ("empty", "empty", "<cut> off")),
-        Attempts(LARGE, None, ((LARGE, 1),)),
-        Attempts(None, None, (), ("empty",) * 4),
+        Attempts(ONE, TWO),
+        Attempts(LARGE, None),
+        Attempts(None, None, (), ("no grid: <cut> off",)),
     ]
-    section = task_section(task, attempts)
+    section = task_section(task, {"<ttt>": attempts}, notes=["a note"])
     plots = [block for block in section.blocks if isinstance(block, Plot)]
     assert [plot.words for plot in plots] == [
         "2 demonstrations",
-        "Test input 1, first attempt: right",
-        "Test input 1, second attempt: 1 wrong cell",
-        "Test input 2, first attempt: 2 x 2 instead of 1 x 2",
-        "Test input 3, first attempt: no grid",
+        "<ttt>, test input 1, first attempt: right",
+        "<ttt>, test input 1, second attempt: 1 wrong cell",
+        "<ttt>, test input 2: 2 x 2 instead of 1 x 2",
+        "<ttt>, test input 3: no grid",
     ]
     for plot in plots:
         ET.fromstring(plot.svg)  # noqa: S314 - our own
-    assert section.blocks[-1].rows == (
-        ("test input 1", "right (5 of 7 votes)", "1 wrong cell (2 of 7 votes)", "5", "2",
-         "3: empty (2); <cut> off (1)"),
-        ("test input 2", "2 x 2 instead of 1 x 2 (1 of 1 vote)", "no grid", "0", "1", "0"),
-        ("test input 3", "no grid", "no grid", "unknown", "0", "4: empty (4)"),
-    )  # fmt: skip
+    assert section.blocks[-1].lines == ("a note", "<ttt>, test input 3: no grid: <cut> off")
     html = render_page(page(section))
     assert html.count("<svg ") == len(plots)
     assert "&lt;cut&gt; off" in html
     assert "<cut>" not in html
+    assert "<ttt>" not in html
     assert "first attempt: right" in re.sub(r"<title>.*?</title>|aria-label=\"[^\"]*\"", "", html)
-    assert "Test input 2, first attempt: 2 x 2 instead of 1 x 2" in page_markdown(page(section))
+    assert "test input 2: 2 x 2 instead of 1 x 2" in page_markdown(page(section))
 
 
-def test_attempts_read_from_a_submission_have_no_votes():
-    section = task_section(ArcTask("t", SHOWN, (ONE,), (TWO,)), [Attempts(TWO, ONE)], "Mine", True)
-    assert (section.heading, section.folded) == ("Mine", True)
-    assert section.blocks[-1].rows[0][1:3] == ("right", "1 wrong cell")
+def test_the_truth_is_drawn_where_it_is_known():
+    for truth, said in ((TWO, "truth"), (None, "unknown")):
+        section = task_section(ArcTask("t", SHOWN, (ONE,), (truth,)), {"a": [Attempts(TWO, None)]})
+        assert said in section.blocks[1].svg
+        assert ("difference" in section.blocks[1].svg) is (truth is not None)
+    assert section.heading == "Task t"
+    again = task_section(ArcTask("t", SHOWN, (ONE,), (TWO,)), {}, "Mine", True)
+    assert (again.heading, again.folded) == ("Mine", True)

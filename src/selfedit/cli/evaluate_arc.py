@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from selfedit.config import ArcInnerSettings
     from selfedit.evaluation.arc import ArcEvaluator, ArcRow
     from selfedit.evaluation.settings import ArcEvaluationSettings
+    from selfedit.store import Store
+    from selfedit.types import Task
 
 # Edits of a held-out task in the paper's table (PAPER.md, Domain 2).
 _CANDIDATES = 5
@@ -148,11 +151,12 @@ def arc(
     if submission is None:
         chosen = scorable(chosen)
     store = Store((library or library_folder()).expanduser() / "store.sqlite")
+    checked = _refuse_trained(store, [model, *([] if policy is None else [str(policy)])], chosen.tasks)
     with RichProgress(err) as progress:
         subjects = ArcSubjects(loaded, None if policy is None else lambda: load(str(policy)))
         evaluator = ArcEvaluator(subjects, chosen.tasks, store, evaluation, progress)
         _plan(evaluator, yes, progress)
-        result = evaluator.run(_say, _notes(chosen, evaluation, submission))
+        result = evaluator.run(_say, _notes(chosen, evaluation, checked))
     if submission is not None:
         from selfedit.evaluation.arc_submission import write
 
@@ -170,10 +174,22 @@ def _evaluation(conditions: str, inner: ArcInnerSettings) -> ArcEvaluationSettin
     return ArcEvaluationSettings(conditions=names, inner=inner)
 
 
-def _notes(chosen: Chosen, settings: ArcEvaluationSettings, submission: Path | None) -> list[str]:
+def _refuse_trained(store: Store, policies: Sequence[str], tasks: Sequence[Task]) -> bool:
+    """Whether the library knows what the last one was trained on. Raises InputError if that is here."""
+    from selfedit.evaluation.sources import refuse_puzzles, trained_on
+
+    seen = [trained_on(store, policy) for policy in policies]
+    for own in seen:
+        refuse_puzzles(own or [], tasks)
+    return seen[-1] is not None
+
+
+def _notes(chosen: Chosen, settings: ArcEvaluationSettings, checked: bool) -> list[str]:
     notes = list(chosen.notes)
-    if "seal" in settings.conditions:
-        notes.append("whether the policy was trained on these tasks was not checked")
+    if "seal" in settings.conditions and not checked:
+        notes.append(
+            "whether the policy was trained on these tasks was not checked: it is not of this library"
+        )
     return notes
 
 

@@ -203,35 +203,41 @@ def ask_first(plan: OuterPlan, done: int, yes: bool, progress: RichProgress) -> 
         raise InputError("stopped before anything was trained")
 
 
-def round_line(record: RoundRecord, rated: bool = False) -> str:
-    """rated: the rewards are a judge's ratings, from 0 % (1 of 5) to 100 % (5 of 5), no accuracies."""
+def round_line(record: RoundRecord, rated: bool = False, noun: str = "context") -> str:
+    """rated: the rewards are a judge's ratings, from 0 % (1 of 5) to 100 % (5 of 5), no accuracies.
+    noun: what a round samples."""
+    from selfedit.report.runs import valid_edits
+
     mean, best = (f"{100 * value:.1f} %" for value in (record.mean_reward, record.best_reward))
     if rated:
-        said = f"mean rating of an edit {mean}, of the best of each context {best}"
+        said = f"mean rating of an edit {mean}, of the best of each {noun} {best}"
     else:
         said = (
             f"without edits {100 * record.baseline:.1f} %, mean edit {mean}, best edit of each "
-            f"context {best}"
+            f"{noun} {best}"
         )
     return (
-        f"round {record.number}: {said}; {len(record.selected)} selected, {record.num_invalid} of "
-        f"{record.num_trials} invalid" + (f"; {record.note}" if record.note else "")
+        f"round {record.number}: {said}; {len(record.selected)} selected; valid: "
+        f"{valid_edits(record)}" + (f"; {record.note}" if record.note else "")
     )
 
 
-def print_rounds(records: list[RoundRecord]) -> None:
+def print_rounds(records: list[RoundRecord], use: str = "learn FILE --model") -> None:
+    """use: the command that takes the last round's policy."""
+    from selfedit.report.runs import valid_edits
+
     table = Table()
-    for heading in ("round", "without", "mean edit", "best edit", "selected", "invalid", "policy"):
+    for heading in ("round", "without", "mean edit", "best edit", "valid edits", "selected", "policy"):
         table.add_column(heading, overflow="fold")
     for r in records:
         table.add_row(
             str(r.number),
             *(f"{100 * value:.1f} %" for value in (r.baseline, r.mean_reward, r.best_reward)),
+            valid_edits(r),
             str(len(r.selected)),
-            f"{r.num_invalid}/{r.num_trials}",
             r.policy,
         )
     out.print(table)
     if records[-1].note:
         out.print(records[-1].note, markup=False)
-    out.print(f"Use it: selfedit learn FILE --model {records[-1].policy}", soft_wrap=True, markup=False)
+    out.print(f"Use it: selfedit {use} {records[-1].policy}", soft_wrap=True, markup=False)

@@ -141,7 +141,7 @@ def arc(
     trackers = Trackers(tracker or [], folder / "tracking", settings)
 
     def on_round(record: RoundRecord) -> None:
-        status(round_line(record))
+        status(round_line(record, noun="task"))
         numbers = {k: v for k, v in asdict(record).items() if isinstance(v, int | float)}
         trackers.log(numbers, step=record.number)
 
@@ -167,7 +167,7 @@ def arc(
             }
         )
     else:
-        print_rounds(records)
+        print_rounds(records, "eval arc --conditions ttt,seal --policy")
 
 
 def _plan(model: Model, domain: Arc, tasks: list[Task], settings: ArcOuterSettings) -> OuterPlan:

@@ -13,6 +13,7 @@ from typing import Any
 from selfedit.config import stable_hash
 from selfedit.domains.arc.domain import Arc, is_known, of_task
 from selfedit.errors import InputError
+from selfedit.evaluation.arc_outcome import Outcome, put_outcomes, solves
 from selfedit.evaluation.evaluate import Pair, numbers
 from selfedit.evaluation.settings import ArcEvaluationSettings
 from selfedit.evaluation.statistics import accuracy_interval, paired_difference, verdict
@@ -103,27 +104,6 @@ class ArcSubjects:
     load_policy: Callable[[], Model] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Each task's trials, or scores where nothing was trained (in the order of the tasks)."""
-
-    trials: tuple[tuple[Trial, ...], ...] = ()
-    scores: tuple[Score, ...] = ()
-    learner: str = ""
-
-    @property
-    def by_task(self) -> list[float]:
-        """Share of each task's models that solve it."""
-        if not self.trials:
-            return [float(score.value == 1.0) for score in self.scores]
-        return [sum(solves(trial) for trial in own) / len(own) for own in self.trials]
-
-
-def solves(trial: Trial) -> bool:
-    """Whether the adapted model gives every test output."""
-    return trial.reward == 1.0
-
-
 class ArcEvaluator:
     """The conditions on the same tasks; what is stored is not repeated."""
 
@@ -160,6 +140,7 @@ class ArcEvaluator:
                 self.outcomes[name] = self.answer(name)
                 rows.append(self._row(name, self.outcomes[name]))
                 on_row(rows[-1])
+            put_outcomes(self.store, run.id, self.tasks, self.outcomes)
             result = ArcEvaluation(
                 tuple(rows),
                 tuple(self._pairs(rows)),

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from selfedit.evaluation.arc import ArcEvaluator, solves
+from selfedit.evaluation.arc import ArcEvaluator
+from selfedit.evaluation.arc_outcome import put_outcomes, solves
 from selfedit.runs import recorded_run
 from selfedit.types import Task, Trial
 
@@ -61,8 +62,8 @@ def solvable(evaluator: ArcEvaluator) -> Solvable:
     inputs = {"contexts": len(tasks), "domain": "arc"}
     with recorded_run(evaluator.store, "arc-solvable", model, evaluator.settings, inputs) as run:
         evaluator.run_id = run.id
-        before = evaluator.answer("in-context").scores
-        trials = evaluator.answer("oracle").trials
+        outcomes = {name: evaluator.answer(name) for name in ("in-context", "oracle")}
+        before, trials = outcomes["in-context"].scores, outcomes["oracle"].trials
         tried = [
             _tried(task, own, score.value == 1.0)
             for task, own, score in zip(tasks, trials, before, strict=True)
@@ -74,6 +75,7 @@ def solvable(evaluator: ArcEvaluator) -> Solvable:
             f"{inner.arc.data.limit} examples, {inner.arc.prediction} answers, "
             f"seeds {inner.seed} to {inner.seed + inner.seeds - 1}"
         )
+        put_outcomes(evaluator.store, run.id, tasks, outcomes)
         result = Solvable(tuple(tried), model.name, how)
         run.result = result.summary()
     return result

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from selfedit.domains.arc.predict import Attempts
-from selfedit.domains.arc.submission import read_attempts, write_submission
-from selfedit.evaluation.arc import ArcEvaluator, Outcome
+from selfedit.domains.arc.submission import write_submission
+from selfedit.evaluation.arc import ArcEvaluator
+from selfedit.evaluation.arc_outcome import Outcome
 from selfedit.types import Score
 
 
@@ -21,10 +21,7 @@ def write(path: Path, evaluator: ArcEvaluator) -> None:
         if score is None:
             made[task.id] = tuple(Attempts(None, None) for _ in task.queries)
         else:
-            made[task.id] = tuple(
-                read_attempts(f"{task.id}, {answer.question}", json.loads(answer.answer))
-                for answer in score.answers
-            )
+            made[task.id] = evaluator.domain.attempts(score)
     write_submission(path, made)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from selfedit.domains.arc.domain import puzzle
 from selfedit.errors import InputError
 from selfedit.evaluation.evaluate import Evaluation
 from selfedit.report.runs import find_run, rounds_of, state
@@ -14,6 +15,7 @@ from selfedit.rounds import stored_contexts
 from selfedit.store import Store
 from selfedit.types import Task
 
+_NAMED_TASKS = 8
 _NAMED = re.compile(r"(?:(?P<label>[^=@]*)(?:@(?P<rounds>\d{1,3}))?=)?(?P<run>[^=]+)", re.DOTALL)
 
 
@@ -41,6 +43,11 @@ def read_sources(store: Store, names: Sequence[str]) -> list[Source]:
         if parts is None:
             raise InputError(f"{name}: name a run as RUN, LABEL=RUN or LABEL@ROUNDS=RUN.")
         run = find_run(store, parts["run"].strip(), "eval")
+        if run.kind == "eval-arc":
+            raise InputError(
+                f"run {run.id} is of `selfedit eval arc`, whose rows are tasks, not questions; "
+                f"its own report compares its conditions: selfedit report {run.id}."
+            )
         if run.kind != "eval":
             raise InputError(f"run {run.id} is of kind {run.kind}; name runs of `selfedit eval`.")
         if run.result is None:
@@ -86,6 +93,19 @@ def trained_on(store: Store, policy: str) -> list[Task] | None:
             ]
             return seen + (trained_on(store, run.model) or [])
     return None
+
+
+def refuse_puzzles(trained: Sequence[Task], evaluated: Sequence[Task]) -> None:
+    """Raises InputError if a task of ARC is in both, by its demonstrations."""
+    seen = {puzzle(task) for task in trained}
+    shared = [task.id for task in evaluated if puzzle(task) in seen]
+    if shared:
+        more = " ..." if len(shared) > _NAMED_TASKS else ""
+        raise InputError(
+            f"the policy was trained on {len(shared)} of these {len(evaluated)} tasks: "
+            f"{', '.join(shared[:_NAMED_TASKS])}{more}; what is trained on cannot be held out. Choose "
+            "others with --ids, --split or --tasks."
+        )
 
 
 def policy_name(folder: str) -> str:

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from selfedit.config import LoraSettings, TrainSettings
+from selfedit.config import LoraSettings
 from selfedit.lora.bank import find_targets, layer_index
+from selfedit.lora.load import Load, Steps
 from selfedit.lora.loss import head_loss
-from selfedit.lora.train import TRUNK_TOKENS, TokenSequence, batches
+from selfedit.lora.train import TRUNK_TOKENS
 from selfedit.model.cache import ROOM
 from selfedit.model.packed import Decoder
 from selfedit.types import TrainingPlan
@@ -34,74 +35,14 @@ _READS = {
 _HEAD_CHUNK = int(inspect.signature(head_loss).parameters["chunk"].default)
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """What one adapter brings to each of its steps; int64 arrays over the steps.
-
-    tokens: that go through the model (all but each sequence's last). longest: of its sequences.
-    states: tokens of its distinct sequences, as the frozen trunk keeps them.
-    """
-
-    tokens: np.ndarray
-    rows: np.ndarray
-    longest: np.ndarray
-    supervised: np.ndarray
-    texts: frozenset[tuple[int, ...]]
-
-    @classmethod
-    def of(cls, sequences: Sequence[TokenSequence], settings: TrainSettings, seed: int) -> Steps:
-        good = [s for s in sequences if s.num_supervised > 0]
-        size = {id(s): (len(s.ids) - 1, s.num_supervised) for s in good}
-        steps = [[size[id(s)] for s in batch] for batch in batches(good, settings, seed)]
-        return cls(
-            tokens=np.array([sum(n for n, _ in step) for step in steps]),
-            rows=np.array([len(step) for step in steps]),
-            longest=np.array([max(n for n, _ in step) for step in steps]),
-            supervised=np.array([sum(m for _, m in step) for step in steps]),
-            texts=frozenset(s.ids[:-1] for s in good),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Load:
-    """One step of a wave, or every step of it as arrays. cells: of the bank's grid [slots, width];
-    square: of attention's grid [rows, longest]."""
-
-    tokens: np.ndarray
-    cells: np.ndarray
-    square: np.ndarray
-    slots: np.ndarray
-    supervised: np.ndarray
-
-
-def _load(wave: Sequence[Steps], packs: bool) -> _Load:
-    """What each step of the wave holds (see `Routing.of_lengths` and `Decoder`)."""
-    length = max(len(steps.tokens) for steps in wave)
-
-    def table(field: str) -> np.ndarray:
-        rows = [np.pad(getattr(s, field), (0, length - len(s.tokens))) for s in wave]
-        return np.stack(rows)
-
-    tokens_KS, rows = table("tokens"), table("rows").sum(0)
-    active = (tokens_KS > 0).sum(0)
-    slots = np.where(2 * active >= len(wave), len(wave), active)
-    square = rows * table("longest").max(0)
-    return _Load(
-        tokens=tokens_KS.sum(0) if packs else square,
-        cells=slots * tokens_KS.max(0),
-        square=square,
-        slots=slots,
-        supervised=table("supervised").sum(0),
-    )
-
-
 @dataclass(frozen=True)
 class Footprint:
     """Sizes of a model with an adapter shape, as far as memory depends on them.
 
     element: bytes of an activation; wide: of norms and losses (float32 at least); adapter: of a number
-    of the bank. Widths are in numbers. normed: sum of the widths of a layer's norms; inputs: widths of
-    what a layer's adapted modules read; num_targets: adapted modules of a layer.
+    of the bank. Widths are in numbers. normed: what a layer's norms keep of a token; inputs: widths of
+    what a layer's adapted modules read; fan_in, fan_out: of all of them together. by_sequence:
+    attention and bank go along the packed tokens, as on a CPU; else over grids.
     """
 
     num_layers: int
@@ -122,7 +63,12 @@ class Footprint:
     rank: int
     inputs: tuple[int, ...]
     num_targets: int
+    fan_in: int
+    fan_out: int
+    reads_attention: bool
+    drops: bool
     packs: bool
+    by_sequence: bool
     trunk: bool
 
     @classmethod
@@ -159,7 +105,7 @@ class Footprint:
             heads=heads,
             head_width=head_width,
             middle=max(m.out_features for n, m in linears.items() if n not in ("q_proj", "k_proj")),
-            normed=sum(_norm_width(n, m, width, query, key) for n, m in layer.named_modules()),
+            normed=sum(_kept_by_norm(n, m, width, query, key) for n, m in layer.named_modules()),
             gated="gate_proj" in linears or "gate_up_proj" in linears,
             vocabulary=int(config.vocab_size),
             element=dtype.itemsize,
@@ -169,7 +115,12 @@ class Footprint:
             rank=lora.rank if lora is not None else 0,
             inputs=tuple(inputs.values()),
             num_targets=len(top),
+            fan_in=sum(target.linear.in_features for target in top),
+            fan_out=sum(target.linear.out_features for target in top),
+            reads_attention=any(_last(target.name) == "o_proj" for target in top),
+            drops=lora is not None and lora.dropout > 0,
             packs=decoder.packs(),
+            by_sequence=decoder.packs() and decoder.device.type == "cpu",
             trunk=trunk,
         )
 
@@ -181,66 +132,112 @@ class Footprint:
         """Peak bytes of training these adapters together."""
         kept_texts = frozenset().union(*(steps.texts for steps in wave)) if self.trunk else frozenset()
         states = sum(map(len, kept_texts)) * self.width * self.element
-        load = _load(wave, self.packs)
+        load = Load.of(wave, self.packs)
         step = int(np.max(self._step(load, checkpointing)))
         weights = len(wave) * self.parameters * self.adapter
         return max(
             self.bank(len(wave)) + states + step, weights + self._trunk_pass(kept_texts) + states
         )
 
-    def _step(self, load: _Load, checkpointing: bool) -> np.ndarray:
+    def _step(self, load: Load, checkpointing: bool) -> np.ndarray:
         """Peak of each step, beside the bank and the trunk's states."""
         layer = self._layer(load)
         if checkpointing:
             kept = self.num_adapted * load.tokens * self.width * self.element
-            again = layer + self._backward(load)
+            # What enters the layer is kept already, unless its norm makes a wide copy.
+            again = layer - (self.element == self.wide) * load.tokens * self.width * self.wide
         else:
-            kept = self.num_adapted * layer - self._ungraded(load)
-            again = self._backward(load)
-        return kept + self._around(load) + np.maximum(again, self._head(load))
+            kept, again = self.num_adapted * layer - self._ungraded(load), 0
+        after = self._final_norm(load) + np.maximum(self._head(load), self._norm_backward(load))
+        return kept + self._around(load) + np.maximum(after, again + self._backward(load))
 
-    def _layer(self, load: _Load) -> np.ndarray:
+    def _layer(self, load: Load) -> np.ndarray:
         """What autograd keeps of one layer."""
-        tokens, cells, square = load.tokens, load.cells, load.square
-        # Where a grid has gaps it is a copy, and index_copy keeps what was copied as well.
-        bank_gaps, square_gaps = tokens != cells, tokens != square
-        copied = self.query + 2 * self.key
-        numbers = (
-            cells * (sum(self.inputs) + self.num_targets * self.rank)
-            + bank_gaps * tokens * sum(self.inputs)
-            + square * 2 * (self.query + self.key)
-            + square_gaps * tokens * copied
-            + tokens * (3 if self.gated else 1) * self.middle
-        )
-        norms = tokens * (self.normed + 2) * self.wide
-        places = square_gaps * tokens * 8
-        factors = self.parameters // self.num_adapted
-        copies = load.slots * factors * self.element * (self.element != self.adapter)
-        return numbers * self.element + norms + square * self.heads * self.wide + places + copies
+        passed = (3 if self.gated else 1) * self.middle * self.element + self.normed * self.wide
+        return self._adapters(load) + self._attention(load) + load.tokens * passed
 
-    def _ungraded(self, load: _Load) -> np.ndarray:
+    def _adapters(self, load: Load) -> np.ndarray:
+        """What the bank keeps of a layer: what its modules read, x A, and copies of the factors."""
+        low_rank, factors = self.num_targets * self.rank, self.parameters // self.num_adapted
+        converts = self.element != self.adapter
+        if self.by_sequence and not self.drops:
+            numbers = load.tokens * (sum(self.inputs) + low_rank) + converts * load.active * factors
+            return numbers * self.element
+        # Each module has its own mask and its own product with it.
+        grid = 2 * self.fan_in if self.drops else sum(self.inputs)
+        numbers = (
+            load.cells * (grid + low_rank)
+            + self._gaps(load) * load.real * sum(self.inputs)
+            + (load.real != load.tokens) * load.real * self.fan_out
+            + (load.chosen | converts) * load.slots * factors
+        )
+        return numbers * self.element
+
+    def _gaps(self, load: Load) -> np.ndarray:
+        """Whether the bank's grid is a copy, for which index_copy keeps what was copied as well."""
+        return (load.real != load.cells) | (load.real != load.tokens)
+
+    def _attention(self, load: Load) -> np.ndarray:
+        """Queries, keys, values, and the softmax (written out) or output and its normaliser (fused)."""
+        copied = self.query + 2 * self.key
+        if self.by_sequence:
+            written = self.element == self.wide
+            scores = load.scores * written
+            fused = load.fused if written else load.tokens
+            # A fused part keeps all queries, the written ones copies of theirs.
+            both = (fused > 0) * (load.tokens - fused)
+            numbers = load.tokens * copied + (fused + both) * self.query + scores * self.heads
+            return numbers * self.element + fused * self.heads * self.wide
+        gaps = load.square != load.real
+        # Without gaps the output is what the bank reads of `o_proj`, and keeps.
+        shared = self.reads_attention & ~gaps & ~(self.drops & ~self._gaps(load))
+        numbers = load.square * (copied + self.query) - shared * load.square * self.query
+        if self.packs:
+            numbers = numbers + gaps * load.real * copied
+        else:  # with a mask, keys and values are repeated for the heads that share them
+            numbers = numbers + gaps * load.square * (2 * (self.query - self.key) + load.longest)
+        places = gaps * self.packs * load.real * 8
+        return numbers * self.element + load.square * self.heads * self.wide + places
+
+    def _ungraded(self, load: Load) -> np.ndarray:
         """What the first adapted layer does not keep, since no gradient goes on below it: its first
         norm, and what the bank's first grid was copied from."""
-        gaps = load.tokens != load.cells
-        return load.tokens * self.width * (self.wide + gaps * self.element)
+        norm = load.tokens * (self.width + 1) * self.wide
+        if self.by_sequence and not self.drops:
+            return norm
+        return norm + self._gaps(load) * load.real * self.width * self.element
 
-    def _around(self, load: _Load) -> np.ndarray:
-        """Kept outside the layers: final states, their norm, rotations, the head's gradient."""
-        tokens = load.tokens * (self.width + 2 * self.head_width) * self.element
-        final = load.tokens * (self.width + 1) * self.wide
-        return tokens + final + load.supervised * 2 * self.width * self.element
+    def _around(self, load: Load) -> np.ndarray:
+        """Stands outside the layers all step long: final states, those with a loss, rotations."""
+        numbers = load.tokens * (self.width + 2 * self.head_width) + load.supervised * self.width
+        return numbers * self.element
 
-    def _head(self, load: _Load) -> np.ndarray:
-        """The loss's logits, a chunk at a time; half-precision ones stand beside their wide copy."""
+    def _final_norm(self, load: Load) -> np.ndarray:
+        """What the norm above the layers keeps, until it is passed backwards."""
+        return load.tokens * (self.width + 1) * self.wide
+
+    def _head(self, load: Load) -> np.ndarray:
+        """The loss's logits, a chunk at a time (half-precision ones stand beside their wide copy), and
+        its gradient."""
         chunk = np.minimum(load.supervised, _HEAD_CHUNK)
         both = self.wide + (self.element if self.element != self.wide else 0)
-        return chunk * self.vocabulary * both
+        return chunk * self.vocabulary * both + load.supervised * self.width * self.element
 
-    def _backward(self, load: _Load) -> np.ndarray:
-        """Gradients that stand at the same time while one layer is passed backwards."""
-        return (
-            load.tokens * (self.middle + 3 * self.width) + load.cells * max(self.inputs)
-        ) * self.element
+    def _norm_backward(self, load: Load) -> np.ndarray:
+        """Gradients that stand at the same time while the norm above the layers is passed backwards."""
+        return 4 * load.tokens * self.width * self.wide
+
+    def _backward(self, load: Load) -> np.ndarray:
+        """Gradients that stand at the same time while a layer's last modules, its widest, are passed
+        backwards: by the layer's output, by what `down_proj` reads, and by both of its factors.
+
+        What the bank kept of it is free by then; in a grid its gradient is there a second time.
+        """
+        middle = 3 if self.gated else 2
+        widest = self.middle in self.inputs
+        freed = widest * load.tokens * self.middle
+        grid = 0 if self.by_sequence and not self.drops else widest * load.cells * self.middle
+        return (load.tokens * (middle * self.middle + self.width) - freed + grid) * self.element
 
     def _trunk_pass(self, texts: frozenset[tuple[int, ...]]) -> int:
         """Transient numbers of the layers below, which see the texts in groups."""
@@ -268,11 +265,16 @@ def _last(name: str) -> str:
     return name.rsplit(".", 1)[-1]
 
 
-def _norm_width(name: str, module: torch.nn.Module, width: int, query: int, key: int) -> int:
-    """Width of what a norm keeps; norms of queries and keys have one weight for all heads."""
+def _kept_by_norm(name: str, module: torch.nn.Module, width: int, query: int, key: int) -> int:
+    """Numbers that a norm keeps of a token: what it read and each root mean square.
+
+    Norms of queries and keys have one weight for all heads.
+    """
     if not type(module).__name__.endswith("Norm"):
         return 0
-    return {"q_norm": query, "k_norm": key}.get(_last(name), width)
+    total = {"q_norm": query, "k_norm": key}.get(_last(name), width)
+    weight = getattr(module, "weight", None)
+    return total + total // (total if weight is None else weight.numel())
 
 
 class WaveMemory:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
 _PACKED = "selfedit_packed"
-_SHORT = 256  # tokens up to which attention on a CPU is written out (docs/performance.md)
+SHORT = 256  # tokens up to which attention on a CPU is written out (docs/performance.md)
 _lengths: ContextVar[tuple[int, ...]] = ContextVar("packed_lengths")
 
 
@@ -108,7 +108,7 @@ def _causal(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     """
     _, heads, length, width = query.shape
     kv_heads = key.shape[1]
-    if length > _SHORT or query.dtype in (torch.bfloat16, torch.float16):
+    if length > SHORT or query.dtype in (torch.bfloat16, torch.float16):
         return nn.functional.scaled_dot_product_attention(
             query, key, value, is_causal=True, scale=scale, enable_gqa=heads > kv_heads
         )

@@ -15,11 +15,12 @@ from selfedit.config import EngineSettings, LoraSettings, SamplingSettings, Trai
 from selfedit.errors import ModelError, OutOfMemory
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.files import load_adapter, save_adapter
-from selfedit.lora.memory import Footprint, Steps, WaveMemory
+from selfedit.lora.load import Steps
+from selfedit.lora.memory import Footprint, WaveMemory
 from selfedit.lora.records import TrainingRecord
 from selfedit.lora.train import BankTrainer, TokenSequence
 from selfedit.model.generate import generate
-from selfedit.model.linear import use_onednn
+from selfedit.model.linear import layout_bytes, use_onednn
 from selfedit.model.memory import memory_budget, memory_free, within_memory
 from selfedit.model.packed import Decoder
 from selfedit.model.prompts import Rendered, render
@@ -203,7 +204,8 @@ class LanguageModel:
     @property
     def memory_budget(self) -> int:
         """Bytes that a wave may take beside the model; the same in every run on this machine."""
-        return memory_budget(self.decoder.device, self.num_bytes, self.engine)
+        standing = self.num_bytes + layout_bytes(self.hf)
+        return memory_budget(self.decoder.device, standing, self.engine)
 
     def save_adapter(self, adapters: AdapterBank, k: int, folder: Path) -> None:
         base = self.hf.config._name_or_path or self.name

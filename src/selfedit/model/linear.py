@@ -82,6 +82,12 @@ def use_onednn(model: nn.Module) -> None:
             module._lay_out()
 
 
+def layout_bytes(model: nn.Module) -> int:
+    """What the weights take that stand in oneDNN's layout beside the model's own."""
+    laid_out = [m for m in model.modules() if isinstance(m, FrozenLinear) and m._layout is not None]
+    return sum(module.weight.numel() * module.weight.element_size() for module in laid_out)
+
+
 @contextmanager
 def plain_linears(model: nn.Module) -> Iterator[None]:
     """The model as transformers made it, for a while: what others' ways are timed on."""

@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from selfedit.domains.arc.domain import with_outputs
+from selfedit.domains.arc.svg import task_svg
+from selfedit.domains.arc.text import GridFormat
 from selfedit.errors import InputError
-from selfedit.report.page import Block, Column, Entry, Look, Notes, Passage, Section, SideBySide, Table
-from selfedit.report.wording import percent, points
+from selfedit.report.page import (
+    Block,
+    Column,
+    Entry,
+    Look,
+    Notes,
+    Passage,
+    Plot,
+    Section,
+    SideBySide,
+    Table,
+)
+from selfedit.report.wording import percent, plural, points
 from selfedit.rounds import RoundContext, RoundEdit
 from selfedit.store import Store
-from selfedit.types import Trial
+from selfedit.types import Query, Task, Trial
 
 MOST_CONTEXTS = 300  # in the list of contexts
 
@@ -42,31 +56,52 @@ def choose_context(seen: Sequence[Seen], wanted: str | None) -> Seen | None:
     return found[0]
 
 
-def context_section(store: Store, chosen: Seen, shown: Sequence[tuple[int, RoundContext]]) -> Section:
+def context_section(
+    store: Store,
+    chosen: Seen,
+    shown: Sequence[tuple[int, RoundContext]],
+    form: GridFormat | None = None,
+) -> Section:
+    """form: of the grids, where the context is a task of ARC."""
     _, first = shown[0]
-    blocks: list[Block] = [Passage(first.passage)]
-    if first.questions:
-        rows = tuple((str(n), q, gold) for n, (q, gold) in enumerate(first.questions, start=1))
-        blocks.append(Table(("", "question", "answer"), rows, "Its questions"))
-    columns = tuple(_column(store, number, own) for number, own in shown)
+    noun = "context" if form is None else "task"
+    blocks: list[Block] = _passage(first) if form is None else [_grids(first, form)]
+    columns = tuple(_column(store, number, own, form is not None) for number, own in shown)
     heading = "The self-edits of each round side by side"
     blocks.append(SideBySide(heading, columns))
     if len(shown) == 1:
-        again = "this context was sampled in one round only"
+        again = f"this {noun} was sampled in one round only"
         blocks.append(Notes((again,)))
-    return Section(f"One context: {chosen.title or chosen.id} ({chosen.id[:8]})", tuple(blocks))
+    return Section(f"One {noun}: {chosen.title or chosen.id} ({chosen.id[:8]})", tuple(blocks))
 
 
-def _column(store: Store, number: int, context: RoundContext) -> Column:
+def _passage(context: RoundContext) -> list[Block]:
+    blocks: list[Block] = [Passage(context.passage)]
+    if context.questions:
+        rows = tuple((str(n), q, gold) for n, (q, gold) in enumerate(context.questions, start=1))
+        blocks.append(Table(("", "question", "answer"), rows, "Its questions"))
+    return blocks
+
+
+def _grids(context: RoundContext, form: GridFormat) -> Plot:
+    queries = tuple(Query(question, (gold,)) for question, gold in context.questions)
+    task = with_outputs(Task(context.id, context.title, context.passage, queries), form)
+    shown = plural(len(task.train), "demonstration")
+    return Plot(task_svg(task), f"{shown} and {plural(len(queries), 'test input')} of task {task.id}")
+
+
+def _column(store: Store, number: int, context: RoundContext, grids: bool) -> Column:
     trials = store.trials(key for edit in context.edits for key in edit.trials)
     entries = tuple(
-        _entry(place, edit, [trials[key] for key in edit.trials if key in trials], context.baseline)
+        _entry(place, edit, [trials[k] for k in edit.trials if k in trials], context.baseline, grids)
         for place, edit in enumerate(context.edits, start=1)
     )
     return Column(f"Round {number}", f"Without an edit: {percent(context.baseline)}", entries)
 
 
-def _entry(place: int, edit: RoundEdit, trials: Sequence[Trial], baseline: float | None) -> Entry:
+def _entry(
+    place: int, edit: RoundEdit, trials: Sequence[Trial], baseline: float | None, grids: bool
+) -> Entry:
     tag = "selected" if edit.selected else _unselected(edit)
     look: Look = "good" if edit.selected else _look(edit)
     line = percent(edit.reward) if edit.reward is not None else "no reward"
@@ -75,7 +110,7 @@ def _entry(place: int, edit: RoundEdit, trials: Sequence[Trial], baseline: float
     known = [reward for reward in edit.rewards if reward is not None]
     if len(edit.rewards) > 1 and known:
         line += f"; by seed: {', '.join(map(percent, known))}"
-    if right := _right(trials):
+    if right := _right(trials, grids):
         line += f"; right: {right}"
     return Entry(f"Edit {place}", tag, look, line, edit.text, edit.reason)
 
@@ -89,21 +124,24 @@ def _look(edit: RoundEdit) -> Look:
     return looks.get(edit.status, "")
 
 
-def _right(trials: Sequence[Trial]) -> str:
-    """Which questions were answered right, by how many seeds: "1, 3 (2 of 3 seeds)"."""
+def _right(trials: Sequence[Trial], grids: bool) -> str:
+    """Which questions were answered right, by how many seeds: "1, 3 (2 of 3 seeds)". A test input of
+    ARC is right by itself, even where the task is not solved."""
     scores = [trial.score.answers for trial in trials if trial.score is not None]
     if not scores or len({len(answers) for answers in scores}) > 1:
         return ""
     said = []
     for place in range(len(scores[0])):
-        right = sum(answers[place].correct for answers in scores)
+        graded = [answers[place] for answers in scores]
+        right = sum(own.exact if grids else own.correct for own in graded)
         if right:
             seeds = f" ({right} of {len(scores)} seeds)" if right < len(scores) else ""
             said.append(f"{place + 1}{seeds}")
-    return f"question{'s' * (len(said) > 1)} {', '.join(said)}" if said else "none"
+    noun = f"{'test input' if grids else 'question'}{'s' * (len(said) > 1)}"
+    return f"{noun} {', '.join(said)}" if said else "none"
 
 
-def contexts_section(seen: Sequence[Seen]) -> Section:
+def contexts_section(seen: Sequence[Seen], noun: str = "context") -> Section:
     rows = [
         (
             own.id[:8],
@@ -118,4 +156,4 @@ def contexts_section(seen: Sequence[Seen]) -> Section:
     if len(seen) > MOST_CONTEXTS:
         caption += f" The first {MOST_CONTEXTS} of {len(seen):,}."
     headings = ("id", "title", "rounds", "without edits", "best edit")
-    return Section("Contexts", (Table(headings, tuple(rows), caption),), folded=True)
+    return Section(f"{noun.capitalize()}s", (Table(headings, tuple(rows), caption),), folded=True)

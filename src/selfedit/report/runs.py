@@ -108,6 +108,25 @@ def _train_line(run: RunRecord, records: list[RoundRecord]) -> str:
     )
 
 
+def valid_edits(record: RoundRecord) -> str:
+    """How many of the edits that a round's policy wrote were valid, and how many failed all the same
+    (over the step limit, or no finite loss); of trials in rounds that did not count edits."""
+    if record.num_edits:
+        total, invalid, noun = record.num_edits, record.invalid_edits, "edit"
+    else:
+        total, invalid, noun = record.num_trials, record.num_invalid, "trial"
+    if not total:
+        return UNKNOWN
+    valid = f"{total - invalid} of {plural(total, noun)} ({percent((total - invalid) / total)})"
+    failed = record.failed_edits
+    return f"{valid}; {failed} failed ({percent(failed / total)})" if failed else valid
+
+
+def is_arc(run: RunRecord) -> bool:
+    """Whether a `train` run is of the few-shot domain."""
+    return "arc" in run.settings.get("inner", {})
+
+
 def precise(value: float | None) -> str:
     """A share with the two decimals that the paper's tables have: 0.31872 is "31.87%"."""
     return UNKNOWN if value is None else f"{100 * value:.2f}%"

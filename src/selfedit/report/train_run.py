@@ -22,19 +22,28 @@ from selfedit.report.runs import (
     Report,
     facts,
     failure,
+    is_arc,
     rounds_of,
     run_values,
     settings_section,
     trials_section,
+    valid_edits,
 )
-from selfedit.report.wording import UNKNOWN, duration, percent, plural, points
+from selfedit.report.wording import duration, percent, plural, points
 from selfedit.rounds import RoundContext, RoundRecord, stored_contexts
 from selfedit.store import RunRecord, Store
 
 _HEADINGS = (
-    "round", "contexts", "without edits", "mean edit", "best edit", "mean edit − without",  # noqa: RUF001
+    "round", "{}s", "without edits", "mean edit", "best edit", "mean edit − without",  # noqa: RUF001
     "valid edits", "selected", "loss", "time",
 )  # fmt: skip
+
+
+_MEASURE = {
+    "context": "accuracy of questions that are answered without the passage",
+    "task": "share of adapted models that solve their task; without edits: the model as it is, with "
+    "the demonstrations in its prompt",
+}
 
 
 @dataclass
@@ -52,17 +61,19 @@ def train_report(store: Store, run: RunRecord, context: str | None) -> Report:
     key = str(run.inputs.get("key"))
     seen: dict[str, Seen] = {}
     rated = run.settings.get("reward") == "proxy"
+    form = run.settings["inner"]["arc"]["grid"] if is_arc(run) else None
+    noun = "context" if form is None else "task"
     measured = {r.number: _read(_contexts(store, key, r, rated), r.number, seen) for r in records}
     chosen = choose_context(list(seen.values()), context)
     shown = [] if chosen is None else _of_context(store, key, records, chosen, rated)
-    sections = [Section("Rounds", _rounds(records, measured, rated))] if records else []
+    sections = [Section("Rounds", _rounds(records, measured, rated, noun))] if records else []
     if shown and chosen is not None:
-        sections.append(context_section(store, chosen, shown))
+        sections.append(context_section(store, chosen, shown, form))
     elif records and not seen:
         note = "the edits of these rounds were not kept: an earlier version of selfedit ran them"
         sections.append(Section("Self-edits", (Notes((note,)),)))
     if seen:
-        sections.append(contexts_section(list(seen.values())))
+        sections.append(contexts_section(list(seen.values()), noun))
     if records and (curves := loss_curves({f"round {r.number}": r.losses for r in records})):
         words = "training loss of the policy updates"
         sections.append(Section("Policy updates", (Plot(curves, words),)))
@@ -73,7 +84,7 @@ def train_report(store: Store, run: RunRecord, context: str | None) -> Report:
     page = Page(
         "selfedit train",
         "What the policy learned",
-        facts(run, ("Contexts", str(run.inputs.get("tasks", "—"))), *more),
+        facts(run, (f"{noun.capitalize()}s", str(run.inputs.get("tasks", "—"))), *more),
         said,
         look,
         (*sections, settings_section(run)),
@@ -127,9 +138,10 @@ def _of_context(
 
 
 def _rounds(
-    records: Sequence[RoundRecord], measured: dict[int, Measured], rated: bool
+    records: Sequence[RoundRecord], measured: dict[int, Measured], rated: bool, noun: str
 ) -> tuple[Block, ...]:
-    table = Table(_HEADINGS, tuple(_round_row(record, measured[record.number]) for record in records))
+    headings = tuple(heading.format(noun) for heading in _HEADINGS)
+    table = Table(headings, tuple(_round_row(record, measured[record.number]) for record in records))
     if rated:
         note = (
             "edits were rated by a judge, not trained: their numbers are its ratings, with 1 as 0% and "
@@ -137,12 +149,11 @@ def _rounds(
         )
         return (table, Notes((note, *_round_notes(records))))
     notes = [
-        "accuracy of questions that are answered without the passage; intervals: 95 %, bootstrap over "
-        "the round's contexts",
-        "the best edit of each context is the best of several tries: by chance alone it is above the "
+        f"{_MEASURE[noun]}; intervals: 95 %, bootstrap over the round's {noun}s",
+        f"the best edit of each {noun} is the best of several tries: by chance alone it is above the "
         "mean, so only the mean edit can be compared with the policy without edits",
-        "rounds may have sampled different contexts, so their difference does not show what RL did: "
-        "selfedit eval compares policies on the same contexts",
+        f"rounds may have sampled different {noun}s, so their difference does not show what RL did: "
+        f"selfedit eval compares policies on the same {noun}s",
         *_round_notes(records),
     ]
     plot = interval_lines(_curves(records, measured), "round", "accuracy, %", "Accuracy over rounds")
@@ -159,10 +170,6 @@ def _round_notes(records: Sequence[RoundRecord]) -> list[str]:
 
 
 def _round_row(record: RoundRecord, own: Measured) -> tuple[str, ...]:
-    valid = record.num_trials - record.num_invalid
-    rate = f"{valid} of {record.num_trials} trials" if record.num_trials else UNKNOWN
-    if record.num_trials:
-        rate += f" ({percent(valid / record.num_trials)})"
     losses = f"{record.losses[0]:.2f} → {record.losses[-1]:.2f}" if record.losses else "—"
     difference = "—"
     if own.mean:
@@ -175,7 +182,7 @@ def _round_row(record: RoundRecord, own: Measured) -> tuple[str, ...]:
         _cell(record.mean_reward, own.mean),
         _cell(record.best_reward, own.best),
         difference,
-        rate,
+        valid_edits(record),
         str(len(record.selected)),
         losses,
         duration(record.seconds),

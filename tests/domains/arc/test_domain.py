@@ -9,6 +9,7 @@ import pytest
 
 from selfedit.config import ArcDataSettings, ArcInnerSettings, ArcSettings, TrainSettings
 from selfedit.domains.arc.domain import Arc, is_known, of_task, to_task
+from selfedit.domains.arc.edit_pattern import LONGEST_MATCH
 from selfedit.domains.arc.grids import Grid
 from selfedit.domains.arc.self_edit import ORACLE
 from selfedit.domains.arc.tasks import ArcTask, Example
@@ -149,6 +150,30 @@ def test_voting_gives_two_attempts():
     (answer,) = trial.score.answers
     assert json.loads(answer.answer)["attempt_1"] == mirrored().test_outputs[0].rows()
     assert domain.score(task, ["nothing"] * len(asked)).answers[0].reason.startswith("no grid")
+
+
+@pytest.mark.parametrize("form", ["rows", "compact"])
+@pytest.mark.parametrize("prediction", ["greedy", "voting"])
+def test_a_score_still_says_what_was_attempted(form, prediction):
+    domain = Arc(ArcSettings(grid=form, prediction=prediction))
+    known = mirrored(tests=2)
+    task = to_task(known, form)
+    asked = len(domain.queries(task)) // 2
+    right = task.queries[0].gold if prediction == "greedy" else "[[1]]" if form == "rows" else "1"
+    first, second = domain.attempts(domain.score(task, [right] * asked + ["no, sorry"] * asked))
+    assert first.first == (known.test_outputs[0] if prediction == "greedy" else Grid.of([[1]]))
+    assert first.malformed == ()
+    assert (second.first, second.second) == (None, None)
+    assert second.malformed[0].startswith("no grid: ")
+
+
+def test_a_constrained_edit_is_never_cut_off():
+    (free,) = Arc(COMPACT).prompts(to_task(mirrored()))
+    held = Arc(COMPACT.model_copy(update={"constrained": True}))
+    (prompt,) = held.prompts(to_task(mirrored()))
+    assert (free.max_new_tokens, free.pattern) == (None, "")
+    assert prompt.pattern
+    assert prompt.max_new_tokens >= LONGEST_MATCH
 
 
 def test_unknown_outputs_are_never_right():

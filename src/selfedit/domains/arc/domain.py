@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from selfedit.config import ArcSettings, stable_hash
-from selfedit.domains.arc.edit_pattern import pattern
+from selfedit.domains.arc.edit_pattern import LONGEST_MATCH, pattern
 from selfedit.domains.arc.grids import Grid, MalformedGrid
-from selfedit.domains.arc.predict import VotingQuery, vote, voting_queries
+from selfedit.domains.arc.predict import Attempts, VotingQuery, vote, voting_queries
 from selfedit.domains.arc.self_edit import ORACLE, ArcSelfEdit, Training, instruction, parse_self_edit
-from selfedit.domains.arc.submission import submission_to_json
+from selfedit.domains.arc.submission import read_attempts, submission_to_json
 from selfedit.domains.arc.tasks import ArcTask, Example, example_to_json, task_from_json
 from selfedit.domains.arc.text import GridFormat, grid_to_text, parse_grid
 from selfedit.domains.arc.training_set import TrainingTask, training_set
@@ -55,6 +56,18 @@ def of_task(task: Task) -> ArcTask:
     return task_from_json(task.title, task.id, json.loads(task.context))
 
 
+def with_outputs(task: Task, form: GridFormat = "rows") -> ArcTask:
+    """A travelling task with its outputs, in the form that it was made in."""
+    outputs = tuple(None if q.gold == UNKNOWN else parse_grid(q.gold, form) for q in task.queries)
+    return replace(of_task(task), test_outputs=outputs)
+
+
+def puzzle(task: Task) -> str:
+    """What two travelling tasks share exactly when their demonstrations are the same, in the same
+    order: a task that is cut into one file for each test input is still one puzzle."""
+    return task.context.partition(',"test":')[0]
+
+
 def is_known(task: Task) -> bool:
     """Whether a travelling task can be scored: it has test inputs, and all their outputs."""
     return bool(task.queries) and all(query.gold != UNKNOWN for query in task.queries)
@@ -73,7 +86,10 @@ class Arc:
         """One: the demonstrations, and what a self-edit is."""
         own = self.settings
         text = instruction(of_task(task).train, own.grid, own.short_prompt)
-        return (Prompt(text, pattern=pattern() if own.constrained else ""),)
+        if not own.constrained:
+            return (Prompt(text),)
+        # A character takes at most a token, so that no sampling setting cuts a constrained edit off.
+        return (Prompt(text, max_new_tokens=LONGEST_MATCH, pattern=pattern()),)
 
     def parse(self, task: Task, edit: SelfEdit) -> TrainingPlan:
         """The training set that the edit asks for, with its learning rate and epochs.
@@ -133,6 +149,19 @@ class Arc:
                 for g in graded
             )
         )
+
+    def attempts(self, score: Score) -> tuple[Attempts, ...]:
+        """The attempts at each test input that a score of this domain was given for; one that was no
+        grid is None. Raises InputError for a score of another domain."""
+        return tuple(map(self._attempts, score.answers))
+
+    def _attempts(self, graded: GradedAnswer) -> Attempts:
+        reasons = (graded.reason,) if graded.reason else ()
+        if self.settings.prediction == "voting":
+            made = read_attempts(graded.question, json.loads(graded.answer))
+            return Attempts(made.first, made.second, (), reasons)
+        first = None if reasons else parse_grid(graded.answer, self.settings.grid)
+        return Attempts(first, None, (), reasons)
 
     def digest(self) -> str:
         return stable_hash(["arc", self.settings.digest(), self.batch_size])

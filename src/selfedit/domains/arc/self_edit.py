@@ -205,11 +205,6 @@ def instruction(examples: Sequence[Example], form: GridFormat = "rows", short: b
     return f"{_BEGIN}\n\n{shown}\n\n{_CHOICES}\n\n{_ANSWER}"
 
 
-def json_schema() -> dict[str, Any]:
-    """The JSON schema of a self-edit."""
-    return ArcSelfEdit.model_json_schema()
-
-
 def _only_object(text: str) -> Any:
     first = _OBJECT.search(text)
     if first is None:

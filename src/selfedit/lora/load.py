@@ -1,0 +1,97 @@
+"""What the steps of a wave hold: tokens, and the shapes that the engine brings them to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from selfedit.config import TrainSettings
+from selfedit.lora.train import TokenSequence, batches
+from selfedit.model.attention import SHORT
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What one adapter brings to each of its steps; int64 arrays over the steps.
+
+    tokens: that go through the model (all but each sequence's last). longest: of its sequences.
+    scores: of a head, where attention is written out: the squares of the lengths up to `SHORT`.
+    fused: tokens of the longer sequences. texts: its distinct sequences, as the frozen trunk sees them.
+    """
+
+    tokens: np.ndarray
+    rows: np.ndarray
+    longest: np.ndarray
+    scores: np.ndarray
+    fused: np.ndarray
+    supervised: np.ndarray
+    texts: frozenset[tuple[int, ...]]
+
+    @classmethod
+    def of(cls, sequences: Sequence[TokenSequence], settings: TrainSettings, seed: int) -> Steps:
+        good = [s for s in sequences if s.num_supervised > 0]
+        size = {id(s): (len(s.ids) - 1, s.num_supervised) for s in good}
+        steps = [[size[id(s)] for s in batch] for batch in batches(good, settings, seed)]
+        lengths = [[n for n, _ in step] for step in steps]
+        return cls(
+            tokens=np.array([sum(step) for step in lengths]),
+            rows=np.array([len(step) for step in lengths]),
+            longest=np.array([max(step) for step in lengths]),
+            scores=np.array([sum(n * n for n in step if n <= SHORT) for step in lengths]),
+            fused=np.array([sum(n for n in step if n > SHORT) for step in lengths]),
+            supervised=np.array([sum(m for _, m in step) for step in steps]),
+            texts=frozenset(s.ids[:-1] for s in good),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Every step of a wave, as int64 arrays over the steps.
+
+    tokens: rows of the base model's products, pads included; real: without pads. cells: of the bank's
+    grid [slots, width]; chosen: steps whose adapters the grid picks out. square: of the grid of
+    sequences [rows, longest]; active: adapters that take part. scores, fused, supervised: see `Steps`.
+    """
+
+    tokens: np.ndarray
+    real: np.ndarray
+    cells: np.ndarray
+    chosen: np.ndarray
+    slots: np.ndarray
+    active: np.ndarray
+    square: np.ndarray
+    longest: np.ndarray
+    scores: np.ndarray
+    fused: np.ndarray
+    supervised: np.ndarray
+
+    @classmethod
+    def of(cls, wave: Sequence[Steps], packs: bool) -> Load:
+        """Of adapters that train together (see `Routing.of_lengths` and `Decoder`)."""
+        length = max(len(steps.tokens) for steps in wave)
+
+        def table(field: str) -> np.ndarray:
+            rows = [np.pad(getattr(s, field), (0, length - len(s.tokens))) for s in wave]
+            return np.stack(rows)
+
+        tokens_KS = table("tokens")
+        active, real = (tokens_KS > 0).sum(0), tokens_KS.sum(0)
+        chosen = 2 * active < len(wave)
+        slots = np.where(chosen, active, len(wave))
+        longest = table("longest").max(0)
+        square = table("rows").sum(0) * longest
+        return cls(
+            tokens=real if packs else square,
+            real=real,
+            cells=slots * tokens_KS.max(0),
+            chosen=chosen,
+            slots=slots,
+            active=active,
+            square=square,
+            longest=longest,
+            scores=table("scores").sum(0),
+            fused=table("fused").sum(0),
+            supervised=table("supervised").sum(0),
+        )
