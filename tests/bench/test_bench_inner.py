@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from selfedit.bench.floor import Ceiling, Counts
 from selfedit.bench.inner import InnerBench, list_ways, run_inner
@@ -14,6 +16,7 @@ from selfedit.bench.plots import save_by_size, save_by_width
 from selfedit.bench.shapes import shape_config
 from selfedit.bench.trainer import trainer_way
 from selfedit.bench.ways import Bench, Way, difference, padded_rows
+from selfedit.cli.app import app
 from selfedit.config import LoraSettings, TrainSettings
 from selfedit.errors import InputError
 from selfedit.model.language_model import LanguageModel
@@ -77,6 +80,21 @@ def test_the_result_has_every_stable_key_and_can_be_drawn(tiny, tmp_path, monkey
     assert "frozen trunk" in (tmp_path / "widths.svg").read_text(encoding="utf-8")
     with pytest.raises(InputError, match=r"\.svg"):
         save_by_width([stored], tmp_path / "widths.txt")
+
+
+def test_the_command_prints_its_table_and_draws(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("SELFEDIT_DATA", "/nowhere")
+    monkeypatch.setattr("selfedit.model.load.load_model", lambda *args, **kwargs: tiny)
+    figure = tmp_path / "widths.png"
+    options = "--edits 2 --widths 1,2 --ways plain,trunk --epochs 1 --repeats 1 --released-edits 0"
+    command = ["bench", "inner", *options.split(), "--questions", "0", "--plot", str(figure)]
+    done = CliRunner().invoke(app, command, env={"COLUMNS": "200"}, catch_exceptions=False)
+    assert "bank, K=2, frozen trunk" in done.stdout
+    assert re.search(r"ratio_to_plain_loop_with_trunk +[0-9.]+", done.stdout)
+    assert re.search(r"ratio_to_released +not measured", done.stdout)
+    assert figure.stat().st_size > 0
+    with pytest.raises(InputError, match="--ways"):
+        CliRunner().invoke(app, ["bench", "inner", "--ways", "plan"], catch_exceptions=False)
 
 
 def test_what_was_not_run_is_none(tiny, monkeypatch):
