@@ -97,6 +97,16 @@ def test_the_command_prints_its_table_and_draws(tiny, tmp_path, monkeypatch):
         CliRunner().invoke(app, ["bench", "inner", "--ways", "plan"], catch_exceptions=False)
 
 
+def test_answers_of_both_ways_are_the_same(tiny, monkeypatch):
+    monkeypatch.setenv("SELFEDIT_DATA", "/nowhere")
+    monkeypatch.setattr("selfedit.model.load.load_model", lambda *args, **kwargs: tiny)
+    command = ["bench", "answers", "--articles", "1", "--edits", "1", "--repeats", "1", "--json"]
+    done = CliRunner().invoke(app, command, catch_exceptions=False)
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["same_answers"] == 1.0  # in float64
+    assert result["answers_ratio"] > 0
+
+
 def test_what_was_not_run_is_none(tiny, monkeypatch):
     monkeypatch.setenv("SELFEDIT_DATA", "/nowhere")
     what = InnerBench(edits=1, widths=(4,), kinds=("packed",), repeats=1, released_edits=0, questions=0)

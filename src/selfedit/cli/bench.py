@@ -113,6 +113,37 @@ def inner(
         _show(result)
 
 
+@app.command()
+def answers(
+    model: ModelOption = DEFAULT_MODEL,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    articles: Annotated[int, typer.Option(min=1, help="Articles whose questions are asked.")] = 2,
+    edits: Annotated[int, typer.Option(min=1, help="Adapters of each article.")] = 4,
+    repeats: Annotated[int, typer.Option(min=1, help="Timings of each way.")] = 3,
+    layers: Annotated[str, typer.Option(help='"all", "upper-half" or e.g. "15-29".')] = "upper-half",
+    as_json: JsonOption = False,
+) -> None:
+    """Answering: all adapters and questions in one loop, against PEFT adapter by adapter."""
+    from selfedit.bench.answers import run_answers
+    from selfedit.model.load import load_model
+
+    loaded = load_model(model, device=device, dtype=dtype, status=status)
+    result = run_answers(
+        loaded, num_articles=articles, edits=edits, repeats=repeats, layers=layers, say=status
+    )
+    if as_json:
+        print_json(result)
+        return
+    table = Table(title=f"{result['answers']} answers of {result['adapters']} adapters")
+    for heading in ("way", "seconds", "answers/s"):
+        table.add_column(heading, justify="left" if heading == "way" else "right")
+    for name, way in result["ways"].items():
+        table.add_row(name, f"{way['seconds']:.1f}", f"{way['answers_per_second']:.2f}")
+    out.print(table)
+    out.print(f"answers_ratio {result['answers_ratio']:.2f}, same answers {result['same_answers']:.0%}")
+
+
 def _split(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
