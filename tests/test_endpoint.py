@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -197,7 +198,13 @@ def test_odd_text_travels(serve, judge_of):
 
 
 def test_no_more_at_a_time_than_allowed(serve, judge_of):
-    server = serve(lambda *_: Reply("yes", seconds=0.03))
+    three = threading.Barrier(3)  # nobody is answered before three have asked
+
+    def reply(*_):
+        three.wait(timeout=30)
+        return Reply("yes", seconds=0.01)
+
+    server = serve(reply)
     judge_of(server, concurrency=3).grade_many([query(n) for n in range(15)], ["a"] * 15)
     assert server.busiest == 3
 
