@@ -88,7 +88,7 @@ def test_the_command_prints_its_table_and_draws(tiny, tmp_path, monkeypatch):
     figure = tmp_path / "widths.png"
     options = "--edits 2 --widths 1,2 --ways plain,trunk --epochs 1 --repeats 1 --released-edits 0"
     command = ["bench", "inner", *options.split(), "--questions", "0", "--plot", str(figure)]
-    done = CliRunner().invoke(app, command, env={"COLUMNS": "200"}, catch_exceptions=False)
+    done = CliRunner().invoke(app, command, catch_exceptions=False)
     assert "bank, K=2, frozen trunk" in done.stdout
     assert re.search(r"ratio_to_plain_loop_with_trunk +[0-9.]+", done.stdout)
     assert re.search(r"ratio_to_released +not measured", done.stdout)

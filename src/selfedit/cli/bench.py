@@ -159,7 +159,9 @@ def _show(result: dict[str, Any]) -> None:
     title = f"{result['model']} on {result['device']}, {result['edits']} self-edits"
     table = Table(title=f"{title}, {result['lora']['layers']} layers, {result['epochs']} epochs")
     for heading in ("way", "s an edit", "answers, s", "tokens/s", "peak MB", "x floor", "plain / it"):
-        table.add_column(heading, justify="left" if heading == "way" else "right")
+        table.add_column(
+            heading, justify="left" if heading == "way" else "right", no_wrap=heading == "way"
+        )
     plain = result["ways"].get("plain PEFT loop", {}).get("seconds_per_edit")
     for name, way in result["ways"].items():
         spent, peak = way["seconds_per_edit"], way.get("peak_memory")
