@@ -64,6 +64,19 @@ def test_planned_is_measured(tiny, layers, modules, checkpointing, adapters, lon
     assert planned == pytest.approx(measured, rel=WITHIN)
 
 
+@pytest.mark.parametrize("slots", [1, 2, 4])
+@pytest.mark.parametrize("rank", [2, 32])
+def test_planned_is_measured_where_slots_are_filled_again(tiny, slots, rank):
+    """With a large rank most of it is adapters, waiting and finished ones among them."""
+    lora = ALL.model_copy(update={"rank": rank, "layers": "upper-half"})
+    data = [sequences(k, 2 + k % 3, 60) for k in range(8)]
+    train = [TrainSettings(epochs=2)] * 8
+    wave = [Steps.of(own, train[0], k) for k, own in enumerate(data)]
+    planned = Footprint.of(tiny.decoder, lora).training(wave, slots=slots)
+    measured = measured_peak(lambda: run(tiny, data, train, lora, slots=slots), CPU)
+    assert planned == pytest.approx(measured, rel=WITHIN)
+
+
 def test_a_measured_peak_counts_what_stands_at_once():
     mega = 1_000_000
 

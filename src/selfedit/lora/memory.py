@@ -19,7 +19,7 @@ from selfedit.config import LoraSettings
 from selfedit.lora.bank import find_targets, layer_index
 from selfedit.lora.load import Load, Steps
 from selfedit.lora.loss import head_loss
-from selfedit.lora.train import TRUNK_TOKENS
+from selfedit.lora.train import TRUNK_TOKENS, lanes
 from selfedit.model.cache import ROOM
 from selfedit.model.packed import Decoder
 from selfedit.types import TrainingPlan
@@ -128,15 +128,23 @@ class Footprint:
         """Weights, gradient and AdamW's two moments."""
         return 4 * num_adapters * self.parameters * self.adapter
 
-    def training(self, wave: Sequence[Steps], *, checkpointing: bool = False) -> int:
-        """Peak bytes of training these adapters together."""
+    def training(
+        self, wave: Sequence[Steps], *, slots: int | None = None, checkpointing: bool = False
+    ) -> int:
+        """Peak bytes of training these adapters, `slots` of them at a time (None: all)."""
         kept_texts = frozenset().union(*(steps.texts for steps in wave)) if self.trunk else frozenset()
         states = sum(map(len, kept_texts)) * self.width * self.element
-        load = Load.of(wave, self.packs)
-        step = int(np.max(self._step(load, checkpointing)))
         weights = len(wave) * self.parameters * self.adapter
+        abreast = [
+            [wave[n] for n in lane] for lane in lanes([s.count for s in wave], slots or len(wave))
+        ]
+        load = Load.of([Steps.lane(lane) for lane in abreast], self.packs)
+        # Those that wait or are finished stand beside the slots.
+        beside = weights if len(abreast) < len(wave) else 0
+        step = int(np.max(self._step(load, checkpointing)))
         return max(
-            self.bank(len(wave)) + states + step, weights + self._trunk_pass(kept_texts) + states
+            beside + self.bank(len(abreast)) + states + step,
+            weights + self._trunk_pass(kept_texts) + states,
         )
 
     def _step(self, load: Load, checkpointing: bool) -> np.ndarray:
@@ -294,10 +302,12 @@ class WaveMemory:
         self._steps_of = steps_of
         self._known: dict[tuple[TrainingPlan, int], Steps] = {}
 
-    def __call__(self, plans: Sequence[TrainingPlan], seeds: Sequence[int]) -> int:
-        """Peak bytes of training these together."""
+    def __call__(
+        self, plans: Sequence[TrainingPlan], seeds: Sequence[int], slots: int | None = None
+    ) -> int:
+        """Peak bytes of training these, `slots` of them at a time (None: all)."""
         wave = [self._steps(plan, seed) for plan, seed in zip(plans, seeds, strict=True)]
-        return self.footprint.training(wave, checkpointing=self.checkpointing)
+        return self.footprint.training(wave, slots=slots, checkpointing=self.checkpointing)
 
     def _steps(self, plan: TrainingPlan, seed: int) -> Steps:
         if (plan, seed) not in self._known:

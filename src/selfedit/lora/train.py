@@ -6,6 +6,7 @@ that of training it alone (tests/lora/test_equality.py holds this against PEFT +
 
 from __future__ import annotations
 
+import heapq
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -62,8 +63,34 @@ def num_steps(num_sequences: int, settings: TrainSettings) -> int:
     return settings.epochs * -(-num_sequences // settings.batch_size)
 
 
+def lanes(steps: Sequence[int], slots: int) -> list[list[int]]:
+    """Which adapters train one after the other in each slot: the next one in the first that is free.
+
+    steps: of each adapter. Every lane holds one at least, so there may be fewer than `slots`.
+    """
+    free: list[tuple[int, int]] = [(0, lane) for lane in range(min(slots, len(steps)))]
+    result: list[list[int]] = [[] for _ in free]
+    for n, count in enumerate(steps):
+        ends, lane = heapq.heappop(free)
+        result[lane].append(n)
+        heapq.heappush(free, (ends + count, lane))
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """An adapter that trains: its number in the bank, and its batches that are left."""
+
+    number: int
+    batches: Iterator[list[TokenSequence]]
+
+
 class BankTrainer:
-    """Trains a bank: `data[k]` under `settings[k]` for adapter k."""
+    """Trains a bank: `data[n]` under `settings[n]` for adapter n.
+
+    slots: how many train at the same time (None: all); a finished one's slot is filled with the next
+    (`lanes`). use_trunk: False is the reference that runs all layers in every step.
+    """
 
     def __init__(
         self,
@@ -72,6 +99,7 @@ class BankTrainer:
         data: Sequence[Sequence[TokenSequence]],
         settings: Sequence[TrainSettings],
         *,
+        slots: int | None = None,
         use_trunk: bool = True,
         checkpointing: bool = False,
     ) -> None:
@@ -81,6 +109,7 @@ class BankTrainer:
         self.data = [[s for s in sequences if s.num_supervised > 0] for sequences in data]
         self.records = [TrainingRecord() for _ in data]
         self.steps = [num_steps(len(d), s) for d, s in zip(self.data, settings, strict=True)]
+        self.lanes = lanes(self.steps, slots or bank.num_adapters)
         decoder.packs()  # found out now, before adapters hang on the model
         self.first_layer = bank.first_layer
         self.use_trunk = use_trunk and decoder.has_trunk(self.first_layer)
@@ -88,35 +117,55 @@ class BankTrainer:
         self._trunk: dict[tuple[int, ...], Tensor] = {}
 
     def run(self, on_step: Callable[[int, int], None] | None = None) -> list[TrainingRecord]:
-        """Train to the end. on_step(finished steps, longest adapter's steps)."""
+        """Train to the end. on_step(finished steps, the longest lane's steps)."""
         if self.use_trunk:
             self._fill_trunk()
-        bank = self.bank
-        bank.require_gradients()
-        if bank.settings.dropout > 0:
-            bank.dropout = [torch.Generator().manual_seed(seed) for seed in bank.seeds]
-        optimizer = StackedAdamW(bank, self.settings, self.steps)
-        orders = [
-            batches(sequences, settings, seed)
-            for sequences, settings, seed in zip(self.data, self.settings, bank.seeds, strict=True)
-        ]
-        longest = max(self.steps)
-        less = self.decoder.checkpointing(bank.dropout or ()) if self.checkpointing else nullcontext()
-        with bank.attached(), less:
+        # Where adapters stand while they train, one a slot: the bank itself if each has its own.
+        all_at_once = len(self.lanes) == self.bank.num_adapters
+        self.desk = desk = self.bank if all_at_once else self.bank.like(len(self.lanes))
+        desk.require_gradients()
+        if desk.settings.dropout > 0:
+            desk.dropout = [torch.Generator() for _ in self.lanes]
+        self.optimizer = StackedAdamW(desk)
+        longest = max(sum(self.steps[n] for n in lane) for lane in self.lanes)
+        less = self.decoder.checkpointing(desk.dropout or ()) if self.checkpointing else nullcontext()
+        waiting = [list(lane) for lane in self.lanes]
+        running: dict[int, _Running] = {}
+        with desk.attached(), less:
             for step in range(longest):
-                active = [k for k in range(bank.num_adapters) if self._runs(k, step)]
-                if not active:
+                for slot, queue in enumerate(waiting):
+                    if slot not in running and queue:
+                        running[slot] = self._begin(slot, queue.pop(0))
+                if not running:
                     break
-                self._step({k: next(orders[k]) for k in active}, optimizer)
+                self._step(running)
+                for slot in [
+                    slot for slot, adapter in running.items() if self._is_done(adapter.number)
+                ]:
+                    self._end(slot, running.pop(slot).number)
                 if on_step is not None:
                     on_step(step + 1, longest)
-        bank.dropout = None
-        bank.freeze()
+        desk.dropout = None
+        desk.freeze()
         self._trunk.clear()
         return self.records
 
-    def _runs(self, k: int, step: int) -> bool:
-        return step < self.steps[k] and not self.records[k].failure
+    def _begin(self, slot: int, n: int) -> _Running:
+        """Adapter n takes the slot, as it was drawn."""
+        if self.desk is not self.bank:
+            self.desk.weights_KP[slot] = self.bank.weights_KP[n]
+        if self.desk.dropout is not None:
+            self.desk.dropout[slot].manual_seed(self.bank.seeds[n])
+        self.optimizer.begin(slot, self.settings[n], self.steps[n])
+        return _Running(n, batches(self.data[n], self.settings[n], self.bank.seeds[n]))
+
+    def _is_done(self, n: int) -> bool:
+        record = self.records[n]
+        return len(record.losses) == self.steps[n] or bool(record.failure)
+
+    def _end(self, slot: int, n: int) -> None:
+        if self.desk is not self.bank:
+            self.bank.weights_KP[n] = self.desk.weights_KP[slot]
 
     def _fill_trunk(self, max_tokens: int = TRUNK_TOKENS) -> None:
         """States entering the first adapted layer, once for each distinct sequence."""
@@ -134,14 +183,15 @@ class BankTrainer:
         states = self.decoder.trunk(group, self.first_layer)
         self._trunk.update(zip(group, states, strict=True))
 
-    def _step(self, batch: dict[int, list[TokenSequence]], optimizer: StackedAdamW) -> None:
-        """One optimizer step of every adapter in `batch`."""
-        rows = [(k, sequence) for k, sequences in batch.items() for sequence in sequences]
+    def _step(self, running: dict[int, _Running]) -> None:
+        """One optimizer step of every adapter that trains."""
+        batch = {slot: next(adapter.batches) for slot, adapter in running.items()}
+        rows = [(slot, sequence) for slot, sequences in batch.items() for sequence in sequences]
         inputs = [sequence.ids[:-1] for _, sequence in rows]  # the last token predicts nothing
-        self.bank.routing = Routing.of_lengths(
-            [k for k, _ in rows],
+        self.desk.routing = Routing.of_lengths(
+            [slot for slot, _ in rows],
             [len(ids) for ids in inputs],
-            self.bank.num_adapters,
+            self.desk.num_adapters,
             self.decoder.device,
             row_width=None if self.use_trunk else self.decoder.row_width(inputs),
         )
@@ -150,15 +200,16 @@ class BankTrainer:
         else:
             hidden = self.decoder.hidden(inputs)
         losses = self._backward(hidden, rows)
-        ok = optimizer.step(list(batch), losses)
-        for k, sequences in batch.items():
-            record = self.records[k]
-            record.losses.append(losses[k])
-            record.tokens += sum(len(s.ids) for s in sequences)
-            if not ok[k]:
+        ok = self.optimizer.step(list(batch), losses)
+        for slot, adapter in running.items():
+            record = self.records[adapter.number]
+            record.losses.append(losses[slot])
+            record.tokens += sum(len(s.ids) for s in batch[slot])
+            if not ok[slot]:
                 record.failure = (
                     f"loss or gradient was not finite at step {len(record.losses)} of "
-                    f"{self.steps[k]} (learning rate {self.settings[k].learning_rate:g})"
+                    f"{self.steps[adapter.number]} (learning rate "
+                    f"{self.settings[adapter.number].learning_rate:g})"
                 )
 
     def _backward(self, hidden_TD: Tensor, rows: list[tuple[int, TokenSequence]]) -> dict[int, float]:
@@ -175,7 +226,7 @@ class BankTrainer:
             offset += len(sequence.ids) - 1
         device = hidden_TD.device
         owner_M = torch.tensor(owners)
-        count_K = torch.bincount(owner_M, minlength=self.bank.num_adapters)
+        count_K = torch.bincount(owner_M, minlength=self.desk.num_adapters)
         weight_M = (1.0 / count_K.double())[owner_M]
         wide = torch.float64 if hidden_TD.dtype == torch.float64 else torch.float32
         picked = hidden_TD.index_select(0, torch.tensor(supervised, device=device))
@@ -186,7 +237,7 @@ class BankTrainer:
             weight_M.to(device, wide),
         )
         total.backward()
-        mean_K = torch.zeros(self.bank.num_adapters, dtype=torch.float64).index_add(
+        mean_K = torch.zeros(self.desk.num_adapters, dtype=torch.float64).index_add(
             0, owner_M, loss_M.detach().double().cpu() * weight_M
         )
         return {k: float(mean_K[k]) for k in {k for k, _ in rows}}
@@ -223,23 +274,19 @@ class StackedAdamW:
     Loshchilov & Hutter, arXiv 1711.05101; betas 0.9 and 0.999, eps 1e-8.
     """
 
-    def __init__(
-        self, bank: AdapterBank, settings: Sequence[TrainSettings], steps: Sequence[int]
-    ) -> None:
+    def __init__(self, bank: AdapterBank) -> None:
         assert bank.gradient_KP is not None
         self.gradient_KP = bank.gradient_KP
-        self.settings, self.steps = settings, steps
-        self.taken = [0] * bank.num_adapters
-        self.rows = []
-        self.optimizers = []
-        for k, own in enumerate(settings):
-            row = bank.weights_KP[k].detach()
-            self.rows.append(row)
-            self.optimizers.append(
-                torch.optim.AdamW(
-                    [row], lr=own.learning_rate, weight_decay=own.weight_decay, fused=True
-                )
-            )
+        self.rows = [bank.weights_KP[k].detach() for k in range(bank.num_adapters)]
+        self._own: dict[int, _Schedule] = {}
+
+    def begin(self, k: int, settings: TrainSettings, steps: int) -> None:
+        """Row k is another adapter from now on, which will take so many steps."""
+        row = self.rows[k]
+        optimizer = torch.optim.AdamW(
+            [row], lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+        self._own[k] = _Schedule(optimizer, settings, steps)
 
     def step(self, active: Sequence[int], losses: dict[int, float]) -> dict[int, bool]:
         """Update the active adapters; False for those whose loss or gradient has a NaN or inf."""
@@ -251,11 +298,21 @@ class StackedAdamW:
         return {k: bool(ok) for k, ok in finite.items()}
 
     def _step_one(self, k: int, norm: float) -> None:
-        own, gradient = self.settings[k], self.gradient_KP[k]
-        if norm > own.clip:
-            gradient *= own.clip / (norm + 1e-6)  # as torch.nn.utils.clip_grad_norm_
-        group = self.optimizers[k].param_groups[0]
-        group["lr"] = own.learning_rate * rate_factor(own, self.taken[k], self.steps[k])
+        own, gradient = self._own[k], self.gradient_KP[k]
+        if norm > own.settings.clip:
+            gradient *= own.settings.clip / (norm + 1e-6)  # as torch.nn.utils.clip_grad_norm_
+        rate = own.settings.learning_rate * rate_factor(own.settings, own.taken, own.steps)
+        own.optimizer.param_groups[0]["lr"] = rate
         self.rows[k].grad = gradient
-        self.optimizers[k].step()
-        self.taken[k] += 1
+        own.optimizer.step()
+        own.taken += 1
+
+
+@dataclass
+class _Schedule:
+    """An adapter's optimizer, how it is to be trained, and how many of its steps are taken."""
+
+    optimizer: torch.optim.Optimizer
+    settings: TrainSettings
+    steps: int
+    taken: int = 0

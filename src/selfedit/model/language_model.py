@@ -145,21 +145,23 @@ class LanguageModel:
         settings: TrainSettings,
         seeds: Sequence[int],
         *,
+        slots: int | None = None,
         on_step: Callable[[int, int], None] | None = None,
     ) -> tuple[AdapterBank, list[TrainingRecord]]:
         """One adapter a plan, trained together; a plan's own directives override the settings.
 
+        slots: how many at a time (None: all); a finished one's slot is filled with the next.
         Raises OutOfMemory; a single plan is tried with activation checkpointing before that.
         """
         checkpointing = self.engine.checkpointing
-        needed = self.planned_memory(lora, settings)(plans, seeds)
+        needed = self.planned_memory(lora, settings)(plans, seeds, slots)
         free = memory_free(self.decoder.device)
         if needed > free and len(plans) > 1:
             raise OutOfMemory(
                 f"training {len(plans)} self-edits together needs about {needed / 1e9:.1f} GB, and "
                 f"{free / 1e9:.1f} GB are free"
             )
-        run = partial(self._train, plans, lora, settings, seeds, on_step)
+        run = partial(self._train, plans, lora, settings, seeds, slots, on_step)
         if len(plans) > 1 or checkpointing:
             return within_memory(partial(run, checkpointing), _training(plans))
         try:
@@ -181,13 +183,14 @@ class LanguageModel:
         lora: LoraSettings,
         settings: TrainSettings,
         seeds: Sequence[int],
+        slots: int | None,
         on_step: Callable[[int, int], None] | None,
         checkpointing: bool,
     ) -> tuple[AdapterBank, list[TrainingRecord]]:
         bank = AdapterBank(self.hf, lora, seeds, num_layers=self.num_layers)
         data = [self._encoded(plan, settings) for plan in plans]
         own = [directed(settings, plan) for plan in plans]
-        trainer = BankTrainer(self.decoder, bank, data, own, checkpointing=checkpointing)
+        trainer = BankTrainer(self.decoder, bank, data, own, slots=slots, checkpointing=checkpointing)
         return bank, trainer.run(on_step)
 
     def _encoded(self, plan: TrainingPlan, settings: TrainSettings) -> list[TokenSequence]:

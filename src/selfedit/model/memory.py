@@ -42,7 +42,7 @@ def memory_budget(device: torch.device, model_bytes: int, engine: EngineSettings
 
     A constant of machine, model and setting: what happens to be free at the moment must not decide
     which self-edits train together, because a resumed run is to have the same waves
-    (`inner.plan_waves`).
+    (`waves.py`).
     """
     if engine.memory_gb is not None:
         return int(engine.memory_gb * 1e9)
