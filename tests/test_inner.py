@@ -1,8 +1,8 @@
 """Waves: what goes together, and what happens when memory runs out."""
 
 from __future__ import annotations
-from functools import partial
 
+from functools import partial
 
 import pytest
 
@@ -16,7 +16,7 @@ from selfedit.config import (
 from selfedit.domains.knowledge import Knowledge
 from selfedit.errors import InputError, OutOfMemory
 from selfedit.inner import run_trials
-from selfedit.lora.train import BankTrainer
+from selfedit.lora.desk import Desk
 from selfedit.model.generate import generate
 from selfedit.model.memory import engine_from_environment, is_out_of_memory, memory_budget
 from selfedit.model.packed import Decoder
@@ -113,7 +113,7 @@ def test_a_single_adapter_is_tried_again_with_checkpointing(monkeypatch):
     model, told = tiny_model(), []
     expected, _ = model.train([PLAN], SETTINGS.lora, TRAIN, [3])
     model.status = told.append
-    failing(monkeypatch, BankTrainer, "_step", 1)
+    failing(monkeypatch, Desk, "_step", 1)
     used = []
     original = Decoder.checkpointing
     monkeypatch.setattr(Decoder, "checkpointing", lambda self, *a: used.append(1) or original(self, *a))
@@ -125,7 +125,7 @@ def test_a_single_adapter_is_tried_again_with_checkpointing(monkeypatch):
 
 def test_a_single_adapter_that_never_fits_is_a_clear_error(monkeypatch):
     model = tiny_model()
-    failing(monkeypatch, BankTrainer, "_step", 99)
+    failing(monkeypatch, Desk, "_step", 99)
     with pytest.raises(OutOfMemory, match="no fault of the self-edit"):
         model.train([PLAN], SETTINGS.lora, TRAIN, [3])
     with pytest.raises(OutOfMemory, match="2 adapters together"):
@@ -138,7 +138,7 @@ def test_other_errors_pass_through(monkeypatch):
     def broken(*args):
         raise RuntimeError("shape mismatch")
 
-    monkeypatch.setattr(BankTrainer, "_step", broken)
+    monkeypatch.setattr(Desk, "_step", broken)
     with pytest.raises(RuntimeError, match="shape mismatch"):
         model.train([PLAN], SETTINGS.lora, TRAIN, [3])
 

@@ -15,7 +15,8 @@ from selfedit.errors import AdapterError, InputError
 from selfedit.lora.bank import AdapterBank, resolve_layers
 from selfedit.lora.loss import head_loss
 from selfedit.lora.routing import Routing
-from selfedit.lora.train import WHOLE, BankTrainer, TokenSequence, lanes
+from selfedit.lora.sequences import WHOLE, TokenSequence
+from selfedit.lora.train import BankTrainer, lanes, shares
 from selfedit.testing import exact_norms as exact
 from selfedit.testing import tiny_model
 
@@ -88,6 +89,29 @@ def test_a_refilled_slot_changes_no_adapter(tiny, slots, dropout):
         if not record.failure:
             close(together.weights_KP[k], alone.weights_KP[0])
             assert records[k].losses == pytest.approx(record.losses, abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("slots", [2, 5])
+@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("layers", ["all", "upper-half"])
+def test_threads_side_by_side_change_no_adapter(tiny, slots, workers, layers):
+    lora = ALL.model_copy(update={"dropout": 0.2, "layers": layers})
+    data = [*DATA, sequences(3, 4, 15), sequences(4, 1, 30)]
+    settings, seeds = [*SETTINGS, SETTINGS[0], SETTINGS[1]], [11, 12, 13, 14, 15]
+    others = [tiny.decoder.beside() for _ in range(workers - 1)]
+    alone, expected = train(tiny, data, settings, seeds, lora)
+    threads = torch.get_num_threads()
+    apart, records = train(tiny, data, settings, seeds, lora, slots=slots, beside=others)
+    assert torch.get_num_threads() == threads
+    close(alone.weights_KP, apart.weights_KP)
+    for one, other in zip(expected, records, strict=True):
+        assert one.losses == pytest.approx(other.losses, abs=TOLERANCE)
+        assert one.tokens == other.tokens
+
+
+def test_shares_are_about_equal_and_none_is_empty():
+    assert shares([5, 9, 4, 1], 2) == [[1, 3], [0, 2]]
+    assert shares([3, 3], 4) == [[0], [1]]
 
 
 def test_lanes_take_the_next_adapter_where_one_ends_first():

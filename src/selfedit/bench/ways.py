@@ -17,7 +17,8 @@ from selfedit.bench.reference import PlainResult, peft_answers, peft_with_adapte
 from selfedit.bench.trainer import trainer_way
 from selfedit.config import ANSWER_SAMPLING, LoraSettings, TrainSettings
 from selfedit.lora.bank import AdapterBank
-from selfedit.lora.train import BankTrainer, num_steps
+from selfedit.lora.sequences import num_steps
+from selfedit.lora.train import BankTrainer
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.packed import Decoder
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -118,10 +118,15 @@ class AdapterBank:
         self._places: dict[str, tuple[Tensor, Tensor]] = {}
         self.factors = {target.name: self._views(self.weights_KP, target) for target in self.targets}
 
-    def like(self, num_adapters: int) -> AdapterBank:
-        """Another bank of this shape over the same model, whose adapters are all zeros."""
+    def like(self, num_adapters: int, model: nn.Module) -> AdapterBank:
+        """A bank of this shape, whose adapters are all zeros, over a model of the same modules."""
         other = copy.copy(self)
         other.seeds = [0] * num_adapters
+        modules = dict(model.named_modules())
+        other.targets = [
+            Target(target.name, cast(nn.Linear, modules[target.name]), target.offset)
+            for target in self.targets
+        ]
         other._hold(self.weights_KP.new_zeros(num_adapters, self.weights_KP.shape[1]))
         return other
 

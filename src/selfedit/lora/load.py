@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from selfedit.config import TrainSettings
-from selfedit.lora.train import TokenSequence, batches
+from selfedit.lora.sequences import TokenSequence, batches
 from selfedit.model.attention import SHORT
 
 
@@ -48,6 +48,11 @@ class Steps:
     @property
     def count(self) -> int:
         return len(self.tokens)
+
+    @property
+    def total(self) -> int:
+        """Tokens as `Trainee.tokens` counts them: with each sequence's last."""
+        return int((self.tokens + self.rows).sum())
 
     @classmethod
     def lane(cls, steps: Sequence[Steps]) -> Steps:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
@@ -18,7 +19,8 @@ from selfedit.lora.files import load_adapter, save_adapter
 from selfedit.lora.load import Steps
 from selfedit.lora.memory import Footprint, WaveMemory
 from selfedit.lora.records import TrainingRecord
-from selfedit.lora.train import BankTrainer, TokenSequence
+from selfedit.lora.sequences import TokenSequence
+from selfedit.lora.train import BankTrainer
 from selfedit.model.generate import generate
 from selfedit.model.linear import layout_bytes, use_onednn
 from selfedit.model.memory import memory_budget, memory_free, within_memory
@@ -29,6 +31,9 @@ from selfedit.types import Prompt, TrainingPlan, TrainingSequence
 
 # Rows x tokens of one generation batch. A CPU gains nothing beyond a few thousand.
 TOKEN_BUDGET = {"cpu": 12_288, "mps": 16_384, "cuda": 131_072}
+
+# Threads that work side by side unless a number is given; more were not measured (docs/performance.md).
+_MOST_WORKERS = 4
 
 
 class LanguageModel:
@@ -74,6 +79,18 @@ class LanguageModel:
     @property
     def device(self) -> str:
         return self.decoder.device.type
+
+    @cached_property
+    def others(self) -> list[Decoder]:
+        """Decoders over the same weights for the threads that work beside the first."""
+        return [self.decoder.beside() for _ in range(self.num_workers - 1)]
+
+    @property
+    def num_workers(self) -> int:
+        """Threads that work side by side; on a GPU one, which keeps it busy."""
+        if self.device != "cpu":
+            return 1
+        return self.engine.workers or min(_MOST_WORKERS, torch.get_num_threads())
 
     @property
     def num_bytes(self) -> int:
@@ -190,7 +207,15 @@ class LanguageModel:
         bank = AdapterBank(self.hf, lora, seeds, num_layers=self.num_layers)
         data = [self._encoded(plan, settings) for plan in plans]
         own = [directed(settings, plan) for plan in plans]
-        trainer = BankTrainer(self.decoder, bank, data, own, slots=slots, checkpointing=checkpointing)
+        trainer = BankTrainer(
+            self.decoder,
+            bank,
+            data,
+            own,
+            slots=slots,
+            beside=self.others,
+            checkpointing=checkpointing,
+        )
         return bank, trainer.run(on_step)
 
     def _encoded(self, plan: TrainingPlan, settings: TrainSettings) -> list[TokenSequence]:
@@ -201,6 +226,7 @@ class LanguageModel:
         return WaveMemory(
             Footprint.of(self.decoder, lora),
             lambda plan, seed: Steps.of(self._encoded(plan, settings), directed(settings, plan), seed),
+            workers=self.num_workers,
             checkpointing=self.engine.checkpointing,
         )
 

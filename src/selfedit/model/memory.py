@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -20,11 +22,12 @@ T = TypeVar("T")
 # Share of the whole memory that a model and its wave may take together. On a GPU the rest is for the
 # allocator's fragments and torch's own workspaces, on a CPU for everything else that runs there.
 _SHARE = {"cuda": 0.85, "cpu": 0.5, "mps": 0.5}
+_CLEAR_REFS, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def engine_from_environment() -> EngineSettings:
-    """What SELFEDIT_MEMORY_GB (a number) and SELFEDIT_CHECKPOINTING (0 or 1) say. Raises InputError."""
+    """What SELFEDIT_MEMORY_GB, SELFEDIT_CHECKPOINTING and SELFEDIT_WORKERS say. Raises InputError."""
     names = {field: f"SELFEDIT_{field.upper()}" for field in EngineSettings.model_fields}
     given = {field: os.environ[name] for field, name in names.items() if os.environ.get(name)}
     try:
@@ -32,8 +35,8 @@ def engine_from_environment() -> EngineSettings:
     except ValidationError as error:
         wrong = ", ".join(f"{names[str(e['loc'][0])]}={e['input']}" for e in error.errors())
         raise InputError(
-            f"{wrong} in the environment: SELFEDIT_MEMORY_GB is a number above 0 and "
-            "SELFEDIT_CHECKPOINTING is 0 or 1."
+            f"{wrong} in the environment: SELFEDIT_MEMORY_GB is a number above 0, "
+            "SELFEDIT_CHECKPOINTING is 0 or 1, and SELFEDIT_WORKERS a whole number above 0."
         ) from error
 
 
@@ -98,7 +101,7 @@ def measured_peak(work: Callable[[], object], device: torch.device) -> int:
 
     CUDA: torch's own counter. CPU: every allocation of torch's allocator, operators' temporaries
     included, as the profiler records them; every event is kept, so measure
-    seconds of work, not hours. Resident memory is another thing: malloc keeps what is freed.
+    seconds of work, not hours. Only this thread's are seen: for others there is `resident_peak`.
     Raises NotImplementedError on other devices.
     """
     if device.type == "cuda":
@@ -123,3 +126,21 @@ def measured_peak(work: Callable[[], object], device: torch.device) -> int:
         now += change
         peak = max(peak, now)
     return peak
+
+
+def resident_peak(work: Callable[[], object]) -> int | None:
+    """Peak bytes of the whole process while `work` runs, above what was resident at its start.
+
+    What malloc keeps of freed memory counts, so that it can be more than the tensors took. None where
+    Linux's counters are not at hand.
+    """
+    gc.collect()
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+        _CLEAR_REFS.write_text("5", encoding="ascii")  # the peak begins anew: proc(5)
+    except OSError:
+        return None
+    before = psutil.Process().memory_info().rss
+    work()
+    peak = re.search(r"VmHWM:\s+(\d+) kB", _STATUS.read_text(encoding="ascii"))
+    return int(peak.group(1)) * 1024 - before if peak else None

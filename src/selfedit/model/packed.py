@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from transformers import (
 from selfedit.model.attention import attending
 from selfedit.model.cache import growing_cache, select_rows
 from selfedit.model.checkpointing import Checkpointed
+from selfedit.model.linear import same_weights
 from selfedit.model.memory import is_out_of_memory
 
 
@@ -54,6 +55,14 @@ class Decoder:
             if isinstance(child, nn.ModuleList) and len(child) > 0:
                 return name, child
         raise NotImplementedError(f"{type(self.stack).__name__} has no list of layers")
+
+    def beside(self) -> Decoder:
+        """The same weights behind other modules, to be run by another thread at the same time."""
+        other = Decoder(cast(PreTrainedModel, same_weights(self.model)))
+        # What was found out of one is true of all, and is found out once.
+        other._packs = self.packs()
+        other._trunk_ok, other._shares = self._trunk_ok, self._shares
+        return other
 
     @property
     def device(self) -> torch.device:
