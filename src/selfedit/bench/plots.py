@@ -15,6 +15,7 @@ _CURVES = {
     "padded": "bank, padded",
     "packed": "bank",
     "trunk": "bank, frozen trunk",
+    "checkpointed": "bank, checkpointed",
     "mixed": "PEFT mixed batch",
 }
 _COLOUR = dict(zip((*_CURVES, *_LEVELS), COLOURS, strict=False))
@@ -81,11 +82,16 @@ def save_by_size(results: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def _points(result: Mapping[str, Any], kind: str) -> list[tuple[int, float]]:
-    """(K, seconds a self-edit) of a kind of way, by K."""
+    """(K, seconds a self-edit) of a kind of way, by K.
+
+    Of an edit with as many tokens as all of them have on average: a way that was timed on some of the
+    edits would else be shown by their length.
+    """
+    tokens = result["tokens"] / result["edits"]
     return sorted(
-        (way["adapters"], way["seconds_per_edit"])
+        (way["adapters"], tokens / way["tokens_per_second"])
         for way in result["ways"].values()
-        if way["kind"] == kind and way["seconds_per_edit"] is not None
+        if way["kind"] == kind and way["tokens_per_second"] is not None
     )
 
 
