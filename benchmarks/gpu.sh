@@ -4,7 +4,10 @@
 # SMOKE=1 runs the same commands on a CPU with one or two edits, to see that they work (its figures mean
 # nothing). A run that fails does not stop the others; they are named at the end.
 set -eu
-out=${1:-benchmarks/gpu}
+root=$(cd "$(dirname "$0")/.." && pwd)
+out=${1:-$root/benchmarks/gpu}
+case $out in /*) ;; *) out=$PWD/$out ;; esac
+cd "$root"
 
 stop() { echo "gpu.sh: $1" >&2; exit 1; }
 command -v selfedit > /dev/null ||
@@ -13,7 +16,6 @@ python -c 'import selfedit' 2> /dev/null ||
   stop "python on the PATH cannot import selfedit: activate the environment that selfedit is in."
 [ -f "${SELFEDIT_DATA:-../shared/data}/recorded/round1_trials.json" ] ||
   stop "the recorded edits are not there: set SELFEDIT_DATA to the folder with recorded/round1_trials.json."
-cd "$(dirname "$0")/.."
 mkdir -p "$out"
 
 device=cuda dtype=bfloat16 edits=64 peers=8 questions=5 epochs=10 repeats=2

@@ -41,19 +41,7 @@ def main(paths: list[Path]) -> None:
 
 def inner_tables(result: Mapping[str, Any]) -> Iterator[str]:
     """Lines of Markdown: what was run, the ways, the keys, and what was not timed."""
-    lora = result["lora"]
-    modules = (
-        "all linear modules" if len(lora["target_modules"]) > 4 else ", ".join(lora["target_modules"])
-    )
-    yield (
-        f"{result['model']} on {result['device']}, {result['dtype']}: {result['edits']} self-edits "
-        f"({result['tokens']:,} tokens in all epochs, {result['edits_from']}), {result['epochs']} epochs, LoRA "
-        f"r{lora['rank']} on {modules} of layers {lora['layers']}, {result['questions']} questions each; "
-        f"ways other than the widest bank on the first {result['peer_edits']} edits, in whole waves. Ceilings "
-        f"measured in the run: product {result['ceiling']['matmul'] / 1e9:,.0f} GFLOP/s, copy "
-        f"{result['ceiling']['copy'] / 1e9:,.0f} GB/s."
-    )
-    yield ""
+    yield from (_settings(result), "")
     yield f"| {' | '.join(_COLUMNS)} |"
     yield f"|---{'|---' * (len(_COLUMNS) - 1)}|"
     plain = result["ways"].get("plain PEFT loop", {}).get("tokens_per_second")
@@ -68,6 +56,23 @@ def inner_tables(result: Mapping[str, Any]) -> Iterator[str]:
     for name, way in result["ways"].items():
         if way.get("left_out"):
             yield f"\n- {name} was not timed: {way['left_out']}"
+
+
+def _settings(result: Mapping[str, Any]) -> str:
+    lora, ceiling = result["lora"], result["ceiling"]
+    modules = lora["target_modules"]
+    return "; ".join(
+        (
+            f"{result['model']} on {result['device']}, {result['dtype']}",
+            f"{result['edits']} self-edits from {result['edits_from']}, {result['epochs']} epochs, "
+            f"{result['tokens']:,} tokens in all of them",
+            f"LoRA r{lora['rank']} on {'all linear modules' if len(modules) > 4 else ', '.join(modules)} "
+            f"of layers {lora['layers']}",
+            f"{result['questions']} questions each",
+            f"ways other than the widest bank on the first {result['peer_edits']} edits, in whole waves",
+            f"product {ceiling['matmul'] / 1e9:,.0f} GFLOP/s, copy {ceiling['copy'] / 1e9:,.0f} GB/s",
+        )
+    )
 
 
 def _cells(way: Mapping[str, Any], plain: float | None) -> Iterator[str]:
