@@ -60,16 +60,17 @@ def inner_tables(result: Mapping[str, Any]) -> Iterator[str]:
 
 def _settings(result: Mapping[str, Any]) -> str:
     lora, ceiling = result["lora"], result["ceiling"]
-    modules = lora["target_modules"]
+    modules = (
+        ", ".join(lora["target_modules"]) if len(lora["target_modules"]) < 5 else "all linear modules"
+    )
     return "; ".join(
         (
             f"{result['model']} on {result['device']}, {result['dtype']}",
             f"{result['edits']} self-edits from {result['edits_from']}, {result['epochs']} epochs, "
             f"{result['tokens']:,} tokens in all of them",
-            f"LoRA r{lora['rank']} on {'all linear modules' if len(modules) > 4 else ', '.join(modules)} "
-            f"of layers {lora['layers']}",
+            f"LoRA r{lora['rank']} on {modules} of layers {lora['layers']}",
             f"{result['questions']} questions each",
-            f"ways other than the widest bank on the first {result['peer_edits']} edits, in whole waves",
+            f"all but the widest bank on the first {result['peer_edits']} edits, in whole waves",
             f"product {ceiling['matmul'] / 1e9:,.0f} GFLOP/s, copy {ceiling['copy'] / 1e9:,.0f} GB/s",
         )
     )
