@@ -18,16 +18,16 @@ python -c 'import selfedit' 2> /dev/null ||
   stop "the recorded edits are not there: set SELFEDIT_DATA to the folder with recorded/round1_trials.json."
 mkdir -p "$out"
 
-device=cuda dtype=bfloat16 edits=64 peers=8 questions=5 epochs=10 repeats=2
-large=qwen2.5-7b widths=1,4,8,16,32,64 narrow=1,4,8,16 half_widths=$widths
-released="--released-edits 1 --released-steps 0" unreleased=$released
-articles="--articles 10" round=
+device=cuda dtype=bfloat16 large=qwen2.5-7b widths=1,4,8,16,32,64 narrow=1,4,8,16
+settings="--edits 64 --peer-edits 8 --epochs 10 --repeats 2 --released-edits 1 --released-steps 0"
+ways=plain,trainer,mixed,padded,packed,trunk,checkpointed
+articles="--articles 10" round= less=
 if [ "${SMOKE:-}" = 1 ]; then
-  device=cpu dtype=float32 edits=2 peers=1 questions=1 epochs=1 repeats=1
-  large=smollm2-135m widths=1,2 narrow=1,2 half_widths=1
-  # Its one step of 2048 tokens takes most of the time, and 12 GB in the 0.5B shape.
-  released="--released-edits 1 --released-steps 1" unreleased="--released-edits 0"
-  articles="--articles 1 --edits 2 --repeats 1" round="--contexts 1 --edits 2 --seeds 1 --epochs 1"
+  device=cpu dtype=float32 large=smollm2-135m widths=1,2 narrow=1
+  settings="--edits 2 --peer-edits 1 --epochs 1 --repeats 1 --released-edits 1 --released-steps 1 --questions 1"
+  # All ways once, in the first run. (The released way's one step takes 12 GB in the 0.5B shape.)
+  less="--edits 1 --widths 1 --ways plain,packed,trunk --released-edits 0 --questions 0"
+  articles="--articles 1 --edits 1 --repeats 1" round="--contexts 1 --edits 1 --seeds 1 --epochs 1"
 fi
 
 failed=
@@ -43,9 +43,8 @@ run() { # NAME, then the command whose output is its JSON
 }
 inner() { # NAME, then the options that differ
   name=$1; shift
-  run "$name" selfedit bench inner --device "$device" --dtype "$dtype" --edits "$edits" \
-    --peer-edits "$peers" --questions "$questions" --epochs "$epochs" --repeats "$repeats" \
-    --ways plain,trainer,mixed,padded,packed,trunk,checkpointed --json "$@"
+  # shellcheck disable=SC2086
+  run "$name" selfedit bench inner --device "$device" --dtype "$dtype" $settings --ways "$ways" --json "$@"
 }
 
 { git rev-parse HEAD; date -u; nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv || true
@@ -55,12 +54,12 @@ inner() { # NAME, then the options that differ
 # shellcheck disable=SC2086
 {
 # The row "seconds a self-edit, training and 5 answers", and its ratios to B0, B1 and B2.
-inner 7b-qv --shape "$large" --modules q_proj,v_proj --layers all --widths "$widths" $released
+inner 7b-qv --shape "$large" --modules q_proj,v_proj --layers all --widths "$widths"
 # All linear modules: an adapter takes 1.3 GB there, so fewer share a step.
-inner 7b-linear --shape "$large" --layers all --widths "$narrow" $unreleased
-inner 7b-linear-upper-half --shape "$large" --layers upper-half --widths "$narrow" $unreleased
-inner 05b-linear-upper-half --shape qwen2.5-0.5b --layers upper-half --widths "$half_widths" $unreleased
-inner 135m-linear-upper-half --model smollm2-135m --layers upper-half --widths "$widths" $unreleased
+inner 7b-linear --shape "$large" --layers all --widths "$narrow" $less
+inner 7b-linear-upper-half --shape "$large" --layers upper-half --widths "$narrow" $less
+inner 05b-linear-upper-half --shape qwen2.5-0.5b --layers upper-half --widths "$half_widths" $less
+inner 135m-linear-upper-half --model smollm2-135m --layers upper-half --widths "$widths" $less
 run answers selfedit bench answers --device "$device" --dtype "$dtype" $articles --json
 # One paper round (50 contexts x 5 edits x 3 seeds) with evaluation: its wall time is what is asked.
 run round python benchmarks/paper_round.py --device "$device" --dtype "$dtype" $round

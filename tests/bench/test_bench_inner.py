@@ -194,6 +194,7 @@ def test_few_peer_edits_are_trained_and_compared_as_all_are(tiny, monkeypatch):
     assert result["max_weight_difference"] <= 1e-9
     widest, less = (result["ways"][f"bank, K=3, {kind}"] for kind in ("frozen trunk", "checkpointed"))
     assert less["peak_memory"] < widest["peak_memory"]
+    assert less["planned_memory"] < widest["planned_memory"]
     assert less["peak_memory"] == pytest.approx(less["planned_memory"], rel=0.15)
     assert any("expected to take" in line for line in told)
 

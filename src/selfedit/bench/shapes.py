@@ -104,9 +104,8 @@ def draw(config: Any, device: str, dtype: str) -> Any:
     with torch.device("meta"):
         hf: Any = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
     hf.to_empty(device=device)
-    hf.tie_weights()  # to_empty gave each name a tensor of its own
     devices = [device] if device.startswith("cuda") else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(0)
-        hf.init_weights()
+        hf.init_weights()  # ties the head again, too
     return hf
