@@ -58,7 +58,7 @@ inner 7b-qv --shape "$large" --modules q_proj,v_proj --layers all --widths "$wid
 # All linear modules: an adapter takes 1.3 GB there, so fewer share a step.
 inner 7b-linear --shape "$large" --layers all --widths "$narrow" $less
 inner 7b-linear-upper-half --shape "$large" --layers upper-half --widths "$narrow" $less
-inner 05b-linear-upper-half --shape qwen2.5-0.5b --layers upper-half --widths "$half_widths" $less
+inner 05b-linear-upper-half --shape qwen2.5-0.5b --layers upper-half --widths "$widths" $less
 inner 135m-linear-upper-half --model smollm2-135m --layers upper-half --widths "$widths" $less
 run answers selfedit bench answers --device "$device" --dtype "$dtype" $articles --json
 # One paper round (50 contexts x 5 edits x 3 seeds) with evaluation: its wall time is what is asked.
