@@ -80,7 +80,7 @@ def _cells(way: Mapping[str, Any], plain: float | None) -> Iterator[str]:
     rate = way["tokens_per_second"]
     yield str(way["edits"])
     yield _number(way["seconds_per_edit"], "{:.2f}")
-    yield _number(rate, "{:,.0f}")
+    yield _number(rate, "{:,.0f}" if rate and rate >= 10 else "{:.2g}")
     yield _number(way.get("answers_per_edit"), "{:.2f}")
     for key in ("peak_memory", "planned_memory"):
         yield _number(way.get(key), "{:,.0f}", 1e-6)
