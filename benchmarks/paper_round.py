@@ -1,6 +1,7 @@
 """Seconds of one paper round's inner loops: 50 contexts x 5 recorded edits x 3 seeds, with answers.
 
     python benchmarks/paper_round.py [--device cuda] [--dtype bfloat16] [--contexts 50] [--edits 5]
+        [--seeds 3] [--epochs 10]
 
 The edits are those that the paper's authors recorded ($SELFEDIT_DATA), not written anew: what is timed
 is training and evaluation (the baselines too), as `run_trials` does it, with the default inner loop.
@@ -15,7 +16,7 @@ import time
 
 from selfedit.bench.floor import synchronise
 from selfedit.bench.material import recorded_edits
-from selfedit.config import ANSWER_SAMPLING, InnerSettings, KnowledgeSettings
+from selfedit.config import ANSWER_SAMPLING, InnerSettings, KnowledgeSettings, TrainSettings
 from selfedit.domains.knowledge import Knowledge
 from selfedit.inner import run_trials
 from selfedit.model.load import load_model
@@ -26,7 +27,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto")
-    for name, default in (("contexts", 50), ("edits", 5), ("seeds", 3)):
+    epochs = TrainSettings().epochs
+    for name, default in (("contexts", 50), ("edits", 5), ("seeds", 3), ("epochs", epochs)):
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
     model = load_model(device=given.device, dtype=given.dtype)
@@ -45,7 +47,7 @@ def main() -> None:
         model,
         domain,
         pairs,
-        InnerSettings(seeds=given.seeds),
+        InnerSettings(seeds=given.seeds, train=TrainSettings(epochs=given.epochs)),
         sink=lambda wave: print(
             f"{time.perf_counter() - start:.0f} s: a wave of {len(wave)}", file=sys.stderr
         ),
@@ -57,6 +59,9 @@ def main() -> None:
                 "model": model.name,
                 "device": model.device,
                 "dtype": str(model.hf.dtype),
+                "contexts": len(recorded),
+                "seeds": given.seeds,
+                "epochs": given.epochs,
                 "trials": len(trials),
                 "scored": sum(trial.status == "scored" for trial in trials),
                 "seconds_of_baselines": baselines,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
+import runpy
+from pathlib import Path
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from selfedit.bench.floor import Ceiling, Counts
-from selfedit.bench.inner import InnerBench, list_ways, run_inner
+from selfedit.bench.inner import InnerBench, _Run, list_ways, run_inner
 from selfedit.bench.material import one_edit_each
+from selfedit.bench.outcome import Measured, ratios, row
 from selfedit.bench.plots import save_by_size, save_by_width
 from selfedit.bench.shapes import shape_config
 from selfedit.bench.trainer import trainer_way
@@ -41,7 +45,7 @@ def bench(tiny, monkeypatch):
     return Bench(tiny, one_edit_each(3)[0], LORA, TRAIN)
 
 
-@pytest.mark.parametrize("kind", ["mixed", "padded", "packed", "trunk"])
+@pytest.mark.parametrize("kind", ["mixed", "padded", "packed", "trunk", "checkpointed"])
 def test_every_way_trains_what_the_plain_loop_trains(bench, kind):
     plain = bench.run(Way("plain"))
     assert difference(plain, bench.run(Way(kind, 2))) <= 1e-9
@@ -123,6 +127,126 @@ def test_widths_stop_at_the_number_of_edits():
         *(("packed", k) for k in (1, 2, 3)),
         *(("padded", k) for k in (2, 3)),
     ]
+
+
+def test_peers_and_narrow_banks_are_timed_on_the_first_edits():
+    kinds = ("plain", "trainer", "mixed", "padded", "packed", "trunk", "checkpointed")
+    what = InnerBench(edits=64, widths=(1, 4, 16, 64), kinds=kinds, peer_edits=6)
+    edits = {way.name: what.edits_of(way, widest=64) for way in list_ways(what, trunk=True)}
+    assert edits == {
+        **{"plain PEFT loop": 6, "Trainer, unpadded": 6, "PEFT mixed batch, K=6": 6},
+        **{"bank, K=4, padded": 8, "bank, K=16, padded": 16, "bank, K=64, padded": 64},
+        **{"bank, K=1": 6, "bank, K=4": 8, "bank, K=16": 16, "bank, K=64": 64},
+        **{f"bank, K={k}, frozen trunk": n for k, n in ((1, 6), (4, 8), (16, 16), (64, 64))},
+        "bank, K=64, checkpointed": 64,
+    }
+    # All of them for the bank that turned out to be the widest, and for all without the option.
+    assert what.edits_of(Way("packed", 16), widest=16) == 64
+    assert InnerBench(edits=64).edits_of(Way("plain"), widest=4) == 64
+
+
+def test_ratios_are_of_tokens_a_second_and_rows_of_what_was_run(bench):
+    """The plain loop is timed on the first edit alone; the edits differ in length."""
+    one, all_three = bench.first(1), bench
+    assert all_three.tokens != 3 * one.tokens
+    found = {
+        Way("plain"): Measured(one, seconds=[8.0, 2.0, 4.0]),
+        Way("mixed", 1): Measured(one, seconds=[16.0]),
+        Way("packed", 3): Measured(all_three, seconds=[6.0], difference=1e-3),
+        Way("checkpointed", 3): Measured(all_three, seconds=[12.0], difference=2e-3, planned=7, peak=8),
+    }
+    keys = ratios(found, main=Way("packed", 3), released=0.5, peft_answers=[])
+    rate, plain = all_three.tokens / 6, one.tokens / 4
+    assert keys["ratio_to_plain_loop"] == pytest.approx(rate / plain)
+    assert keys["ratio_to_mixed_batch"] == pytest.approx(4 * rate / plain)
+    assert keys["ratio_to_released"] == pytest.approx(rate / 0.5)
+    assert keys["gain_of_trunk"] is None
+    assert keys["max_weight_difference"] == 2e-3
+    assert keys["peak_memory"] is None  # of the main way, not of the checkpointed one
+    counts = Counts(lower=100, upper=100, head=50, adapter=10, item=4)
+    own = row(Way("plain"), found[Way("plain")], None, Ceiling(1e6, 1e6), counts)
+    assert (own["edits"], own["seconds_per_edit"], own["timed"]) == (1, 4.0, 3)
+    assert own["tokens_per_second"] == pytest.approx(plain)
+
+
+def test_few_peer_edits_are_trained_and_compared_as_all_are(tiny, monkeypatch):
+    monkeypatch.setenv("SELFEDIT_DATA", "/nowhere")
+    trained, told = [], []
+    original = Bench.run
+    monkeypatch.setattr(
+        Bench, "run", lambda self, way: trained.append((way, self)) or original(self, way)
+    )
+    what = InnerBench(
+        edits=3,
+        widths=(1, 3),
+        kinds=("plain", "packed", "trunk", "checkpointed"),
+        repeats=1,
+        peer_edits=1,
+        released_edits=0,
+        questions=0,
+    )
+    result = run_inner(tiny, LORA, TRAIN, what, told.append)
+    timed = {way.name: len(own.data) for way, own in trained if own.train.epochs == TRAIN.epochs}
+    assert timed == {name: way["edits"] for name, way in result["ways"].items()}
+    assert timed["plain PEFT loop"] == timed["bank, K=1"] == 1
+    assert timed["bank, K=3, frozen trunk"] == timed["bank, K=3, checkpointed"] == 3
+    assert (result["edits"], result["peer_edits"]) == (3, 1)
+    assert result["max_weight_difference"] <= 1e-9
+    widest, less = (result["ways"][f"bank, K=3, {kind}"] for kind in ("frozen trunk", "checkpointed"))
+    assert less["peak_memory"] < widest["peak_memory"]
+    assert less["planned_memory"] < widest["planned_memory"]
+    assert less["peak_memory"] == pytest.approx(less["planned_memory"], rel=0.15)
+    assert any("expected to take" in line for line in told)
+
+
+def test_expected_seconds_count_what_is_timed(bench):
+    what = InnerBench(
+        edits=3, widths=(3,), kinds=("plain", "trainer", "packed"), repeats=4, peer_edits=1
+    )
+    run = _Run(bench, list_ways(what, trunk=True), what, lambda text: None)
+    for found, pace in zip(run.found.values(), (0.5, 0.25, 0.125), strict=True):
+        found.pace = pace
+    run.found[Way("plain")].part = run.found[Way("trainer")].part = one = bench.first(1)
+    # The plain loop and the widest bank four times, the Trainer once.
+    expected = 4 * 0.5 * one.tokens + 0.25 * one.tokens + 4 * 0.125 * bench.tokens
+    assert run.expected_seconds() == pytest.approx(expected)
+    run.found[Way("packed", 3)].left_out = "no memory"
+    assert run.expected_seconds() == pytest.approx(2.25 * one.tokens)
+
+
+def test_recorded_edits_are_64_different_ones():
+    work, source = one_edit_each(64)
+    if source != "a recorded run":
+        pytest.skip("there are no recorded edits here")
+    assert len({each.plan for each in work}) == 64
+
+
+def test_results_tables_have_a_row_a_way_and_a_row_a_key(tiny, monkeypatch):
+    monkeypatch.setenv("SELFEDIT_DATA", "/nowhere")
+    what = InnerBench(edits=2, widths=(2,), kinds=("plain", "packed"), repeats=1, released_edits=1)
+    what = dataclasses.replace(what, released_steps=1, questions=1)
+    result = run_inner(tiny, LORA, TRAIN, what)
+    script = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks/results_table.py"))
+    lines = list(script["inner_tables"](json.loads(json.dumps(result))))
+    cells = {line.split(" | ")[0]: line.strip("| ").split(" | ") for line in lines if line[:2] == "| "}
+    header = cells["| way"]
+    for name in ("plain PEFT loop", "bank, K=2", "released way"):
+        way = dict(zip(header, cells[f"| {name}"], strict=False))
+        assert float(way["s an edit"]) == pytest.approx(
+            result["ways"][name]["seconds_per_edit"], abs=0.006
+        )
+        assert way["edits"] == "2"
+    assert header[8] == "tokens/s over plain loop"
+    assert float(cells["| bank, K=2"][8]) == pytest.approx(result["ratio_to_plain_loop"], rel=0.01)
+    assert float(cells["| plain PEFT loop"][8]) == 1
+    assert all(f"| `{key}`" in cells for key in KEYS)
+    assert cells["| `ratio_to_plain_loop_with_trunk`"][1] == "not measured"
+    assert (
+        len(
+            {line.count("|") for line in lines if line.startswith(("| way", "| bank", "|---|---|---|"))}
+        )
+        == 1
+    )
 
 
 def test_floors_of_a_7b_shape_on_an_h100():

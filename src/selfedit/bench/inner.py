@@ -10,57 +10,53 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from statistics import median
 from typing import Any
 
 from selfedit.bench.floor import Counts, describe, measure_ceiling, synchronise
 from selfedit.bench.material import one_edit_each
+from selfedit.bench.outcome import RELEASED, Measured, middle, ratios, released_row, row
 from selfedit.bench.trainer import trainer_way
-from selfedit.bench.ways import Bench, Kind, Trained, Way, difference
+from selfedit.bench.ways import DEFAULT_KINDS, Bench, Kind, Trained, Way, difference
 from selfedit.config import LoraSettings, TrainSettings
 from selfedit.errors import OutOfMemory
 from selfedit.lora.bank import AdapterBank, find_targets, layer_index
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.memory import measured_peak, within_memory
+from selfedit.report.wording import duration
 from selfedit.testing import exact_norms
 
 Say = Callable[[str], None]
-RELEASED = "released way"
 PEFT_ADAPTERS = 8
+# Packed banks, as the product trains them; the last saves memory.
+_PRODUCTS: tuple[Kind, ...] = ("packed", "trunk", "checkpointed")
 
 
 @dataclass(frozen=True, slots=True)
 class InnerBench:
     """What is run. widths: K, the adapters that share a step. repeats: of the plain loop and the widest
-    bank; the other ways are side questions and are timed once. released_edits: edits of the released
-    way, 0: none; released_steps: steps of each that are taken, 0: all."""
+    bank; the other ways are side questions and are timed once. peer_edits: all but the widest bank are
+    timed on the first so many edits, in whole waves, 0: on all; the mixed batch has no more of them in
+    a step. released_edits: edits of the released way, 0: none; released_steps: steps of each that are
+    taken, 0: all."""
 
     edits: int = 4
     widths: tuple[int, ...] = (1, 4)
-    kinds: tuple[Kind, ...] = ("plain", "trainer", "mixed", "padded", "packed", "trunk")
+    kinds: tuple[Kind, ...] = DEFAULT_KINDS
     repeats: int = 2
+    peer_edits: int = 0
     released_edits: int = 2
     released_steps: int = 3
     questions: int = 5
     float64: bool = False
 
-
-@dataclass
-class _Measured:
-    """What is known of a way.
-
-    seconds: of all edits. answers: seconds of one self-edit's questions. difference: to the plain loop.
-    left_out: why it was not timed.
-    """
-
-    seconds: list[float] = field(default_factory=list)
-    answers: list[float] = field(default_factory=list)
-    peak: int | None = None
-    planned: int | None = None
-    difference: float | None = None
-    left_out: str = ""
+    def edits_of(self, way: Way, widest: int) -> int:
+        """How many of the edits a way is timed on, always the first ones."""
+        if not self.peer_edits or _is_widest(way, widest):
+            return self.edits
+        waves = -(-self.peer_edits // way.adapters)
+        return min(self.edits, waves * way.adapters)
 
 
 def run_inner(
@@ -73,16 +69,20 @@ def run_inner(
     """Timings and ratios under stable keys; None where a key's ways were not run.
 
     ratio_to_plain_loop, ratio_to_plain_loop_with_trunk, ratio_to_unpadded_trainer, ratio_to_released,
-    ratio_to_mixed_batch: seconds of that way over the bank's at the largest of `widths` (with the trunk
-    where there is one). answers_ratio: PEFT, one adapter after the other, over ours.
-    max_weight_difference: between the plain loop and any bank, after all epochs. planned_memory and
-    peak_memory: bytes beside the model, of the widest bank's first wave in one epoch.
+    ratio_to_mixed_batch: tokens a second of the bank at the largest of `widths` (with the trunk where
+    there is one) over that way's; the same as seconds over seconds where both are timed on the same
+    edits. answers_ratio: seconds of PEFT, one adapter after the other, over ours.
+    max_weight_difference: between the plain loop and any bank, after all epochs, over the edits that
+    both trained. planned_memory and peak_memory: bytes beside the model, of the widest bank's first
+    wave in one epoch.
     """
     work, source = one_edit_each(what.edits, what.questions)
     bench = Bench(model, work, lora, train)
     ways = list_ways(what, _has_trunk(model, lora))
     run = _Run(bench, ways, what, say)
     run.warm_up()
+    expected = duration(run.expected_seconds())
+    say(f"training is expected to take {expected}; answers and the released way come on top")
     run.time_all()
     released = run.time_released() if what.released_edits else None
     return {
@@ -91,30 +91,37 @@ def run_inner(
         "dtype": str(model.hf.dtype).removeprefix("torch."),
         "lora": lora.model_dump(mode="json"),
         "edits": len(work),
+        "peer_edits": what.peer_edits or len(work),
         "edits_from": source,
         "epochs": train.epochs,
         "repeats": what.repeats,
         "questions": what.questions,
         "tokens": bench.tokens,
-        **run.ratios(released),
+        **run.outcome(released),
         "max_weight_difference_float64": _in_float64(bench, run.widest) if what.float64 else None,
-        **run.table(released),
     }
 
 
 def list_ways(what: InnerBench, trunk: bool) -> list[Way]:
-    """The ways of each kind, the banks and the mixed batch at each width up to the number of edits."""
+    """The ways of each kind, the banks at each width up to the number of edits."""
     widths = sorted({min(width, what.edits) for width in what.widths})
     ways = []
     for kind in what.kinds:
         if kind in ("plain", "trainer"):
             ways.append(Way(kind))
         elif kind == "mixed":
+            ways.append(Way(kind, min(widths[-1], what.peer_edits or what.edits)))
+        elif kind == "checkpointed":
             ways.append(Way(kind, widths[-1]))
         elif kind != "trunk" or trunk:
             # One adapter at a time has no padding, unless it has batches.
             ways += [Way(kind, width) for width in widths if kind != "padded" or width > 1]
     return ways
+
+
+def _is_widest(way: Way, widest: int) -> bool:
+    """Whether it is the product's own way at the largest width."""
+    return way.kind in _PRODUCTS and way.adapters == widest
 
 
 def _has_trunk(model: LanguageModel, lora: LoraSettings) -> bool:
@@ -124,30 +131,53 @@ def _has_trunk(model: LanguageModel, lora: LoraSettings) -> bool:
 
 class _Run:
     def __init__(self, bench: Bench, ways: Sequence[Way], what: InnerBench, say: Say) -> None:
-        self.bench, self.ways, self.what, self.say = bench, list(ways), what, say
-        self.found = {way: _Measured() for way in ways}
-        widest = max((way.adapters for way in ways if way.is_bank), default=1)
-        self.widest = widest  # until it turns out not to fit into memory
+        self.bench, self.what, self.say = bench, what, say
+        self.found = {way: Measured(bench) for way in ways}
+        self.widest = self._widest(lambda found: True)
         self.device = bench.model.decoder.device
         self.peft_answers: list[float] = []  # seconds a self-edit
 
+    def _widest(self, good: Callable[[Measured], object]) -> int:
+        kinds = ("packed", "trunk")
+        return max(
+            (w.adapters for w, f in self.found.items() if w.kind in kinds and good(f)), default=1
+        )
+
     def warm_up(self) -> None:
         """One epoch of as many edits as share a step: warms up, and measures memory against what the
-        planner says of the same."""
-        has_trunk = any(way.kind == "trunk" for way in self.ways)
+        planner says of the same. Then it is known what fits, and which edits each way is timed on."""
         for way, found in self.found.items():
-            short = self.bench.shorter(way.adapters, 1)
-            if way.kind == "trunk" or (way.kind == "packed" and not has_trunk):
-                (wave,) = short.waves(way.adapters)
-                plan = short.model.planned_memory(short.lora, short.train)
-                found.planned = plan([short.work[k].plan for k in wave], wave)
-            # On a CPU memory is measured by the profiler, which takes longer than the training itself.
-            if self.device.type == "cuda" or self._is_main(way):
-                work = partial(measured_peak, partial(short.run, way), self.device)
-                found.peak = self._guarded(way, work)
-            else:
-                self._guarded(way, partial(self.bench.shorter(1, 1).run, way))
+            wave = self.bench.shorter(way.adapters, 1)
+            if way.kind in _PRODUCTS:
+                found.planned = wave.planned_memory(way)
+            self._guarded(way, partial(self._warm_up, way, found, wave))
             self.say(f"warmed up: {way.name}")
+        self.widest = self._widest(lambda found: not found.left_out)
+        for way, found in self.found.items():
+            found.part = self.bench.first(self.what.edits_of(way, self.widest))
+
+    def _warm_up(self, way: Way, found: Measured, wave: Bench) -> None:
+        if self.device.type == "cuda":
+            spent = self._seconds(lambda: self._measure_peak(way, found, wave))
+            found.pace = spent / wave.tokens
+            return
+        one = self.bench.shorter(1, 1)
+        found.pace = self._seconds(lambda: one.run(way)) / one.tokens
+        # On a CPU memory is measured by the profiler, which takes longer than the training itself.
+        if self.device.type == "cpu" and self._is_main(way):
+            self._measure_peak(way, found, wave)
+
+    def _measure_peak(self, way: Way, found: Measured, wave: Bench) -> None:
+        found.peak = measured_peak(partial(wave.run, way), self.device)
+
+    def expected_seconds(self) -> float:
+        """Of all training that is to be timed, at the pace of the warm-up, which is rather slow: on a
+        CPU it was of one edit alone, and the frozen trunk saves from the second epoch on."""
+        return sum(
+            found.pace * found.part.tokens * (self.what.repeats if self._is_main(way) else 1)
+            for way, found in self.found.items()
+            if not found.left_out
+        )
 
     def _guarded(self, way: Way, work: Callable[[], Any]) -> Any:
         """work(); None, and a reason, where the way does not fit into memory."""
@@ -167,8 +197,10 @@ class _Run:
                 trained = self._guarded(way, partial(self._timed, way))
                 if found.left_out:
                     continue
-                each = found.seconds[-1] / self.what.edits
-                self.say(f"repeat {repeat + 1}: {way.name} {each:.2f} s a self-edit")
+                each, rate = found.seconds[-1] / len(found.part.data), found.rate
+                self.say(
+                    f"repeat {repeat + 1}: {way.name} {each:.2f} s a self-edit, {rate:.0f} tokens/s"
+                )
                 if repeat == 0:
                     plain = trained if way.kind == "plain" else plain
                     if plain and trained:
@@ -176,31 +208,31 @@ class _Run:
                     if way.kind == self._answering:
                         self._guarded(way, partial(self._time_answers, way, trained))
             if repeat == 0:
-                timed = [w.adapters for w, f in self.found.items() if w.is_bank and f.seconds]
-                self.widest = max(timed, default=1)
+                self.widest = self._widest(lambda found: found.seconds)
 
     @property
     def _answering(self) -> Kind:
-        return "trunk" if any(way.kind == "trunk" for way in self.ways) else "packed"
+        return "trunk" if any(way.kind == "trunk" for way in self.found) else "packed"
 
     def _is_main(self, way: Way) -> bool:
-        return way.kind == "plain" or (way.kind in ("packed", "trunk") and way.adapters == self.widest)
+        return way.kind == "plain" or _is_widest(way, self.widest)
 
     def _timed(self, way: Way) -> Trained:
+        found = self.found[way]
         trained: list[Trained] = []
-        self.found[way].seconds.append(self._seconds(lambda: trained.append(self.bench.run(way))))
+        found.seconds.append(self._seconds(lambda: trained.append(found.part.run(way))))
         return trained[0]
 
     def _time_answers(self, way: Way, banks: list[AdapterBank]) -> None:
         """What each wave's adapters are asked; once through PEFT too."""
         if not self.what.questions:
             return
-        first = not self.peft_answers
+        first, found = not self.peft_answers, self.found[way]
         for repeat in range(self.what.repeats + 1):
-            spent = self._seconds(partial(self.bench.answer, banks)) / len(self.bench.data)
+            spent = self._seconds(partial(self.bench.answer, banks)) / len(found.part.data)
             through_peft = self._answer_through_peft(banks) if first else None
             if repeat > 0:  # the first warms up
-                self.found[way].answers.append(spent)
+                found.answers.append(spent)
                 self.peft_answers += [] if through_peft is None else [through_peft]
         self.say(f"answered: {way.name}")
 
@@ -220,8 +252,9 @@ class _Run:
         return time.perf_counter() - start
 
     def time_released(self) -> float:
-        """Seconds of the released way for all edits, by tokens from the edits that it was timed on."""
-        some = self.bench.shorter(self.what.released_edits, self.bench.train.epochs)
+        """Tokens a second of the released way for all edits, by steps from the edits that it was timed
+        on: every step of it costs the same, whatever the sequence holds."""
+        some = self.bench.first(self.what.released_edits)
         spent = 0.0
         for sequences in some.data:
             spent += trainer_way(
@@ -232,85 +265,25 @@ class _Run:
                 max_steps=self.what.released_steps or None,
             )
             self.say(f"released way: {spent:.0f} s so far")
-        # Every step of it costs the same, whatever the sequence holds.
-        return spent / some.steps * self.bench.steps
+        return self.bench.tokens / (spent / some.steps * self.bench.steps)
 
-    def _middle(self, kind: Kind, width: int | None = None) -> float | None:
-        for way, found in self.found.items():
-            if way.kind == kind and found.seconds and way.adapters == (width or way.adapters):
-                return median(found.seconds)
-        return None
-
-    def ratios(self, released: float | None) -> dict[str, float | None]:
-        packed, trunk = self._middle("packed", self.widest), self._middle("trunk", self.widest)
-        best = trunk or packed
-        ours = [found for way, found in self.found.items() if way.is_bank]
-        main = self.found.get(Way(self._answering, self.widest), _Measured())
-        differences = [found.difference for found in ours if found.difference is not None]
-        return {
-            "ratio_to_plain_loop": _over(self._middle("plain"), packed),
-            "ratio_to_plain_loop_with_trunk": _over(self._middle("plain"), trunk),
-            "ratio_to_unpadded_trainer": _over(self._middle("trainer"), best),
-            "ratio_to_released": _over(released, best),
-            "ratio_to_mixed_batch": _over(self._middle("mixed"), packed),
-            "gain_of_unpadding": _over(released, self._middle("trainer")),
-            "gain_of_a_tight_loop": _over(self._middle("trainer"), self._middle("plain")),
-            "gain_of_batching": _over(self._middle("packed", 1), packed),
-            "gain_of_packing": _over(self._middle("padded", self.widest), packed),
-            "gain_of_trunk": _over(packed, trunk),
-            "answers_ratio": _over(_median(self.peft_answers), _median(main.answers)),
-            "max_weight_difference": max(differences, default=None),
-            "planned_memory": main.planned,
-            "peak_memory": main.peak,
-        }
-
-    def table(self, released: float | None) -> dict[str, Any]:
-        """`ways`: each way's seconds, tokens a second, memory, and how far it is from its floor."""
-        bench, count = self.bench, len(self.bench.data)
-        ceiling = measure_ceiling(self.device, bench.model.hf.dtype)
-        counts = Counts.of(bench.model, bench.lora)
+    def outcome(self, released: float | None) -> dict[str, Any]:
+        """The ratios, the device's ceilings, the model's sizes, and `ways`: a row each."""
+        model = self.bench.model
+        main = Way(self._answering, self.widest)
+        ceiling = measure_ceiling(self.device, model.hf.dtype)
+        counts = Counts.of(model, self.bench.lora)
         rows: dict[str, Any] = {}
         for way, found in self.found.items():
-            spent = _median(found.seconds)
-            answers = _median(found.answers if way.is_bank else self.peft_answers)
-            floor = counts.seconds(
-                ceiling,
-                tokens=bench.tokens // bench.train.epochs // count,
-                steps=bench.steps // count,
-                epochs=bench.train.epochs,
-                together=way.adapters,
-                trunk=way.kind == "trunk",
-            )
-            rows[way.name] = {
-                "kind": way.kind,
-                "adapters": way.adapters,
-                "seconds_per_edit": _over(spent, count),
-                "answers_per_edit": answers,
-                "tokens_per_second": _over(bench.tokens, spent),
-                "timed": len(found.seconds),
-                "peak_memory": found.peak,
-                "planned_memory": found.planned,
-                "max_weight_difference": found.difference,
-                "floor_seconds_per_edit": floor,
-                "achieved_over_floor": _over(spent, count * floor),
-                "left_out": found.left_out,
-            }
+            answers = found.answers if way.is_bank else self.peft_answers
+            rows[way.name] = row(way, found, middle(answers), ceiling, counts)
         if released is not None:
-            rows[RELEASED] = {
-                "kind": "released",
-                "adapters": 1,
-                "seconds_per_edit": released / count,
-                "tokens_per_second": bench.tokens / released,
-            }
-        return {**describe(ceiling, counts), "ways": rows}
-
-
-def _median(values: Sequence[float]) -> float | None:
-    return median(values) if values else None
-
-
-def _over(a: float | None, b: float | None) -> float | None:
-    return None if a is None or not b else a / b
+            rows[RELEASED] = released_row(self.bench, released)
+        return {
+            **ratios(self.found, main=main, released=released, peft_answers=self.peft_answers),
+            **describe(ceiling, counts),
+            "ways": rows,
+        }
 
 
 def _in_float64(bench: Bench, width: int, edits: int = 2, epochs: int = 2) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 from selfedit.errors import InputError, StoreError
 from selfedit.report.plots import COLOURS
+from selfedit.report.wording import plural
 
 # Ways whose time does not depend on K are drawn as levels.
 _LEVELS = {"plain": "plain PEFT loop", "trainer": "Trainer, unpadded", "released": "the released way"}
@@ -15,6 +16,7 @@ _CURVES = {
     "padded": "bank, padded",
     "packed": "bank",
     "trunk": "bank, frozen trunk",
+    "checkpointed": "bank, checkpointed",
     "mixed": "PEFT mixed batch",
 }
 _COLOUR = dict(zip((*_CURVES, *_LEVELS), COLOURS, strict=False))
@@ -81,11 +83,16 @@ def save_by_size(results: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def _points(result: Mapping[str, Any], kind: str) -> list[tuple[int, float]]:
-    """(K, seconds a self-edit) of a kind of way, by K."""
+    """(K, seconds a self-edit) of a kind of way, by K.
+
+    Of an edit with as many tokens as all of them have on average: a way that was timed on some of the
+    edits would else be shown by their length.
+    """
+    tokens = result["tokens"] / result["edits"]
     return sorted(
-        (way["adapters"], way["seconds_per_edit"])
+        (way["adapters"], tokens / way["tokens_per_second"])
         for way in result["ways"].values()
-        if way["kind"] == kind and way["seconds_per_edit"] is not None
+        if way["kind"] == kind and way["tokens_per_second"] is not None
     )
 
 
@@ -95,12 +102,12 @@ def _size(result: Mapping[str, Any]) -> int:
 
 
 def _title(result: Mapping[str, Any]) -> str:
-    what = "a self-edit" if result["edits"] == 1 else f"{result['edits']} self-edits"
+    what = f"{plural(result['edits'], 'self-edit')}, {plural(result['epochs'], 'epoch')}"
     lora = result["lora"]
     modules = "all linear" if len(lora["target_modules"]) > 4 else ", ".join(lora["target_modules"])
     return (
         f"{result['model']}, {result['device']}, {result['dtype']}\n"
-        f"{what}, {result['epochs']} epochs, r{lora['rank']}, {modules}, layers {lora['layers']}"
+        f"{what}, r{lora['rank']}, {modules}, layers {lora['layers']}"
     )
 
 
@@ -114,9 +121,15 @@ def _panels(count: int) -> tuple[Any, list[Any]]:
 
 
 def _finish(axes: Any) -> None:
+    from matplotlib.ticker import NullFormatter
+
     axes.set_ylabel("seconds a self-edit, training")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
+    low, high = axes.get_ylim()
+    # Over about one decade the numbers between its ends are needed to read the axis.
+    axes.yaxis.set_minor_formatter("{x:g}" if high < 12 * low else NullFormatter())
+    axes.tick_params(axis="y", which="minor", labelsize=7)
     axes.grid(which="both", axis="y", alpha=0.2)
     axes.spines[["top", "right"]].set_visible(False)
 

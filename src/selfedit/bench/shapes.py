@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from selfedit.errors import InputError
+from selfedit.errors import InputError, ModelError
 from selfedit.model.embedded import fetch_embedded
 from selfedit.model.language_model import LanguageModel
-from selfedit.model.load import pick_device
+from selfedit.model.load import DTYPES, pick_device
 from selfedit.model.prompts import resolve_format
 
 # As in each model's published config.json.
@@ -60,24 +60,23 @@ def shaped_model(
     dtype: str = "auto",
     status: Callable[[str], None] = lambda text: None,
 ) -> LanguageModel:
-    """A model of this shape, drawn in its dtype on its device. dtype as in `load_model`.
+    """A model of this shape, drawn in its dtype on its device, the same on every call. dtype as in
+    `load_model`.
 
-    Raises InputError for an unknown shape, ModelError for a device that is not there.
+    Raises InputError for an unknown shape, ModelError for a dtype or device that is not there.
     """
     if shape not in SHAPES:
         raise InputError(f"shape {shape!r}: use one of {', '.join(SHAPES)}.")
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     place = pick_device(device)
+    if dtype not in DTYPES:
+        raise ModelError(f"dtype {dtype!r}: use one of {', '.join(DTYPES)}.")
     chosen = ("bfloat16" if place.startswith("cuda") else "float32") if dtype == "auto" else dtype
     tokenizer = AutoTokenizer.from_pretrained(str(fetch_embedded(status)))
     status(f"drawing a model of the shape of {shape}")
-    torch.manual_seed(0)
-    with torch.device(place):
-        hf = AutoModelForCausalLM.from_config(shape_config(shape), dtype=getattr(torch, chosen))
     return LanguageModel(
-        hf,
+        draw(shape_config(shape), place, chosen),
         tokenizer,
         name=f"shape:{shape}",
         revision=f"random-{shape}",
@@ -91,3 +90,22 @@ def shape_config(shape: str) -> Any:
 
     kind, sizes = SHAPES[shape]
     return LlamaConfig(**sizes) if kind == "llama" else Qwen2Config(**sizes)
+
+
+def draw(config: Any, device: str, dtype: str) -> Any:
+    """A transformers model of this config with its architecture's own initial weights, seed 0.
+
+    Built without memory first: a module that is made on a device fills its weights by PyTorch's rule,
+    and transformers draws over them. The global random state stays as it was.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        hf: Any = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
+    hf.to_empty(device=device)
+    devices = [device] if device.startswith("cuda") else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(0)
+        hf.init_weights()  # ties the head again, too
+    return hf

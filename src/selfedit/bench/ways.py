@@ -17,13 +17,17 @@ from selfedit.bench.reference import PlainResult, peft_answers, peft_with_adapte
 from selfedit.bench.trainer import trainer_way
 from selfedit.config import ANSWER_SAMPLING, LoraSettings, TrainSettings
 from selfedit.lora.bank import AdapterBank
+from selfedit.lora.load import Steps
+from selfedit.lora.memory import Footprint
 from selfedit.lora.sequences import num_steps
 from selfedit.lora.train import BankTrainer
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.packed import Decoder
 
-Kind = Literal["plain", "trainer", "mixed", "padded", "packed", "trunk"]
-KINDS: tuple[Kind, ...] = ("plain", "trainer", "mixed", "padded", "packed", "trunk")
+Kind = Literal["plain", "trainer", "mixed", "padded", "packed", "trunk", "checkpointed"]
+KINDS: tuple[Kind, ...] = ("plain", "trainer", "mixed", "padded", "packed", "trunk", "checkpointed")
+# What is compared unless other kinds are asked for; the last is a side question about memory.
+DEFAULT_KINDS = KINDS[:-1]
 # What a way leaves behind: banks whose seeds are the edits' numbers, or plain weights by that number.
 Trained = list[AdapterBank] | dict[int, PlainResult] | None
 
@@ -44,11 +48,17 @@ class Way:
             "padded": f"bank, K={self.adapters}, padded",
             "packed": f"bank, K={self.adapters}",
             "trunk": f"bank, K={self.adapters}, frozen trunk",
+            "checkpointed": f"bank, K={self.adapters}, checkpointed",
         }[self.kind]
 
     @property
     def is_bank(self) -> bool:
-        return self.kind in ("padded", "packed", "trunk")
+        return self.kind in ("padded", "packed", "trunk", "checkpointed")
+
+    @property
+    def uses_trunk(self) -> bool:
+        """Whether it starts at the first adapted layer where the model can."""
+        return self.kind in ("trunk", "checkpointed")
 
 
 class Bench:
@@ -73,6 +83,10 @@ class Bench:
         """Of all edits, one after the other."""
         return sum(num_steps(len(sequences), self.train) for sequences in self.data)
 
+    def first(self, edits: int) -> Bench:
+        """The same of the first edits alone, under the same seeds."""
+        return Bench(self.model, self.work[:edits], self.lora, self.train)
+
     def shorter(self, edits: int, epochs: int) -> Bench:
         train = self.train.model_copy(update={"epochs": min(epochs, self.train.epochs)})
         return Bench(self.model, self.work[:edits], self.lora, train)
@@ -94,13 +108,26 @@ class Bench:
                 trainer_way(model, lora, sequences, train, pad_to=None)
             return None
         with padded_rows(model.decoder) if way.kind == "padded" else nullcontext():
-            return [self._bank(wave, way.kind == "trunk") for wave in self.waves(way.adapters)]
+            return [self._bank(wave, way) for wave in self.waves(way.adapters)]
 
-    def _bank(self, wave: list[int], trunk: bool) -> AdapterBank:
+    def _bank(self, wave: list[int], way: Way) -> AdapterBank:
         bank = AdapterBank(self.model.hf, self.lora, wave, num_layers=self.model.num_layers)
-        data = [self.data[k] for k in wave]
-        BankTrainer(self.model.decoder, bank, data, [self.train] * len(wave), use_trunk=trunk).run()
+        BankTrainer(
+            self.model.decoder,
+            bank,
+            [self.data[k] for k in wave],
+            [self.train] * len(wave),
+            use_trunk=way.uses_trunk,
+            checkpointing=way.kind == "checkpointed",
+        ).run()
         return bank
+
+    def planned_memory(self, way: Way) -> int:
+        """Peak bytes of a packed bank's first wave, beside the model, as the planner predicts them."""
+        footprint = Footprint.of(self.model.decoder, self.lora, use_trunk=way.uses_trunk)
+        first = next(self.waves(way.adapters))
+        steps = [Steps.of(self.data[k], self.train, k) for k in first]
+        return footprint.training(steps, checkpointing=way.kind == "checkpointed")
 
     def waves(self, width: int) -> Iterator[list[int]]:
         """The edits, `width` to a wave; those of like step count and length together, as `plan_waves`
@@ -155,9 +182,11 @@ class Bench:
 
 
 def difference(plain: dict[int, PlainResult], other: Trained) -> float:
-    """Largest difference of any adapter weight."""
+    """Largest difference of any adapter weight, over the edits that both trained (at least one)."""
     worst = 0.0
-    for seed, factors in _by_edit(other):
+    both = [(seed, factors) for seed, factors in _by_edit(other) if seed in plain]
+    assert both
+    for seed, factors in both:
         for name, pair in factors.items():
             for ours, theirs in zip(pair, plain[seed].factors[name], strict=True):
                 worst = max(worst, float((ours.cpu() - theirs.cpu()).abs().max()))

@@ -47,11 +47,22 @@ def inner(
     ] = "1,4",
     ways: Annotated[
         str,
-        typer.Option(help="Out of plain,trainer,mixed,padded,packed,trunk; default: all."),
+        typer.Option(
+            help="Out of plain,trainer,mixed,padded,packed,trunk,checkpointed; default: all but the "
+            "last, the widest bank with activation checkpointing."
+        ),
     ] = "",
     repeats: Annotated[
         int, typer.Option(min=1, help="Timings of the plain loop and of the widest bank.")
     ] = 2,
+    peer_edits: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Time all but the widest bank on the first so many edits only, in whole waves; 0: on "
+            "all. Ratios are of tokens a second.",
+        ),
+    ] = 0,
     epochs: Annotated[int, typer.Option(min=1)] = 10,
     layers: Annotated[str, typer.Option(help='"all", "upper-half" or e.g. "15-29".')] = "upper-half",
     modules: Annotated[
@@ -83,15 +94,17 @@ def inner(
     from selfedit.bench.inner import InnerBench, run_inner
     from selfedit.bench.plots import save_by_width
     from selfedit.bench.shapes import shaped_model
-    from selfedit.bench.ways import KINDS
+    from selfedit.bench.ways import DEFAULT_KINDS, KINDS
     from selfedit.config import ALL_LINEAR, LoraSettings, TrainSettings
     from selfedit.model.load import load_model
 
+    chosen = _listed("--ways", ways, KINDS.count) if ways else DEFAULT_KINDS
     what = InnerBench(
         edits=edits,
         widths=tuple(int(width) for width in _listed("--widths", widths, str.isdecimal)),
-        kinds=tuple(kind for kind in KINDS if not ways or kind in _listed("--ways", ways, KINDS.count)),
+        kinds=tuple(kind for kind in KINDS if kind in chosen),
         repeats=repeats,
+        peer_edits=min(peer_edits, edits),
         released_edits=min(released_edits, edits),
         released_steps=released_steps,
         questions=questions,
@@ -158,21 +171,31 @@ def _listed(option: str, text: str, good: Callable[[str], object]) -> tuple[str,
 def _show(result: dict[str, Any]) -> None:
     title = f"{result['model']} on {result['device']}, {result['edits']} self-edits"
     table = Table(title=f"{title}, {result['lora']['layers']} layers, {result['epochs']} epochs")
-    for heading in ("way", "s an edit", "answers, s", "tokens/s", "peak MB", "x floor", "plain / it"):
+    for heading in (
+        "way",
+        "edits",
+        "s an edit",
+        "answers, s",
+        "tokens/s",
+        "peak MB",
+        "x floor",
+        "x plain",
+    ):
         table.add_column(
             heading, justify="left" if heading == "way" else "right", no_wrap=heading == "way"
         )
-    plain = result["ways"].get("plain PEFT loop", {}).get("seconds_per_edit")
+    plain = result["ways"].get("plain PEFT loop", {}).get("tokens_per_second")
     for name, way in result["ways"].items():
-        spent, peak = way["seconds_per_edit"], way.get("peak_memory")
+        rate, peak = way["tokens_per_second"], way.get("peak_memory")
         table.add_row(
             name,
-            _number(spent, "{:.2f}"),
+            str(way["edits"]),
+            _number(way["seconds_per_edit"], "{:.2f}"),
             _number(way.get("answers_per_edit"), "{:.2f}"),
-            _number(way["tokens_per_second"], "{:.0f}"),
+            _number(rate, "{:.0f}"),
             _number(peak / 1e6 if peak else None, "{:.0f}"),
             _number(way.get("achieved_over_floor"), "{:.1f}"),
-            _number(plain / spent if plain and spent else None, "{:.2f}"),
+            _number(rate / plain if plain and rate else None, "{:.2f}"),
         )
     out.print(table)
     for key, value in result.items():
