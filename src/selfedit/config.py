@@ -64,6 +64,10 @@ class EngineSettings(Settings):
         description="Keep only what enters each layer, and compute the rest once more in the backward "
         "pass: the same result with a fraction of the activations, for one more forward pass a step.",
     )
+    cuda_graphs: bool = Field(
+        True,
+        description="On CUDA, repeat the step that writes a token from a graph (model.cuda_graph).",
+    )
 
 
 class SamplingSettings(Settings):

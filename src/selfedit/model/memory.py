@@ -24,7 +24,10 @@ _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def engine_from_environment() -> EngineSettings:
-    """What SELFEDIT_MEMORY_GB (a number) and SELFEDIT_CHECKPOINTING (0 or 1) say. Raises InputError."""
+    """What SELFEDIT_MEMORY_GB (a number), SELFEDIT_CHECKPOINTING and SELFEDIT_CUDA_GRAPHS (0 or 1) say.
+
+    Raises InputError.
+    """
     names = {field: f"SELFEDIT_{field.upper()}" for field in EngineSettings.model_fields}
     given = {field: os.environ[name] for field, name in names.items() if os.environ.get(name)}
     try:
@@ -32,8 +35,8 @@ def engine_from_environment() -> EngineSettings:
     except ValidationError as error:
         wrong = ", ".join(f"{names[str(e['loc'][0])]}={e['input']}" for e in error.errors())
         raise InputError(
-            f"{wrong} in the environment: SELFEDIT_MEMORY_GB is a number above 0 and "
-            "SELFEDIT_CHECKPOINTING is 0 or 1."
+            f"{wrong} in the environment: SELFEDIT_MEMORY_GB is a number above 0, and "
+            "SELFEDIT_CHECKPOINTING and SELFEDIT_CUDA_GRAPHS are 0 or 1."
         ) from error
 
 
