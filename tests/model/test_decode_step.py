@@ -11,10 +11,12 @@ from transformers import AutoModelForCausalLM, BloomConfig, GPT2Config, LlamaCon
 from selfedit.config import LoraSettings
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.routing import Routing
+from selfedit.model import decode_step
 from selfedit.model.cache import growing_cache
 from selfedit.model.decode_step import FixedSteps, GrowingSteps, takes_fixed_steps
 from selfedit.model.generate import _prefill, _Row
 from selfedit.model.language_model import LanguageModel
+from selfedit.model.packed import Decoder
 from selfedit.model.prompts import Rendered
 from selfedit.testing import byte_tokenizer, tiny_model
 from selfedit.types import Prompt
@@ -186,6 +188,12 @@ def test_other_architectures_give_the_same(config, attention, fixed, graphs):
     assert len(set(expected)) > 4
     assert any(graph.captured for graph in made) == graphs
     assert len(said) == (fixed and not graphs)
+
+
+def test_a_cache_with_windows_is_not_even_tried(monkeypatch):
+    hf = AutoModelForCausalLM.from_config(MistralConfig(**LLAMA, sliding_window=4096))
+    monkeypatch.setattr(decode_step, "_try_fixed_steps", pytest.fail)
+    assert not takes_fixed_steps(Decoder(hf))
 
 
 def test_a_probe_that_finds_no_memory_says_nothing_about_the_model(monkeypatch):
