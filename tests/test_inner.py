@@ -191,7 +191,10 @@ def test_the_budget_is_of_the_machine_and_the_setting(monkeypatch):
     assert memory_budget(cpu, 1000, EngineSettings(memory_gb=2)) == 2_000_000_000
     monkeypatch.setenv("SELFEDIT_MEMORY_GB", "1.5")
     monkeypatch.setenv("SELFEDIT_CHECKPOINTING", "1")
-    assert engine_from_environment() == EngineSettings(memory_gb=1.5, checkpointing=True)
+    monkeypatch.setenv("SELFEDIT_CUDA_GRAPHS", "0")
+    expected = EngineSettings(memory_gb=1.5, checkpointing=True, cuda_graphs=False)
+    assert engine_from_environment() == expected
+    assert EngineSettings().cuda_graphs
     monkeypatch.setenv("SELFEDIT_MEMORY_GB", "much")
     with pytest.raises(InputError, match="SELFEDIT_MEMORY_GB=much"):
         engine_from_environment()

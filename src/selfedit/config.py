@@ -70,6 +70,10 @@ class EngineSettings(Settings):
         description="Threads of a CPU that train or write side by side, each its share of the adapters "
         "or texts; None: as many as torch would use for one, 4 at most.",
     )
+    cuda_graphs: bool = Field(
+        True,
+        description="On CUDA, repeat the step that writes a token from a graph (model.cuda_graph).",
+    )
 
 
 class SamplingSettings(Settings):

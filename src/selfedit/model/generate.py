@@ -19,9 +19,16 @@ from transformers import DynamicCache, PreTrainedModel
 from selfedit.config import SamplingSettings
 from selfedit.errors import OutOfMemory
 from selfedit.lora.bank import AdapterBank
-from selfedit.lora.routing import Routing
-from selfedit.model.cache import growing_cache, select_rows
+from selfedit.model.cache import growing_cache
 from selfedit.model.constrained import Constraint
+from selfedit.model.cuda_graph import Graph
+from selfedit.model.decode_step import (
+    FixedSteps,
+    GrowingSteps,
+    Steps,
+    route_rows,
+    takes_fixed_steps,
+)
 from selfedit.model.memory import within_memory
 from selfedit.model.packed import Decoder
 from selfedit.model.prompts import Rendered
@@ -58,13 +65,15 @@ def generate(
     bank: AdapterBank | None = None,
     owners: Sequence[int] | None = None,
     token_budget: int = 16384,
+    graph: Callable[[], Graph] | None = None,
     on_done: Callable[[int], None] | None = None,
     status: Callable[[str], None] = lambda text: None,
 ) -> list[str]:
     """Replies to the prompts, in their order, special tokens removed.
 
     seeds: one a prompt. owners: which adapter of `bank` answers each prompt (bank given).
-    token_budget: bound on rows x (prompt + new tokens) of one batch. on_done(n): n more are ready.
+    token_budget: bound on rows x (prompt + new tokens) of one batch. graph: makes a graph of the
+    decode step, where the model's architecture allows it. on_done(n): n more are ready.
     A batch that does not fit into memory is halved, which `status` is told; raises OutOfMemory where
     a single row does not fit.
     """
@@ -85,12 +94,22 @@ def generate(
     for row in rows:
         if row.prompt.pattern:
             row.constraint = Constraint(row.prompt.pattern, tokenizer, vocabulary, sorted(stop_ids))
+    # Both are found out now, before adapters hang on the model.
     if bank is not None:
-        decoder.shares_prompts(bank.first_layer)  # found out now, before adapters hang on the model
+        decoder.shares_prompts(bank.first_layer)
+    if graph is not None:
+        takes_fixed_steps(decoder)
+
+    def steps(batch: list[_Row], cache: DynamicCache, mask_NS: Tensor) -> Steps:
+        owners = [row.owner for row in batch]
+        if graph is None or not takes_fixed_steps(decoder):
+            return GrowingSteps(decoder, cache, mask_NS, bank, owners)
+        new = max(row.limit for row in batch)
+        return FixedSteps(decoder, cache, mask_NS, bank, owners, new=new, graph=graph, status=status)
 
     def work(batch: list[_Row]) -> None:
         with torch.inference_mode(), bank.attached() if bank is not None else nullcontext():
-            _decode(decoder, tokenizer, batch, sampling, stop_ids, bank)
+            _decode(decoder, tokenizer, batch, sampling, stop_ids, bank, steps)
 
     waiting = _batches(rows, token_budget)
     while waiting:
@@ -152,39 +171,26 @@ def _decode(
     sampling: SamplingSettings,
     stop_ids: set[int],
     bank: AdapterBank | None,
+    steps: Callable[[list[_Row], DynamicCache, Tensor], Steps],
 ) -> None:
     """Fill `tokens` of every row. Left padding, so that all rows end at the same column."""
-    device = decoder.device
     cache = growing_cache(decoder.model.config)
-    logits_NV, mask, position = _prefill(decoder, rows, cache, bank)
+    logits_NV, mask_NS = _prefill(decoder, rows, cache, bank)
+    step = steps(rows, cache, mask_NS)
     live = list(rows)
     while True:
         chosen = _choose(_constrained(logits_NV, live), sampling, live)
         keep = [n for n, row in enumerate(live) if _goes_on(row, chosen[n], stop_ids, tokenizer)]
         if not keep:
             return
-        if len(keep) < len(live):
-            index = torch.tensor(keep, device=device)
-            select_rows(cache.layers, index)
-            mask, position = mask[index], position[index]
-            live = [live[n] for n in keep]
-        mask = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1)
-        position = position[:, -1:] + 1
-        if bank is not None:
-            bank.routing = _routing(live, 1, bank, device)
-        logits_NV = decoder.model(
-            input_ids=torch.tensor([[row.tokens[-1]] for row in live], device=device),
-            attention_mask=mask,
-            position_ids=position,
-            past_key_values=cache,
-            use_cache=True,
-        ).logits[:, -1]
+        live = [live[n] for n in keep]
+        logits_NV = step(keep, [row.tokens[-1] for row in live])
 
 
 def _prefill(
     decoder: Decoder, rows: list[_Row], cache: DynamicCache, bank: AdapterBank | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits [N, V] after each row's prompt, the mask and the positions [N, S]; fills the cache."""
+) -> tuple[Tensor, Tensor]:
+    """Logits [N, V] after each row's prompt, and the mask [N, S]; fills the cache."""
     device = decoder.device
     width = max(len(row.prompt.ids) for row in rows)
     ids = torch.zeros(len(rows), width, dtype=torch.int64)
@@ -196,7 +202,7 @@ def _prefill(
     position = (mask.cumsum(1) - 1).clamp(min=0)
     distinct = list({row.prompt.ids: n for n, row in enumerate(rows)}.values())
     if bank is not None:
-        bank.routing = _routing(rows, width, bank, device)
+        route_rows(bank, [row.owner for row in rows], width, device)
         if len(distinct) < len(rows) and decoder.shares_prompts(bank.first_layer):
             place = {rows[n].prompt.ids: i for i, n in enumerate(distinct)}
             one = torch.tensor(distinct, device=device)
@@ -208,7 +214,7 @@ def _prefill(
                 attention_mask=mask[one],
                 position_ids=position[one],
             )
-            return decoder.model.get_output_embeddings()(hidden[:, -1]), mask, position
+            return decoder.model.get_output_embeddings()(hidden[:, -1]), mask
     output = decoder.model(
         input_ids=ids,
         attention_mask=mask,
@@ -217,13 +223,7 @@ def _prefill(
         use_cache=True,
         logits_to_keep=1,
     )
-    return output.logits[:, -1], mask, position
-
-
-def _routing(rows: list[_Row], width: int, bank: AdapterBank, device: torch.device) -> Routing:
-    return Routing.of_lengths(
-        [row.owner for row in rows], [width] * len(rows), bank.num_adapters, device
-    )
+    return output.logits[:, -1], mask
 
 
 def _goes_on(row: _Row, token: int, stop_ids: set[int], tokenizer: Any) -> bool:

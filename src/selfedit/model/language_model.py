@@ -21,6 +21,7 @@ from selfedit.lora.memory import Footprint, WaveMemory
 from selfedit.lora.records import TrainingRecord
 from selfedit.lora.sequences import TokenSequence
 from selfedit.lora.train import BankTrainer
+from selfedit.model.cuda_graph import CudaGraph
 from selfedit.model.generate import generate
 from selfedit.model.linear import layout_bytes, use_onednn
 from selfedit.model.memory import memory_budget, memory_free, within_memory
@@ -131,6 +132,7 @@ class LanguageModel:
     ) -> list[str]:
         """Replies in the order of the prompts (see `model.generate.generate`)."""
         rendered = [self.render(prompt) for prompt in prompts]
+        graphs = self.engine.cuda_graphs and self.device == "cuda"
         return generate(
             self.decoder,
             self.tokenizer,
@@ -140,6 +142,7 @@ class LanguageModel:
             bank=adapters,
             owners=owners,
             token_budget=self._token_budget(rendered, sampling, adapters),
+            graph=partial(CudaGraph, self.decoder.device) if graphs else None,
             on_done=on_done,
             status=self.status,
         )

@@ -27,7 +27,7 @@ _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def engine_from_environment() -> EngineSettings:
-    """What SELFEDIT_MEMORY_GB, SELFEDIT_CHECKPOINTING and SELFEDIT_WORKERS say. Raises InputError."""
+    """What SELFEDIT_MEMORY_GB, _CHECKPOINTING, _WORKERS and _CUDA_GRAPHS say. Raises InputError."""
     names = {field: f"SELFEDIT_{field.upper()}" for field in EngineSettings.model_fields}
     given = {field: os.environ[name] for field, name in names.items() if os.environ.get(name)}
     try:
@@ -35,8 +35,8 @@ def engine_from_environment() -> EngineSettings:
     except ValidationError as error:
         wrong = ", ".join(f"{names[str(e['loc'][0])]}={e['input']}" for e in error.errors())
         raise InputError(
-            f"{wrong} in the environment: SELFEDIT_MEMORY_GB is a number above 0, "
-            "SELFEDIT_CHECKPOINTING is 0 or 1, and SELFEDIT_WORKERS a whole number above 0."
+            f"{wrong} in the environment: SELFEDIT_MEMORY_GB is a number above 0, SELFEDIT_WORKERS a "
+            "whole one, and SELFEDIT_CHECKPOINTING and SELFEDIT_CUDA_GRAPHS are 0 or 1."
         ) from error
 
 

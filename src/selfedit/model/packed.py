@@ -74,7 +74,7 @@ class Decoder:
             ids = self._probe_ids()
             try:
                 with torch.no_grad():
-                    self._packs = _close(self._packed(ids), self._padded(ids))
+                    self._packs = close(self._packed(ids), self._padded(ids))
             except Exception as error:
                 _reraise_if_out_of_memory(error)
                 # An architecture may refuse in any way it likes; padded rows are always right.
@@ -92,7 +92,7 @@ class Decoder:
         try:
             with torch.no_grad():
                 states = self.trunk(ids, first_layer)
-                return _close(self.resume(states, first_layer), self._packed(ids))
+                return close(self.resume(states, first_layer), self._packed(ids))
         except Exception as error:
             _reraise_if_out_of_memory(error)
             return False
@@ -120,7 +120,7 @@ class Decoder:
                     **{name: value[row] for name, value in layout.items()},
                 ).last_hidden_state
             lengths = [[cache.get_seq_length(i) for i in range(len(self.layers))] for cache in both]
-            return _close(shared[:, -1], alone[:, -1]) and lengths[0] == lengths[1]
+            return close(shared[:, -1], alone[:, -1]) and lengths[0] == lengths[1]
         except Exception as error:
             _reraise_if_out_of_memory(error)
             return False
@@ -288,7 +288,7 @@ def _reraise_if_out_of_memory(error: Exception) -> None:
         raise error
 
 
-def _close(a: Tensor, b: Tensor) -> bool:
+def close(a: Tensor, b: Tensor) -> bool:
     """Equal up to rounding: relative norm of the difference, by the states' precision.
 
     float64 models round to float32 inside (transformers' norms do), hence one bound for both.
