@@ -120,14 +120,20 @@ class AdapterBank:
 
     def like(self, num_adapters: int, model: nn.Module) -> AdapterBank:
         """A bank of this shape, whose adapters are all zeros, over a model of the same modules."""
-        other = copy.copy(self)
+        other = self.over(model)
         other.seeds = [0] * num_adapters
+        other._hold(self.weights_KP.new_zeros(num_adapters, self.weights_KP.shape[1]))
+        return other
+
+    def over(self, model: nn.Module) -> AdapterBank:
+        """The very same adapters over a model of the same modules."""
+        other = copy.copy(self)
         modules = dict(model.named_modules())
         other.targets = [
             Target(target.name, cast(nn.Linear, modules[target.name]), target.offset)
             for target in self.targets
         ]
-        other._hold(self.weights_KP.new_zeros(num_adapters, self.weights_KP.shape[1]))
+        other._hold(self.weights_KP)
         return other
 
     @property

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
+from threading import Event
 from typing import Any
 
 import torch
@@ -32,7 +34,10 @@ from selfedit.model.decode_step import (
 from selfedit.model.memory import within_memory
 from selfedit.model.packed import Decoder
 from selfedit.model.prompts import Rendered
+from selfedit.model.threads import side_by_side
 
+# Rows of a batch that a thread of its own is worth.
+FEWEST_APART = 8
 # Candidates that nucleus sampling looks at before it sorts the whole vocabulary.
 _NUCLEUS_GUESS = 512
 
@@ -65,6 +70,7 @@ def generate(
     bank: AdapterBank | None = None,
     owners: Sequence[int] | None = None,
     token_budget: int = 16384,
+    beside: Sequence[Decoder] = (),
     graph: Callable[[], Graph] | None = None,
     on_done: Callable[[int], None] | None = None,
     status: Callable[[str], None] = lambda text: None,
@@ -72,8 +78,9 @@ def generate(
     """Replies to the prompts, in their order, special tokens removed.
 
     seeds: one a prompt. owners: which adapter of `bank` answers each prompt (bank given).
-    token_budget: bound on rows x (prompt + new tokens) of one batch. graph: makes a graph of the
-    decode step, where the model's architecture allows it. on_done(n): n more are ready.
+    token_budget: bound on rows x (prompt + new tokens) of one batch. beside: decoders over the same
+    weights, each of which writes its share of a batch in a thread of its own. graph: makes a graph of
+    the decode step, where the model's architecture allows it. on_done(n): n more are ready.
     A batch that does not fit into memory is halved, which `status` is told; raises OutOfMemory where
     a single row does not fit.
     """
@@ -100,21 +107,20 @@ def generate(
     if graph is not None:
         takes_fixed_steps(decoder)
 
-    def steps(batch: list[_Row], cache: DynamicCache, mask_NS: Tensor) -> Steps:
-        owners = [row.owner for row in batch]
-        if graph is None or not takes_fixed_steps(decoder):
-            return GrowingSteps(decoder, cache, mask_NS, bank, owners)
-        new = max(row.limit for row in batch)
-        return FixedSteps(decoder, cache, mask_NS, bank, owners, new=new, graph=graph, status=status)
+    def write(decoder: Decoder, batch: list[_Row], stop: Event) -> None:
+        batch.sort(key=lambda row: (row.owner, row.index))
+        own = bank.over(decoder.model) if bank is not None else None
+        steps = partial(_steps, decoder, own, batch, graph, status)
+        with torch.inference_mode(), own.attached() if own is not None else nullcontext():
+            _decode(decoder, tokenizer, batch, sampling, stop_ids, own, steps, stop)
 
     def work(batch: list[_Row]) -> None:
-        with torch.inference_mode(), bank.attached() if bank is not None else nullcontext():
-            _decode(decoder, tokenizer, batch, sampling, stop_ids, bank, steps)
+        parts = zip((decoder, *beside), _parts(batch, 1 + len(beside)), strict=False)
+        side_by_side([partial(write, own, part) for own, part in parts])
 
     waiting = _batches(rows, token_budget)
     while waiting:
         batch = waiting.pop(0)
-        batch.sort(key=lambda row: (row.owner, row.index))
         for row in batch:
             row.begin()
         try:
@@ -146,6 +152,32 @@ def _batches(rows: list[_Row], budget: int) -> list[list[_Row]]:
     return result
 
 
+def _parts(batch: list[_Row], count: int) -> list[list[_Row]]:
+    """The batch for `count` threads, in parts of like size, in which equal prompts stay together.
+
+    A part of few rows takes nearly as long as one of many, to read the weights.
+    """
+    count = max(1, min(count, len(batch) // FEWEST_APART))
+    edges = [len(batch) * n // count for n in range(count + 1)]
+    return [batch[start:end] for start, end in pairwise(edges)]
+
+
+def _steps(
+    decoder: Decoder,
+    bank: AdapterBank | None,
+    rows: list[_Row],
+    graph: Callable[[], Graph] | None,
+    status: Callable[[str], None],
+    cache: DynamicCache,
+    mask_NS: Tensor,
+) -> Steps:
+    owners = [row.owner for row in rows]
+    if graph is None or not takes_fixed_steps(decoder):
+        return GrowingSteps(decoder, cache, mask_NS, bank, owners)
+    new = max(row.limit for row in rows)
+    return FixedSteps(decoder, cache, mask_NS, bank, owners, new=new, graph=graph, status=status)
+
+
 def _stop_ids(model: PreTrainedModel, tokenizer: Any) -> set[int]:
     stops: set[int] = set()
     for value in (
@@ -171,14 +203,15 @@ def _decode(
     sampling: SamplingSettings,
     stop_ids: set[int],
     bank: AdapterBank | None,
-    steps: Callable[[list[_Row], DynamicCache, Tensor], Steps],
+    steps: Callable[[DynamicCache, Tensor], Steps],
+    stop: Event,
 ) -> None:
-    """Fill `tokens` of every row. Left padding, so that all rows end at the same column."""
+    """Fill `tokens` of every row, unless `stop` is set. Left padding: all rows end at one column."""
     cache = growing_cache(decoder.model.config)
     logits_NV, mask_NS = _prefill(decoder, rows, cache, bank)
-    step = steps(rows, cache, mask_NS)
+    step = steps(cache, mask_NS)
     live = list(rows)
-    while True:
+    while not stop.is_set():
         chosen = _choose(_constrained(logits_NV, live), sampling, live)
         keep = [n for n, row in enumerate(live) if _goes_on(row, chosen[n], stop_ids, tokenizer)]
         if not keep:

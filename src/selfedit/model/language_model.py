@@ -142,6 +142,7 @@ class LanguageModel:
             bank=adapters,
             owners=owners,
             token_budget=self._token_budget(rendered, sampling, adapters),
+            beside=self.others,
             graph=partial(CudaGraph, self.decoder.device) if graphs else None,
             on_done=on_done,
             status=self.status,
