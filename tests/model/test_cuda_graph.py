@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from contextlib import nullcontext
 from unittest.mock import MagicMock, create_autospec
 
@@ -10,8 +12,9 @@ import torch
 
 from selfedit.config import EngineSettings
 from selfedit.model import cuda_graph, language_model
+from selfedit.model import generate as generate_module
 from selfedit.model.cuda_graph import CaptureFailed, CudaGraph, GraphedStep
-from selfedit.model.decode_step import takes_fixed_steps
+from selfedit.model.decode_step import FixedSteps, takes_fixed_steps
 from selfedit.model.language_model import LanguageModel
 from selfedit.testing import tiny_model
 from selfedit.types import Prompt
@@ -94,13 +97,32 @@ def test_a_capture_without_memory_halves_the_batch(tiny, hidden):
     assert takes_fixed_steps(tiny.decoder)
 
 
+@pytest.mark.parametrize("kind", [TapeGraph, Refusing])
+def test_a_batch_leaves_nothing_behind(monkeypatch, kind):
+    """The next one needs the memory of its cache; the garbage collector would come too late."""
+    model, left = tiny_model(), []
+
+    class Watched(FixedSteps):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            left.append(weakref.ref(self))
+
+    monkeypatch.setattr(generate_module, "FixedSteps", Watched)
+    gc.disable()
+    try:
+        write(model, GREEDY, lambda: kind([]))
+        assert [steps() for steps in left] == [None]
+    finally:
+        gc.enable()
+
+
 def test_logits_that_are_no_numbers_are_no_mismatch():
     """An adapter that diverged does not keep the others from a graph."""
     made = []
     logits = torch.tensor([[1.0, 2.0], [torch.nan, torch.inf]])
-    step = GraphedStep(lambda: logits * 1, TapeGraph(made))
+    step = GraphedStep(TapeGraph(made))
     for _ in range(4):
-        assert step().nan_to_num().equal(logits.nan_to_num())
+        assert step(lambda: logits * 1).nan_to_num().equal(logits.nan_to_num())
     assert made[0].replays == 2
 
 
@@ -203,5 +225,5 @@ def test_a_cuda_graph_is_warmed_up_and_captured_on_a_side_stream(monkeypatch):
         raise RuntimeError("called a synchronizing CUDA operation")
 
     with pytest.raises(CaptureFailed, match="synchronizing"):
-        GraphedStep(wait, graph)()
+        GraphedStep(graph)(wait)
     assert (cuda.stream_now, cuda.mode) == ("main", 0)

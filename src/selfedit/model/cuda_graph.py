@@ -37,40 +37,44 @@ class CaptureFailed(Exception):
 
 
 class GraphedStep:
-    """step(), from a graph as soon as it has been run a few times.
+    """A step, from a graph as soon as it has been run a few times.
 
     The step reads and writes tensors of fixed address only, and may be run twice with one result. Its
-    first replay is compared with the step itself. Raises CaptureFailed where the step cannot be
-    captured or the comparison fails; running out of memory passes through.
+    first replay is compared with the step itself.
     """
 
-    def __init__(self, step: Callable[[], Tensor], graph: Graph) -> None:
-        self._step, self._graph = step, graph
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
         self._runs = 0
         self._output: Tensor | None = None
 
-    def __call__(self) -> Tensor:
-        """Good until the next call, which may write into the same tensor."""
+    def __call__(self, step: Callable[[], Tensor]) -> Tensor:
+        """step()'s result, good until the next call. The step is the same one each time, and not kept:
+        its owner keeps this, and a cycle would keep the cache of a batch from the next one.
+
+        Raises CaptureFailed where the step cannot be captured or the comparison fails; running out of
+        memory passes through.
+        """
         try:
-            return self._call()
+            return self._call(step)
         except CaptureFailed:
             raise
         except Exception as error:
             # The end of a capture may fail because memory ran out before, and say something else.
-            for cause in _causes(error):
-                if is_out_of_memory(cause):
-                    raise cause from None
+            full = next((cause for cause in _causes(error) if is_out_of_memory(cause)), None)
+            if full is not None:
+                raise full from None
             raise CaptureFailed(str(error).strip().split("\n")[0] or type(error).__name__) from error
 
-    def _call(self) -> Tensor:
+    def _call(self, step: Callable[[], Tensor]) -> Tensor:
         if self._output is not None:
             self._graph.replay()
             return self._output
-        expected_NV = self._graph.warm_up(self._step)
+        expected_NV = self._graph.warm_up(step)
         self._runs += 1
         if self._runs <= WARM_UP:
             return expected_NV
-        output_NV = self._graph.capture(self._step)
+        output_NV = self._graph.capture(step)
         self._graph.replay()
         if not all(_same(a, b) for a, b in zip(output_NV, expected_NV, strict=True)):
             raise CaptureFailed("its first replay gave other logits than the step itself")

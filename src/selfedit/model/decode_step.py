@@ -127,11 +127,11 @@ class FixedSteps:
         if 2 * len(self._live) <= len(self._owners):
             self._compact()
         # Idle rows get token 0 at position 0, which every model has.
-        given = torch.zeros(self._inputs.shape, dtype=torch.int64)
+        given = [[0] * len(self._owners), [0] * len(self._owners)]
         for n, token in zip(self._live, tokens, strict=True):
-            given[0, n, 0], given[1, n, 0] = token, self._positions[n]
+            given[0][n], given[1][n] = token, self._positions[n]
             self._positions[n] += 1
-        self._inputs.copy_(given)
+        self._inputs.copy_(torch.tensor(given)[:, :, None])
         self._place.fill_(self._end)
         self._mask.select(3, self._end).fill_(self._seen)
         self._end += 1
@@ -149,7 +149,7 @@ class FixedSteps:
             self._routing = self._bank.routing  # held: a graph reads its tensors by their addresses
         self._graphed: GraphedStep | None = None
         if self._make_graph is not None:
-            self._graphed = GraphedStep(self._forward, self._make_graph())
+            self._graphed = GraphedStep(self._make_graph())
 
     def _compact(self) -> None:
         self._graphed = None  # its memory is free before the next graph is made
@@ -165,7 +165,7 @@ class FixedSteps:
         if self._graphed is None:
             return self._forward()
         try:
-            return self._graphed()
+            return self._graphed(self._forward)
         except CaptureFailed as failure:
             self._status(f"writing without CUDA graphs, which is slower: {failure}")
             _takes_fixed_steps[self._decoder] = False
