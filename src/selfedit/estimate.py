@@ -1,4 +1,4 @@
-"""How long a piece of work will take on this machine, found out by a short training."""
+"""How long trainings will take on this machine, found out by a short one."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from selfedit.config import InnerSettings, KnowledgeOuterSettings, LearnSettings, OuterSettings
+from selfedit.config import InnerSettings, LearnSettings
 from selfedit.errors import InvalidSelfEdit
 from selfedit.inner import fitting
 from selfedit.model import Model
 from selfedit.types import Task, TrainingPlan, TrainingSequence
 
 # Tokens of a self-edit for each token of its passage (recorded runs and `sentences`: 3 to 5).
-_WRITTEN_RATIO = 4
+WRITTEN_RATIO = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def estimate(
 
     Calibrated by four steps on the first passage.
     """
-    per_passage = 1 if settings.knowledge.strategy == "none" else 1 + _WRITTEN_RATIO
+    per_passage = 1 if settings.knowledge.strategy == "none" else 1 + WRITTEN_RATIO
     words = sum(len(task.context.split()) for task in tasks)
     sample = TrainingPlan((TrainingSequence(tasks[0].context),))
     per_word = model.count_tokens(tasks[0].context) / max(1, len(tasks[0].context.split()))
@@ -74,40 +74,3 @@ def estimate_plans(
     _, records = model.train([sample], settings.lora, settings.train, [0])
     rate = sum(record.tokens for record in records) / (time.perf_counter() - start)
     return Estimate(len(plans), len(plans) * repeats, tokens, tokens / rate)
-
-
-@dataclass(frozen=True, slots=True)
-class OuterPlan:
-    """What an outer-loop run will do, all rounds together. disk: bytes of the policies."""
-
-    rounds: int
-    contexts: int
-    edits: int
-    seeds: int
-    inner_loops: int
-    tokens: int
-    disk: int
-    seconds: float
-
-
-def plan_outer(model: Model, tasks: Sequence[Task], settings: KnowledgeOuterSettings) -> OuterPlan:
-    """The plan, with a time from a short calibration; contexts are a round's."""
-    sample = list(tasks)[: settings.contexts]
-    return outer_plan(
-        model, settings, len(sample), estimate(model, sample, settings.inner, final=False)
-    )
-
-
-def outer_plan(model: Model, settings: OuterSettings, contexts: int, one: Estimate) -> OuterPlan:
-    """The plan of all rounds, each of which has so many contexts and takes as long as `one`."""
-    inner, rounds = settings.inner, settings.rounds
-    return OuterPlan(
-        rounds=rounds,
-        contexts=contexts,
-        edits=inner.candidates,
-        seeds=inner.seeds,
-        inner_loops=rounds * one.trainings,
-        tokens=rounds * one.tokens,
-        disk=rounds * model.num_bytes,
-        seconds=rounds * one.seconds,
-    )

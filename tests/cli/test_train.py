@@ -45,6 +45,18 @@ def test_rounds_and_plan(tmp_path):
     assert "Plan" not in again.stderr  # nothing is left to do
 
 
+def test_the_table_fits_a_narrow_terminal(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    done = run(*(part for part in args(tmp_path, "a") if part != "--json"))
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("│")]
+    assert [row.split()[1] for row in rows] == ["1", "2"], "a line for each round"
+    for number in (1, 2):
+        (policy,) = (tmp_path / "a" / "policies").glob(f"*/round-{number}")
+        assert f"policy of round {number}: {policy}\n" in done.stdout
+    assert "of writing self-edits" in done.stderr
+
+
 def test_the_grader_decides_what_an_edit_is_worth(tmp_path):
     best = {}
     for grader in ("offline", "exact"):  # in one library: the second does not read the first's grades

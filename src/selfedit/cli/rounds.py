@@ -13,8 +13,8 @@ from selfedit.cli.plan import announce
 from selfedit.cli.progress import RichProgress
 
 if TYPE_CHECKING:
-    from selfedit.estimate import OuterPlan
     from selfedit.outer import OuterRun
+    from selfedit.outer_plan import OuterPlan
     from selfedit.progress import Progress
     from selfedit.rounds import RoundRecord
     from selfedit.tracking import Trackers
@@ -60,8 +60,9 @@ def plan_text(plan: OuterPlan, done: int) -> str:
     return (
         f"Plan: {plan.rounds} rounds{finished} x {plan.contexts} contexts x {plan.edits} edits x "
         f"{plan.seeds} seeds = {plan.inner_loops:,} inner loops, about {plan.tokens:,} tokens of "
-        f"training; {plan.disk / 1e9:.1f} GB of policies; roughly {duration(plan.seconds)} of training "
-        "on this machine, writing and answering apart."
+        f"training; {plan.disk / 1e9:.1f} GB of policies; roughly {duration(plan.seconds)} on this "
+        f"machine ({duration(plan.training)} of training, {duration(plan.writing)} of writing "
+        f"self-edits, {duration(plan.answering)} of answering), the policy's own updates apart."
     )
 
 
@@ -89,7 +90,7 @@ def print_rounds(records: list[RoundRecord], use: str = "learn FILE --model") ->
     from selfedit.report.runs import valid_edits
 
     table = Table()
-    for heading in ("round", "without", "mean edit", "best edit", "valid edits", "selected", "policy"):
+    for heading in ("round", "without", "mean edit", "best edit", "valid edits", "selected"):
         table.add_column(heading, overflow="fold")
     for r in records:
         table.add_row(
@@ -97,9 +98,12 @@ def print_rounds(records: list[RoundRecord], use: str = "learn FILE --model") ->
             *(f"{100 * value:.1f} %" for value in (r.baseline, r.mean_reward, r.best_reward)),
             valid_edits(r),
             str(len(r.selected)),
-            r.policy,
         )
     out.print(table)
+    for r in records:  # below the table: a folder's name is longer than a column
+        out.print(
+            f"policy of round {r.number}: {r.policy}", soft_wrap=True, markup=False, highlight=False
+        )
     if records[-1].note:
         out.print(records[-1].note, markup=False)
     out.print(f"Use it: selfedit {use} {records[-1].policy}", soft_wrap=True, markup=False)

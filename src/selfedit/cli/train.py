@@ -68,8 +68,8 @@ def knowledge(
     from selfedit.config import JudgeSettings
     from selfedit.data import read_tasks
     from selfedit.domains.knowledge import Knowledge
-    from selfedit.estimate import plan_outer
     from selfedit.outer import OuterRun
+    from selfedit.outer_plan import plan_knowledge
     from selfedit.presets import PRESETS
     from selfedit.rewards import make_reward
     from selfedit.tracking import Trackers
@@ -110,7 +110,7 @@ def knowledge(
             loaded, load, domain, algorithm, make_reward(settings, domain, store, judge), tasks,
             store, folder / "policies", settings,
         ),
-        lambda tasks: plan_outer(loaded, tasks, settings),
+        lambda tasks: plan_knowledge(loaded, domain, tasks, settings),
         lambda record: round_line(record, rated=settings.reward == "proxy"),
         trackers,
         yes,

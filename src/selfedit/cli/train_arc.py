@@ -16,8 +16,8 @@ from selfedit.cli.rounds import print_rounds, round_line, run_rounds
 if TYPE_CHECKING:
     from selfedit.config import ArcOuterSettings
     from selfedit.domains.arc.domain import Arc
-    from selfedit.estimate import OuterPlan
     from selfedit.model import Model
+    from selfedit.outer_plan import OuterPlan
     from selfedit.types import Task
 
 
@@ -119,11 +119,17 @@ def arc(
 
 
 def _plan(model: Model, domain: Arc, tasks: list[Task], settings: ArcOuterSettings) -> OuterPlan:
-    """As if every edit asked for as much as the oracle."""
+    """As if every edit were as long as the oracle and asked for as much, and every answer were as long
+    as the right one."""
     from selfedit.domains.arc.domain import of_task
-    from selfedit.estimate import estimate_plans, outer_plan
+    from selfedit.estimate import estimate_plans
+    from selfedit.outer_plan import estimate_texts, outer_plan
 
     inner, oracle = settings.inner, domain.oracle()
-    plans = [domain.plan(of_task(task), oracle) for task in tasks[: settings.contexts]]
+    sample = tasks[: settings.contexts]
+    plans = [domain.plan(of_task(task), oracle) for task in sample]
     one = estimate_plans(model, plans, inner, inner.candidates * inner.seeds)
-    return outer_plan(model, settings, len(plans), one)
+    right = [model.count_tokens(query.gold) for task in sample for query in task.queries]
+    written = len(sample) * model.count_tokens(oracle.text())
+    texts = estimate_texts(model, domain, sample, inner, written, sum(right) / len(right))
+    return outer_plan(model, settings, len(plans), one, texts)
