@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -15,59 +15,20 @@ from selfedit.config import (
 )
 from selfedit.domains.knowledge import Knowledge
 from selfedit.errors import InputError, OutOfMemory
-from selfedit.inner import Job, WaveBudget, plan_waves, run_trials
-from selfedit.lora.train import BankTrainer
+from selfedit.inner import run_trials
+from selfedit.lora.desk import Desk
 from selfedit.model.generate import generate
 from selfedit.model.memory import engine_from_environment, is_out_of_memory, memory_budget
 from selfedit.model.packed import Decoder
 from selfedit.progress import Silent
 from selfedit.testing import FakeModel, tiny_model
 from selfedit.types import Prompt, Query, SelfEdit, Task, TrainingPlan, TrainingSequence
+from selfedit.waves import LANE, SLOTS
 
 TRAIN = TrainSettings(epochs=2)
 SETTINGS = InnerSettings(lora=LoraSettings(rank=2, layers="all"), train=TRAIN)
 DOMAIN = Knowledge(KnowledgeSettings(strategy="implications"))
 NO_MEMORY = "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: 9 bytes"
-
-
-def job(name: str, count: int, length: int) -> Job:
-    task = Task(name, name, "")
-    plan = TrainingPlan(tuple(TrainingSequence(f"{name} {i}") for i in range(count)))
-    return Job.of(name, task, SelfEdit(name, 0, (), ()), 0, plan, count * length, TRAIN)
-
-
-JOBS = [job(f"j{i}", 3 + 5 * (i % 3), 10 + 7 * (i % 4)) for i in range(12)]
-BUDGET = WaveBudget(tokens=100, adapters=4, memory=1000, cost=lambda jobs: 300 * len(jobs))
-
-
-def test_every_job_is_in_one_wave_within_the_budget():
-    waves = list(plan_waves(JOBS, BUDGET))
-    assert sorted(j.key for wave in waves for j in wave) == sorted(j.key for j in JOBS)
-    assert all(wave for wave in waves)
-    assert max(map(len, waves)) == 3  # four would take 1200 bytes
-    for wave in waves:
-        assert len(wave) == 1 or sum(j.mean_length for j in wave) <= 100
-    assert list(plan_waves([], BUDGET)) == []
-
-
-def test_waves_do_not_depend_on_the_order_of_the_jobs():
-    assert list(plan_waves(JOBS[::-1], BUDGET)) == list(plan_waves(JOBS, BUDGET))
-
-
-def test_what_is_over_the_budget_by_itself_is_a_wave():
-    nothing_fits = replace(BUDGET, memory=0, tokens=1)
-    assert [len(wave) for wave in plan_waves(JOBS, nothing_fits)] == [1] * len(JOBS)
-
-
-def test_jobs_of_like_step_count_go_together():
-    waves = list(plan_waves(JOBS, replace(BUDGET, tokens=10_000, memory=10_000)))
-    assert [{j.num_steps for j in wave} for wave in waves] == [{26}, {16}, {6}]
-
-
-def test_a_step_of_several_sequences_fills_a_wave_sooner():
-    two = TrainSettings(epochs=2, batch_size=2)
-    wide = [Job.of(j.key, j.task, j.edit, 0, j.plan, j.tokens, two) for j in JOBS]
-    assert len(list(plan_waves(wide, BUDGET))) > len(list(plan_waves(JOBS, BUDGET)))
 
 
 class Notes(Silent):
@@ -152,7 +113,7 @@ def test_a_single_adapter_is_tried_again_with_checkpointing(monkeypatch):
     model, told = tiny_model(), []
     expected, _ = model.train([PLAN], SETTINGS.lora, TRAIN, [3])
     model.status = told.append
-    failing(monkeypatch, BankTrainer, "_step", 1)
+    failing(monkeypatch, Desk, "_step", 1)
     used = []
     original = Decoder.checkpointing
     monkeypatch.setattr(Decoder, "checkpointing", lambda self, *a: used.append(1) or original(self, *a))
@@ -164,7 +125,7 @@ def test_a_single_adapter_is_tried_again_with_checkpointing(monkeypatch):
 
 def test_a_single_adapter_that_never_fits_is_a_clear_error(monkeypatch):
     model = tiny_model()
-    failing(monkeypatch, BankTrainer, "_step", 99)
+    failing(monkeypatch, Desk, "_step", 99)
     with pytest.raises(OutOfMemory, match="no fault of the self-edit"):
         model.train([PLAN], SETTINGS.lora, TRAIN, [3])
     with pytest.raises(OutOfMemory, match="2 adapters together"):
@@ -177,7 +138,7 @@ def test_other_errors_pass_through(monkeypatch):
     def broken(*args):
         raise RuntimeError("shape mismatch")
 
-    monkeypatch.setattr(BankTrainer, "_step", broken)
+    monkeypatch.setattr(Desk, "_step", broken)
     with pytest.raises(RuntimeError, match="shape mismatch"):
         model.train([PLAN], SETTINGS.lora, TRAIN, [3])
 
@@ -230,7 +191,10 @@ def test_the_budget_is_of_the_machine_and_the_setting(monkeypatch):
     assert memory_budget(cpu, 1000, EngineSettings(memory_gb=2)) == 2_000_000_000
     monkeypatch.setenv("SELFEDIT_MEMORY_GB", "1.5")
     monkeypatch.setenv("SELFEDIT_CHECKPOINTING", "1")
-    assert engine_from_environment() == EngineSettings(memory_gb=1.5, checkpointing=True)
+    monkeypatch.setenv("SELFEDIT_CUDA_GRAPHS", "0")
+    expected = EngineSettings(memory_gb=1.5, checkpointing=True, cuda_graphs=False)
+    assert engine_from_environment() == expected
+    assert EngineSettings().cuda_graphs
     monkeypatch.setenv("SELFEDIT_MEMORY_GB", "much")
     with pytest.raises(InputError, match="SELFEDIT_MEMORY_GB=much"):
         engine_from_environment()
@@ -248,16 +212,21 @@ def test_the_engine_is_no_part_of_a_trial():
     assert len(keys) == 1
 
 
-def test_a_tight_budget_makes_smaller_waves_of_a_real_model():
-    model = tiny_model()
-    plans = [TrainingPlan((TrainingSequence("word " * (3 + i)),)) for i in range(6)]
-    jobs = [
-        Job.of(str(i), Task("", "", ""), SelfEdit("", i, (), ()), i, plan, 10, TRAIN)
-        for i, plan in enumerate(plans)
-    ]
-    roomy = list(plan_waves(jobs, WaveBudget.of(model, SETTINGS)))
-    one = model.planned_memory(SETTINGS.lora, TRAIN)(plans[:1], [0])
-    model.engine = EngineSettings(memory_gb=3 * one / 1e9)
-    tight = list(plan_waves(jobs, WaveBudget.of(model, SETTINGS)))
-    assert len(roomy) == 1
-    assert 1 < len(tight) <= 6
+def test_refilled_slots_give_the_trials_of_single_waves(tiny, monkeypatch):
+    domain, work = DOMAIN, pairs(5)
+    alone = run_trials(tiny, domain, work, SETTINGS)
+    monkeypatch.setitem(SLOTS, "cpu", 2)
+    monkeypatch.setitem(LANE, "cpu", 3)
+    seen, progress = [], Notes()
+    monkeypatch.setattr(tiny, "train", partial(_watched, tiny.train, seen))
+    together = run_trials(tiny, domain, work, SETTINGS, progress=progress)
+    assert seen == [(5, 2)]  # plans, slots
+    assert progress.done == pytest.approx(5)
+    for one, other in zip(alone, together, strict=True):
+        assert (one.key, one.status, one.score) == (other.key, other.status, other.score)
+        assert one.losses == pytest.approx(other.losses, abs=1e-9)
+
+
+def _watched(train, seen, plans, *rest, slots, **options):
+    seen.append((len(plans), slots))
+    return train(plans, *rest, slots=slots, **options)

@@ -415,7 +415,7 @@ def test_a_policy_knows_the_contexts_of_all_rounds_before_it(tmp_path):
 
 
 def test_a_rating_is_not_called_an_accuracy():
-    from selfedit.cli.train import round_line
+    from selfedit.cli.rounds import round_line
     from selfedit.rounds import RoundRecord
 
     record = RoundRecord(1, "p", True, 1, 2, 0, 0.1, 0.5, 0.75, ("e",), (), 1.0)

@@ -64,6 +64,16 @@ class EngineSettings(Settings):
         description="Keep only what enters each layer, and compute the rest once more in the backward "
         "pass: the same result with a fraction of the activations, for one more forward pass a step.",
     )
+    workers: int | None = Field(
+        None,
+        ge=1,
+        description="Threads of a CPU that train or write side by side, each its share of the adapters "
+        "or texts; None: as many as torch would use for one, 4 at most.",
+    )
+    cuda_graphs: bool = Field(
+        True,
+        description="On CUDA, repeat the step that writes a token from a graph (model.cuda_graph).",
+    )
 
 
 class SamplingSettings(Settings):

@@ -7,58 +7,15 @@ each alone. What is finished is handed to `sink` wave by wave, so that a killed 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from selfedit.config import ANSWER_SAMPLING, InnerSettings, TrainSettings, stable_hash
+from selfedit.config import ANSWER_SAMPLING, InnerSettings, stable_hash
 from selfedit.errors import InvalidSelfEdit, OutOfMemory, OverLimit
 from selfedit.model import Model
 from selfedit.progress import Progress, Silent, by_steps
 from selfedit.types import Canonical, Domain, SelfEdit, Task, TrainingPlan, Trial, TrialStatus
-
-# Tokens of all adapters in one optimizer step. On a 2-core CPU the model's matrix products reach their
-# full speed (about 350 GFLOP/s) at 128 rows, and half of it at 16; a GPU wants thousands.
-STEP_TOKENS = {"cpu": 256, "mps": 1024, "cuda": 8192}
-MAX_WAVE = {"cpu": 8, "mps": 8, "cuda": 24}
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One trial that is to be run.
-
-    tokens: of its sequences. num_steps: of its training. together: its sequences in one step.
-    note: what of the edit is not trained on, and why.
-    """
-
-    key: str
-    task: Task
-    edit: SelfEdit
-    seed: int
-    plan: TrainingPlan
-    tokens: int
-    num_steps: int
-    together: int
-    note: str = ""
-
-    @classmethod
-    def of(
-        cls,
-        key: str,
-        task: Task,
-        edit: SelfEdit,
-        seed: int,
-        plan: TrainingPlan,
-        tokens: int,
-        train: TrainSettings,
-        note: str = "",
-    ) -> Job:
-        together = min(train.batch_size, len(plan.sequences))
-        steps = (plan.epochs or train.epochs) * -(-len(plan.sequences) // train.batch_size)
-        return cls(key, task, edit, seed, plan, tokens, steps, together, note)
-
-    @property
-    def mean_length(self) -> float:
-        return self.tokens / len(self.plan.sequences)
+from selfedit.waves import Job, Wave, WaveBudget, plan_waves
 
 
 def trial_key(
@@ -127,12 +84,12 @@ def run_trials(
     progress.start("training and testing self-edits", len(jobs))
     for wave in plan_waves(list(jobs.values()), WaveBudget.of(model, settings)):
         # Waves are planned over all jobs, done or not, so that a resumed run has the same waves.
-        missing = [job for job in wave if job.key not in found]
+        missing = [job for job in wave.jobs if job.key not in found]
         if missing:
-            trials = run_wave(model, domain, missing, settings, progress)
+            trials = run_wave(model, domain, wave.of(missing), settings, progress)
             sink(trials)
             found.update((trial.key, trial) for trial in trials)
-        progress.advance(len(wave) - len(missing))
+        progress.advance(len(wave.jobs) - len(missing))
     return [
         replace(found[key], task_id=task.id, edit=edit)  # of those that share it, each its own
         for key, (task, edit, _) in zip(keys, order, strict=True)
@@ -163,68 +120,12 @@ def fitting(model: Model, plan: TrainingPlan, max_tokens: int) -> tuple[Training
     return fits, sum(length for _, length in kept), f"not trained on: {note}"
 
 
-@dataclass(frozen=True, slots=True)
-class WaveBudget:
-    """What a wave may hold.
-
-    tokens: in one optimizer step, in the mean. adapters: at most. memory: bytes of `cost`, which says
-    of jobs what training them together takes at its peak, beside the model.
-    """
-
-    tokens: int
-    adapters: int
-    memory: int
-    cost: Callable[[Sequence[Job]], int] = lambda jobs: 0
-
-    @classmethod
-    def of(cls, model: Model, settings: InnerSettings) -> WaveBudget:
-        planned = model.planned_memory(settings.lora, settings.train)
-        return cls(
-            tokens=STEP_TOKENS.get(model.device, 1024),
-            adapters=MAX_WAVE.get(model.device, 8),
-            memory=model.memory_budget,
-            cost=lambda jobs: planned([job.plan for job in jobs], [job.seed for job in jobs]),
-        )
-
-    def admits(self, wave: Sequence[Job], job: Job) -> bool:
-        """Whether the job may join the wave; a job by itself always may."""
-        if not wave:
-            return True
-        together = [*wave, job]
-        return (
-            len(together) <= self.adapters
-            and sum(other.mean_length * other.together for other in together) <= self.tokens
-            and self.cost(together) <= self.memory
-        )
-
-
-def plan_waves(jobs: Sequence[Job], budget: WaveBudget) -> Iterator[list[Job]]:
-    """Jobs of like step count and sequence length together, as many as the budget holds.
-
-    Jobs of like step count end together: on a recorded round (250 edits, 4 to 67 sequences each) that
-    saves a third of the steps against an order by length alone.
-
-    A job that is over the budget by itself is a wave of its own; every job is in exactly one wave. The
-    plan is a function of the jobs and the budget alone, and the budget one of machine, model and
-    settings, never of the memory that happens to be free: in float32 the last bits of an adapter depend
-    on the shapes of its wave's matrix products, so that only equal waves give a resumed run equal bits.
-    """
-    wave: list[Job] = []
-    for job in sorted(jobs, key=lambda job: (-job.num_steps, -job.mean_length, -job.tokens, job.key)):
-        if not budget.admits(wave, job):
-            yield wave
-            wave = []
-        wave.append(job)
-    if wave:
-        yield wave
-
-
 # Share of a wave's progress that its training stands for; answering is the rest.
 _TRAINING_SHARE = 0.9
 
 
 def run_wave(
-    model: Model, domain: Domain, wave: Sequence[Job], settings: InnerSettings, progress: Progress
+    model: Model, domain: Domain, wave: Wave, settings: InnerSettings, progress: Progress
 ) -> list[Trial]:
     """Train the wave's adapters together, ask each its task's questions, score the answers.
 
@@ -235,15 +136,12 @@ def run_wave(
     try:
         return _run_together(model, domain, wave, settings, tracked)
     except OutOfMemory as error:
-        if len(wave) == 1:
+        if len(wave.jobs) == 1:
             raise
         tracked.take_back()
         progress.warn(f"{error}: going on with waves of half as many self-edits")
-    half = len(wave) // 2
     return [
-        trial
-        for part in (wave[:half], wave[half:])
-        for trial in run_wave(model, domain, part, settings, progress)
+        trial for part in wave.halves() for trial in run_wave(model, domain, part, settings, progress)
     ]
 
 
@@ -272,14 +170,20 @@ class _Tracked:
 
 
 def _run_together(
-    model: Model, domain: Domain, wave: Sequence[Job], settings: InnerSettings, progress: Progress
+    model: Model, domain: Domain, wave: Wave, settings: InnerSettings, progress: Progress
 ) -> list[Trial]:
     start = time.perf_counter()
-    on_step = by_steps(progress, _TRAINING_SHARE * len(wave))
-    plans, seeds = [job.plan for job in wave], [job.seed for job in wave]
-    bank, records = model.train(plans, settings.lora, settings.train, seeds, on_step=on_step)
+    jobs = wave.jobs
+    bank, records = model.train(
+        [job.plan for job in jobs],
+        settings.lora,
+        settings.train,
+        [job.seed for job in jobs],
+        slots=wave.slots,
+        on_step=by_steps(progress, _TRAINING_SHARE * len(jobs)),
+    )
     good = [k for k, record in enumerate(records) if not record.failure]
-    queries = {k: domain.queries(wave[k].task) for k in good}
+    queries = {k: domain.queries(jobs[k].task) for k in good}
     asked = [(k, prompt) for k in good for prompt in queries[k]]
     replies = iter(
         model.generate(
@@ -290,11 +194,11 @@ def _run_together(
             owners=[k for k, _ in asked],
         )
     )
-    progress.advance((1 - _TRAINING_SHARE) * len(wave))
+    progress.advance((1 - _TRAINING_SHARE) * len(jobs))
     seconds = time.perf_counter() - start
-    whole = sum(job.tokens for job in wave)
+    whole = sum(job.tokens for job in jobs)
     trials = []
-    for k, job in enumerate(wave):
+    for k, job in enumerate(jobs):
         record = records[k]
         score = None
         if not record.failure:

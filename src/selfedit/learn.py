@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from math import isnan
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +26,18 @@ from selfedit.material import (
     with_topics,
 )
 from selfedit.model import Adapters, Model
+from selfedit.outcome import Outcome, judged, learn_result, version_record
 from selfedit.progress import Progress, Silent, by_steps
 from selfedit.quiz_writer import write_quiz
 from selfedit.report.html import write_report
 from selfedit.runs import recorded_run
-from selfedit.selection import Choice, choose, passage_result, with_plan
+from selfedit.selection import Choice, choose, with_plan
 from selfedit.store import AdapterRecord, Store
 from selfedit.types import (
     GradedAnswer,
     LearnResult,
     Prompt,
     Query,
-    QuestionResult,
     Score,
     SelfEdit,
     Task,
@@ -51,22 +49,6 @@ from selfedit.writing import Writer
 
 # Below this many trainings there is nothing worth asking about.
 _SMALL_JOB = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Graded answers to new and older questions, before and after."""
-
-    before: Sequence[GradedAnswer]
-    after: Sequence[GradedAnswer]
-    older_before: Sequence[GradedAnswer]
-    older_after: Sequence[GradedAnswer]
-
-    def questions(self, held_out: bool) -> tuple[QuestionResult, ...]:
-        return tuple(
-            QuestionResult(b.question, b.gold, b.answer, a.answer, b.correct, a.correct, held_out)
-            for b, a in zip(self.before, self.after, strict=True)
-        )
 
 
 class Learner:
@@ -122,7 +104,7 @@ class Learner:
         plan, records = self._final_plan(material, choices, parent)
         new, losses = self._final(plan) if plan is not None else (None, ())
         outcome = self._measure(material, parent, records, new)
-        result = self._result(material, choices, outcome, losses)
+        result = learn_result(self.model.name, self.settings, material, choices, outcome, losses)
         if new is not None:
             result = self._commit(result, new, records, parent)
         else:
@@ -255,48 +237,6 @@ class Learner:
 
     # -- the result ------------------------------------------------------------------------------
 
-    def _result(
-        self,
-        material: Material,
-        choices: Sequence[Choice],
-        outcome: Outcome,
-        losses: tuple[float, ...],
-    ) -> LearnResult:
-        trials = [trial for choice in choices for group in choice.candidates for trial in group]
-        trained = [trial.seconds for trial in trials if trial.status != "invalid"]
-        unmeasured = sum(choice.baseline is None for choice in choices)
-        notes = list(material.notes)
-        if unmeasured:
-            notes.append(
-                f"No question is about {unmeasured} of {len(choices)} passages: their first valid "
-                "self-edit was kept without being measured."
-            )
-        return LearnResult(
-            accuracy_before=Score(tuple(outcome.before)).value,
-            accuracy_after=Score(tuple(outcome.after)).value,
-            num_questions=len(outcome.before),
-            held_out=bool(material.held_out),
-            version=None,
-            committed=False,
-            reason="",
-            num_trials=len(trials),
-            num_invalid=sum(trial.status == "invalid" for trial in trials),
-            seconds_per_edit=sum(trained) / len(trained) if trained else 0.0,
-            seconds=0.0,
-            adapter_path=None,
-            report_path=None,
-            model=self.model.name,
-            documents=tuple(document.title for document in material.documents),
-            settings=self.settings.model_dump(mode="json"),
-            questions=outcome.questions(bool(material.held_out)),
-            passages=tuple(passage_result(choice) for choice in choices),
-            final_losses=losses,
-            num_older=len(outcome.older_before),
-            older_before=_value(outcome.older_before),
-            older_after=_value(outcome.older_after),
-            notes=tuple(notes),
-        )
-
     def _commit(
         self,
         result: LearnResult,
@@ -305,52 +245,21 @@ class Learner:
         parent: AdapterRecord | None,
     ) -> LearnResult:
         """Save the adapter and, if it is better, make it the current version, in one transaction."""
-        committed, reason = self._verdict(result)
+        verdict = judged(result, self.settings.max_forgetting)
         version = self.store.reserve_version()
         folder = self.folder / "adapters" / f"v{version:04d}"
         self.model.save_adapter(new, 0, folder)
-        record = AdapterRecord(
-            version=version,
-            model=self.model.name,
-            model_revision=self.model.revision,
-            parent=parent.version if parent else None,
-            status="committed" if committed else "rejected",
-            path=str(folder),
-            created=datetime.now(UTC),
-            reason=reason,
-            settings=result.settings,
-            documents=records,
-            scores={
-                "accuracy_before": result.accuracy_before,
-                "accuracy_after": result.accuracy_after,
-                "num_questions": result.num_questions,
-                "held_out": result.held_out,
-                "num_older": result.num_older,
-                "older_before": result.older_before,
-                "older_after": result.older_after,
-            },
-            run_id=self.run_id,
+        record = version_record(
+            result, verdict, version, folder, self.model, records, parent, self.run_id
         )
-        self.store.add_adapter(record, make_current=committed)
+        self.store.add_adapter(record, make_current=verdict.committed)
         return replace(
-            result, version=version, committed=committed, reason=reason, adapter_path=str(folder)
+            result,
+            version=version,
+            committed=verdict.committed,
+            reason=verdict.reason,
+            adapter_path=str(folder),
         )
-
-    def _verdict(self, result: LearnResult) -> tuple[bool, str]:
-        n = result.num_questions
-        right_before, right_after = (
-            round(a * n) for a in (result.accuracy_before, result.accuracy_after)
-        )
-        told = f"{right_before} of {n} right before, {right_after} of {n} after"
-        if right_after <= right_before:
-            return False, f"it does not know more than the version before it: {told}"
-        lost = (result.older_before or 0.0) - (result.older_after or 0.0)
-        if lost > self.settings.max_forgetting + 1e-9:
-            return False, (
-                f"it lost {100 * lost:.0f} points on the {result.num_older} older questions, more "
-                f"than the {100 * self.settings.max_forgetting:.0f} allowed (--max-forgetting)"
-            )
-        return True, told
 
     def _report(self, result: LearnResult) -> LearnResult:
         path = self.folder / "reports" / f"run-{self.run_id:04d}.html"
@@ -370,8 +279,3 @@ def _by_pair(
     """Each trial beside its pair (`run_trials` gives every pair's seeds in a row)."""
     seeds = len(trials) // len(pairs) if pairs else 0
     return [(pairs[i // seeds], trial) for i, trial in enumerate(trials)]
-
-
-def _value(answers: Sequence[GradedAnswer]) -> float | None:
-    value = Score(tuple(answers)).value
-    return None if isnan(value) else value

@@ -138,6 +138,7 @@ class FakeModel:
         settings: TrainSettings,
         seeds: Sequence[int],
         *,
+        slots: int | None = None,
         on_step: Callable[[int, int], None] | None = None,
     ) -> tuple[FakeAdapters, list[TrainingRecord]]:
         self._called("train")
@@ -156,8 +157,8 @@ class FakeModel:
 
     def planned_memory(
         self, lora: LoraSettings, settings: TrainSettings
-    ) -> Callable[[Sequence[TrainingPlan], Sequence[int]], int]:
-        return lambda plans, seeds: 0
+    ) -> Callable[[Sequence[TrainingPlan], Sequence[int], int | None], int]:
+        return lambda plans, seeds, slots: 0
 
     @property
     def memory_budget(self) -> int:

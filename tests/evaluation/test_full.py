@@ -9,7 +9,7 @@ import torch
 
 from selfedit.config import TrainSettings
 from selfedit.evaluation.full import finetune
-from selfedit.lora.train import batches, num_steps
+from selfedit.lora.sequences import batches, num_steps
 from selfedit.testing import tiny_model
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
 

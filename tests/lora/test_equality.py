@@ -15,7 +15,8 @@ from selfedit.errors import AdapterError, InputError
 from selfedit.lora.bank import AdapterBank, resolve_layers
 from selfedit.lora.loss import head_loss
 from selfedit.lora.routing import Routing
-from selfedit.lora.train import WHOLE, BankTrainer, TokenSequence
+from selfedit.lora.sequences import WHOLE, TokenSequence
+from selfedit.lora.train import BankTrainer, lanes, shares
 from selfedit.testing import exact_norms as exact
 from selfedit.testing import tiny_model
 
@@ -49,9 +50,9 @@ SETTINGS = [
 SEEDS = [11, 12, 13]
 
 
-def train(model, data, settings, seeds, lora=ALL, use_trunk=True):
+def train(model, data, settings, seeds, lora=ALL, **options):
     bank = AdapterBank(model.hf, lora, seeds, num_layers=model.num_layers)
-    trainer = BankTrainer(model.decoder, bank, data, settings, use_trunk=use_trunk)
+    trainer = BankTrainer(model.decoder, bank, data, settings, **options)
     return bank, trainer.run()
 
 
@@ -70,11 +71,60 @@ def test_together_equals_alone(tiny, layers):
         assert len(record.losses) == SETTINGS[k].epochs * -(-len(DATA[k]) // SETTINGS[k].batch_size)
 
 
+@pytest.mark.parametrize("slots", [1, 2, 3, 9])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_a_refilled_slot_changes_no_adapter(tiny, slots, dropout):
+    """Five adapters in fewer slots, one of which ends in NaN and leaves its slot early."""
+    lora = ALL.model_copy(update={"dropout": dropout, "layers": "upper-half"})
+    data = [*DATA, sequences(3, 4, 15), sequences(4, 1, 30)]
+    diverging = SETTINGS[1].model_copy(update={"learning_rate": 1e300, "warmup_steps": 0})
+    settings = [SETTINGS[0], diverging, *SETTINGS[1:], SETTINGS[1]]
+    seeds = [11, 12, 13, 14, 15]
+    together, records = train(tiny, data, settings, seeds, lora, slots=slots)
+    for k in range(5):
+        alone, (record,) = train(tiny, data[k : k + 1], settings[k : k + 1], seeds[k : k + 1], lora)
+        assert bool(record.failure) == (k == 1)
+        assert records[k].failure == record.failure
+        assert records[k].tokens == record.tokens
+        if not record.failure:
+            close(together.weights_KP[k], alone.weights_KP[0])
+            assert records[k].losses == pytest.approx(record.losses, abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("slots", [2, 5])
+@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("layers", ["all", "upper-half"])
+def test_threads_side_by_side_change_no_adapter(tiny, slots, workers, layers):
+    lora = ALL.model_copy(update={"dropout": 0.2, "layers": layers})
+    data = [*DATA, sequences(3, 4, 15), sequences(4, 1, 30)]
+    settings, seeds = [*SETTINGS, SETTINGS[0], SETTINGS[1]], [11, 12, 13, 14, 15]
+    others = [tiny.decoder.beside() for _ in range(workers - 1)]
+    alone, expected = train(tiny, data, settings, seeds, lora)
+    threads = torch.get_num_threads()
+    apart, records = train(tiny, data, settings, seeds, lora, slots=slots, beside=others)
+    assert torch.get_num_threads() == threads
+    close(alone.weights_KP, apart.weights_KP)
+    for one, other in zip(expected, records, strict=True):
+        assert one.losses == pytest.approx(other.losses, abs=TOLERANCE)
+        assert one.tokens == other.tokens
+
+
+def test_shares_are_about_equal_and_none_is_empty():
+    assert shares([5, 9, 4, 1], 2) == [[1, 3], [0, 2]]
+    assert shares([3, 3], 4) == [[0], [1]]
+
+
+def test_lanes_take_the_next_adapter_where_one_ends_first():
+    assert lanes([7, 4, 2, 3, 1], 2) == [[0, 4], [1, 2, 3]]
+    assert lanes([5, 5], 9) == [[0], [1]]
+    assert lanes([1, 2, 3], 1) == [[0, 1, 2]]
+
+
 @pytest.mark.parametrize("layers", ["all", "upper-half"])
 @pytest.mark.parametrize("use_trunk", [True, False])
 def test_equals_plain_peft_with_adamw(tiny, layers, use_trunk):
     lora = ALL.model_copy(update={"layers": layers})
-    bank, records = train(tiny, DATA, SETTINGS, SEEDS, lora, use_trunk)
+    bank, records = train(tiny, DATA, SETTINGS, SEEDS, lora, use_trunk=use_trunk)
     plain = plain_peft(tiny, lora, DATA, SETTINGS, SEEDS)
     for k, result in enumerate(plain):
         assert records[k].losses == pytest.approx(result.losses, abs=TOLERANCE)

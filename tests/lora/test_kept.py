@@ -12,7 +12,7 @@ from selfedit.lora.bank import AdapterBank
 from selfedit.lora.load import Load, Steps
 from selfedit.lora.memory import Footprint
 from selfedit.lora.routing import Routing
-from selfedit.lora.train import TokenSequence
+from selfedit.lora.sequences import TokenSequence
 from selfedit.model import attention
 from selfedit.testing import tiny_model
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import threading
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -10,9 +12,11 @@ import torch
 
 from selfedit.config import ALL_LINEAR, EngineSettings, LoraSettings, SamplingSettings, TrainSettings
 from selfedit.lora.bank import AdapterBank
+from selfedit.lora.desk import Desk
 from selfedit.lora.load import Steps
 from selfedit.lora.memory import Footprint, WaveMemory
-from selfedit.lora.train import WHOLE, BankTrainer, TokenSequence, batches
+from selfedit.lora.sequences import WHOLE, TokenSequence, batches
+from selfedit.lora.train import BankTrainer
 from selfedit.model.memory import measured_peak
 from selfedit.testing import tiny_model
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
@@ -62,6 +66,59 @@ def test_planned_is_measured(tiny, layers, modules, checkpointing, adapters, lon
     options = {"checkpointing": checkpointing}
     measured = measured_peak(lambda: run(tiny, data, [train] * adapters, lora, **options), CPU)
     assert planned == pytest.approx(measured, rel=WITHIN)
+
+
+@pytest.mark.parametrize("slots", [1, 2, 4])
+@pytest.mark.parametrize("rank", [2, 32])
+def test_planned_is_measured_where_slots_are_filled_again(tiny, slots, rank):
+    """With a large rank most of it is adapters, waiting and finished ones among them."""
+    lora = ALL.model_copy(update={"rank": rank, "layers": "upper-half"})
+    data = [sequences(k, 2 + k % 3, 60) for k in range(8)]
+    train = [TrainSettings(epochs=2)] * 8
+    wave = [Steps.of(own, train[0], k) for k, own in enumerate(data)]
+    planned = Footprint.of(tiny.decoder, lora).training(wave, slots=slots)
+    measured = measured_peak(lambda: run(tiny, data, train, lora, slots=slots), CPU)
+    assert planned == pytest.approx(measured, rel=WITHIN)
+
+
+def peak_of_a_thread(work):
+    """Peak bytes of what this thread allocates; the current profiler sees the main thread alone."""
+    experimental = torch._C._profiler._ExperimentalConfig()
+    state = torch.autograd.ProfilerState.CPU
+    torch.autograd._enable_profiler_legacy(
+        torch.autograd.ProfilerConfig(state, False, True, False, False, False, experimental)
+    )
+    work()
+    now = peak = 0
+    for event in chain(*torch.autograd._disable_profiler_legacy()):
+        if event.kind() == "memory_alloc":
+            now += event.cpu_memory_usage()
+            peak = max(peak, now)
+    return peak
+
+
+@pytest.mark.parametrize("slots", [3, 6])
+@pytest.mark.parametrize("rank", [2, 16])
+def test_planned_is_measured_where_threads_train_side_by_side(tiny, monkeypatch, slots, rank):
+    """Each thread at its worst: the sum of both peaks, which need not be at the same time."""
+    lora = ALL.model_copy(update={"rank": rank})
+    data = [sequences(k, 3 + k % 3, 60) for k in range(6)]
+    train = [TrainSettings(epochs=3)] * 6
+    wave = [Steps.of(own, train[0], k) for k, own in enumerate(data)]
+    planned = Footprint.of(tiny.decoder, lora).training(wave, slots=slots, workers=2)
+    original, others = Desk.run, []
+
+    def watched(self, stop, on_step=None):
+        if threading.current_thread() is threading.main_thread():
+            original(self, stop, on_step)
+        else:
+            others.append(peak_of_a_thread(lambda: original(self, stop)))
+
+    monkeypatch.setattr(Desk, "run", watched)
+    options = {"slots": slots, "beside": [tiny.decoder.beside()]}
+    measured = measured_peak(lambda: run(tiny, data, train, lora, **options), CPU)
+    assert len(others) == 1
+    assert planned == pytest.approx(measured + sum(others), rel=WITHIN)
 
 
 def test_a_measured_peak_counts_what_stands_at_once():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
@@ -105,6 +107,42 @@ def test_adapters_share_the_layers_below_them(tiny, monkeypatch):
         watch.remove()
     assert (shared - alone).abs().max() <= 1e-9
     assert (shared[0] - shared[2]).abs().max() > 1e-3  # the adapters do differ
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, SAMPLED])
+@pytest.mark.parametrize("workers", [2, 4])
+def test_threads_side_by_side_change_no_reply(tiny, monkeypatch, sampling, workers):
+    module = sys.modules["selfedit.model.generate"]
+    monkeypatch.setattr(module, "FEWEST_APART", 2)
+    sizes = []
+    original = module._decode
+    monkeypatch.setattr(
+        module,
+        "_decode",
+        lambda d, t, rows, *rest: sizes.append(len(rows)) or original(d, t, rows, *rest),
+    )
+    lora = LoraSettings(rank=4, alpha=64, layers="upper-half")
+    bank = AdapterBank(tiny.hf, lora, [1, 2, 3], num_layers=tiny.num_layers)
+    bank.weights_KP.normal_(std=0.2, generator=torch.Generator().manual_seed(0))
+    asked = [tiny.render(prompt) for prompt in PROMPTS for _ in range(3)]
+    owners = [0, 1, 2] * 4
+    others = [tiny.decoder.beside() for _ in range(workers - 1)]
+    alone, apart = (
+        generate(
+            tiny.decoder,
+            tiny.tokenizer,
+            asked,
+            sampling,
+            range(12),
+            bank=bank,
+            owners=owners,
+            beside=own,
+        )
+        for own in ((), others)
+    )
+    assert alone == apart
+    assert len(set(apart)) > 6
+    assert sizes == [12] + [12 // workers] * workers
 
 
 def test_progress_counts_every_prompt(tiny):

@@ -14,7 +14,7 @@ from transformers import get_scheduler
 
 from selfedit.config import LoraSettings, TrainSettings
 from selfedit.lora.bank import AdapterBank
-from selfedit.lora.train import TokenSequence, batches, num_steps
+from selfedit.lora.sequences import TokenSequence, batches, num_steps
 from selfedit.model.generate import cut
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.linear import plain_linears

@@ -13,7 +13,7 @@ from selfedit.bench.floor import synchronise
 from selfedit.bench.reference import peft_config
 from selfedit.config import LoraSettings, TrainSettings
 from selfedit.lora.bank import AdapterBank
-from selfedit.lora.train import TokenSequence, num_steps
+from selfedit.lora.sequences import TokenSequence, num_steps
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.linear import plain_linears
 

@@ -19,7 +19,8 @@ from selfedit.config import ANSWER_SAMPLING, LoraSettings, TrainSettings
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.load import Steps
 from selfedit.lora.memory import Footprint
-from selfedit.lora.train import BankTrainer, num_steps
+from selfedit.lora.sequences import num_steps
+from selfedit.lora.train import BankTrainer
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.packed import Decoder
 

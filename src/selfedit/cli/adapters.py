@@ -9,15 +9,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from selfedit.cli.common import (
-    DEFAULT_MODEL,
-    JsonOption,
-    LibraryOption,
-    ModelOption,
-    open_library,
-    out,
-    print_json,
-)
+from selfedit.cli import options
+from selfedit.cli.common import open_library, out, print_json
 
 if TYPE_CHECKING:
     from selfedit.store import AdapterRecord
@@ -48,9 +41,9 @@ def _current_versions(store: Any, records: list[AdapterRecord]) -> set[int]:
 
 
 @app.command("list")
-def list_(library: LibraryOption = None, as_json: JsonOption = False) -> None:
+def list_(library: options.Library = None, as_json: options.Json = False) -> None:
     """All versions, of all models; the current one of each model is marked."""
-    opened = open_library(DEFAULT_MODEL, library)
+    opened = open_library(options.DEFAULT_MODEL, library)
     records = opened.adapters()
     current = _current_versions(opened.store, records)
     if as_json:
@@ -82,9 +75,11 @@ def _percent(value: float | None) -> str:
 
 
 @app.command()
-def show(version: VersionArgument, library: LibraryOption = None, as_json: JsonOption = False) -> None:
+def show(
+    version: VersionArgument, library: options.Library = None, as_json: options.Json = False
+) -> None:
     """One version: lineage, documents, edits, scores."""
-    opened = open_library(DEFAULT_MODEL, library)
+    opened = open_library(options.DEFAULT_MODEL, library)
     record = opened.adapter(version)
     lineage = [version]
     parent = record.parent
@@ -118,9 +113,9 @@ def rollback(
     version: Annotated[
         int | None, typer.Argument(help="Version to go back to; 0 is the bare model.")
     ] = None,
-    model: ModelOption = DEFAULT_MODEL,
-    library: LibraryOption = None,
-    as_json: JsonOption = False,
+    model: options.Model = options.DEFAULT_MODEL,
+    library: options.Library = None,
+    as_json: options.Json = False,
 ) -> None:
     """Make an older version the current one: the one before, or the one named."""
     record = open_library(model, library).rollback(version)
@@ -132,10 +127,10 @@ def rollback(
 
 @app.command()
 def delete(
-    version: VersionArgument, library: LibraryOption = None, as_json: JsonOption = False
+    version: VersionArgument, library: options.Library = None, as_json: options.Json = False
 ) -> None:
     """Delete a version's weights (not the current one's); its record stays."""
-    open_library(DEFAULT_MODEL, library).delete(version)
+    open_library(options.DEFAULT_MODEL, library).delete(version)
     if as_json:
         print_json({"deleted": version})
     else:
@@ -149,9 +144,9 @@ def export(
     merged: Annotated[
         bool, typer.Option("--merged", help="A whole model folder, the adapter merged in.")
     ] = False,
-    model: ModelOption = DEFAULT_MODEL,
-    library: LibraryOption = None,
-    as_json: JsonOption = False,
+    model: options.Model = options.DEFAULT_MODEL,
+    library: options.Library = None,
+    as_json: options.Json = False,
 ) -> None:
     """Copy a version as a PEFT folder, or write it as a merged model."""
     path = open_library(model, library).export(folder, version=version, merged=merged)

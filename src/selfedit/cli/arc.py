@@ -9,9 +9,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from selfedit.cli.common import JsonOption, err, load_or_fake, out, print_json
+from selfedit.cli import arc_options, options
+from selfedit.cli.common import err, model_loader, out, parts, print_json, write_text
 from selfedit.config import ArcDataSettings, ArcGroup
-from selfedit.errors import InputError, SelfEditError
+from selfedit.errors import InputError
 
 if TYPE_CHECKING:
     from selfedit.domains.arc import ArcTask, TrainingTask
@@ -41,7 +42,7 @@ def show(
         bool, typer.Option("--answers/--no-answers", help="Show the outputs of the test inputs.")
     ] = True,
     svg: Annotated[Path | None, typer.Option(help="Write the picture to this file as SVG.")] = None,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """A task's demonstrations and test inputs, in colour."""
     from selfedit.domains.arc.pictures import task_view
@@ -50,7 +51,7 @@ def show(
 
     found = _find(task, dataset, task_id)
     if svg is not None:
-        _write(svg, task_svg(found, answers))
+        write_text(svg, task_svg(found, answers) + "\n")
     if as_json:
         written = task_to_json(found)
         if not answers:
@@ -85,7 +86,7 @@ def augment(
     show_first: Annotated[
         int, typer.Option("--show", min=0, help="Without --json: so many are drawn.")
     ] = 4,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """The training set that is made of a task's demonstrations."""
     from selfedit.domains.arc.tasks import example_to_json
@@ -113,37 +114,27 @@ def list_(
     source: Annotated[
         Path | None, typer.Argument(help="A JSON file or folder of ARC, in place of a dataset.")
     ] = None,
-    dataset: Annotated[str, typer.Option(help="arc-agi-1 or arc-agi-2.")] = "arc-agi-1",
-    split: Annotated[str, typer.Option(help="training, evaluation or all.")] = "training",
+    dataset: arc_options.Dataset = "arc-agi-1",
+    split: arc_options.Split = "training",
     ids: Annotated[
         str | None,
         typer.Option(help="paper-filtered, a file of ids, or ids with commas between them."),
     ] = None,
-    filters: Annotated[
-        list[str] | None, typer.Option("--filter", help="max-tokens=N or max-cells=N, of the prompt.")
-    ] = None,
+    filters: arc_options.Filters = None,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Whose tokens max-tokens counts.")
     ] = None,
-    solutions: Annotated[
-        Path | None, typer.Option(help="The test outputs that belong to a file.")
-    ] = None,
-    as_json: JsonOption = False,
+    solutions: arc_options.Solutions = None,
+    as_json: options.Json = False,
 ) -> None:
     """Tasks by dataset and split, id, and length of their prompt."""
     from selfedit.domains.arc import longest_prompt, parse_filter, parse_ids, select
-    from selfedit.domains.arc.sources import load_dataset, read_tasks
 
-    if source is not None:
-        tasks = read_tasks(source, solutions)
-    elif solutions is not None:
-        raise InputError("--solutions belongs to a file of challenges; name that file")
-    else:
-        tasks = load_dataset(cast("Dataset", dataset), cast("Split", split))
+    tasks = arc_options.read_or_load(source, solutions, dataset, split, "name that file")
     wanted = [parse_filter(text) for text in filters or ()]
     count = None
     if model is not None and any(one.measure == "max-tokens" for one in wanted):
-        count_tokens = load_or_fake(model, "cpu", "auto", "auto", False).count_tokens
+        count_tokens = model_loader("cpu")(model).count_tokens
 
         def count(task: ArcTask) -> int:
             return longest_prompt(task, count_tokens)
@@ -154,9 +145,9 @@ def list_(
 
 def parse_groups(text: str) -> tuple[ArcGroup, ...]:
     """The groups that --groups names. Raises InputError for one that there is not."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = parts(text)
     known = get_args(ArcGroup)
-    if names == ["none"] or not names:
+    if names == ("none",) or not names:
         return ()
     for name in names:
         if name not in known:
@@ -208,10 +199,3 @@ def _show_training(task: ArcTask, made: list[TrainingTask], show_first: int) -> 
         err.print(
             f"The first {show_first} were drawn; --show N draws more, --json prints all.", style="dim"
         )
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise SelfEditError(f"{path} cannot be written: {error.strerror}") from None

@@ -1,10 +1,10 @@
-"""Which tasks of ARC a command works on: options that its commands share."""
+"""Options that the commands about ARC share: which tasks, how they are learned, and what they mean."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -12,42 +12,75 @@ from selfedit.errors import InputError
 
 if TYPE_CHECKING:
     from selfedit.config import ArcOuterSettings
-    from selfedit.domains.arc import ArcTask
-    from selfedit.domains.arc.sources import Dataset, Split
+    from selfedit.domains.arc import ArcTask, sources
     from selfedit.model import Model
     from selfedit.types import Task
 
-_TASKS = "Tasks"
-
-TasksOption = Annotated[
+# Which tasks.
+Tasks = Annotated[
     Path | None,
-    typer.Option(
-        "--tasks", help="A JSON file or folder of ARC, in place of a dataset.", rich_help_panel=_TASKS
-    ),
+    typer.Option("--tasks", help="A JSON file or folder of ARC, in place of a dataset."),
 ]
-SolutionsOption = Annotated[
-    Path | None,
-    typer.Option(help="The test outputs that belong to a file.", rich_help_panel=_TASKS),
+Solutions = Annotated[
+    Path | None, typer.Option("--solutions", help="The test outputs that belong to a file.")
 ]
-DatasetOption = Annotated[str, typer.Option(help="arc-agi-1 or arc-agi-2.", rich_help_panel=_TASKS)]
-SplitOption = Annotated[str, typer.Option(help="training, evaluation or all.", rich_help_panel=_TASKS)]
-IdsOption = Annotated[
+Dataset = Annotated[str, typer.Option("--dataset", help="arc-agi-1 or arc-agi-2.")]
+Split = Annotated[str, typer.Option("--split", help="training, evaluation or all.")]
+Ids = Annotated[
     str | None,
     typer.Option(
+        "--ids",
         help="paper-filtered, a file of ids (`selfedit arc solvable` writes one), or ids with commas.",
-        rich_help_panel=_TASKS,
     ),
 ]
-FilterOption = Annotated[
+Filters = Annotated[
     list[str] | None,
-    typer.Option(
-        "--filter", help="max-tokens=N or max-cells=N, of the prompt.", rich_help_panel=_TASKS
-    ),
+    typer.Option("--filter", help="max-tokens=N or max-cells=N, of the prompt."),
 ]
-LimitOption = Annotated[
-    int | None, typer.Option(min=1, help="The first N of these tasks.", rich_help_panel=_TASKS)
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="The first N of these tasks.")]
+
+# How a task is learned and answered.
+Preset = Annotated[str, typer.Option("--preset", help="arc-paper or arc-small.")]
+Examples = Annotated[
+    int | None, typer.Option("--examples", help="Training examples of a task, at most.")
 ]
-ArcPresetOption = Annotated[str, typer.Option(help="arc-paper or arc-small.")]
+OracleLearningRate = Annotated[float | None, typer.Option("--learning-rate", help="Of the oracle.")]
+OracleEpochs = Annotated[int | None, typer.Option("--epochs", help="Of the oracle.")]
+Constrained = Annotated[
+    bool, typer.Option("--constrained", help="Sample self-edits of the right form only.")
+]
+Voting = Annotated[
+    bool, typer.Option("--voting", help="Two attempts by a vote, in place of one greedy answer.")
+]
+
+
+def preset_with(
+    preset: str,
+    *,
+    examples: int | None,
+    layers: str | None,
+    voting: bool,
+    seeds: int | None,
+    seed: int | None,
+    arc: dict[str, Any] | None = None,
+    inner: dict[str, Any] | None = None,
+    outer: dict[str, Any] | None = None,
+) -> ArcOuterSettings:
+    """The preset with what was given: the options that all commands have, and a command's own about
+    the domain, the inner and the outer loop. Raises InputError."""
+    from selfedit.cli.settings import preset_settings
+    from selfedit.presets import ARC_PRESETS
+
+    domain = {
+        "data": {"limit": examples},
+        "prediction": "voting" if voting else None,
+        "seed": seed,
+        **(arc or {}),
+    }
+    trained = {
+        "arc": domain, "lora": {"layers": layers}, "seeds": seeds, "seed": seed, **(inner or {}),
+    }  # fmt: skip
+    return preset_settings(ARC_PRESETS, preset, {"inner": trained, **(outer or {})})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +106,14 @@ def choose_tasks(
     from selfedit.domains.arc import longest_prompt, parse_filter, parse_ids, select
     from selfedit.domains.arc.domain import to_task
     from selfedit.domains.arc.selection import PAPER_FILTERED
-    from selfedit.domains.arc.sources import load_dataset, read_tasks
 
-    if tasks is not None:
-        found = read_tasks(tasks, solutions)
-    elif solutions is not None:
-        raise InputError("--solutions belongs to a file of challenges; name it with --tasks")
-    else:
-        found = load_dataset(cast("Dataset", dataset), cast("Split", split))
+    found = read_or_load(tasks, solutions, dataset, split, "name it with --tasks")
     form = settings.inner.arc.grid
 
     def count(task: ArcTask) -> int:
         return longest_prompt(task, model.count_tokens, form)
 
-    chosen = parse_ids(ids, cast("Split", split)) if ids is not None else None
+    chosen = parse_ids(ids, cast("sources.Split", split)) if ids is not None else None
     kept = select(found, chosen, [parse_filter(text) for text in filters or ()], count)[:limit]
     notes = [f"tasks were filtered: {text}" for text in filters or ()]
     if ids == PAPER_FILTERED:
@@ -94,6 +121,19 @@ def choose_tasks(
     elif ids is not None and Path(ids).is_file():
         notes += _comments(Path(ids))
     return Chosen([to_task(task, form) for task in kept], tuple(notes))
+
+
+def read_or_load(
+    file: Path | None, solutions: Path | None, dataset: str, split: str, hint: str
+) -> list[ArcTask]:
+    """The tasks of a file or folder, else of a dataset. hint: how a command's file is named."""
+    from selfedit.domains.arc.sources import load_dataset, read_tasks
+
+    if file is not None:
+        return read_tasks(file, solutions)
+    if solutions is not None:
+        raise InputError(f"--solutions belongs to a file of challenges; {hint}")
+    return load_dataset(cast("sources.Dataset", dataset), cast("sources.Split", split))
 
 
 def scorable(chosen: Chosen) -> Chosen:

@@ -9,19 +9,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from selfedit.cli.common import (
-    DEFAULT_MODEL,
-    DeviceOption,
-    DtypeOption,
-    FormatOption,
-    JsonOption,
-    LibraryOption,
-    ModelOption,
-    TrustOption,
-    open_library,
-    out,
-    print_json,
-)
+from selfedit.cli import options
+from selfedit.cli.common import open_library, out, print_json
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,18 +21,18 @@ def ask(
     question: Annotated[
         str | None, typer.Argument(help="The question; without it, one a line from stdin.")
     ] = None,
-    model: ModelOption = DEFAULT_MODEL,
-    library: LibraryOption = None,
+    model: options.Model = options.DEFAULT_MODEL,
+    library: options.Library = None,
     base: Annotated[bool, typer.Option("--base", help="Ask the model as it came.")] = False,
     version: Annotated[int | None, typer.Option(help="Ask this version.")] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="The bare model and the version side by side.")
     ] = False,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    prompt_format: FormatOption = "auto",
-    trust_remote_code: TrustOption = False,
-    as_json: JsonOption = False,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    prompt_format: options.Format = "auto",
+    trust_remote_code: options.Trust = False,
+    as_json: options.Json = False,
 ) -> None:
     """Ask the current version (or another one) a question; no document is looked at."""
     if base and (version is not None or compare):

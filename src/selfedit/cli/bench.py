@@ -9,16 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from selfedit.cli.common import (
-    DEFAULT_MODEL,
-    DeviceOption,
-    DtypeOption,
-    JsonOption,
-    ModelOption,
-    out,
-    print_json,
-    status,
-)
+from selfedit.cli import options
+from selfedit.cli.common import out, print_json, status
 from selfedit.errors import InputError
 
 app = typer.Typer(help="Measure selfedit on this machine.", no_args_is_help=True)
@@ -31,7 +23,7 @@ def _root() -> None:
 
 @app.command()
 def inner(
-    model: ModelOption = DEFAULT_MODEL,
+    model: options.Model = options.DEFAULT_MODEL,
     shape: Annotated[
         str,
         typer.Option(
@@ -39,8 +31,8 @@ def inner(
             "qwen2.5-7b."
         ),
     ] = "",
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
     edits: Annotated[int, typer.Option(min=1, help="Self-edits that are trained.")] = 4,
     widths: Annotated[
         str, typer.Option(help="K: adapters that share a step, separated by commas.")
@@ -84,7 +76,7 @@ def inner(
     plot: Annotated[
         Path | None, typer.Option(help="Draw seconds a self-edit against K (.svg, .png or .pdf).")
     ] = None,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Training: the bank against a plain PEFT loop, PEFT's mixed batch, and the paper's public release.
 
@@ -128,14 +120,14 @@ def inner(
 
 @app.command()
 def answers(
-    model: ModelOption = DEFAULT_MODEL,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
+    model: options.Model = options.DEFAULT_MODEL,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
     articles: Annotated[int, typer.Option(min=1, help="Articles whose questions are asked.")] = 2,
     edits: Annotated[int, typer.Option(min=1, help="Adapters of each article.")] = 4,
     repeats: Annotated[int, typer.Option(min=1, help="Timings of each way.")] = 3,
     layers: Annotated[str, typer.Option(help='"all", "upper-half" or e.g. "15-29".')] = "upper-half",
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Answering: all adapters and questions in one loop, against PEFT adapter by adapter."""
     from selfedit.bench.answers import run_answers

@@ -1,53 +1,28 @@
-"""What the commands share: consoles, options, opening a library, JSON on stdout."""
+"""What the commands share: consoles, models, libraries and their stores, JSON on stdout, files."""
 
 from __future__ import annotations
 
 import json
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import typer
 from rich.console import Console
 
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
-
-    from selfedit.cli.progress import RichProgress
     from selfedit.library import Library
     from selfedit.model import Model
     from selfedit.model.prompts import PromptFormat
     from selfedit.progress import Progress
+    from selfedit.store import Store
 
 # Results go to stdout; progress, questions and errors to stderr.
 out = Console()
 err = Console(stderr=True)
-
-ModelOption = Annotated[
-    str,
-    typer.Option("--model", "-m", help="smollm2-135m, a Hugging Face id, or a model folder."),
-]
-LibraryOption = Annotated[
-    Path | None,
-    typer.Option("--library", help="Folder of versions and reports (default: your data folder)."),
-]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
-DtypeOption = Annotated[
-    str, typer.Option("--dtype", help="auto (bfloat16 on CUDA, else float32), float32, bfloat16 …")
-]
-FormatOption = Annotated[
-    str,
-    typer.Option("--prompt-format", help="auto, chat (the model's template) or plain (base models)."),
-]
-TrustOption = Annotated[
-    bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-
-DEFAULT_MODEL = "smollm2-135m"
 
 
 def status(text: str) -> None:
@@ -64,23 +39,30 @@ def the_model(name: str) -> str | Model:
     return load_fake(name) or name
 
 
-def load_or_fake(
-    name: str, device: str, dtype: str, prompt_format: str, trust_remote_code: bool
-) -> Model:
-    """A model, loaded."""
-    chosen = the_model(name)
-    if not isinstance(chosen, str):
-        return chosen
-    from selfedit.model.load import load_model
+def model_loader(
+    device: str = "auto",
+    dtype: str = "auto",
+    prompt_format: str = "auto",
+    trust_remote_code: bool = False,
+) -> Callable[[str], Model]:
+    """Loads a model, or a policy that was trained, by its name: each time in the same way."""
 
-    return load_model(
-        chosen,
-        device=device,
-        dtype=dtype,
-        prompt_format=_prompt_format(prompt_format),
-        trust_remote_code=trust_remote_code,
-        status=status,
-    )
+    def load(name: str) -> Model:
+        chosen = the_model(name)
+        if not isinstance(chosen, str):
+            return chosen
+        from selfedit.model.load import load_model
+
+        return load_model(
+            chosen,
+            device=device,
+            dtype=dtype,
+            prompt_format=_prompt_format(prompt_format),
+            trust_remote_code=trust_remote_code,
+            status=status,
+        )
+
+    return load
 
 
 def _prompt_format(text: str) -> PromptFormat:
@@ -112,47 +94,31 @@ def open_library(
     )
 
 
-# Work that is expected to take longer than this is asked about first, in seconds.
-ASK_FROM = 15 * 60
+def folder_of(library: Path | None) -> Path:
+    """The library's folder: the one that was named, else the user's own."""
+    from selfedit.home import library_folder
+
+    return (library or library_folder()).expanduser()
 
 
-def go_on(plan: str, seconds: float, progress: RichProgress, hint: str = "") -> bool:
-    """Show the plan; for long work, ask. Without a terminal InputError, naming --yes."""
-    progress.pause()
+def open_store(library: Path | None) -> Store:
+    """The store of a library; it is made where there is none."""
+    from selfedit.store import Store
+
+    return Store(folder_of(library) / "store.sqlite")
+
+
+def parts(text: str) -> tuple[str, ...]:
+    """What an option names with commas between."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Raises InputError where the file cannot be written."""
     try:
-        err.print(plan, highlight=False, markup=False)
-        if seconds < ASK_FROM:
-            return True
-        if not sys.stdin.isatty():
-            raise InputError(f"that is long; add --yes to do it anyway{hint}")
-        return typer.confirm("Go on?", err=True)
-    finally:
-        progress.resume()
-
-
-def given_only(given: dict[str, Any]) -> dict[str, Any]:
-    """Without the options that were not given."""
-    kept: dict[str, Any] = {}
-    for name, value in given.items():
-        chosen = given_only(value) if isinstance(value, dict) else value
-        if chosen is not None and chosen != {}:
-            kept[name] = chosen
-    return kept
-
-
-def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """The values with the changes, which may name a part of a part."""
-    result = dict(base)
-    for name, value in changes.items():
-        result[name] = merged(base.get(name, {}), value) if isinstance(value, dict) else value
-    return result
-
-
-def wrong_value(error: ValidationError) -> InputError:
-    """A setting out of bounds, as the option that gave it."""
-    first = error.errors()[0]
-    name = str(first["loc"][-1]).replace("_", "-") if first["loc"] else "settings"
-    return InputError(f"--{name} {first['input']!r}: {first['msg']}")
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 def print_json(value: dict[str, Any]) -> None:

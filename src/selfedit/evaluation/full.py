@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from selfedit.config import TrainSettings
+from selfedit.lora.optimizer import rate_factor
 from selfedit.lora.records import TrainingRecord
-from selfedit.lora.train import TokenSequence, batches, num_steps, rate_factor
+from selfedit.lora.sequences import TokenSequence, batches, num_steps
 from selfedit.model.language_model import LanguageModel
 from selfedit.types import TrainingPlan
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from selfedit.grading.dates import Period, number_features, periods, within
+from selfedit.grading.asked import CLOSE, Asked, analyse, found_in
+from selfedit.grading.dates import number_features
 from selfedit.grading.match import contains_gold, f1
-from selfedit.grading.synonyms import groups
-from selfedit.grading.words import NEGATIONS, Word, similarity, words
+from selfedit.grading.words import NEGATIONS, Word, words
 
 Features = dict[str, float]
 
@@ -27,48 +25,15 @@ _HEDGE = re.compile(
     r"clarif|as of my|if (?:you|referring)",
     re.IGNORECASE,
 )
-_OF = r"\b(?:what|which)\s+(?:\w+\s+)?"
-_KINDS = {
-    "when": rf"\bwhen\b|{_OF}(?:years?|date|century|decade|month|day|time|period)\b",
-    "number": r"\bhow (?:many|much|long|old|far|often|large|big|tall|high|fast)\b|percent|"
-    rf"{_OF}(?:number|amount|population)\b",
-    "who": r"\bwho(?:m|se)?\b",
-    "where": rf"\bwhere\b|{_OF}(?:city|country|state|region|place|area|street|continent)\b",
-    "why": r"\bwhy\b|\bhow (?:did|do|does|is|are|was|were|can|could|would)\b|"
-    rf"{_OF}(?:reason|purpose)\b",
-}
-_KIND = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _KINDS.items()}
-_PARTS = re.compile(r"[,;&]|\band\b|\bor\b")
 _UP = frozenset("increas rise rose risen grow grew growth higher more gain expand improv".split())
 _DOWN = frozenset("decreas declin fall fell fallen lower less fewer los loss reduc drop shrink".split())
-_CLOSE = 0.7  # a similarity of stems that counts as the same word
-_SYNONYM = 0.85
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A question with one gold, analysed once for all its answers.
-
-    new: whether the gold's content word of the same place is not already in the question.
-    """
-
-    words: tuple[Word, ...]
-    stems: frozenset[str]
-    names: frozenset[str]
-    numbers: frozenset[float]
-    content: tuple[Word, ...]
-    weights: tuple[float, ...]
-    new: tuple[bool, ...]
-    parts: tuple[frozenset[str], ...]
-    periods: tuple[Period, ...]
-    fixed: tuple[tuple[str, float], ...]
 
 
 def features(question: str, gold: str, answer: str) -> Features:
     """The named features of one answer against one gold, all finite, most in [0, 1]."""
-    asked = _asked(question, gold)
+    asked = analyse(question, gold)
     said = words(answer)
-    sims = _found(asked, said)
+    sims = found_in(asked, said)
     result: Features = dict(asked.fixed)
     result |= _overlap(asked, gold, answer, said, sims)
     result |= _place(asked, said, sims)
@@ -79,105 +44,18 @@ def features(question: str, gold: str, answer: str) -> Features:
     return result
 
 
-def _found(asked: _Asked, said: list[Word]) -> list[tuple[float, int]]:
-    """For each content word of the gold: its best similarity in the answer, and where (-1: nowhere)."""
-    places: dict[str, int] = {}
-    alike: dict[str, list[str]] = {}  # similar stems begin alike, see `similarity`
-    for index, word in enumerate(said):
-        if word.stem not in places:
-            places[word.stem] = index
-            alike.setdefault(word.stem[:2], []).append(word.stem)
-    initials = "".join(word.text[0] for word in asked.content)
-    short = places.get(initials, -1) if initials not in asked.stems else -1
-    short = short if short >= 0 and said[short].acronym else -1
-    in_period = _in_periods(asked, said)
-    alike_places: dict[int, int] = {}
-    for stem, place in places.items():
-        for group in groups(stem):
-            alike_places.setdefault(group, place)
-    found = []
-    for word in asked.content:
-        stem = word.stem
-        if stem not in places:
-            near = alike.get(stem[:2], ())
-            stem = max(near, key=lambda other: similarity(word.stem, other), default="")
-        value = similarity(word.stem, stem)
-        other = max(short, _spelled_out(word, said)) if value < _CLOSE else -1
-        other = in_period.get(word, other)
-        if other < 0 and value < _CLOSE:
-            same = [alike_places[group] for group in groups(word.stem) if group in alike_places]
-            if same:
-                found.append((_SYNONYM, min(same)))
-                continue
-        found.append((1.0, other) if other >= 0 else (value, places[stem] if value else -1))
-    return found
-
-
-def _in_periods(asked: _Asked, said: list[Word]) -> dict[Word, int]:
-    """For the gold's words that name a period: where the answer has a year of it ("1834")."""
-    found = {}
-    for period in asked.periods:
-        place = within(period, said)
-        if place >= 0:
-            own = asked.words[period.first_word : period.last_word + 1]
-            found.update(dict.fromkeys(own, place))
-    return found
-
-
-def _spelled_out(word: Word, said: list[Word]) -> int:
-    """Where the words behind an acronym stand in the answer ("IMF"), or -1."""
-    if not (word.acronym and len(word.text) > 2):
-        return -1
-    content = [(index, other.text[0]) for index, other in enumerate(said) if other.content]
-    place = "".join(letter for _, letter in content).find(word.text)
-    return content[place][0] if place >= 0 else -1
-
-
-@lru_cache(maxsize=4096)
-def _asked(question: str, gold: str) -> _Asked:
-    in_question = words(question)
-    in_gold = words(gold)
-    content = [word for word in in_gold if word.content] or in_gold
-    stems = frozenset(word.stem for word in in_question if word.content)
-    new = [not any(similarity(word.stem, other) >= _CLOSE for other in stems) for word in content]
-    weights = [_weight(word) for word in content]
-    parts = [frozenset(w.stem for w in words(part) if w.content) for part in _PARTS.split(gold)]
-    names = frozenset(word.stem for word in in_question if word.name and word.content)
-    numbers = frozenset(word.number for word in in_question if word.number is not None)
-    fixed: Features = {f"asks_{name}": float(bool(p.search(question))) for name, p in _KIND.items()}
-    fixed["gold_words"] = math.log1p(len(content))
-    fixed["gold_new_share"] = sum(new) / len(new) if new else 0.0
-    fixed["gold_numbers"] = float(min(3, sum(word.number is not None for word in content)))
-    fixed["gold_names"] = sum(word.name for word in content) / max(1, len(content))
-    fixed["gold_word_length"] = sum(len(word.text) for word in content) / max(1, len(content)) / 10
-    fixed["gold_parts"] = float(min(4, sum(bool(part) for part in parts)))
-    fixed["gold_negates"] = float(any(word.text in NEGATIONS for word in in_gold))
-    fixed["question_words"] = math.log1p(len(stems))
-    return _Asked(
-        tuple(in_gold), stems, names, numbers, tuple(content), tuple(weights), tuple(new),
-        tuple(part for part in parts if part), tuple(periods(in_gold)), tuple(fixed.items()),
-    )  # fmt: skip
-
-
-def _weight(word: Word) -> float:
-    """How much a word says: names, numbers and long words are rarer."""
-    if word.number is not None:
-        return 1.5
-    return min(len(word.text), 10) / 10 + 0.5 * word.name
-
-
 def _share(values: list[float], weights: list[float]) -> float:
     total = sum(weights)
     return sum(v * w for v, w in zip(values, weights, strict=True)) / total if total else 0.0
 
 
 def _overlap(
-    asked: _Asked, gold: str, answer: str, said: list[Word], sims: list[tuple[float, int]]
+    asked: Asked, gold: str, answer: str, said: list[Word], sims: list[tuple[float, int]]
 ) -> Features:
     """How much of the gold the answer says, by words, word forms, letters and parts."""
     soft = [value for value, _ in sims]
     firm = [float(value == 1.0) for value in soft]
-    close = [float(value >= _CLOSE) for value in soft]
+    close = [float(value >= CLOSE) for value in soft]
     weights = list(asked.weights)
     weights_new = [w * n for w, n in zip(weights, asked.new, strict=True)]
     if not any(asked.new):
@@ -207,11 +85,11 @@ def _overlap(
     }
 
 
-def _place(asked: _Asked, said: list[Word], sims: list[tuple[float, int]]) -> Features:
+def _place(asked: Asked, said: list[Word], sims: list[tuple[float, int]]) -> Features:
     """Where the gold stands in the answer, how close together, in which order, negated or not."""
-    places = [place for value, place in sims if value >= _CLOSE]
+    places = [place for value, place in sims if value >= CLOSE]
     new_places = [
-        place for (value, place), new in zip(sims, asked.new, strict=True) if value >= _CLOSE and new
+        place for (value, place), new in zip(sims, asked.new, strict=True) if value >= CLOSE and new
     ] or places
     if not said or not places:
         return {
@@ -244,7 +122,7 @@ def _place(asked: _Asked, said: list[Word], sims: list[tuple[float, int]]) -> Fe
     }
 
 
-def _taken_up(asked: _Asked, said: list[Word], sims: list[tuple[float, int]]) -> Features:
+def _taken_up(asked: Asked, said: list[Word], sims: list[tuple[float, int]]) -> Features:
     """Whether the gold stands where the answer takes up the question: sentence by sentence."""
     sentences: dict[int, set[str]] = {}
     for word in said:
@@ -253,7 +131,7 @@ def _taken_up(asked: _Asked, said: list[Word], sims: list[tuple[float, int]]) ->
     wanted = wanted or {word.stem for word in asked.content}
     taken = {number: len(stems & asked.stems) for number, stems in sentences.items()}
     best = max(taken, key=lambda number: (taken[number], -number), default=None)
-    holding = {said[place].sentence for value, place in sims if value >= _CLOSE}
+    holding = {said[place].sentence for value, place in sims if value >= CLOSE}
     most = max((taken[n] for n in holding if sentences[n] & wanted), default=0)
     return {
         "gold_in_echo": len(sentences[best] & wanted) / max(1, len(wanted))
@@ -263,7 +141,7 @@ def _taken_up(asked: _Asked, said: list[Word], sims: list[tuple[float, int]]) ->
     }
 
 
-def _besides(asked: _Asked, answer: str, said: list[Word]) -> Features:
+def _besides(asked: Asked, answer: str, said: list[Word]) -> Features:
     """What the answer says beside the gold: other words and names, and how long it goes on."""
     content = [word for word in said if word.content]
     unsaid = [word for word in content if word.stem not in asked.stems]
@@ -284,7 +162,7 @@ def _besides(asked: _Asked, answer: str, said: list[Word]) -> Features:
     }
 
 
-def _stance(asked: _Asked, answer: str, said: list[Word]) -> Features:
+def _stance(asked: Asked, answer: str, said: list[Word]) -> Features:
     """Whether the answer takes up the question, doubts it, denies, or says the opposite."""
     gold = {word.stem for word in asked.words}
     stems = {word.stem for word in said if word.content}
@@ -311,7 +189,7 @@ def _covered(wanted: frozenset[Any], told: set[Any]) -> float:
     return len(wanted & told) / len(wanted) if wanted else 0.5
 
 
-def _letters(asked: _Asked, answer: str) -> float:
+def _letters(asked: Asked, answer: str) -> float:
     """Share of the letter trigrams of the gold's new words that the answer has."""
     new = [w.text for w, n in zip(asked.content, asked.new, strict=True) if n]
     wanted = _trigrams(" ".join(new or [w.text for w in asked.content]))

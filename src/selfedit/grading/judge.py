@@ -5,13 +5,12 @@ The paper's judge (arXiv 2506.10943) is GPT-4.1; any OpenAI-compatible endpoint 
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Callable, Sequence
 
-from selfedit.config import JudgeSettings, stable_hash
-from selfedit.endpoint import Ask, Cache, Endpoint
-from selfedit.errors import JudgeError
+from selfedit.config import stable_hash
+from selfedit.endpoint import Ask
+from selfedit.grading.endpoint_judge import EndpointJudge
 from selfedit.replies import UnreadableReply, without_thoughts
 from selfedit.types import Query
 
@@ -42,35 +41,16 @@ _VERDICT = re.compile(
 )
 
 
-class Judge:
-    """Grades answers. A `Grader`, too: `Knowledge(settings, grader=judge)`.
+class Judge(EndpointJudge):
+    """Grades answers. A `Grader`, too: `Knowledge(settings, grader=judge)`."""
 
-    cache: keeps the verdicts (a `Store`); without one, every answer costs a call every time.
-    sleep, jitter: see `endpoint.Endpoint`.
-    """
-
-    def __init__(
-        self,
-        settings: JudgeSettings | None = None,
-        cache: Cache | None = None,
-        *,
-        sleep: Callable[[float], None] | None = None,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
-        self.settings = settings or JudgeSettings()
-        self.endpoint = Endpoint(
-            self.settings, cache, role="judge", error=JudgeError, sleep=sleep, jitter=jitter
-        )
+    role = "judge"
 
     @property
     def identity(self) -> str:
         """Who judges, and by which wording."""
         own = self.settings
         return f"{own.model} at {own.base_url} (prompt {stable_hash(PROMPT)[:8]})"
-
-    def check(self) -> None:
-        """Raises JudgeError for a missing package or key, before any work is done; asks nothing."""
-        self.endpoint.check()
 
     def __call__(self, question: str, golds: Sequence[str], answer: str) -> bool:
         """One verdict."""
@@ -98,7 +78,7 @@ class Judge:
         return Ask(
             stable_hash(["verdict", *identity, query.question, list(query.answers), answer]),
             _FIELD.sub(lambda found: fields[found.group(1)], PROMPT),
-            {"temperature": 0, "max_tokens": self.settings.max_tokens},
+            self.greedy,
         )
 
 

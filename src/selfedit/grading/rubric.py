@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from selfedit.config import JudgeSettings, stable_hash
-from selfedit.endpoint import Ask, Cache, Endpoint
-from selfedit.errors import JudgeError
+from selfedit.config import stable_hash
+from selfedit.endpoint import Ask
+from selfedit.grading.endpoint_judge import EndpointJudge
 from selfedit.replies import UnreadableReply, without_thoughts
 
 PROMPT = """\
@@ -58,25 +57,10 @@ _NAMES = tuple(scale.name for scale in fields(RubricScore))
 _POOREST = RubricScore(1, 1, 1, 1)
 
 
-class RubricJudge:
-    """Rates self-edits. cache, sleep and jitter: as for `judge.Judge`."""
+class RubricJudge(EndpointJudge):
+    """Rates self-edits."""
 
-    def __init__(
-        self,
-        settings: JudgeSettings | None = None,
-        cache: Cache | None = None,
-        *,
-        sleep: Callable[[float], None] | None = None,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
-        self.settings = settings or JudgeSettings()
-        self.endpoint = Endpoint(
-            self.settings, cache, role="rubric judge", error=JudgeError, sleep=sleep, jitter=jitter
-        )
-
-    def check(self) -> None:
-        """Raises JudgeError for a missing package or key, before any work is done; asks nothing."""
-        self.endpoint.check()
+    role = "rubric judge"
 
     def score(self, context: str, edit_text: str) -> RubricScore:
         """The ratings of one self-edit."""
@@ -105,7 +89,7 @@ class RubricJudge:
         return Ask(
             stable_hash([*self._identity(), values["context"], values["edit"]]),
             _FIELD.sub(lambda found: values[found.group(1)], PROMPT),
-            {"temperature": 0, "max_tokens": self.settings.max_tokens},
+            self.greedy,
         )
 
 

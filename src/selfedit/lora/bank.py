@@ -7,12 +7,13 @@ adds its own `x A B * alpha / r` to the tokens that are its own (`Routing`).
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -103,15 +104,37 @@ class AdapterBank:
             dtype = torch.float64 if reference.dtype == torch.float64 else torch.float32
         last = self.targets[-1]
         size = last.offset + last.size(settings.rank)
-        self.weights_KP = torch.zeros(len(self.seeds), size, dtype=dtype, device=reference.device)
+        weights_KP = torch.zeros(len(self.seeds), size, dtype=dtype, device=reference.device)
+        self._hold(weights_KP)
+        for k, seed in enumerate(self.seeds):
+            self._initialise(k, seed)
+
+    def _hold(self, weights_KP: Tensor) -> None:
+        self.weights_KP = weights_KP
         self.gradient_KP: Tensor | None = None
         self.routing: Routing | None = None
         self.dropout: list[torch.Generator] | None = None
         self._gathered: tuple[Tensor, Tensor] | None = None
         self._places: dict[str, tuple[Tensor, Tensor]] = {}
         self.factors = {target.name: self._views(self.weights_KP, target) for target in self.targets}
-        for k, seed in enumerate(self.seeds):
-            self._initialise(k, seed)
+
+    def like(self, num_adapters: int, model: nn.Module) -> AdapterBank:
+        """A bank of this shape, whose adapters are all zeros, over a model of the same modules."""
+        other = self.over(model)
+        other.seeds = [0] * num_adapters
+        other._hold(self.weights_KP.new_zeros(num_adapters, self.weights_KP.shape[1]))
+        return other
+
+    def over(self, model: nn.Module) -> AdapterBank:
+        """The very same adapters over a model of the same modules."""
+        other = copy.copy(self)
+        modules = dict(model.named_modules())
+        other.targets = [
+            Target(target.name, cast(nn.Linear, modules[target.name]), target.offset)
+            for target in self.targets
+        ]
+        other._hold(self.weights_KP)
+        return other
 
     @property
     def num_adapters(self) -> int:

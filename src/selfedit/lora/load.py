@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from selfedit.config import TrainSettings
-from selfedit.lora.train import TokenSequence, batches
+from selfedit.lora.sequences import TokenSequence, batches
 from selfedit.model.attention import SHORT
 
 
@@ -45,6 +45,25 @@ class Steps:
             texts=frozenset(s.ids[:-1] for s in good),
         )
 
+    @property
+    def count(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def total(self) -> int:
+        """Tokens as `Trainee.tokens` counts them: with each sequence's last."""
+        return int((self.tokens + self.rows).sum())
+
+    @classmethod
+    def lane(cls, steps: Sequence[Steps]) -> Steps:
+        """Of adapters that train one after the other in one slot."""
+        arrays = {
+            own.name: np.concatenate([getattr(one, own.name) for one in steps])
+            for own in fields(cls)
+            if own.name != "texts"
+        }
+        return cls(**arrays, texts=frozenset().union(*(one.texts for one in steps)))
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
@@ -69,7 +88,7 @@ class Load:
 
     @classmethod
     def of(cls, wave: Sequence[Steps], packs: bool) -> Load:
-        """Of adapters that train together (see `Routing.of_lengths` and `Decoder`)."""
+        """Of adapters, or lanes of them, that train together (see `Routing.of_lengths`, `Decoder`)."""
         length = max(len(steps.tokens) for steps in wave)
 
         def table(field: str) -> np.ndarray:

@@ -19,7 +19,7 @@ from selfedit.config import LoraSettings
 from selfedit.lora.bank import find_targets, layer_index
 from selfedit.lora.load import Load, Steps
 from selfedit.lora.loss import head_loss
-from selfedit.lora.train import TRUNK_TOKENS
+from selfedit.lora.train import TRUNK_TOKENS, lanes, shares
 from selfedit.model.cache import ROOM
 from selfedit.model.packed import Decoder
 from selfedit.types import TrainingPlan
@@ -128,16 +128,34 @@ class Footprint:
         """Weights, gradient and AdamW's two moments."""
         return 4 * num_adapters * self.parameters * self.adapter
 
-    def training(self, wave: Sequence[Steps], *, checkpointing: bool = False) -> int:
-        """Peak bytes of training these adapters together."""
+    def training(
+        self,
+        wave: Sequence[Steps],
+        *,
+        slots: int | None = None,
+        workers: int = 1,
+        checkpointing: bool = False,
+    ) -> int:
+        """Peak bytes of training these adapters, `slots` of them at a time (None: all), in shares for
+        `workers` threads (see `BankTrainer`)."""
         kept_texts = frozenset().union(*(steps.texts for steps in wave)) if self.trunk else frozenset()
         states = sum(map(len, kept_texts)) * self.width * self.element
-        load = Load.of(wave, self.packs)
-        step = int(np.max(self._step(load, checkpointing)))
         weights = len(wave) * self.parameters * self.adapter
+        abreast = [
+            Steps.lane([wave[n] for n in lane])
+            for lane in lanes([s.count for s in wave], slots or len(wave))
+        ]
+        parts = shares([lane.total for lane in abreast], workers)
+        # Those that wait or are finished stand beside the slots.
+        beside = weights if len(abreast) < len(wave) or len(parts) > 1 else 0
+        peaks = [self._peaks([abreast[lane] for lane in part], checkpointing) for part in parts]
         return max(
-            self.bank(len(wave)) + states + step, weights + self._trunk_pass(kept_texts) + states
+            beside + self.bank(len(abreast)) + states + together(peaks),
+            weights + self._trunk_pass(kept_texts) + states,
         )
+
+    def _peaks(self, lane: Sequence[Steps], checkpointing: bool) -> np.ndarray:
+        return self._step(Load.of(lane, self.packs), checkpointing)
 
     def _step(self, load: Load, checkpointing: bool) -> np.ndarray:
         """Peak of each step, beside the bank and the trunk's states."""
@@ -277,6 +295,14 @@ def _kept_by_norm(name: str, module: torch.nn.Module, width: int, query: int, ke
     return total + total // (total if weight is None else weight.numel())
 
 
+def together(peaks: Sequence[np.ndarray]) -> int:
+    """Peak of threads that work side by side, from the peak of each one's steps.
+
+    They are not in step with each other, so that each is taken at its worst.
+    """
+    return int(sum(np.max(own) for own in peaks))
+
+
 class WaveMemory:
     """Peak bytes of waves of plans, under one adapter shape and one way to train.
 
@@ -288,16 +314,21 @@ class WaveMemory:
         footprint: Footprint,
         steps_of: Callable[[TrainingPlan, int], Steps],
         *,
+        workers: int = 1,
         checkpointing: bool = False,
     ) -> None:
-        self.footprint, self.checkpointing = footprint, checkpointing
+        self.footprint, self.workers, self.checkpointing = footprint, workers, checkpointing
         self._steps_of = steps_of
         self._known: dict[tuple[TrainingPlan, int], Steps] = {}
 
-    def __call__(self, plans: Sequence[TrainingPlan], seeds: Sequence[int]) -> int:
-        """Peak bytes of training these together."""
+    def __call__(
+        self, plans: Sequence[TrainingPlan], seeds: Sequence[int], slots: int | None = None
+    ) -> int:
+        """Peak bytes of training these, `slots` of them at a time (None: all)."""
         wave = [self._steps(plan, seed) for plan, seed in zip(plans, seeds, strict=True)]
-        return self.footprint.training(wave, checkpointing=self.checkpointing)
+        return self.footprint.training(
+            wave, slots=slots, workers=self.workers, checkpointing=self.checkpointing
+        )
 
     def _steps(self, plan: TrainingPlan, seed: int) -> Steps:
         if (plan, seed) not in self._known:

@@ -61,15 +61,19 @@ class Model(Protocol):
         settings: TrainSettings,
         seeds: Sequence[int],
         *,
+        slots: int | None = None,
         on_step: Callable[[int, int], None] | None = None,
     ) -> tuple[Adapters, list[TrainingRecord]]:
-        """One adapter a plan, trained together with the result of training each alone."""
+        """One adapter a plan, trained together with the result of training each alone.
+
+        slots: how many at a time (None: all); a finished one's slot is filled with the next.
+        """
         ...
 
     def planned_memory(
         self, lora: LoraSettings, settings: TrainSettings
-    ) -> Callable[[Sequence[TrainingPlan], Sequence[int]], int]:
-        """A function of plans and seeds: peak bytes of training them together, beside the model."""
+    ) -> Callable[[Sequence[TrainingPlan], Sequence[int], int | None], int]:
+        """A function of plans, seeds and slots: peak bytes of training them, beside the model."""
         ...
 
     @property

@@ -1,8 +1,9 @@
-"""A key-value cache that grows in place.
+"""A key-value cache that grows in place, and one of fixed shape.
 
 transformers' `DynamicCache` copies all keys and values of every layer for each new token; with many
 rows that is as much traffic as reading the weights. Here a layer has room for tokens to come, and
-what attention gets is a view.
+what attention gets is a view (`GrowingLayer`), or, where shapes and addresses have to stay, the whole
+room (`FixedLayer`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicLayer, StaticLayer
 
 # Room that is added when a layer is full, in tokens.
 ROOM = 64
@@ -42,7 +43,8 @@ class GrowingLayer(DynamicLayer):
         assert self.values is not None
         before, after = self.keys.shape[2], self.keys.shape[2] + key_states.shape[2]
         if after > self._buffers[0].shape[2]:
-            self._buffers = (_roomy(self.keys, after), _roomy(self.values, after))
+            room = after + ROOM
+            self._buffers = (_roomy(self.keys, room), _roomy(self.values, room))
         for buffer, new in zip(self._buffers, (key_states, value_states), strict=True):
             buffer[:, :, before:after] = new
         keys, values = self._buffers
@@ -61,10 +63,45 @@ class GrowingLayer(DynamicLayer):
         self.keys, self.values = (buffer[:, :, :length] for buffer in self._buffers)
 
 
-def _roomy(full: Tensor, needed: int) -> Tensor:
-    """A buffer for `needed` tokens and some more, with what is there already."""
+class FixedLayer(StaticLayer):
+    """Keys and values [N, heads, room, head_dim] of fixed shape and address, zeros where none are yet.
+
+    It goes on from a `GrowingLayer`. transformers' own layer counts the tokens that it was given. This
+    one writes each token where `place` (int64 [1], the same tensor for all layers) says: a step may
+    then be run twice, as comparing a graph with it needs, and a layer takes two kernels, not five.
+    """
+
+    def __init__(self, layer: GrowingLayer, room: int, place: Tensor) -> None:
+        super().__init__(max_cache_len=room)
+        assert layer.keys is not None
+        assert layer.values is not None
+        self.dtype, self.device = layer.dtype, layer.device
+        self.keys, self.values = _roomy(layer.keys, room), _roomy(layer.values, room)
+        self.place, self.cumulative_length = place, place[0]
+        self.is_initialized = True
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Write [N, heads, 1, head_dim]; returns the whole room."""
+        assert self.keys is not None
+        assert self.values is not None
+        self.keys.index_copy_(2, self.place, key_states)
+        self.values.index_copy_(2, self.place, value_states)
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep these rows; the addresses are new."""
+        assert self.keys is not None
+        assert self.values is not None
+        self.keys = self.keys.index_select(0, indices)
+        self.values = self.values.index_select(0, indices)
+
+
+def _roomy(full: Tensor, room: int) -> Tensor:
+    """A buffer for `room` tokens, with what is there already."""
     rows, heads, length, width = full.shape
-    buffer = full.new_zeros(rows, heads, needed + ROOM, width)
+    buffer = full.new_zeros(rows, heads, room, width)
     buffer[:, :, :length] = full
     return buffer
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
+from threading import Event
 from typing import Any
 
 import torch
@@ -19,13 +21,23 @@ from transformers import DynamicCache, PreTrainedModel
 from selfedit.config import SamplingSettings
 from selfedit.errors import OutOfMemory
 from selfedit.lora.bank import AdapterBank
-from selfedit.lora.routing import Routing
-from selfedit.model.cache import growing_cache, select_rows
+from selfedit.model.cache import growing_cache
 from selfedit.model.constrained import Constraint
+from selfedit.model.cuda_graph import Graph
+from selfedit.model.decode_step import (
+    FixedSteps,
+    GrowingSteps,
+    Steps,
+    route_rows,
+    takes_fixed_steps,
+)
 from selfedit.model.memory import within_memory
 from selfedit.model.packed import Decoder
 from selfedit.model.prompts import Rendered
+from selfedit.model.threads import side_by_side
 
+# Rows of a batch that a thread of its own is worth.
+FEWEST_APART = 8
 # Candidates that nucleus sampling looks at before it sorts the whole vocabulary.
 _NUCLEUS_GUESS = 512
 
@@ -58,13 +70,17 @@ def generate(
     bank: AdapterBank | None = None,
     owners: Sequence[int] | None = None,
     token_budget: int = 16384,
+    beside: Sequence[Decoder] = (),
+    graph: Callable[[], Graph] | None = None,
     on_done: Callable[[int], None] | None = None,
     status: Callable[[str], None] = lambda text: None,
 ) -> list[str]:
     """Replies to the prompts, in their order, special tokens removed.
 
     seeds: one a prompt. owners: which adapter of `bank` answers each prompt (bank given).
-    token_budget: bound on rows x (prompt + new tokens) of one batch. on_done(n): n more are ready.
+    token_budget: bound on rows x (prompt + new tokens) of one batch. beside: decoders over the same
+    weights, each of which writes its share of a batch in a thread of its own. graph: makes a graph of
+    the decode step, where the model's architecture allows it. on_done(n): n more are ready.
     A batch that does not fit into memory is halved, which `status` is told; raises OutOfMemory where
     a single row does not fit.
     """
@@ -85,17 +101,26 @@ def generate(
     for row in rows:
         if row.prompt.pattern:
             row.constraint = Constraint(row.prompt.pattern, tokenizer, vocabulary, sorted(stop_ids))
+    # Both are found out now, before adapters hang on the model.
     if bank is not None:
-        decoder.shares_prompts(bank.first_layer)  # found out now, before adapters hang on the model
+        decoder.shares_prompts(bank.first_layer)
+    if graph is not None:
+        takes_fixed_steps(decoder)
+
+    def write(decoder: Decoder, batch: list[_Row], stop: Event) -> None:
+        batch.sort(key=lambda row: (row.owner, row.index))
+        own = bank.over(decoder.model) if bank is not None else None
+        steps = partial(_steps, decoder, own, batch, graph, status)
+        with torch.inference_mode(), own.attached() if own is not None else nullcontext():
+            _decode(decoder, tokenizer, batch, sampling, stop_ids, own, steps, stop)
 
     def work(batch: list[_Row]) -> None:
-        with torch.inference_mode(), bank.attached() if bank is not None else nullcontext():
-            _decode(decoder, tokenizer, batch, sampling, stop_ids, bank)
+        parts = zip((decoder, *beside), _parts(batch, 1 + len(beside)), strict=False)
+        side_by_side([partial(write, own, part) for own, part in parts])
 
     waiting = _batches(rows, token_budget)
     while waiting:
         batch = waiting.pop(0)
-        batch.sort(key=lambda row: (row.owner, row.index))
         for row in batch:
             row.begin()
         try:
@@ -127,6 +152,32 @@ def _batches(rows: list[_Row], budget: int) -> list[list[_Row]]:
     return result
 
 
+def _parts(batch: list[_Row], count: int) -> list[list[_Row]]:
+    """The batch for `count` threads, in parts of like size, in which equal prompts stay together.
+
+    A part of few rows takes nearly as long as one of many, to read the weights.
+    """
+    count = max(1, min(count, len(batch) // FEWEST_APART))
+    edges = [len(batch) * n // count for n in range(count + 1)]
+    return [batch[start:end] for start, end in pairwise(edges)]
+
+
+def _steps(
+    decoder: Decoder,
+    bank: AdapterBank | None,
+    rows: list[_Row],
+    graph: Callable[[], Graph] | None,
+    status: Callable[[str], None],
+    cache: DynamicCache,
+    mask_NS: Tensor,
+) -> Steps:
+    owners = [row.owner for row in rows]
+    if graph is None or not takes_fixed_steps(decoder):
+        return GrowingSteps(decoder, cache, mask_NS, bank, owners)
+    new = max(row.limit for row in rows)
+    return FixedSteps(decoder, cache, mask_NS, bank, owners, new=new, graph=graph, status=status)
+
+
 def _stop_ids(model: PreTrainedModel, tokenizer: Any) -> set[int]:
     stops: set[int] = set()
     for value in (
@@ -152,39 +203,27 @@ def _decode(
     sampling: SamplingSettings,
     stop_ids: set[int],
     bank: AdapterBank | None,
+    steps: Callable[[DynamicCache, Tensor], Steps],
+    stop: Event,
 ) -> None:
-    """Fill `tokens` of every row. Left padding, so that all rows end at the same column."""
-    device = decoder.device
+    """Fill `tokens` of every row, unless `stop` is set. Left padding: all rows end at one column."""
     cache = growing_cache(decoder.model.config)
-    logits_NV, mask, position = _prefill(decoder, rows, cache, bank)
+    logits_NV, mask_NS = _prefill(decoder, rows, cache, bank)
+    step = steps(cache, mask_NS)
     live = list(rows)
-    while True:
+    while not stop.is_set():
         chosen = _choose(_constrained(logits_NV, live), sampling, live)
         keep = [n for n, row in enumerate(live) if _goes_on(row, chosen[n], stop_ids, tokenizer)]
         if not keep:
             return
-        if len(keep) < len(live):
-            index = torch.tensor(keep, device=device)
-            select_rows(cache.layers, index)
-            mask, position = mask[index], position[index]
-            live = [live[n] for n in keep]
-        mask = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1)
-        position = position[:, -1:] + 1
-        if bank is not None:
-            bank.routing = _routing(live, 1, bank, device)
-        logits_NV = decoder.model(
-            input_ids=torch.tensor([[row.tokens[-1]] for row in live], device=device),
-            attention_mask=mask,
-            position_ids=position,
-            past_key_values=cache,
-            use_cache=True,
-        ).logits[:, -1]
+        live = [live[n] for n in keep]
+        logits_NV = step(keep, [row.tokens[-1] for row in live])
 
 
 def _prefill(
     decoder: Decoder, rows: list[_Row], cache: DynamicCache, bank: AdapterBank | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits [N, V] after each row's prompt, the mask and the positions [N, S]; fills the cache."""
+) -> tuple[Tensor, Tensor]:
+    """Logits [N, V] after each row's prompt, and the mask [N, S]; fills the cache."""
     device = decoder.device
     width = max(len(row.prompt.ids) for row in rows)
     ids = torch.zeros(len(rows), width, dtype=torch.int64)
@@ -196,7 +235,7 @@ def _prefill(
     position = (mask.cumsum(1) - 1).clamp(min=0)
     distinct = list({row.prompt.ids: n for n, row in enumerate(rows)}.values())
     if bank is not None:
-        bank.routing = _routing(rows, width, bank, device)
+        route_rows(bank, [row.owner for row in rows], width, device)
         if len(distinct) < len(rows) and decoder.shares_prompts(bank.first_layer):
             place = {rows[n].prompt.ids: i for i, n in enumerate(distinct)}
             one = torch.tensor(distinct, device=device)
@@ -208,7 +247,7 @@ def _prefill(
                 attention_mask=mask[one],
                 position_ids=position[one],
             )
-            return decoder.model.get_output_embeddings()(hidden[:, -1]), mask, position
+            return decoder.model.get_output_embeddings()(hidden[:, -1]), mask
     output = decoder.model(
         input_ids=ids,
         attention_mask=mask,
@@ -217,13 +256,7 @@ def _prefill(
         use_cache=True,
         logits_to_keep=1,
     )
-    return output.logits[:, -1], mask, position
-
-
-def _routing(rows: list[_Row], width: int, bank: AdapterBank, device: torch.device) -> Routing:
-    return Routing.of_lengths(
-        [row.owner for row in rows], [width] * len(rows), bank.num_adapters, device
-    )
+    return output.logits[:, -1], mask
 
 
 def _goes_on(row: _Row, token: int, stop_ids: set[int], tokenizer: Any) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
@@ -18,7 +19,9 @@ from selfedit.lora.files import load_adapter, save_adapter
 from selfedit.lora.load import Steps
 from selfedit.lora.memory import Footprint, WaveMemory
 from selfedit.lora.records import TrainingRecord
-from selfedit.lora.train import BankTrainer, TokenSequence
+from selfedit.lora.sequences import TokenSequence
+from selfedit.lora.train import BankTrainer
+from selfedit.model.cuda_graph import CudaGraph
 from selfedit.model.generate import generate
 from selfedit.model.linear import layout_bytes, use_onednn
 from selfedit.model.memory import memory_budget, memory_free, within_memory
@@ -29,6 +32,9 @@ from selfedit.types import Prompt, TrainingPlan, TrainingSequence
 
 # Rows x tokens of one generation batch. A CPU gains nothing beyond a few thousand.
 TOKEN_BUDGET = {"cpu": 12_288, "mps": 16_384, "cuda": 131_072}
+
+# Threads that work side by side unless a number is given; more were not measured (docs/performance.md).
+_MOST_WORKERS = 4
 
 
 class LanguageModel:
@@ -75,6 +81,18 @@ class LanguageModel:
     def device(self) -> str:
         return self.decoder.device.type
 
+    @cached_property
+    def others(self) -> list[Decoder]:
+        """Decoders over the same weights for the threads that work beside the first."""
+        return [self.decoder.beside() for _ in range(self.num_workers - 1)]
+
+    @property
+    def num_workers(self) -> int:
+        """Threads that work side by side; on a GPU one, which keeps it busy."""
+        if self.device != "cpu":
+            return 1
+        return self.engine.workers or min(_MOST_WORKERS, torch.get_num_threads())
+
     @property
     def num_bytes(self) -> int:
         return sum(p.numel() * p.element_size() for p in self.hf.parameters())
@@ -114,6 +132,7 @@ class LanguageModel:
     ) -> list[str]:
         """Replies in the order of the prompts (see `model.generate.generate`)."""
         rendered = [self.render(prompt) for prompt in prompts]
+        graphs = self.engine.cuda_graphs and self.device == "cuda"
         return generate(
             self.decoder,
             self.tokenizer,
@@ -123,6 +142,8 @@ class LanguageModel:
             bank=adapters,
             owners=owners,
             token_budget=self._token_budget(rendered, sampling, adapters),
+            beside=self.others,
+            graph=partial(CudaGraph, self.decoder.device) if graphs else None,
             on_done=on_done,
             status=self.status,
         )
@@ -145,21 +166,23 @@ class LanguageModel:
         settings: TrainSettings,
         seeds: Sequence[int],
         *,
+        slots: int | None = None,
         on_step: Callable[[int, int], None] | None = None,
     ) -> tuple[AdapterBank, list[TrainingRecord]]:
         """One adapter a plan, trained together; a plan's own directives override the settings.
 
+        slots: how many at a time (None: all); a finished one's slot is filled with the next.
         Raises OutOfMemory; a single plan is tried with activation checkpointing before that.
         """
         checkpointing = self.engine.checkpointing
-        needed = self.planned_memory(lora, settings)(plans, seeds)
+        needed = self.planned_memory(lora, settings)(plans, seeds, slots)
         free = memory_free(self.decoder.device)
         if needed > free and len(plans) > 1:
             raise OutOfMemory(
                 f"training {len(plans)} self-edits together needs about {needed / 1e9:.1f} GB, and "
                 f"{free / 1e9:.1f} GB are free"
             )
-        run = partial(self._train, plans, lora, settings, seeds, on_step)
+        run = partial(self._train, plans, lora, settings, seeds, slots, on_step)
         if len(plans) > 1 or checkpointing:
             return within_memory(partial(run, checkpointing), _training(plans))
         try:
@@ -181,13 +204,22 @@ class LanguageModel:
         lora: LoraSettings,
         settings: TrainSettings,
         seeds: Sequence[int],
+        slots: int | None,
         on_step: Callable[[int, int], None] | None,
         checkpointing: bool,
     ) -> tuple[AdapterBank, list[TrainingRecord]]:
         bank = AdapterBank(self.hf, lora, seeds, num_layers=self.num_layers)
         data = [self._encoded(plan, settings) for plan in plans]
         own = [directed(settings, plan) for plan in plans]
-        trainer = BankTrainer(self.decoder, bank, data, own, checkpointing=checkpointing)
+        trainer = BankTrainer(
+            self.decoder,
+            bank,
+            data,
+            own,
+            slots=slots,
+            beside=self.others,
+            checkpointing=checkpointing,
+        )
         return bank, trainer.run(on_step)
 
     def _encoded(self, plan: TrainingPlan, settings: TrainSettings) -> list[TokenSequence]:
@@ -198,6 +230,7 @@ class LanguageModel:
         return WaveMemory(
             Footprint.of(self.decoder, lora),
             lambda plan, seed: Steps.of(self._encoded(plan, settings), directed(settings, plan), seed),
+            workers=self.num_workers,
             checkpointing=self.engine.checkpointing,
         )
 

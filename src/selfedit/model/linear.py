@@ -7,6 +7,7 @@ few rows, as in decoding, oneDNN is faster by reading weights that it has laid o
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -65,7 +66,7 @@ class FrozenLinear(nn.Linear):
         return layout
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy starts without the layout: its weight is another tensor."""
+        """A copy starts without the layout: its weight may be another tensor."""
         return {name: value for name, value in self.__dict__.items() if name != "_layout"}
 
 
@@ -86,6 +87,16 @@ def layout_bytes(model: nn.Module) -> int:
     """What the weights take that stand in oneDNN's layout beside the model's own."""
     laid_out = [m for m in model.modules() if isinstance(m, FrozenLinear) and m._layout is not None]
     return sum(module.weight.numel() * module.weight.element_size() for module in laid_out)
+
+
+def same_weights(model: nn.Module) -> nn.Module:
+    """A copy of the model's modules over the very same weights, for another thread to hang hooks on."""
+    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    copied = copy.deepcopy(model, shared)
+    for own, other in zip(model.modules(), copied.modules(), strict=True):
+        if isinstance(own, FrozenLinear) and isinstance(other, FrozenLinear):
+            other._layout = own._layout
+    return copied
 
 
 @contextmanager

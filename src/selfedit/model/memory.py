@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -20,11 +22,12 @@ T = TypeVar("T")
 # Share of the whole memory that a model and its wave may take together. On a GPU the rest is for the
 # allocator's fragments and torch's own workspaces, on a CPU for everything else that runs there.
 _SHARE = {"cuda": 0.85, "cpu": 0.5, "mps": 0.5}
+_CLEAR_REFS, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def engine_from_environment() -> EngineSettings:
-    """What SELFEDIT_MEMORY_GB (a number) and SELFEDIT_CHECKPOINTING (0 or 1) say. Raises InputError."""
+    """What SELFEDIT_MEMORY_GB, _CHECKPOINTING, _WORKERS and _CUDA_GRAPHS say. Raises InputError."""
     names = {field: f"SELFEDIT_{field.upper()}" for field in EngineSettings.model_fields}
     given = {field: os.environ[name] for field, name in names.items() if os.environ.get(name)}
     try:
@@ -32,8 +35,8 @@ def engine_from_environment() -> EngineSettings:
     except ValidationError as error:
         wrong = ", ".join(f"{names[str(e['loc'][0])]}={e['input']}" for e in error.errors())
         raise InputError(
-            f"{wrong} in the environment: SELFEDIT_MEMORY_GB is a number above 0 and "
-            "SELFEDIT_CHECKPOINTING is 0 or 1."
+            f"{wrong} in the environment: SELFEDIT_MEMORY_GB is a number above 0, SELFEDIT_WORKERS a "
+            "whole one, and SELFEDIT_CHECKPOINTING and SELFEDIT_CUDA_GRAPHS are 0 or 1."
         ) from error
 
 
@@ -42,7 +45,7 @@ def memory_budget(device: torch.device, model_bytes: int, engine: EngineSettings
 
     A constant of machine, model and setting: what happens to be free at the moment must not decide
     which self-edits train together, because a resumed run is to have the same waves
-    (`inner.plan_waves`).
+    (`waves.py`).
     """
     if engine.memory_gb is not None:
         return int(engine.memory_gb * 1e9)
@@ -98,7 +101,7 @@ def measured_peak(work: Callable[[], object], device: torch.device) -> int:
 
     CUDA: torch's own counter. CPU: every allocation of torch's allocator, operators' temporaries
     included, as the profiler records them. It keeps each until the end, so measure an epoch, not a
-    training. Resident memory is another thing: malloc keeps what is freed.
+    training. Only this thread's are seen: for others there is `resident_peak`.
     Raises NotImplementedError on other devices.
     """
     if device.type == "cuda":
@@ -124,3 +127,21 @@ def measured_peak(work: Callable[[], object], device: torch.device) -> int:
         now += change
         peak = max(peak, now)
     return peak
+
+
+def resident_peak(work: Callable[[], object]) -> int | None:
+    """Peak bytes of the whole process while `work` runs, above what was resident at its start.
+
+    What malloc keeps of freed memory counts, so that it can be more than the tensors took. None where
+    Linux's counters are not at hand.
+    """
+    gc.collect()
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+        _CLEAR_REFS.write_text("5", encoding="ascii")  # the peak begins anew: proc(5)
+    except OSError:
+        return None
+    before = psutil.Process().memory_info().rss
+    work()
+    peak = re.search(r"VmHWM:\s+(\d+) kB", _STATUS.read_text(encoding="ascii"))
+    return int(peak.group(1)) * 1024 - before if peak else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from transformers import (
 from selfedit.model.attention import attending
 from selfedit.model.cache import growing_cache, select_rows
 from selfedit.model.checkpointing import Checkpointed
+from selfedit.model.linear import same_weights
 from selfedit.model.memory import is_out_of_memory
 
 
@@ -55,6 +56,14 @@ class Decoder:
                 return name, child
         raise NotImplementedError(f"{type(self.stack).__name__} has no list of layers")
 
+    def beside(self) -> Decoder:
+        """The same weights behind other modules, to be run by another thread at the same time."""
+        other = Decoder(cast(PreTrainedModel, same_weights(self.model)))
+        # What was found out of one is true of all, and is found out once.
+        other._packs = self.packs()
+        other._trunk_ok, other._shares = self._trunk_ok, self._shares
+        return other
+
     @property
     def device(self) -> torch.device:
         return torch.device(self.model.device)
@@ -65,7 +74,7 @@ class Decoder:
             ids = self._probe_ids()
             try:
                 with torch.no_grad():
-                    self._packs = _close(self._packed(ids), self._padded(ids))
+                    self._packs = close(self._packed(ids), self._padded(ids))
             except Exception as error:
                 _reraise_if_out_of_memory(error)
                 # An architecture may refuse in any way it likes; padded rows are always right.
@@ -83,7 +92,7 @@ class Decoder:
         try:
             with torch.no_grad():
                 states = self.trunk(ids, first_layer)
-                return _close(self.resume(states, first_layer), self._packed(ids))
+                return close(self.resume(states, first_layer), self._packed(ids))
         except Exception as error:
             _reraise_if_out_of_memory(error)
             return False
@@ -111,7 +120,7 @@ class Decoder:
                     **{name: value[row] for name, value in layout.items()},
                 ).last_hidden_state
             lengths = [[cache.get_seq_length(i) for i in range(len(self.layers))] for cache in both]
-            return _close(shared[:, -1], alone[:, -1]) and lengths[0] == lengths[1]
+            return close(shared[:, -1], alone[:, -1]) and lengths[0] == lengths[1]
         except Exception as error:
             _reraise_if_out_of_memory(error)
             return False
@@ -279,7 +288,7 @@ def _reraise_if_out_of_memory(error: Exception) -> None:
         raise error
 
 
-def _close(a: Tensor, b: Tensor) -> bool:
+def close(a: Tensor, b: Tensor) -> bool:
     """Equal up to rounding: relative norm of the difference, by the states' precision.
 
     float64 models round to float32 inside (transformers' norms do), hence one bound for both.

@@ -1,0 +1,51 @@
+"""The plan of a long piece of work: shown before it begins, and asked about where it is long."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from selfedit.cli.common import err, status
+from selfedit.errors import InputError
+
+if TYPE_CHECKING:
+    from selfedit.cli.progress import RichProgress
+    from selfedit.estimate import Estimate
+
+# Work that is expected to take longer than this is asked about first, in seconds.
+ASK_FROM = 15 * 60
+
+
+def go_on(plan: str, seconds: float, progress: RichProgress, hint: str = "") -> bool:
+    """Show the plan; for long work, ask. Without a terminal InputError, naming --yes."""
+    progress.pause()
+    try:
+        err.print(plan, highlight=False, markup=False)
+        if seconds < ASK_FROM:
+            return True
+        if not sys.stdin.isatty():
+            raise InputError(f"that is long; add --yes to do it anyway{hint}")
+        return typer.confirm("Go on?", err=True)
+    finally:
+        progress.resume()
+
+
+def announce(plan: str, seconds: float, yes: bool, progress: RichProgress) -> None:
+    """Show the plan; without --yes, ask before long work. Raises InputError where the answer is no."""
+    if yes:
+        status(plan)
+    elif not go_on(plan, seconds, progress):
+        raise InputError("stopped before anything was trained")
+
+
+def agreed(estimate: Estimate, progress: RichProgress) -> bool:
+    """Show what passages will take; for long work, ask."""
+    from selfedit.report.wording import duration
+
+    plan = (
+        f"{estimate.passages:,} passages, {estimate.trainings:,} trainings, about "
+        f"{estimate.tokens:,} tokens: roughly {duration(estimate.seconds)} on this machine."
+    )
+    return go_on(plan, estimate.seconds, progress, ", or name fewer documents")

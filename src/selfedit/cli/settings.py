@@ -1,0 +1,79 @@
+"""What was given on the command line, as settings: over the defaults or over a preset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from selfedit.errors import InputError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+    from selfedit.config import LearnSettings, OuterSettings
+
+Outer = TypeVar("Outer", bound="OuterSettings")
+Preset = TypeVar("Preset")
+
+
+def merge_settings(given: dict[str, Any]) -> LearnSettings:
+    """The defaults with what was given. Raises InputError for a value out of bounds."""
+    from pydantic import ValidationError
+
+    from selfedit.config import LearnSettings
+
+    try:
+        return LearnSettings.model_validate(given_only(given))
+    except ValidationError as error:
+        raise wrong_value(error) from None
+
+
+def inner_preset(name: str) -> dict[str, Any]:
+    """What a preset changes of the defaults. Raises InputError."""
+    from selfedit.presets import INNER_PRESETS
+
+    return _named(INNER_PRESETS, name)()
+
+
+def preset_settings(
+    presets: Mapping[str, Callable[[], Outer]], name: str, given: dict[str, Any]
+) -> Outer:
+    """A preset with what was given on the command line. Raises InputError."""
+    from pydantic import ValidationError
+
+    preset = _named(presets, name)()
+    try:
+        return preset.model_validate(merged(preset.model_dump(mode="json"), given_only(given)))
+    except ValidationError as error:
+        raise wrong_value(error) from None
+
+
+def _named(presets: Mapping[str, Preset], name: str) -> Preset:
+    if name not in presets:
+        raise InputError(f"--preset {name}: use one of {', '.join(presets)}.")
+    return presets[name]
+
+
+def given_only(given: dict[str, Any]) -> dict[str, Any]:
+    """Without the options that were not given."""
+    kept: dict[str, Any] = {}
+    for name, value in given.items():
+        chosen = given_only(value) if isinstance(value, dict) else value
+        if chosen is not None and chosen != {}:
+            kept[name] = chosen
+    return kept
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The values with the changes, which may name a part of a part."""
+    result = dict(base)
+    for name, value in changes.items():
+        result[name] = merged(base.get(name, {}), value) if isinstance(value, dict) else value
+    return result
+
+
+def wrong_value(error: ValidationError) -> InputError:
+    """A setting out of bounds, as the option that gave it."""
+    first = error.errors()[0]
+    name = str(first["loc"][-1]).replace("_", "-") if first["loc"] else "settings"
+    return InputError(f"--{name} {first['input']!r}: {first['msg']}")

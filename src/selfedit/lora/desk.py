@@ -1,0 +1,186 @@
+"""One thread's share of a bank's training: slots, what trains in them, and one step after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from threading import Event
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from selfedit.config import TrainSettings
+from selfedit.lora.bank import AdapterBank
+from selfedit.lora.loss import head_loss
+from selfedit.lora.optimizer import StackedAdamW
+from selfedit.lora.records import TrainingRecord
+from selfedit.lora.routing import Routing
+from selfedit.lora.sequences import TokenSequence, batches, num_steps
+from selfedit.model.packed import Decoder
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """An adapter that is to be trained.
+
+    number: its row of the bank. sequences: those with a supervised token. record: what it leaves.
+    """
+
+    number: int
+    seed: int
+    sequences: Sequence[TokenSequence]
+    settings: TrainSettings
+    record: TrainingRecord = field(default_factory=TrainingRecord)
+
+    @property
+    def steps(self) -> int:
+        return num_steps(len(self.sequences), self.settings)
+
+    @property
+    def tokens(self) -> int:
+        """In all epochs."""
+        return self.settings.epochs * sum(len(sequence.ids) for sequence in self.sequences)
+
+    @property
+    def is_done(self) -> bool:
+        return len(self.record.losses) == self.steps or bool(self.record.failure)
+
+    def batches(self) -> Iterator[list[TokenSequence]]:
+        return batches(self.sequences, self.settings, self.seed)
+
+    def took(self, batch: Sequence[TokenSequence], loss: float, ok: bool) -> None:
+        """A step was taken, or was refused since something was not finite."""
+        self.record.losses.append(loss)
+        self.record.tokens += sum(len(sequence.ids) for sequence in batch)
+        if not ok:
+            self.record.failure = (
+                f"loss or gradient was not finite at step {len(self.record.losses)} of {self.steps} "
+                f"(learning rate {self.settings.learning_rate:g})"
+            )
+
+
+Running = dict[int, tuple[Trainee, Iterator[list[TokenSequence]]]]
+
+
+class Desk:
+    """Trains lanes of adapters, a slot for each lane.
+
+    bank: what the adapters come out of and go back to; they train in it where each has a slot in it.
+    trunk: states that enter the first adapted layer, by token ids; None: all layers run in every step.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        bank: AdapterBank,
+        lanes: Sequence[Sequence[Trainee]],
+        trunk: Mapping[tuple[int, ...], Tensor] | None,
+        *,
+        checkpointing: bool = False,
+    ) -> None:
+        self.decoder, self.bank, self.lanes, self.trunk = decoder, bank, lanes, trunk
+        alone = len(lanes) == bank.num_adapters
+        self.slots = bank if alone else bank.like(len(lanes), decoder.model)
+        self.slots.require_gradients()
+        if bank.settings.dropout > 0:
+            self.slots.dropout = [torch.Generator() for _ in lanes]
+        self.optimizer = StackedAdamW(self.slots)
+        generators = self.slots.dropout or ()
+        self._keeping_less = decoder.checkpointing(generators) if checkpointing else nullcontext()
+
+    def run(self, stop: Event, on_step: Callable[[int, int], None] | None = None) -> None:
+        """Train to the end, or until `stop` is set. on_step(finished steps, the longest lane's)."""
+        longest = max(sum(trainee.steps for trainee in lane) for lane in self.lanes)
+        waiting = [list(lane) for lane in self.lanes]
+        running: Running = {}
+        with self.slots.attached(), self._keeping_less:
+            for step in range(longest):
+                for slot, queue in enumerate(waiting):
+                    if slot not in running and queue:
+                        running[slot] = self._begin(slot, queue.pop(0))
+                if not running or stop.is_set():
+                    break
+                self._step(running)
+                for slot in [slot for slot, (trainee, _) in running.items() if trainee.is_done]:
+                    self._end(slot, running.pop(slot)[0])
+                if on_step is not None:
+                    on_step(step + 1, longest)
+        self.slots.dropout = None
+        self.slots.freeze()
+
+    def _begin(self, slot: int, trainee: Trainee) -> tuple[Trainee, Iterator[list[TokenSequence]]]:
+        """The adapter takes the slot, as it was drawn."""
+        if self.slots is not self.bank:
+            self.slots.weights_KP[slot] = self.bank.weights_KP[trainee.number]
+        if self.slots.dropout is not None:
+            self.slots.dropout[slot].manual_seed(trainee.seed)
+        self.optimizer.begin(slot, trainee.settings, trainee.steps)
+        return trainee, trainee.batches()
+
+    def _end(self, slot: int, trainee: Trainee) -> None:
+        if self.slots is not self.bank:
+            self.bank.weights_KP[trainee.number] = self.slots.weights_KP[slot]
+
+    def _step(self, running: Running) -> None:
+        """One optimizer step of every adapter that trains."""
+        batch = {slot: next(left) for slot, (_, left) in running.items()}
+        rows = [(slot, sequence) for slot, sequences in batch.items() for sequence in sequences]
+        inputs = [sequence.ids[:-1] for _, sequence in rows]  # the last token predicts nothing
+        self.slots.routing = Routing.of_lengths(
+            [slot for slot, _ in rows],
+            [len(ids) for ids in inputs],
+            self.slots.num_adapters,
+            self.decoder.device,
+            row_width=None if self.trunk is not None else self.decoder.row_width(inputs),
+        )
+        if self.trunk is not None:
+            hidden = self.decoder.resume([self.trunk[ids] for ids in inputs], self.bank.first_layer)
+        else:
+            hidden = self.decoder.hidden(inputs)
+        losses = self._backward(hidden, rows)
+        ok = self.optimizer.step(list(batch), losses)
+        for slot, (trainee, _) in running.items():
+            trainee.took(batch[slot], losses[slot], ok[slot])
+
+    def _backward(self, hidden_TD: Tensor, rows: list[tuple[int, TokenSequence]]) -> dict[int, float]:
+        """Gradients of the sum over adapters of each one's mean token loss; those means."""
+        supervised: list[int] = []
+        targets: list[int] = []
+        owners: list[int] = []
+        offset = 0
+        for k, sequence in rows:
+            places = sequence.supervised
+            supervised += [offset + place - 1 for place in places]
+            targets += [sequence.ids[place] for place in places]
+            owners += [k] * len(places)
+            offset += len(sequence.ids) - 1
+        device = hidden_TD.device
+        owner_M = torch.tensor(owners)
+        count_K = torch.bincount(owner_M, minlength=self.slots.num_adapters)
+        weight_M = (1.0 / count_K.double())[owner_M]
+        wide = torch.float64 if hidden_TD.dtype == torch.float64 else torch.float32
+        picked = hidden_TD.index_select(0, torch.tensor(supervised, device=device))
+        total, loss_M = token_losses(
+            self.decoder.model,
+            picked,
+            torch.tensor(targets, device=device),
+            weight_M.to(device, wide),
+        )
+        total.backward()
+        mean_K = torch.zeros(self.slots.num_adapters, dtype=torch.float64).index_add(
+            0, owner_M, loss_M.detach().double().cpu() * weight_M
+        )
+        return {k: float(mean_K[k]) for k in {k for k, _ in rows}}
+
+
+def token_losses(
+    model: PreTrainedModel, hidden_MD: Tensor, target_M: Tensor, weight_M: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Weighted sum and values [M] of the cross-entropies, through the model's own head.
+
+    Heads that do more than a matrix product (soft-capped or scaled logits) are refused by
+    `LanguageModel` when it loads the model, so that a wrong loss can never be trained on.
+    """
+    return head_loss(hidden_MD, model.get_output_embeddings(), target_M, weight_M)

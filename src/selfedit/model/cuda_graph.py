@@ -1,0 +1,137 @@
+"""A decode step as a CUDA graph: one launch instead of one for each of its kernels.
+
+Capturing has not been run on a GPU yet; the flow around it is tested on the CPU with a graph that
+records operators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from selfedit.model.memory import is_out_of_memory
+from selfedit.model.packed import close
+
+# Steps that run as they are before one is captured: kernels load and workspaces are made in them.
+WARM_UP = 2
+
+
+class Graph(Protocol):
+    """Work on fixed tensors, recorded once and repeated without Python."""
+
+    def warm_up(self, work: Callable[[], Tensor]) -> Tensor:
+        """work() as it is, in the circumstances of a capture; raises where it could not be captured."""
+
+    def capture(self, work: Callable[[], Tensor]) -> Tensor:
+        """Record work(); returns the tensor that each replay fills with its result."""
+
+    def replay(self) -> None: ...
+
+
+class CaptureFailed(Exception):
+    """A step cannot be a graph. What it was to compute has to be computed again."""
+
+
+class GraphedStep:
+    """step(), from a graph as soon as it has been run a few times.
+
+    The step reads and writes tensors of fixed address only, and may be run twice with one result. Its
+    first replay is compared with the step itself. Raises CaptureFailed where the step cannot be
+    captured or the comparison fails; running out of memory passes through.
+    """
+
+    def __init__(self, step: Callable[[], Tensor], graph: Graph) -> None:
+        self._step, self._graph = step, graph
+        self._runs = 0
+        self._output: Tensor | None = None
+
+    def __call__(self) -> Tensor:
+        """Good until the next call, which may write into the same tensor."""
+        try:
+            return self._call()
+        except CaptureFailed:
+            raise
+        except Exception as error:
+            # The end of a capture may fail because memory ran out before, and say something else.
+            for cause in _causes(error):
+                if is_out_of_memory(cause):
+                    raise cause from None
+            raise CaptureFailed(str(error).strip().split("\n")[0] or type(error).__name__) from error
+
+    def _call(self) -> Tensor:
+        if self._output is not None:
+            self._graph.replay()
+            return self._output
+        expected_NV = self._graph.warm_up(self._step)
+        self._runs += 1
+        if self._runs <= WARM_UP:
+            return expected_NV
+        output_NV = self._graph.capture(self._step)
+        self._graph.replay()
+        if not all(_same(a, b) for a, b in zip(output_NV, expected_NV, strict=True)):
+            raise CaptureFailed("its first replay gave other logits than the step itself")
+        self._output = output_NV
+        return output_NV
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and those in whose handling it arose."""
+    current: BaseException | None = error
+    while current is not None:
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _same(a_V: Tensor, b_V: Tensor) -> bool:
+    """Equal up to rounding, where an adapter that diverged has logits that are no numbers."""
+    return close(*(x.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0) for x in (a_V, b_V)))
+
+
+class CudaGraph:
+    """A graph of PyTorch's (torch.cuda.graph), warmed up and captured on one side stream."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device)
+        self._graph = torch.cuda.CUDAGraph()
+
+    def warm_up(self, work: Callable[[], Tensor]) -> Tensor:
+        """work() on the side stream. Raises RuntimeError where it makes the CPU wait for the GPU:
+        found out in a capture, that would leave PyTorch's allocator in disorder."""
+        with torch.cuda.device(self._device), _without_waiting():
+            current = torch.cuda.current_stream()
+            self._stream.wait_stream(current)
+            with torch.cuda.stream(self._stream):
+                result = work()
+            current.wait_stream(self._stream)
+        return result
+
+    def capture(self, work: Callable[[], Tensor]) -> Tensor:
+        # The outer context: a capture that fails at its end leaves the side stream current.
+        # thread_local: what other threads do on the GPU does not break the capture.
+        with (
+            torch.cuda.device(self._device),
+            torch.cuda.stream(torch.cuda.current_stream(self._device)),
+            torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"),
+        ):
+            result = work()
+        return result
+
+    def replay(self) -> None:
+        with torch.cuda.device(self._device):
+            self._graph.replay()
+
+
+@contextmanager
+def _without_waiting() -> Iterator[None]:
+    """While open, most operations that make the CPU wait for the GPU raise RuntimeError."""
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)

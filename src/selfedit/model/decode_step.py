@@ -1,0 +1,230 @@
+"""The step of the decoding loop: logits after each row's newest token, for the rows that go on.
+
+`GrowingSteps` lets a row leave the batch at once and reads the keys and values that are there: best
+where a step's time is its arithmetic. `FixedSteps` keeps shapes and addresses from step to step, so
+that a CUDA graph can repeat it: best where launching kernels takes longer than running them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from selfedit.lora.bank import AdapterBank
+from selfedit.lora.routing import Routing
+from selfedit.model.cache import FixedLayer, GrowingLayer, growing_cache, select_rows
+from selfedit.model.cuda_graph import CaptureFailed, Graph, GraphedStep
+from selfedit.model.memory import is_out_of_memory
+from selfedit.model.packed import Decoder, close
+
+# The room is a multiple of this: PyTorch's attention copies masks of other widths, in every layer.
+_ALIGNED = 8
+
+
+class Steps(Protocol):
+    """The steps of one batch, whose prompts the cache holds."""
+
+    def __call__(self, keep: Sequence[int], tokens: Sequence[int]) -> Tensor:
+        """Logits [N', V], good until the next call.
+
+        keep: which of the last call's rows (at first: of the batch) go on, ascending. tokens: the
+        newest token of each of them.
+        """
+
+
+def route_rows(bank: AdapterBank, owners: Sequence[int], width: int, device: torch.device) -> None:
+    """Rows of `width` tokens each, of these adapters, are what the model gets next."""
+    bank.routing = Routing.of_lengths(owners, [width] * len(owners), bank.num_adapters, device)
+
+
+class GrowingSteps:
+    """Over the true length, and without rows that have ended.
+
+    mask_NS: int64, 1 where the cache holds a token of the row, 0 at pads. owners: each row's adapter.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        cache: DynamicCache,
+        mask_NS: Tensor,
+        bank: AdapterBank | None,
+        owners: Sequence[int],
+    ) -> None:
+        self._decoder, self._cache, self._bank = decoder, cache, bank
+        self._mask, self._position = mask_NS, mask_NS.sum(1, keepdim=True) - 1
+        self._owners = list(owners)
+
+    def __call__(self, keep: Sequence[int], tokens: Sequence[int]) -> Tensor:
+        device = self._decoder.device
+        if len(keep) < len(self._owners):
+            index = torch.tensor(keep, device=device)
+            select_rows(self._cache.layers, index)
+            self._mask, self._position = self._mask[index], self._position[index]
+            self._owners = [self._owners[n] for n in keep]
+        self._mask = torch.cat([self._mask, self._mask.new_ones(len(keep), 1)], dim=1)
+        self._position = self._position + 1
+        if self._bank is not None:
+            route_rows(self._bank, self._owners, 1, device)
+        output = self._decoder.model(
+            input_ids=torch.tensor(tokens, device=device)[:, None],
+            attention_mask=self._mask,
+            position_ids=self._position,
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        return output.logits[:, -1]
+
+
+class FixedSteps:
+    """Over the whole room, by buffers that keep shape and address, from a graph where one is made.
+
+    Rows that have ended idle in the batch until at most half of it is live; then it is compacted, and
+    a graph is made again: at most log2(N) + 1 graphs for N rows.
+
+    mask_NS, owners: as in `GrowingSteps`. new: most tokens that a row will get. graph: makes a graph,
+    None: run as it is. status: told where no graph could be made; `takes_fixed_steps` then says no.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        cache: DynamicCache,
+        mask_NS: Tensor,
+        bank: AdapterBank | None,
+        owners: Sequence[int],
+        *,
+        new: int,
+        graph: Callable[[], Graph] | None,
+        status: Callable[[str], None],
+    ) -> None:
+        self._decoder, self._cache, self._bank = decoder, cache, bank
+        self._make_graph, self._status = graph, status
+        rows, self._end = mask_NS.shape
+        room = -(-(self._end + new) // _ALIGNED) * _ALIGNED
+        self._place = torch.zeros(1, dtype=torch.int64, device=mask_NS.device)
+        for i, layer in enumerate(cache.layers):
+            assert isinstance(layer, GrowingLayer)
+            cache.layers[i] = FixedLayer(layer, room, self._place)
+        # Added to the scores, which both of transformers' own kinds of attention take; one of flags is
+        # converted in every layer.
+        dtype = decoder.model.dtype
+        self._seen, self._hidden = 0.0, torch.finfo(dtype).min
+        self._mask = torch.full((rows, 1, 1, room), self._hidden, dtype=dtype, device=mask_NS.device)
+        self._mask[:, 0, 0, : self._end].masked_fill_(mask_NS.bool(), self._seen)
+        self._positions = mask_NS.sum(1).tolist()
+        self._owners = list(owners)
+        self._live = list(range(rows))
+        self._begin()
+
+    def __call__(self, keep: Sequence[int], tokens: Sequence[int]) -> Tensor:
+        self._live = [self._live[n] for n in keep]
+        if 2 * len(self._live) <= len(self._owners):
+            self._compact()
+        # Idle rows get token 0 at position 0, which every model has.
+        given = torch.zeros(self._inputs.shape, dtype=torch.int64)
+        for n, token in zip(self._live, tokens, strict=True):
+            given[0, n, 0], given[1, n, 0] = token, self._positions[n]
+            self._positions[n] += 1
+        self._inputs.copy_(given)
+        self._place.fill_(self._end)
+        self._mask.select(3, self._end).fill_(self._seen)
+        self._end += 1
+        logits_NV = self._run()
+        if len(self._live) == len(self._owners):
+            return logits_NV
+        return logits_NV.index_select(0, torch.tensor(self._live, device=logits_NV.device))
+
+    def _begin(self) -> None:
+        """Everything that stays while the batch has these rows, but the cache and the mask."""
+        device = self._mask.device
+        self._inputs = torch.zeros(2, len(self._owners), 1, dtype=torch.int64, device=device)
+        if self._bank is not None:
+            route_rows(self._bank, self._owners, 1, device)
+            self._routing = self._bank.routing  # held: a graph reads its tensors by their addresses
+        self._graphed: GraphedStep | None = None
+        if self._make_graph is not None:
+            self._graphed = GraphedStep(self._forward, self._make_graph())
+
+    def _compact(self) -> None:
+        self._graphed = None  # its memory is free before the next graph is made
+        index = torch.tensor(self._live, device=self._mask.device)
+        select_rows(self._cache.layers, index)
+        self._mask = self._mask.index_select(0, index)
+        self._positions = [self._positions[n] for n in self._live]
+        self._owners = [self._owners[n] for n in self._live]
+        self._live = list(range(len(self._live)))
+        self._begin()
+
+    def _run(self) -> Tensor:
+        if self._graphed is None:
+            return self._forward()
+        try:
+            return self._graphed()
+        except CaptureFailed as failure:
+            self._status(f"writing without CUDA graphs, which is slower: {failure}")
+            _takes_fixed_steps[self._decoder] = False
+            self._graphed = self._make_graph = None
+        return self._forward()  # again: a graph that went wrong may have written wrong keys
+
+    def _forward(self) -> Tensor:
+        """Logits [N, V]. Nothing here depends on the step but what the buffers hold, and nothing waits
+        for the device: this is what is captured."""
+        if self._bank is not None:
+            self._bank.routing = self._routing
+        return self._decoder.model(
+            input_ids=self._inputs[0],
+            attention_mask=self._mask,
+            position_ids=self._inputs[1],
+            past_key_values=self._cache,
+            use_cache=True,
+        ).logits[:, -1]
+
+
+# What is known of each model; its weights do not change.
+_takes_fixed_steps: WeakKeyDictionary[Decoder, bool] = WeakKeyDictionary()
+
+
+def takes_fixed_steps(decoder: Decoder) -> bool:
+    """Whether `FixedSteps` give what `GrowingSteps` give: found out once, while no adapter hangs on the
+    model. False for caches of sliding windows and the like, and once a graph has failed."""
+    if decoder not in _takes_fixed_steps:
+        plain = all(type(x) is GrowingLayer for x in growing_cache(decoder.model.config).layers)
+        _takes_fixed_steps[decoder] = plain and _try_fixed_steps(decoder)
+    return _takes_fixed_steps[decoder]
+
+
+def _try_fixed_steps(decoder: Decoder) -> bool:
+    ids = torch.tensor([[0, 3, 5, 7], [2, 4, 6, 8]], device=decoder.device)
+    mask = torch.ones_like(ids)
+    mask[0, 0] = 0
+    position = (mask.cumsum(1) - 1).clamp(min=0)
+    outputs: list[list[Tensor]] = []
+    try:
+        with torch.no_grad():
+            for fixed in (False, True):
+                cache = growing_cache(decoder.model.config)
+                decoder.stack(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    position_ids=position,
+                    past_key_values=cache,
+                    use_cache=True,
+                )
+                steps: Steps = GrowingSteps(decoder, cache, mask, None, [0, 0])
+                if fixed:
+                    steps = FixedSteps(
+                        decoder, cache, mask, None, [0, 0], new=3, graph=None, status=lambda text: None
+                    )
+                outputs.append([steps([0, 1], [1, 2]), steps([0, 1], [3, 4]), steps([0], [5])])
+        return all(close(a, b) for a, b in zip(*outputs, strict=True))
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        # An architecture may refuse in any way it likes; growing steps are always right.
+        return False

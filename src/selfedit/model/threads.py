@@ -1,0 +1,49 @@
+"""Pieces of work side by side, each in a thread of its own.
+
+On a CPU two threads that each multiply for themselves do more than two that share every product: what
+is small is not worth sharing, and the rest (attention, norms, adapters, Python) is done twice at a time
+(docs/performance.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from threading import Event
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+
+def side_by_side(works: Sequence[Callable[[Event], T]]) -> list[T]:
+    """What each work returns, in their order; the first runs in this thread.
+
+    Torch's threads are shared out among them. The event is set when one of them has failed or Ctrl-C
+    was pressed: the others are to return soon, and the failure is raised.
+    """
+    stop = Event()
+    if len(works) == 1:
+        return [works[0](stop)]
+    threads = torch.get_num_threads()
+
+    def run(work: Callable[[Event], T]) -> T:
+        torch.set_num_threads(max(1, threads // len(works)))
+        try:
+            return work(stop)
+        except BaseException:
+            stop.set()
+            raise
+
+    with ThreadPoolExecutor(len(works) - 1, thread_name_prefix="selfedit") as pool:
+        others = [pool.submit(run, work) for work in works[1:]]
+        try:
+            first = run(works[0])
+            wait(others)
+        except BaseException:
+            stop.set()  # before the pool waits for its threads
+            raise
+        finally:
+            torch.set_num_threads(threads)
+    return [first, *(other.result() for other in others)]

@@ -1,0 +1,61 @@
+"""Reading and writing the store's database: a session for each, every write one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from selfedit.store.database import connect, explained, migrate, store_name, store_url
+from selfedit.store.schema import Base
+
+
+class Sessions:
+    """A database, in an SQLite file or at a SQLAlchemy URL. Raises StoreError when it cannot serve."""
+
+    def __init__(self, url_or_path: str | Path) -> None:
+        """Open the store; create or upgrade it first where needed."""
+        url = store_url(url_or_path)
+        self.name = store_name(url)
+        self._engine = connect(url)
+        self._writer = self._engine.execution_options(sqlite_begin="IMMEDIATE")
+        try:
+            migrate(self._engine)
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _insert(self, table: type[Base]) -> sqlite.Insert | postgresql.Insert:
+        if self._engine.dialect.name == "postgresql":
+            return postgresql.insert(table)
+        return sqlite.insert(table)
+
+    def _insert_new(self, table: type[Base], rows: Sequence[dict[str, Any]]) -> None:
+        if rows:
+            insert = self._insert(table).on_conflict_do_nothing(index_elements=["key"])
+            with self._write() as session:
+                session.connection().execute(insert, list(rows))
+
+    @contextmanager
+    def _read(self) -> Iterator[Session]:
+        with explained(self.name), Session(self._engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def _write(self) -> Iterator[Session]:
+        with explained(self.name), Session(self._writer) as session, session.begin():
+            yield session

@@ -1,0 +1,136 @@
+"""Adapters, their version numbers and lineage, and which of them is the current one of its model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from selfedit.errors import AdapterError
+from selfedit.store.records import AdapterRecord, adapter_record, adapter_row
+from selfedit.store.schema import AdapterRow, CurrentRow, VersionRow
+from selfedit.store.sessions import Sessions
+
+
+class Versions(Sessions):
+    """The adapters of a store."""
+
+    def reserve_version(self) -> int:
+        """A number for a new adapter, never given twice."""
+        with self._write() as session:
+            row = VersionRow(reserved=datetime.now(UTC))
+            session.add(row)
+            session.flush()
+            return row.version
+
+    def add_adapter(self, record: AdapterRecord, make_current: bool) -> AdapterRecord:
+        """Add an adapter and, in the same transaction, make it the current one of its model.
+
+        Returns the record as stored. Raises AdapterError for a version that is taken or was never
+        reserved, an unknown parent, or a current adapter that is not committed.
+        """
+        row = adapter_row(record)
+        with self._write() as session:
+            if session.get(VersionRow, record.version) is None:
+                raise AdapterError(
+                    f"Version {record.version} was never reserved; ask `reserve_version` for one."
+                )
+            if session.get(AdapterRow, record.version) is not None:
+                raise AdapterError(f"There is an adapter version {record.version} already.")
+            if record.parent is not None:
+                self._find(session, record.parent)
+            session.add(row)
+            session.flush()
+            if make_current:
+                self._point(session, record.model_revision, row)
+            return adapter_record(row)
+
+    def adapters(
+        self, model_revision: str | None = None, include_deleted: bool = False
+    ) -> list[AdapterRecord]:
+        """The adapters of one base model or of all, oldest first."""
+        query = select(AdapterRow).order_by(AdapterRow.version)
+        if model_revision is not None:
+            query = query.where(AdapterRow.model_revision == model_revision)
+        if not include_deleted:
+            query = query.where(AdapterRow.status != "deleted")
+        with self._read() as session:
+            return [adapter_record(row) for row in session.scalars(query)]
+
+    def adapter(self, version: int) -> AdapterRecord:
+        """One adapter, also a rejected or deleted one. AdapterError names those there are."""
+        with self._read() as session:
+            return adapter_record(self._find(session, version))
+
+    def current(self, model_revision: str) -> AdapterRecord | None:
+        """The adapter that this base model answers with, None for the base model alone."""
+        query = select(AdapterRow).join(CurrentRow, CurrentRow.version == AdapterRow.version)
+        with self._read() as session:
+            row = session.scalar(query.where(CurrentRow.model_revision == model_revision))
+            return None if row is None else adapter_record(row)
+
+    def set_current(self, model_revision: str, version: int | None) -> None:
+        """Make a committed version the current one; None goes back to the base model alone.
+
+        Raises AdapterError for a version of another model revision, a rejected or a deleted one.
+        """
+        with self._write() as session:
+            if version is None:
+                gone = delete(CurrentRow).where(CurrentRow.model_revision == model_revision)
+                session.execute(gone)
+            else:
+                self._point(session, model_revision, self._find(session, version, lock=True))
+
+    def mark_deleted(self, version: int) -> None:
+        """Mark an adapter as deleted; its files are the caller's. Refuses the current one."""
+        with self._write() as session:
+            row = self._find(session, version, lock=True)
+            if session.scalar(select(CurrentRow).where(CurrentRow.version == version)) is not None:
+                raise AdapterError(
+                    f"Adapter version {version} is the current one and cannot be deleted; "
+                    "roll back to another version first."
+                )
+            row.status = "deleted"
+
+    def _find(self, session: Session, version: int, lock: bool = False) -> AdapterRow:
+        row = session.get(AdapterRow, version, with_for_update=lock)
+        if row is not None:
+            return row
+        there = session.scalars(
+            select(AdapterRow.version)
+            .where(AdapterRow.status != "deleted")
+            .order_by(AdapterRow.version)
+        ).all()
+        hint = f"there are: {_ranges(there)}" if there else "there are no adapters yet"
+        raise AdapterError(f"There is no adapter version {version}; {hint}.")
+
+    def _point(self, session: Session, model_revision: str, row: AdapterRow) -> None:
+        if row.model_revision != model_revision:
+            raise AdapterError(
+                f"Adapter version {row.version} was trained on another base model "
+                f"({row.model} at {row.model_revision}); choose a version of {model_revision}."
+            )
+        if row.status != "committed":
+            raise AdapterError(
+                f"Adapter version {row.version} was {row.status} and cannot be the current one; "
+                "choose a committed version."
+            )
+        insert = self._insert(CurrentRow).values(model_revision=model_revision, version=row.version)
+        session.execute(
+            insert.on_conflict_do_update(
+                index_elements=["model_revision"], set_={"version": row.version}
+            )
+        )
+
+
+def _ranges(versions: Sequence[int]) -> str:
+    """1, 2, 3, 7 → "1-3, 7"."""
+    spans: list[list[int]] = []
+    for version in versions:
+        if spans and version == spans[-1][1] + 1:
+            spans[-1][1] = version
+        else:
+            spans.append([version, version])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)
