@@ -50,7 +50,7 @@ def test_a_shape_is_drawn_as_transformers_draws_it(small, kind, tied):
         if weight.ndim == 1:  # norms are ones, biases zeros
             assert torch.equal(weight, expected[name])
         else:
-            assert weight.std().item() == pytest.approx(expected[name].std().item(), rel=0.1)
+            assert weight.std().item() == pytest.approx(config.initializer_range, rel=0.15)
             assert abs(weight.mean().item()) < 0.2 * weight.std().item()
 
 
