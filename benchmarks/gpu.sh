@@ -20,7 +20,7 @@ mkdir -p "$out"
 
 device=cuda dtype=bfloat16 large=qwen2.5-7b widths=1,4,8,16,32,64 narrow=1,4,8,16
 settings="--edits 64 --peer-edits 8 --epochs 10 --repeats 2 --released-edits 1 --released-steps 0"
-ways=plain,trainer,mixed,padded,packed,trunk,checkpointed
+ways=plain,trainer,mixed,padded,packed,trunk,refilled,checkpointed
 articles="--articles 10" round= less=
 if [ "${SMOKE:-}" = 1 ]; then
   device=cpu dtype=float32 large=smollm2-135m widths=1,2 narrow=1

@@ -20,6 +20,7 @@ _COLUMNS = (
     "answers, s an edit",
     "peak MB",
     "planned MB",
+    "resident MB",
     "x floor",
     "tokens/s over plain loop",
     "timed",
@@ -69,7 +70,8 @@ def _settings(result: Mapping[str, Any]) -> str:
             f"{result['edits']} self-edits from {result['edits_from']}, {result['epochs']} epochs, "
             f"{result['tokens']:,} tokens in all of them",
             f"LoRA r{lora['rank']} on {modules} of layers {lora['layers']}",
-            f"{result['questions']} questions each",
+            f"{result['questions']} questions each; threads that may train side by side: "
+            f"{result['workers']}",
             f"all but the widest bank on the first {result['peer_edits']} edits, in whole waves",
             f"product {ceiling['matmul'] / 1e9:,.0f} GFLOP/s, copy {ceiling['copy'] / 1e9:,.0f} GB/s",
         )
@@ -82,7 +84,7 @@ def _cells(way: Mapping[str, Any], plain: float | None) -> Iterator[str]:
     yield _number(way["seconds_per_edit"], "{:.2f}")
     yield _number(rate, "{:,.0f}" if rate and rate >= 10 else "{:.2g}")
     yield _number(way.get("answers_per_edit"), "{:.2f}")
-    for key in ("peak_memory", "planned_memory"):
+    for key in ("peak_memory", "planned_memory", "resident_memory"):
         yield _number(way.get(key), "{:,.0f}", 1e-6)
     yield _number(way.get("achieved_over_floor"), "{:.1f}")
     yield _number(rate / plain if rate and plain else None, "{:.3g}")

@@ -19,11 +19,13 @@ from selfedit.bench.outcome import Measured, ratios, row
 from selfedit.bench.plots import save_by_size, save_by_width
 from selfedit.bench.shapes import shape_config
 from selfedit.bench.trainer import trainer_way
-from selfedit.bench.ways import Bench, Way, difference, padded_rows
+from selfedit.bench.ways import KINDS, Bench, Way, difference, padded_rows
 from selfedit.cli.app import app
-from selfedit.config import LoraSettings, TrainSettings
+from selfedit.config import EngineSettings, LoraSettings, TrainSettings
 from selfedit.errors import InputError
+from selfedit.lora.train import BankTrainer
 from selfedit.model.language_model import LanguageModel
+from selfedit.testing import tiny_model
 
 LORA = LoraSettings(rank=2, alpha=4)
 TRAIN = TrainSettings(epochs=2, max_tokens=24)
@@ -45,12 +47,32 @@ def bench(tiny, monkeypatch):
     return Bench(tiny, one_edit_each(3)[0], LORA, TRAIN)
 
 
-@pytest.mark.parametrize("kind", ["mixed", "padded", "packed", "trunk", "checkpointed"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("plain", "trainer")])
 def test_every_way_trains_what_the_plain_loop_trains(bench, kind):
     plain = bench.run(Way("plain"))
     assert difference(plain, bench.run(Way(kind, 2))) <= 1e-9
     other = Bench(bench.model, bench.work, LORA, TRAIN.model_copy(update={"learning_rate": 2e-3}))
     assert difference(plain, other.run(Way(kind, 2))) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("trunk", [1, 1]), ("threads", [2, 2]), ("refilled", [2])]
+)
+def test_only_some_ways_train_in_threads_or_refill(bench, kind, expected, monkeypatch):
+    model = tiny_model()
+    model.engine = EngineSettings(workers=2)
+    seen = []
+
+    class Spied(BankTrainer):
+        def __init__(self, *args, **more):
+            super().__init__(*args, **more)
+            assert more["slots"] == 2
+            seen.append(len(self.decoders))
+
+    monkeypatch.setattr("selfedit.bench.ways.BankTrainer", Spied)
+    own = Bench(model, bench.work, LORA, TRAIN)
+    assert difference(bench.run(Way("plain")), own.run(Way(kind, 2))) <= 1e-9
+    assert seen == expected  # a wave each
 
 
 def test_padded_rows_are_used_while_open_and_packed_ones_afterwards(tiny):

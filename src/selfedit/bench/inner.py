@@ -23,14 +23,14 @@ from selfedit.config import LoraSettings, TrainSettings
 from selfedit.errors import OutOfMemory
 from selfedit.lora.bank import AdapterBank, find_targets, layer_index
 from selfedit.model.language_model import LanguageModel
-from selfedit.model.memory import measured_peak, within_memory
+from selfedit.model.memory import measured_peak, resident_peak, within_memory
 from selfedit.report.wording import duration
 from selfedit.testing import exact_norms
 
 Say = Callable[[str], None]
 PEFT_ADAPTERS = 8
 # Packed banks, as the product trains them; the last saves memory.
-_PRODUCTS: tuple[Kind, ...] = ("packed", "trunk", "checkpointed")
+_PRODUCTS: tuple[Kind, ...] = ("packed", "trunk", "threads", "refilled", "checkpointed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class InnerBench:
         """How many of the edits a way is timed on, always the first ones."""
         if not self.peer_edits or _is_widest(way, widest):
             return self.edits
-        waves = -(-self.peer_edits // way.adapters)
-        return min(self.edits, waves * way.adapters)
+        waves = -(-self.peer_edits // way.wave)
+        return min(self.edits, waves * way.wave)
 
 
 def run_inner(
@@ -68,17 +68,18 @@ def run_inner(
 ) -> dict[str, Any]:
     """Timings and ratios under stable keys; None where a key's ways were not run.
 
-    ratio_to_plain_loop, ratio_to_plain_loop_with_trunk, ratio_to_unpadded_trainer, ratio_to_released,
-    ratio_to_mixed_batch: tokens a second of the bank at the largest of `widths` (with the trunk where
-    there is one) over that way's; the same as seconds over seconds where both are timed on the same
-    edits. answers_ratio: seconds of PEFT, one adapter after the other, over ours.
+    ratio_to_plain_loop, ratio_to_plain_loop_with_trunk, ratio_to_plain_loop_at_best,
+    ratio_to_unpadded_trainer, ratio_to_released, ratio_to_mixed_batch: tokens a second of the bank at
+    the largest of `widths` (the second: with the trunk; from the third on: the quickest bank; the last:
+    without the trunk) over that way's; the same as seconds over seconds where both are timed on the
+    same edits. answers_ratio: seconds of PEFT, one adapter after the other, over ours.
     max_weight_difference: between the plain loop and any bank, after all epochs, over the edits that
-    both trained. planned_memory and peak_memory: bytes beside the model, of the widest bank's first
-    wave in one epoch.
+    both trained. planned_memory and peak_memory: bytes of tensors beside the model, of the widest
+    bank's first wave in one epoch, by one thread.
     """
     work, source = one_edit_each(what.edits, what.questions)
     bench = Bench(model, work, lora, train)
-    ways = list_ways(what, _has_trunk(model, lora))
+    ways = list_ways(what, _has_trunk(model, lora), model.num_workers)
     run = _Run(bench, ways, what, say)
     run.warm_up()
     expected = duration(run.expected_seconds())
@@ -95,6 +96,7 @@ def run_inner(
         "edits_from": source,
         "epochs": train.epochs,
         "repeats": what.repeats,
+        "workers": model.num_workers,
         "questions": what.questions,
         "tokens": bench.tokens,
         **run.outcome(released),
@@ -102,8 +104,11 @@ def run_inner(
     }
 
 
-def list_ways(what: InnerBench, trunk: bool) -> list[Way]:
-    """The ways of each kind, the banks at each width up to the number of edits."""
+def list_ways(what: InnerBench, trunk: bool, workers: int = 1) -> list[Way]:
+    """The ways of each kind, the banks at each width up to the number of edits.
+
+    trunk: whether there is one. workers: threads that can train side by side.
+    """
     widths = sorted({min(width, what.edits) for width in what.widths})
     ways = []
     for kind in what.kinds:
@@ -113,9 +118,12 @@ def list_ways(what: InnerBench, trunk: bool) -> list[Way]:
             ways.append(Way(kind, min(widths[-1], what.peer_edits or what.edits)))
         elif kind == "checkpointed":
             ways.append(Way(kind, widths[-1]))
-        elif kind != "trunk" or trunk:
-            # One adapter at a time has no padding, unless it has batches.
-            ways += [Way(kind, width) for width in widths if kind != "padded" or width > 1]
+        else:
+            # One adapter at a time has no padding, unless it has batches, and nobody beside it.
+            least = {"padded": 2, "threads": 2, "refilled": 2}.get(kind, 1)
+            ways += [Way(kind, width) for width in widths if width >= least]
+    left_out = {"trunk": not trunk, "threads": workers == 1}
+    return [way for way in ways if not left_out.get(way.kind)]
     return ways
 
 
@@ -147,7 +155,7 @@ class _Run:
         """One epoch of as many edits as share a step: warms up, and measures memory against what the
         planner says of the same. Then it is known what fits, and which edits each way is timed on."""
         for way, found in self.found.items():
-            wave = self.bench.shorter(way.adapters, 1)
+            wave = self.bench.shorter(way.wave, 1)
             if way.kind in _PRODUCTS:
                 found.planned = wave.planned_memory(way)
             self._guarded(way, partial(self._warm_up, way, found, wave))
@@ -163,9 +171,11 @@ class _Run:
             return
         one = self.bench.shorter(1, 1)
         found.pace = self._seconds(lambda: one.run(way)) / one.tokens
-        # On a CPU memory is measured by the profiler, which takes longer than the training itself.
         if self.device.type == "cpu" and self._is_main(way):
-            self._measure_peak(way, found, wave)
+            found.resident = resident_peak(partial(wave.run, way))
+            # The profiler takes longer than the training itself, and sees one thread.
+            if not way.uses_threads:
+                self._measure_peak(way, found, wave)
 
     def _measure_peak(self, way: Way, found: Measured, wave: Bench) -> None:
         found.peak = measured_peak(partial(wave.run, way), self.device)
@@ -300,4 +310,6 @@ def _in_float64(bench: Bench, width: int, edits: int = 2, epochs: int = 2) -> fl
     some = Bench(exact, bench.work[:edits], bench.lora, train)
     plain = some.run(Way("plain"))
     assert isinstance(plain, dict)
-    return max(difference(plain, some.run(Way(kind, width))) for kind in ("packed", "trunk", "padded"))
+    banks = (way for way in list_ways(InnerBench(), True, 2) if way.is_bank)
+    kinds = dict.fromkeys(way.kind for way in banks)
+    return max(difference(plain, some.run(Way(kind, width))) for kind in kinds)

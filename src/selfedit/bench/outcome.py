@@ -18,8 +18,9 @@ class Measured:
     """What is known of a way.
 
     part: the edits that it is timed on. seconds: of all of them, a timing each. answers: seconds of one
-    self-edit's questions. pace: seconds a token in the warm-up. difference: to the plain loop.
-    left_out: why it was not timed.
+    self-edit's questions. pace: seconds a token in the warm-up. peak, planned: bytes of tensors.
+    resident: bytes that the process grew by. difference: to the plain loop. left_out: why it was not
+    timed.
     """
 
     part: Bench
@@ -28,6 +29,7 @@ class Measured:
     pace: float = 0.0
     peak: int | None = None
     planned: int | None = None
+    resident: int | None = None
     difference: float | None = None
     left_out: str = ""
 
@@ -55,18 +57,17 @@ def ratios(
         ]
         return next((one for one in rates if one is not None), None)
 
-    plain, trainer, packed, trunk = (
-        rate("plain"),
-        rate("trainer"),
-        rate("packed", widest),
-        rate("trunk", widest),
+    plain, trainer = rate("plain"), rate("trainer")
+    packed, trunk, threads, refilled = (
+        rate(kind, widest) for kind in ("packed", "trunk", "threads", "refilled")
     )
-    best = trunk or packed
+    best = max(filter(None, (packed, trunk, threads, refilled)), default=None)
     ours = found.get(main)
     differences = [f.difference for w, f in found.items() if w.is_bank and f.difference is not None]
     return {
         "ratio_to_plain_loop": over(packed, plain),
         "ratio_to_plain_loop_with_trunk": over(trunk, plain),
+        "ratio_to_plain_loop_at_best": over(best, plain),
         "ratio_to_unpadded_trainer": over(best, trainer),
         "ratio_to_released": over(best, released),
         "ratio_to_mixed_batch": over(packed, rate("mixed")),
@@ -75,6 +76,8 @@ def ratios(
         "gain_of_batching": over(packed, rate("packed", 1)),
         "gain_of_packing": over(packed, rate("padded", widest)),
         "gain_of_trunk": over(trunk, packed),
+        "gain_of_threads": over(threads, trunk or packed),
+        "gain_of_refilling": over(refilled, threads or trunk or packed),
         "answers_ratio": over(middle(peft_answers), middle(ours.answers if ours else ())),
         "max_weight_difference": max(differences, default=None),
         "planned_memory": ours.planned if ours else None,
@@ -107,6 +110,7 @@ def row(
         "timed": len(found.seconds),
         "peak_memory": found.peak,
         "planned_memory": found.planned,
+        "resident_memory": found.resident,
         "max_weight_difference": found.difference,
         "floor_seconds_per_edit": floor,
         "achieved_over_floor": over(spent, count * floor),

@@ -16,10 +16,12 @@ _CURVES = {
     "padded": "bank, padded",
     "packed": "bank",
     "trunk": "bank, frozen trunk",
+    "threads": "bank, trunk, threads",
+    "refilled": "bank, slots refilled",
     "checkpointed": "bank, checkpointed",
     "mixed": "PEFT mixed batch",
 }
-_COLOUR = dict(zip((*_CURVES, *_LEVELS), COLOURS, strict=False))
+_COLOUR = dict(zip((*_CURVES, *_LEVELS), (*COLOURS, "#777777"), strict=True))
 
 
 def save_by_width(results: Sequence[Mapping[str, Any]], path: Path) -> None:

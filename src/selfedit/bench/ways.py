@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 
@@ -24,10 +24,14 @@ from selfedit.lora.train import BankTrainer
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.packed import Decoder
 
-Kind = Literal["plain", "trainer", "mixed", "padded", "packed", "trunk", "checkpointed"]
-KINDS: tuple[Kind, ...] = ("plain", "trainer", "mixed", "padded", "packed", "trunk", "checkpointed")
+Kind = Literal[
+    "plain", "trainer", "mixed", "padded", "packed", "trunk", "threads", "refilled", "checkpointed"
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 # What is compared unless other kinds are asked for; the last is a side question about memory.
 DEFAULT_KINDS = KINDS[:-1]
+# Adapters that a refilled slot trains one after the other.
+LANE = 4
 # What a way leaves behind: banks whose seeds are the edits' numbers, or plain weights by that number.
 Trained = list[AdapterBank] | dict[int, PlainResult] | None
 
@@ -48,17 +52,29 @@ class Way:
             "padded": f"bank, K={self.adapters}, padded",
             "packed": f"bank, K={self.adapters}",
             "trunk": f"bank, K={self.adapters}, frozen trunk",
+            "threads": f"bank, K={self.adapters}, threads",
+            "refilled": f"bank, K={self.adapters}, refilled",
             "checkpointed": f"bank, K={self.adapters}, checkpointed",
         }[self.kind]
 
     @property
     def is_bank(self) -> bool:
-        return self.kind in ("padded", "packed", "trunk", "checkpointed")
+        return self.kind not in ("plain", "trainer", "mixed")
 
     @property
     def uses_trunk(self) -> bool:
         """Whether it starts at the first adapted layer where the model can."""
-        return self.kind in ("trunk", "checkpointed")
+        return self.kind in ("trunk", "threads", "refilled", "checkpointed")
+
+    @property
+    def uses_threads(self) -> bool:
+        """Whether threads train side by side, where the model has several."""
+        return self.kind in ("threads", "refilled")
+
+    @property
+    def wave(self) -> int:
+        """Edits that are trained before any is asked."""
+        return self.adapters * (LANE if self.kind == "refilled" else 1)
 
 
 class Bench:
@@ -108,7 +124,7 @@ class Bench:
                 trainer_way(model, lora, sequences, train, pad_to=None)
             return None
         with padded_rows(model.decoder) if way.kind == "padded" else nullcontext():
-            return [self._bank(wave, way) for wave in self.waves(way.adapters)]
+            return [self._bank(wave, way) for wave in self.waves(way.wave)]
 
     def _bank(self, wave: list[int], way: Way) -> AdapterBank:
         bank = AdapterBank(self.model.hf, self.lora, wave, num_layers=self.model.num_layers)
@@ -117,6 +133,8 @@ class Bench:
             bank,
             [self.data[k] for k in wave],
             [self.train] * len(wave),
+            slots=way.adapters,
+            beside=self.model.others if way.uses_threads else (),
             use_trunk=way.uses_trunk,
             checkpointing=way.kind == "checkpointed",
         ).run()
@@ -125,9 +143,13 @@ class Bench:
     def planned_memory(self, way: Way) -> int:
         """Peak bytes of a packed bank's first wave, beside the model, as the planner predicts them."""
         footprint = Footprint.of(self.model.decoder, self.lora, use_trunk=way.uses_trunk)
-        first = next(self.waves(way.adapters))
-        steps = [Steps.of(self.data[k], self.train, k) for k in first]
-        return footprint.training(steps, checkpointing=way.kind == "checkpointed")
+        first = next(self.waves(way.wave))
+        return footprint.training(
+            [Steps.of(self.data[k], self.train, k) for k in first],
+            slots=way.adapters,
+            workers=self.model.num_workers if way.uses_threads else 1,
+            checkpointing=way.kind == "checkpointed",
+        )
 
     def waves(self, width: int) -> Iterator[list[int]]:
         """The edits, `width` to a wave; those of like step count and length together, as `plan_waves`

@@ -40,7 +40,8 @@ def inner(
     ways: Annotated[
         str,
         typer.Option(
-            help="Out of plain,trainer,mixed,padded,packed,trunk,checkpointed; default: all but the "
+            help="Out of plain,trainer,mixed,padded,packed,trunk,threads,refilled,checkpointed (see "
+            "docs/performance.md); default: all but the "
             "last, the widest bank with activation checkpointing."
         ),
     ] = "",
