@@ -69,7 +69,7 @@ def _settings(result: Mapping[str, Any]) -> str:
             f"{result['edits']} self-edits from {result['edits_from']}, {result['epochs']} epochs, "
             f"{result['tokens']:,} tokens in all of them",
             f"LoRA r{lora['rank']} on {modules} of layers {lora['layers']}",
-            f"{result['questions']} questions each",
+            f"{result['questions']} questions each, banks trained by {result['workers']} threads",
             f"all but the widest bank on the first {result['peer_edits']} edits, in whole waves",
             f"product {ceiling['matmul'] / 1e9:,.0f} GFLOP/s, copy {ceiling['copy'] / 1e9:,.0f} GB/s",
         )

@@ -21,9 +21,11 @@ from selfedit.bench.shapes import shape_config
 from selfedit.bench.trainer import trainer_way
 from selfedit.bench.ways import Bench, Way, difference, padded_rows
 from selfedit.cli.app import app
-from selfedit.config import LoraSettings, TrainSettings
+from selfedit.config import EngineSettings, LoraSettings, TrainSettings
 from selfedit.errors import InputError
+from selfedit.lora.train import BankTrainer
 from selfedit.model.language_model import LanguageModel
+from selfedit.testing import tiny_model
 
 LORA = LoraSettings(rank=2, alpha=4)
 TRAIN = TrainSettings(epochs=2, max_tokens=24)
@@ -51,6 +53,24 @@ def test_every_way_trains_what_the_plain_loop_trains(bench, kind):
     assert difference(plain, bench.run(Way(kind, 2))) <= 1e-9
     other = Bench(bench.model, bench.work, LORA, TRAIN.model_copy(update={"learning_rate": 2e-3}))
     assert difference(plain, other.run(Way(kind, 2))) > 1e-4
+
+
+@pytest.mark.parametrize("kind", ["padded", "packed", "trunk"])
+def test_banks_are_trained_by_as_many_threads_as_the_product_has(bench, kind, monkeypatch):
+    model = tiny_model()
+    model.engine = EngineSettings(workers=2)
+    own, seen = Bench(model, bench.work, LORA, TRAIN), []
+
+    class Spied(BankTrainer):
+        def __init__(self, *args, **more):
+            super().__init__(*args, **more)
+            seen.append([decoder.packs() for decoder in self.decoders])
+
+    monkeypatch.setattr("selfedit.bench.ways.BankTrainer", Spied)
+    assert difference(bench.run(Way("plain")), own.run(Way(kind, 3))) <= 1e-9
+    own.run(Way(kind, 3), one_thread=True)
+    assert seen == [[kind != "padded"] * 2, [kind != "padded"]]
+    assert all(decoder.packs() for decoder in model.others)
 
 
 def test_padded_rows_are_used_while_open_and_packed_ones_afterwards(tiny):
@@ -174,25 +194,28 @@ def test_few_peer_edits_are_trained_and_compared_as_all_are(tiny, monkeypatch):
     trained, told = [], []
     original = Bench.run
     monkeypatch.setattr(
-        Bench, "run", lambda self, way: trained.append((way, self)) or original(self, way)
+        Bench,
+        "run",
+        lambda self, way, **more: trained.append((way, self)) or original(self, way, **more),
     )
     what = InnerBench(
         edits=3,
         widths=(1, 3),
-        kinds=("plain", "packed", "trunk", "checkpointed"),
+        kinds=("plain", "packed", "checkpointed"),
         repeats=1,
         peer_edits=1,
         released_edits=0,
         questions=0,
     )
-    result = run_inner(tiny, LORA, TRAIN, what, told.append)
+    lora = LORA.model_copy(update={"layers": "all"})
+    result = run_inner(tiny, lora, TRAIN, what, told.append)
     timed = {way.name: len(own.data) for way, own in trained if own.train.epochs == TRAIN.epochs}
     assert timed == {name: way["edits"] for name, way in result["ways"].items()}
     assert timed["plain PEFT loop"] == timed["bank, K=1"] == 1
-    assert timed["bank, K=3, frozen trunk"] == timed["bank, K=3, checkpointed"] == 3
+    assert timed["bank, K=3"] == timed["bank, K=3, checkpointed"] == 3
     assert (result["edits"], result["peer_edits"]) == (3, 1)
     assert result["max_weight_difference"] <= 1e-9
-    widest, less = (result["ways"][f"bank, K=3, {kind}"] for kind in ("frozen trunk", "checkpointed"))
+    widest, less = (result["ways"][f"bank, K=3{kind}"] for kind in ("", ", checkpointed"))
     assert less["peak_memory"] < widest["peak_memory"]
     assert less["planned_memory"] < widest["planned_memory"]
     assert less["peak_memory"] == pytest.approx(less["planned_memory"], rel=0.15)

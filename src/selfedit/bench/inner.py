@@ -74,7 +74,7 @@ def run_inner(
     edits. answers_ratio: seconds of PEFT, one adapter after the other, over ours.
     max_weight_difference: between the plain loop and any bank, after all epochs, over the edits that
     both trained. planned_memory and peak_memory: bytes beside the model, of the widest bank's first
-    wave in one epoch.
+    wave in one epoch, by one thread.
     """
     work, source = one_edit_each(what.edits, what.questions)
     bench = Bench(model, work, lora, train)
@@ -95,6 +95,7 @@ def run_inner(
         "edits_from": source,
         "epochs": train.epochs,
         "repeats": what.repeats,
+        "workers": model.num_workers,
         "questions": what.questions,
         "tokens": bench.tokens,
         **run.outcome(released),
@@ -168,7 +169,8 @@ class _Run:
             self._measure_peak(way, found, wave)
 
     def _measure_peak(self, way: Way, found: Measured, wave: Bench) -> None:
-        found.peak = measured_peak(partial(wave.run, way), self.device)
+        # By one thread, as it was planned: the profiler does not see the others.
+        found.peak = measured_peak(partial(wave.run, way, one_thread=True), self.device)
 
     def expected_seconds(self) -> float:
         """Of all training that is to be timed, at the pace of the warm-up, which is rather slow: on a

@@ -91,8 +91,8 @@ class Bench:
         train = self.train.model_copy(update={"epochs": min(epochs, self.train.epochs)})
         return Bench(self.model, self.work[:edits], self.lora, train)
 
-    def run(self, way: Way) -> Trained:
-        """Train all edits in this way."""
+    def run(self, way: Way, *, one_thread: bool = False) -> Trained:
+        """Train all edits in this way, a bank by as many threads as the product has, or by one."""
         model, lora, train = self.model, self.lora, self.train
         if way.kind == "plain":
             count = len(self.data)
@@ -107,23 +107,26 @@ class Bench:
             for sequences in self.data:
                 trainer_way(model, lora, sequences, train, pad_to=None)
             return None
-        with padded_rows(model.decoder) if way.kind == "padded" else nullcontext():
-            return [self._bank(wave, way) for wave in self.waves(way.adapters)]
+        beside = [] if one_thread else model.others
+        with padded_rows(model.decoder, *beside) if way.kind == "padded" else nullcontext():
+            return [self._bank(wave, way, beside) for wave in self.waves(way.adapters)]
 
-    def _bank(self, wave: list[int], way: Way) -> AdapterBank:
+    def _bank(self, wave: list[int], way: Way, beside: Sequence[Decoder]) -> AdapterBank:
         bank = AdapterBank(self.model.hf, self.lora, wave, num_layers=self.model.num_layers)
         BankTrainer(
             self.model.decoder,
             bank,
             [self.data[k] for k in wave],
             [self.train] * len(wave),
+            beside=beside,
             use_trunk=way.uses_trunk,
             checkpointing=way.kind == "checkpointed",
         ).run()
         return bank
 
     def planned_memory(self, way: Way) -> int:
-        """Peak bytes of a packed bank's first wave, beside the model, as the planner predicts them."""
+        """Peak bytes of a packed bank's first wave in one thread, beside the model, as the planner
+        predicts them."""
         footprint = Footprint.of(self.model.decoder, self.lora, use_trunk=way.uses_trunk)
         first = next(self.waves(way.adapters))
         steps = [Steps.of(self.data[k], self.train, k) for k in first]
@@ -203,11 +206,13 @@ def _by_edit(trained: Trained) -> Iterator[tuple[int, dict[str, tuple[Tensor, Te
 
 
 @contextmanager
-def padded_rows(decoder: Decoder) -> Iterator[None]:
-    """The decoder as if it could not pack: rows padded on the right, as for other architectures."""
-    before = decoder.packs()
-    decoder._packs = False
+def padded_rows(*decoders: Decoder) -> Iterator[None]:
+    """Decoders as if they could not pack: rows padded on the right, as for other architectures."""
+    before = [decoder.packs() for decoder in decoders]
+    for decoder in decoders:
+        decoder._packs = False
     try:
         yield
     finally:
-        decoder._packs = before
+        for decoder, packs in zip(decoders, before, strict=True):
+            decoder._packs = packs
