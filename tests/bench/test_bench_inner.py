@@ -201,20 +201,21 @@ def test_few_peer_edits_are_trained_and_compared_as_all_are(tiny, monkeypatch):
     what = InnerBench(
         edits=3,
         widths=(1, 3),
-        kinds=("plain", "packed", "trunk", "checkpointed"),
+        kinds=("plain", "packed", "checkpointed"),
         repeats=1,
         peer_edits=1,
         released_edits=0,
         questions=0,
     )
-    result = run_inner(tiny, LORA, TRAIN, what, told.append)
+    lora = LORA.model_copy(update={"layers": "all"})
+    result = run_inner(tiny, lora, TRAIN, what, told.append)
     timed = {way.name: len(own.data) for way, own in trained if own.train.epochs == TRAIN.epochs}
     assert timed == {name: way["edits"] for name, way in result["ways"].items()}
     assert timed["plain PEFT loop"] == timed["bank, K=1"] == 1
-    assert timed["bank, K=3, frozen trunk"] == timed["bank, K=3, checkpointed"] == 3
+    assert timed["bank, K=3"] == timed["bank, K=3, checkpointed"] == 3
     assert (result["edits"], result["peer_edits"]) == (3, 1)
     assert result["max_weight_difference"] <= 1e-9
-    widest, less = (result["ways"][f"bank, K=3, {kind}"] for kind in ("frozen trunk", "checkpointed"))
+    widest, less = (result["ways"][f"bank, K=3{kind}"] for kind in ("", ", checkpointed"))
     assert less["peak_memory"] < widest["peak_memory"]
     assert less["planned_memory"] < widest["planned_memory"]
     assert less["peak_memory"] == pytest.approx(less["planned_memory"], rel=0.15)
@@ -258,9 +259,9 @@ def test_results_tables_have_a_row_a_way_and_a_row_a_key(tiny, monkeypatch):
             result["ways"][name]["seconds_per_edit"], abs=0.006
         )
         assert way["edits"] == "2"
-    assert header[8] == "tokens/s over plain loop"
-    assert float(cells["| bank, K=2"][8]) == pytest.approx(result["ratio_to_plain_loop"], rel=0.01)
-    assert float(cells["| plain PEFT loop"][8]) == 1
+    column = header.index("tokens/s over plain loop")
+    assert float(cells["| bank, K=2"][column]) == pytest.approx(result["ratio_to_plain_loop"], rel=0.01)
+    assert float(cells["| plain PEFT loop"][column]) == 1
     assert all(f"| `{key}`" in cells for key in KEYS)
     assert cells["| `ratio_to_plain_loop_with_trunk`"][1] == "not measured"
     assert (

@@ -21,7 +21,7 @@ _CURVES = {
     "checkpointed": "bank, checkpointed",
     "mixed": "PEFT mixed batch",
 }
-_COLOUR = dict(zip((*_CURVES, *_LEVELS), (*COLOURS, "#777777"), strict=True))
+_COLOUR = dict(zip((*_CURVES, *_LEVELS), (*COLOURS, "#777777", "#333333"), strict=True))
 
 
 def save_by_width(results: Sequence[Mapping[str, Any]], path: Path) -> None:
