@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from selfedit.config import InnerSettings, LearnSettings
+from selfedit.config import InnerSettings, LearnSettings, TrainSettings
 from selfedit.errors import InvalidSelfEdit
 from selfedit.inner import fitting
 from selfedit.model import Model
-from selfedit.types import Task, TrainingPlan, TrainingSequence
+from selfedit.types import SelfEdit, Task, TrainingPlan, TrainingSequence
+from selfedit.waves import Job, WaveBudget, plan_waves
 
+# Adapters that a calibration trains at most: enough for a wave, and no more work than is needed.
+_MOST = 8
 # Tokens of a self-edit for each token of its passage (recorded runs and `sentences`: 3 to 5).
 WRITTEN_RATIO = 4
 
@@ -41,12 +44,26 @@ def estimate(
     sample = TrainingPlan((TrainingSequence(tasks[0].context),))
     per_word = model.count_tokens(tasks[0].context) / max(1, len(tasks[0].context.split()))
     short = settings.train.model_copy(update={"epochs": 4})
-    start = time.perf_counter()
-    _, records = model.train([sample], settings.lora, short, [0])
-    rate = sum(record.tokens for record in records) / (time.perf_counter() - start)
     repeats = settings.candidates * settings.seeds
+    rate = _rate(model, sample, settings, short, len(tasks) * repeats)
     tokens = int(words * per_word * per_passage * settings.train.epochs) * (repeats + final)
     return Estimate(len(tasks), len(tasks) * repeats, tokens, tokens / rate)
+
+
+def _rate(
+    model: Model, sample: TrainingPlan, inner: InnerSettings, train: TrainSettings, trainings: int
+) -> float:
+    """Tokens a second of training the sample, as many times together as a wave would hold."""
+    jobs = [_job(model, sample, seed, train) for seed in range(min(trainings, _MOST))]
+    together = next(plan_waves(jobs, WaveBudget.of(model, inner))).slots
+    start = time.perf_counter()
+    _, records = model.train([sample] * together, inner.lora, train, range(together))
+    return sum(record.tokens for record in records) / (time.perf_counter() - start)
+
+
+def _job(model: Model, plan: TrainingPlan, seed: int, train: TrainSettings) -> Job:
+    tokens = sum(map(model.sequence_tokens, plan.sequences))
+    return Job.of(str(seed), Task("", "", ""), SelfEdit("", 0, (), ()), seed, plan, tokens, train)
 
 
 # Sequences that a calibration by real training plans takes.
@@ -70,7 +87,5 @@ def estimate_plans(
         sample = sample or replace(fits, sequences=fits.sequences[:_CALIBRATION], epochs=1)
     if sample is None:
         return Estimate(len(plans), 0, 0, 0.0)
-    start = time.perf_counter()
-    _, records = model.train([sample], settings.lora, settings.train, [0])
-    rate = sum(record.tokens for record in records) / (time.perf_counter() - start)
+    rate = _rate(model, sample, settings, settings.train, len(plans) * repeats)
     return Estimate(len(plans), len(plans) * repeats, tokens, tokens / rate)
