@@ -71,7 +71,7 @@ class FakeModel:
     call takes ($SELFEDIT_FAKE_DELAY), for tests that kill it. calls: how often each method was called.
     """
 
-    device = "cpu"
+    device, num_workers = "cpu", 1
 
     def __init__(
         self, name: str = "fake", revision: str = "fake-1", delay: float | None = None

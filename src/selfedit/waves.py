@@ -14,13 +14,14 @@ from selfedit.config import InnerSettings, TrainSettings
 from selfedit.model import Model
 from selfedit.types import SelfEdit, Task, TrainingPlan
 
-# Tokens of all adapters in one optimizer step. On a 2-core CPU the model's matrix products reach their
-# full speed (about 350 GFLOP/s) at 128 rows, and half of it at 16; a GPU wants thousands.
+# For each thread that works side by side (one but on a CPU): tokens of all its adapters in a step, and
+# their number. A CPU's products reach their full speed at 128 rows, and 4 adapters a thread train
+# as fast as 8 (docs/performance.md); a GPU wants thousands.
 STEP_TOKENS = {"cpu": 256, "mps": 1024, "cuda": 8192}
-SLOTS = {"cpu": 8, "mps": 8, "cuda": 24}
-# Adapters that train one after the other in a slot before a wave ends. On a CPU tokens decide, not
-# steps: little would be gained for the longer wave that a killed run loses (docs/performance.md).
-LANE = {"cpu": 1, "mps": 1, "cuda": 4}
+SLOTS = {"cpu": 4, "mps": 8, "cuda": 24}
+# Adapters that train one after the other in a slot before a wave ends. A killed run loses a wave; on a
+# CPU tokens decide, not steps, so that a longer one would gain little.
+LANE = {"cpu": 2, "mps": 1, "cuda": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +104,8 @@ class WaveBudget:
             return planned(plans, seeds, wave.slots)
 
         return cls(
-            tokens=STEP_TOKENS.get(model.device, 1024),
-            slots=SLOTS.get(model.device, 8),
+            tokens=model.num_workers * STEP_TOKENS.get(model.device, 1024),
+            slots=model.num_workers * SLOTS.get(model.device, 8),
             memory=model.memory_budget,
             cost=cost,
             lane=LANE.get(model.device, 1),

@@ -31,6 +31,11 @@ class Model(Protocol):
     def device(self) -> str: ...
 
     @property
+    def num_workers(self) -> int:
+        """Threads that train and write side by side."""
+        ...
+
+    @property
     def num_bytes(self) -> int:
         """Size of the weights, as a model folder will take them."""
         ...
