@@ -36,8 +36,9 @@ from selfedit.model.packed import Decoder
 from selfedit.model.prompts import Rendered
 from selfedit.model.threads import side_by_side
 
-# Rows of a batch that a thread of its own is worth.
-FEWEST_APART = 8
+# Rows that a thread of its own is worth; with fewer it reads the weights for little
+# (docs/performance.md).
+FEWEST_APART = 32
 # Candidates that nucleus sampling looks at before it sorts the whole vocabulary.
 _NUCLEUS_GUESS = 512
 
