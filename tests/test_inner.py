@@ -50,10 +50,13 @@ class Small(FakeModel):
         super().__init__()
         self.room = room
         self.waves: list[int] = []
+        self.slots: list[int] = []
 
-    def train(self, plans, *rest, on_step=None, **options):
+    def train(self, plans, *rest, slots=None, on_step=None, **options):
         if on_step is not None:
             on_step(1, 2)
+        assert slots <= len(plans)
+        self.slots.append(slots)
         if len(plans) > self.room:
             raise OutOfMemory(f"training {len(plans)} adapters together does not fit into memory")
         self.waves.append(len(plans))
@@ -81,6 +84,30 @@ def test_a_wave_without_memory_is_halved_and_nothing_is_lost():
     assert "half as many" in progress.notes[0]
     alone = run_trials(FakeModel(), domain, pairs(8), SETTINGS)
     assert [(t.key, t.status, t.reward) for t in got] == [(t.key, t.status, t.reward) for t in alone]
+
+
+def test_half_a_wave_has_half_of_the_slots():
+    model = Small(room=2)
+    run_trials(model, DOMAIN, pairs(8), SETTINGS)
+    assert model.slots == [4, 2, 1, 1, 2, 1, 1]  # 8 in 4 slots; 4 in 2; 2 in 1 and 2 in 1; the same
+
+
+def test_a_resumed_wave_trains_what_is_missing_of_it(tiny):
+    whole = run_trials(tiny, DOMAIN, pairs(6), SETTINGS)
+    done = {trial.key: trial for trial in whole[::2]}
+    stored = []
+    again = run_trials(
+        tiny,
+        DOMAIN,
+        pairs(6),
+        SETTINGS,
+        known=lambda keys: {key: done[key] for key in keys if key in done},
+        sink=stored.extend,
+    )
+    assert {trial.key for trial in stored} == {trial.key for trial in whole[1::2]}
+    for one, other in zip(whole, again, strict=True):
+        assert (one.key, one.score) == (other.key, other.score)
+        assert one.losses == pytest.approx(other.losses, abs=1e-9)
 
 
 def test_one_self_edit_without_memory_stops_the_run_and_is_no_trial():
@@ -192,7 +219,8 @@ def test_the_budget_is_of_the_machine_and_the_setting(monkeypatch):
     monkeypatch.setenv("SELFEDIT_MEMORY_GB", "1.5")
     monkeypatch.setenv("SELFEDIT_CHECKPOINTING", "1")
     monkeypatch.setenv("SELFEDIT_CUDA_GRAPHS", "0")
-    expected = EngineSettings(memory_gb=1.5, checkpointing=True, cuda_graphs=False)
+    monkeypatch.setenv("SELFEDIT_WORKERS", "3")
+    expected = EngineSettings(memory_gb=1.5, checkpointing=True, cuda_graphs=False, workers=3)
     assert engine_from_environment() == expected
     assert EngineSettings().cuda_graphs
     monkeypatch.setenv("SELFEDIT_MEMORY_GB", "much")

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from selfedit.config import InnerSettings, LearnSettings, TrainSettings
-from selfedit.errors import InvalidSelfEdit
+from selfedit.errors import InvalidSelfEdit, OutOfMemory
 from selfedit.inner import fitting
 from selfedit.model import Model
 from selfedit.types import SelfEdit, Task, TrainingPlan, TrainingSequence
 from selfedit.waves import Job, WaveBudget, plan_waves
 
-# Adapters that a calibration trains at most: enough for a wave, and no more work than is needed.
+# Adapters that a calibration trains together at most, so that it stays short; a GPU's waves are wider,
+# and rather quicker than it says.
 _MOST = 8
 # Tokens of a self-edit for each token of its passage (recorded runs and `sentences`: 3 to 5).
 WRITTEN_RATIO = 4
@@ -33,11 +34,17 @@ Confirm = Callable[[Estimate], bool]
 
 
 def estimate(
-    model: Model, tasks: Sequence[Task], settings: LearnSettings, *, final: bool = True
+    model: Model,
+    tasks: Sequence[Task],
+    settings: LearnSettings,
+    *,
+    final: bool = True,
+    in_waves: bool = True,
 ) -> Estimate:
     """Candidates and seeds of all passages and, with `final`, once more all that is kept.
 
-    Calibrated by four steps on the first passage.
+    Calibrated by four steps on the first passage. in_waves: False where adapters are trained one after
+    the other.
     """
     per_passage = 1 if settings.knowledge.strategy == "none" else 1 + WRITTEN_RATIO
     words = sum(len(task.context.split()) for task in tasks)
@@ -45,7 +52,7 @@ def estimate(
     per_word = model.count_tokens(tasks[0].context) / max(1, len(tasks[0].context.split()))
     short = settings.train.model_copy(update={"epochs": 4})
     repeats = settings.candidates * settings.seeds
-    rate = _rate(model, sample, settings, short, len(tasks) * repeats)
+    rate = _rate(model, sample, settings, short, len(tasks) * repeats if in_waves else 1)
     tokens = int(words * per_word * per_passage * settings.train.epochs) * (repeats + final)
     return Estimate(len(tasks), len(tasks) * repeats, tokens, tokens / rate)
 
@@ -57,7 +64,12 @@ def _rate(
     jobs = [_job(model, sample, seed, train) for seed in range(min(trainings, _MOST))]
     together = next(plan_waves(jobs, WaveBudget.of(model, inner))).slots
     start = time.perf_counter()
-    _, records = model.train([sample] * together, inner.lora, train, range(together))
+    try:
+        _, records = model.train([sample] * together, inner.lora, train, range(together))
+    except OutOfMemory:  # then waves will be halved, too
+        if together == 1:
+            raise
+        return _rate(model, sample, inner, train, together // 2)
     return sum(record.tokens for record in records) / (time.perf_counter() - start)
 
 

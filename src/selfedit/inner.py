@@ -86,7 +86,7 @@ def run_trials(
         # Waves are planned over all jobs, done or not, so that a resumed run has the same waves.
         missing = [job for job in wave.jobs if job.key not in found]
         if missing:
-            trials = run_wave(model, domain, wave.of(missing), settings, progress)
+            trials = run_wave(model, domain, wave.part(missing), settings, progress)
             sink(trials)
             found.update((trial.key, trial) for trial in trials)
         progress.advance(len(wave.jobs) - len(missing))

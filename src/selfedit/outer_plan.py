@@ -157,9 +157,11 @@ def measure(
     likely = [
         most if length >= _REPLY else length for length, most in zip(lengths, limits, strict=True)
     ]
+    per_token = max(0.0, whole - read) / max(1, tokens - len(rows))
     return Speed(
         per_prompt=read / len(rows),
-        per_token=max(0.0, whole - read) / max(1, tokens - len(rows)),
+        # Where hardly anything was written the difference is noise; no token is dearer than a prompt.
+        per_token=min(per_token, read / len(rows)),
         reply=sum(likely) / len(rows),
     )
 

@@ -15,8 +15,8 @@ from selfedit.model import Model
 from selfedit.types import SelfEdit, Task, TrainingPlan
 
 # For each thread that works side by side (one but on a CPU): tokens of all its adapters in a step, and
-# their number. A CPU's products reach their full speed at 128 rows, and 4 adapters a thread train
-# as fast as 8 (docs/performance.md); a GPU wants thousands.
+# their number. A CPU's products reach their full speed at 128 rows, and 4 adapters a thread, filled
+# twice, train as fast as 8 (docs/log.md, 2026-11-25); a GPU wants thousands.
 STEP_TOKENS = {"cpu": 256, "mps": 1024, "cuda": 8192}
 SLOTS = {"cpu": 4, "mps": 8, "cuda": 24}
 # Adapters that train one after the other in a slot before a wave ends. A killed run loses a wave; on a
@@ -70,7 +70,7 @@ class Wave:
     jobs: tuple[Job, ...]
     slots: int
 
-    def of(self, jobs: Sequence[Job]) -> Wave:
+    def part(self, jobs: Sequence[Job]) -> Wave:
         """A wave like this one of some of its jobs."""
         return Wave(tuple(jobs), min(self.slots, len(jobs)))
 
@@ -78,7 +78,7 @@ class Wave:
         """Two waves with half of its jobs and slots each."""
         narrow = replace(self, slots=-(-self.slots // 2))
         middle = len(self.jobs) // 2
-        return narrow.of(self.jobs[:middle]), narrow.of(self.jobs[middle:])
+        return narrow.part(self.jobs[:middle]), narrow.part(self.jobs[middle:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,8 @@ class WaveBudget:
         )
 
     def holds(self, wave: Wave) -> bool:
-        """Whether the wave is within the budget, whichever of its jobs train at the same time."""
+        """Whether the wave is within the budget: in tokens whichever of its jobs train together, in
+        memory as `lanes` puts them (where one fails early, another order is rarely dearer)."""
         widest = sorted((job.mean_length * job.together for job in wave.jobs), reverse=True)
         return (
             wave.slots <= self.slots

@@ -13,9 +13,10 @@ import torch
 from typer.testing import CliRunner
 
 from selfedit.bench.floor import Ceiling, Counts
-from selfedit.bench.inner import InnerBench, _Run, list_ways, run_inner
+from selfedit.bench.inner import InnerBench, _Run, run_inner
 from selfedit.bench.material import one_edit_each
 from selfedit.bench.outcome import Measured, ratios, row
+from selfedit.bench.plan import list_ways
 from selfedit.bench.plots import save_by_size, save_by_width
 from selfedit.bench.shapes import shape_config
 from selfedit.bench.trainer import trainer_way
@@ -56,9 +57,10 @@ def test_every_way_trains_what_the_plain_loop_trains(bench, kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "expected"), [("trunk", [1, 1]), ("threads", [2, 2]), ("refilled", [2])]
+    ("way", "expected"),
+    [(Way("trunk", 2), [1, 1]), (Way("threads", 2), [2, 2]), (Way("refilled", 2, lane=2), [2])],
 )
-def test_only_some_ways_train_in_threads_or_refill(bench, kind, expected, monkeypatch):
+def test_only_some_ways_train_in_threads_or_refill(bench, way, expected, monkeypatch):
     model = tiny_model()
     model.engine = EngineSettings(workers=2)
     seen = []
@@ -71,7 +73,7 @@ def test_only_some_ways_train_in_threads_or_refill(bench, kind, expected, monkey
 
     monkeypatch.setattr("selfedit.bench.ways.BankTrainer", Spied)
     own = Bench(model, bench.work, LORA, TRAIN)
-    assert difference(bench.run(Way("plain")), own.run(Way(kind, 2))) <= 1e-9
+    assert difference(bench.run(Way("plain")), own.run(way)) <= 1e-9
     assert seen == expected  # a wave each
 
 

@@ -101,12 +101,14 @@ def test_threads_side_by_side_change_no_adapter(tiny, slots, workers, layers):
     others = [tiny.decoder.beside() for _ in range(workers - 1)]
     alone, expected = train(tiny, data, settings, seeds, lora)
     threads = torch.get_num_threads()
-    apart, records = train(tiny, data, settings, seeds, lora, slots=slots, beside=others)
-    assert torch.get_num_threads() == threads
-    close(alone.weights_KP, apart.weights_KP)
-    for one, other in zip(expected, records, strict=True):
-        assert one.losses == pytest.approx(other.losses, abs=TOLERANCE)
-        assert one.tokens == other.tokens
+    for less in (False, True):
+        options = {"slots": slots, "beside": others, "checkpointing": less}
+        apart, records = train(tiny, data, settings, seeds, lora, **options)
+        assert torch.get_num_threads() == threads
+        close(alone.weights_KP, apart.weights_KP)
+        for one, other in zip(expected, records, strict=True):
+            assert one.losses == pytest.approx(other.losses, abs=TOLERANCE)
+            assert one.tokens == other.tokens
 
 
 def test_shares_are_about_equal_and_none_is_empty():

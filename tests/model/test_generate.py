@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+import threading
 
 import pytest
 import torch
 
-from selfedit.config import LoraSettings, SamplingSettings, TrainSettings
+from selfedit.config import EngineSettings, LoraSettings, SamplingSettings, TrainSettings
 from selfedit.lora.bank import AdapterBank
 from selfedit.model.cache import growing_cache
-from selfedit.model.generate import _choose, _prefill, _Row, generate
-from selfedit.model.prompts import Rendered, render
+from selfedit.model.generate import _prefill, _Row, generate
+from selfedit.model.prompts import render
+from selfedit.model.sampling import choose
 from selfedit.testing import byte_tokenizer, tiny_model
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
 
@@ -145,6 +147,31 @@ def test_threads_side_by_side_change_no_reply(tiny, monkeypatch, sampling, worke
     assert sizes == [12] + [12 // workers] * workers
 
 
+def test_a_model_with_workers_writes_in_threads(monkeypatch):
+    """Stops and a constraint among the rows, both of which ask the tokenizer in every step."""
+    module = sys.modules["selfedit.model.generate"]
+    monkeypatch.setattr(module, "FEWEST_APART", 2)
+    names = []
+    original = module._decode
+    monkeypatch.setattr(
+        module,
+        "_decode",
+        lambda *args: names.append(threading.current_thread().name) or original(*args),
+    )
+    asked = [
+        *PROMPTS,
+        *(Prompt(prompt.text, pattern="(yes|no)") for prompt in PROMPTS),
+        *(Prompt(prompt.text, kind="question") for prompt in PROMPTS),
+    ]
+    expected = tiny_model().generate(asked, SAMPLED, range(12))
+    model = tiny_model()
+    model.engine = EngineSettings(workers=3)
+    names.clear()
+    assert model.generate(asked, SAMPLED, range(12)) == expected
+    assert len(set(names)) == 3
+    assert all(reply in ("yes", "no") for reply in expected[4:8])
+
+
 def test_progress_counts_every_prompt(tiny):
     done = []
     tiny.generate(PROMPTS, GREEDY, [0] * 4, on_done=done.append)
@@ -155,8 +182,8 @@ def test_nucleus_sampling_follows_the_distribution():
     """Against the plain definition: drawn frequencies match p restricted to the nucleus."""
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]]))
     settings = SamplingSettings(temperature=1.0, top_p=0.7, max_new_tokens=1)
-    rows = [_Row(i, Rendered((1,)), 0, torch.Generator().manual_seed(i), 1) for i in range(4000)]
-    picks = torch.tensor(_choose(logits.expand(4000, -1), settings, rows))
+    generators = [torch.Generator().manual_seed(i) for i in range(4000)]
+    picks = torch.tensor(choose(logits.expand(4000, -1), settings, generators))
     share = torch.bincount(picks, minlength=4) / 4000
     assert share[2] == share[3] == 0  # 0.5 + 0.3 reach 0.7
     assert share[0].item() == pytest.approx(0.5 / 0.8, abs=0.03)
@@ -165,8 +192,8 @@ def test_nucleus_sampling_follows_the_distribution():
 def test_nucleus_wider_than_the_guess_is_sorted_whole():
     logits = torch.zeros(1, 5000)
     settings = SamplingSettings(temperature=1.0, top_p=1.0, max_new_tokens=1)
-    rows = [_Row(i, Rendered((1,)), 0, torch.Generator().manual_seed(i), 1) for i in range(300)]
-    picks = _choose(logits.expand(300, -1), settings, rows)
+    generators = [torch.Generator().manual_seed(i) for i in range(300)]
+    picks = choose(logits.expand(300, -1), settings, generators)
     assert len(set(picks)) > 250
 
 

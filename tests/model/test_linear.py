@@ -55,6 +55,9 @@ def test_head_products_equal_torchs():
     hidden, gradient = torch.randn(7, 96), torch.randn(7, 64)
     torch.testing.assert_close(logits_of(head, hidden), hidden @ head.weight.T, **TOLERANCE)
     torch.testing.assert_close(back_through(head, gradient), gradient @ head.weight, **TOLERANCE)
+    exact, hidden, gradient = head.double(), hidden.double(), gradient.double()
+    torch.testing.assert_close(logits_of(exact, hidden), hidden @ exact.weight.T)
+    torch.testing.assert_close(back_through(exact, gradient), gradient @ exact.weight)
 
 
 @needs_onednn

@@ -60,7 +60,7 @@ def test_a_training_stops_everywhere_when_one_thread_has_no_memory(tiny, monkeyp
     monkeypatch.setattr(tiny, "others", [tiny.decoder.beside()])
     with pytest.raises(OutOfMemory, match="4 adapters together"):
         tiny.train(plans, LoraSettings(rank=2), TrainSettings(epochs=1000), range(4))
-    assert len(steps) < 500  # of 2000
+    assert len(steps) < 500  # of 1000, had the first thread not been stopped
     monkeypatch.setattr(Desk, "_step", original)
     _, records = tiny.train(plans, LoraSettings(rank=2), TrainSettings(epochs=2), range(4))
     assert [len(record.losses) for record in records] == [2] * 4

@@ -10,15 +10,15 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from selfedit.bench.floor import Counts, describe, measure_ceiling, synchronise
 from selfedit.bench.material import one_edit_each
 from selfedit.bench.outcome import RELEASED, Measured, middle, ratios, released_row, row
+from selfedit.bench.plan import PRODUCTS, InnerBench, is_widest, list_ways
 from selfedit.bench.trainer import trainer_way
-from selfedit.bench.ways import DEFAULT_KINDS, Bench, Kind, Trained, Way, difference
+from selfedit.bench.ways import Bench, Kind, Trained, Way, difference
 from selfedit.config import LoraSettings, TrainSettings
 from selfedit.errors import OutOfMemory
 from selfedit.lora.bank import AdapterBank, find_targets, layer_index
@@ -26,37 +26,10 @@ from selfedit.model.language_model import LanguageModel
 from selfedit.model.memory import measured_peak, resident_peak, within_memory
 from selfedit.report.wording import duration
 from selfedit.testing import exact_norms
+from selfedit.waves import LANE
 
 Say = Callable[[str], None]
 PEFT_ADAPTERS = 8
-# Packed banks, as the product trains them; the last saves memory.
-_PRODUCTS: tuple[Kind, ...] = ("packed", "trunk", "threads", "refilled", "checkpointed")
-
-
-@dataclass(frozen=True, slots=True)
-class InnerBench:
-    """What is run. widths: K, the adapters that share a step. repeats: of the plain loop and the widest
-    bank; the other ways are side questions and are timed once. peer_edits: all but the widest bank are
-    timed on the first so many edits, in whole waves, 0: on all; the mixed batch has no more of them in
-    a step. released_edits: edits of the released way, 0: none; released_steps: steps of each that are
-    taken, 0: all."""
-
-    edits: int = 4
-    widths: tuple[int, ...] = (1, 4)
-    kinds: tuple[Kind, ...] = DEFAULT_KINDS
-    repeats: int = 2
-    peer_edits: int = 0
-    released_edits: int = 2
-    released_steps: int = 3
-    questions: int = 5
-    float64: bool = False
-
-    def edits_of(self, way: Way, widest: int) -> int:
-        """How many of the edits a way is timed on, always the first ones."""
-        if not self.peer_edits or _is_widest(way, widest):
-            return self.edits
-        waves = -(-self.peer_edits // way.wave)
-        return min(self.edits, waves * way.wave)
 
 
 def run_inner(
@@ -79,8 +52,10 @@ def run_inner(
     """
     work, source = one_edit_each(what.edits, what.questions)
     bench = Bench(model, work, lora, train)
-    ways = list_ways(what, _has_trunk(model, lora), model.num_workers)
+    lane = LANE.get(model.device, 1)
+    ways = list_ways(what, _has_trunk(model, lora), workers=model.num_workers, lane=lane)
     run = _Run(bench, ways, what, say)
+    exact = _in_float64(bench, min(run.widest, 2)) if what.float64 else None
     run.warm_up()
     expected = duration(run.expected_seconds())
     say(f"training is expected to take {expected}; answers and the released way come on top")
@@ -100,36 +75,8 @@ def run_inner(
         "questions": what.questions,
         "tokens": bench.tokens,
         **run.outcome(released),
-        "max_weight_difference_float64": _in_float64(bench, run.widest) if what.float64 else None,
+        "max_weight_difference_float64": exact,
     }
-
-
-def list_ways(what: InnerBench, trunk: bool, workers: int = 1) -> list[Way]:
-    """The ways of each kind, the banks at each width up to the number of edits.
-
-    trunk: whether there is one. workers: threads that can train side by side.
-    """
-    widths = sorted({min(width, what.edits) for width in what.widths})
-    ways = []
-    for kind in what.kinds:
-        if kind in ("plain", "trainer"):
-            ways.append(Way(kind))
-        elif kind == "mixed":
-            ways.append(Way(kind, min(widths[-1], what.peer_edits or what.edits)))
-        elif kind == "checkpointed":
-            ways.append(Way(kind, widths[-1]))
-        else:
-            # One adapter at a time has no padding, unless it has batches, and nobody beside it.
-            least = {"padded": 2, "threads": 2, "refilled": 2}.get(kind, 1)
-            ways += [Way(kind, width) for width in widths if width >= least]
-    left_out = {"trunk": not trunk, "threads": workers == 1}
-    return [way for way in ways if not left_out.get(way.kind)]
-    return ways
-
-
-def _is_widest(way: Way, widest: int) -> bool:
-    """Whether it is the product's own way at the largest width."""
-    return way.kind in _PRODUCTS and way.adapters == widest
 
 
 def _has_trunk(model: LanguageModel, lora: LoraSettings) -> bool:
@@ -156,7 +103,7 @@ class _Run:
         planner says of the same. Then it is known what fits, and which edits each way is timed on."""
         for way, found in self.found.items():
             wave = self.bench.shorter(way.wave, 1)
-            if way.kind in _PRODUCTS:
+            if way.kind in PRODUCTS:
                 found.planned = wave.planned_memory(way)
             self._guarded(way, partial(self._warm_up, way, found, wave))
             self.say(f"warmed up: {way.name}")
@@ -225,7 +172,7 @@ class _Run:
         return "trunk" if any(way.kind == "trunk" for way in self.found) else "packed"
 
     def _is_main(self, way: Way) -> bool:
-        return way.kind == "plain" or _is_widest(way, self.widest)
+        return way.kind == "plain" or is_widest(way, self.widest)
 
     def _timed(self, way: Way) -> Trained:
         found = self.found[way]
@@ -305,11 +252,13 @@ def _in_float64(bench: Bench, width: int, edits: int = 2, epochs: int = 2) -> fl
         name=own.name,
         revision=own.revision,
         form=own.form,
+        engine=own.engine,
+        status=own.status,
     )
     train = bench.train.model_copy(update={"epochs": epochs})
     some = Bench(exact, bench.work[:edits], bench.lora, train)
     plain = some.run(Way("plain"))
     assert isinstance(plain, dict)
-    banks = (way for way in list_ways(InnerBench(), True, 2) if way.is_bank)
-    kinds = dict.fromkeys(way.kind for way in banks)
-    return max(difference(plain, some.run(Way(kind, width))) for kind in kinds)
+    kinds: tuple[Kind, ...] = ("packed", "trunk", "padded", "threads")
+    banks = [*(Way(kind, width) for kind in kinds), Way("refilled", 1, lane=edits)]
+    return max(difference(plain, some.run(way)) for way in banks)

@@ -58,9 +58,10 @@ def ratios(
         return next((one for one in rates if one is not None), None)
 
     plain, trainer = rate("plain"), rate("trainer")
-    packed, trunk, threads, refilled = (
-        rate(kind, widest) for kind in ("packed", "trunk", "threads", "refilled")
-    )
+    packed, trunk, threads = (rate(kind, widest) for kind in ("packed", "trunk", "threads"))
+    # Where all edits have slots of their own at the widest K, a narrower one is filled again.
+    full = max((w.adapters for w, f in found.items() if w.kind == "refilled" and f.rate), default=0)
+    refilled = rate("refilled", full)
     best = max(filter(None, (packed, trunk, threads, refilled)), default=None)
     ours = found.get(main)
     differences = [f.difference for w, f in found.items() if w.is_bank and f.difference is not None]
@@ -77,7 +78,9 @@ def ratios(
         "gain_of_packing": over(packed, rate("padded", widest)),
         "gain_of_trunk": over(trunk, packed),
         "gain_of_threads": over(threads, trunk or packed),
-        "gain_of_refilling": over(refilled, threads or trunk or packed),
+        "gain_of_refilling": over(
+            refilled, rate("threads", full) or rate("trunk", full) or rate("packed", full)
+        ),
         "answers_ratio": over(middle(peft_answers), middle(ours.answers if ours else ())),
         "max_weight_difference": max(differences, default=None),
         "planned_memory": ours.planned if ours else None,

@@ -13,6 +13,7 @@ from selfedit.errors import InputError, ModelError
 from selfedit.model.embedded import fetch_embedded
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.load import DTYPES, pick_device
+from selfedit.model.memory import engine_from_environment
 from selfedit.model.prompts import resolve_format
 
 # As in each model's published config.json.
@@ -81,6 +82,8 @@ def shaped_model(
         name=f"shape:{shape}",
         revision=f"random-{shape}",
         form=resolve_format(tokenizer, "auto"),
+        engine=engine_from_environment(),
+        status=status,
     )
 
 

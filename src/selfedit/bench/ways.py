@@ -30,18 +30,20 @@ Kind = Literal[
 KINDS: tuple[Kind, ...] = get_args(Kind)
 # What is compared unless other kinds are asked for; the last is a side question about memory.
 DEFAULT_KINDS = KINDS[:-1]
-# Adapters that a refilled slot trains one after the other.
-LANE = 4
 # What a way leaves behind: banks whose seeds are the edits' numbers, or plain weights by that number.
 Trained = list[AdapterBank] | dict[int, PlainResult] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to train the edits, `adapters` of them sharing each step."""
+    """One way to train the edits, `adapters` of them sharing each step.
+
+    lane: of them that train one after the other in a slot, before any is asked.
+    """
 
     kind: Kind
     adapters: int = 1
+    lane: int = 1
 
     @property
     def name(self) -> str:
@@ -74,7 +76,7 @@ class Way:
     @property
     def wave(self) -> int:
         """Edits that are trained before any is asked."""
-        return self.adapters * (LANE if self.kind == "refilled" else 1)
+        return self.adapters * self.lane
 
 
 class Bench:

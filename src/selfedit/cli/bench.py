@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from selfedit.cli import options
-from selfedit.cli.common import out, print_json, status
+from selfedit.cli.common import out, parts, print_json, status
 from selfedit.errors import InputError
 
 app = typer.Typer(help="Measure selfedit on this machine.", no_args_is_help=True)
@@ -84,7 +84,8 @@ def inner(
     With few edits it is quick, with few epochs it would not show what the frozen trunk saves: the trunk
     is filled in the first of them.
     """
-    from selfedit.bench.inner import InnerBench, run_inner
+    from selfedit.bench.inner import run_inner
+    from selfedit.bench.plan import InnerBench
     from selfedit.bench.plots import save_by_width
     from selfedit.bench.shapes import shaped_model
     from selfedit.bench.ways import DEFAULT_KINDS, KINDS
@@ -104,7 +105,7 @@ def inner(
         float64=float64,
     )
     lora = LoraSettings(
-        rank=rank, alpha=2 * rank, layers=layers, target_modules=_split(modules) or ALL_LINEAR
+        rank=rank, alpha=2 * rank, layers=layers, target_modules=parts(modules) or ALL_LINEAR
     )
     if shape:
         loaded = shaped_model(shape, device=device, dtype=dtype, status=status)
@@ -150,15 +151,11 @@ def answers(
     out.print(f"answers_ratio {result['answers_ratio']:.2f}, same answers {result['same_answers']:.0%}")
 
 
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
 def _listed(option: str, text: str, good: Callable[[str], object]) -> tuple[str, ...]:
-    parts = _split(text)
-    if not parts or not all(map(good, parts)):
+    listed = parts(text)
+    if not listed or not all(map(good, listed)):
         raise InputError(f"{option} {text!r}: it is a list such as its default (see --help).")
-    return parts
+    return listed
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -64,7 +64,13 @@ def finetune(
     _cast(tuned, half)
     revision = f"{model.revision}, finetuned"
     return LanguageModel(
-        tuned, model.tokenizer, name=model.name, revision=revision, form=model.form
+        tuned,
+        model.tokenizer,
+        name=model.name,
+        revision=revision,
+        form=model.form,
+        engine=model.engine,
+        status=model.status,
     ), record
 
 

@@ -30,8 +30,10 @@ def plan_evaluation(
             "knowledge": inner.knowledge.model_copy(update={"strategy": "none"}),
         }
     )
+    in_waves = settings.regime == "single"
     parts = [
-        estimate(model, tasks, alone if name == "passage" else inner, final=False) for name in names
+        estimate(model, tasks, alone if name == "passage" else inner, final=False, in_waves=in_waves)
+        for name in names
     ]
     per_row = len(tasks) * inner.seeds if settings.regime == "single" else inner.seeds
     tokens = sum(part.tokens for part in parts)

@@ -81,13 +81,13 @@ class Desk:
         checkpointing: bool = False,
     ) -> None:
         self.decoder, self.bank, self.lanes, self.trunk = decoder, bank, lanes, trunk
-        alone = len(lanes) == bank.num_adapters
-        self.slots = bank if alone else bank.like(len(lanes), decoder.model)
-        self.slots.require_gradients()
+        each_has_a_slot = len(lanes) == bank.num_adapters
+        self.adapters = bank if each_has_a_slot else bank.like(len(lanes), decoder.model)
+        self.adapters.require_gradients()
         if bank.settings.dropout > 0:
-            self.slots.dropout = [torch.Generator() for _ in lanes]
-        self.optimizer = StackedAdamW(self.slots)
-        generators = self.slots.dropout or ()
+            self.adapters.dropout = [torch.Generator() for _ in lanes]
+        self.optimizer = StackedAdamW(self.adapters)
+        generators = self.adapters.dropout or ()
         self._keeping_less = decoder.checkpointing(generators) if checkpointing else nullcontext()
 
     def run(self, stop: Event, on_step: Callable[[int, int], None] | None = None) -> None:
@@ -95,7 +95,7 @@ class Desk:
         longest = max(sum(trainee.steps for trainee in lane) for lane in self.lanes)
         waiting = [list(lane) for lane in self.lanes]
         running: Running = {}
-        with self.slots.attached(), self._keeping_less:
+        with self.adapters.attached(), self._keeping_less:
             for step in range(longest):
                 for slot, queue in enumerate(waiting):
                     if slot not in running and queue:
@@ -107,31 +107,33 @@ class Desk:
                     self._end(slot, running.pop(slot)[0])
                 if on_step is not None:
                     on_step(step + 1, longest)
-        self.slots.dropout = None
-        self.slots.freeze()
+        if on_step is not None and not stop.is_set():
+            on_step(longest, longest)  # also where adapters failed before their last step
+        self.adapters.dropout = None
+        self.adapters.freeze()
 
     def _begin(self, slot: int, trainee: Trainee) -> tuple[Trainee, Iterator[list[TokenSequence]]]:
         """The adapter takes the slot, as it was drawn."""
-        if self.slots is not self.bank:
-            self.slots.weights_KP[slot] = self.bank.weights_KP[trainee.number]
-        if self.slots.dropout is not None:
-            self.slots.dropout[slot].manual_seed(trainee.seed)
+        if self.adapters is not self.bank:
+            self.adapters.weights_KP[slot] = self.bank.weights_KP[trainee.number]
+        if self.adapters.dropout is not None:
+            self.adapters.dropout[slot].manual_seed(trainee.seed)
         self.optimizer.begin(slot, trainee.settings, trainee.steps)
         return trainee, trainee.batches()
 
     def _end(self, slot: int, trainee: Trainee) -> None:
-        if self.slots is not self.bank:
-            self.bank.weights_KP[trainee.number] = self.slots.weights_KP[slot]
+        if self.adapters is not self.bank:
+            self.bank.weights_KP[trainee.number] = self.adapters.weights_KP[slot]
 
     def _step(self, running: Running) -> None:
         """One optimizer step of every adapter that trains."""
         batch = {slot: next(left) for slot, (_, left) in running.items()}
         rows = [(slot, sequence) for slot, sequences in batch.items() for sequence in sequences]
         inputs = [sequence.ids[:-1] for _, sequence in rows]  # the last token predicts nothing
-        self.slots.routing = Routing.of_lengths(
+        self.adapters.routing = Routing.of_lengths(
             [slot for slot, _ in rows],
             [len(ids) for ids in inputs],
-            self.slots.num_adapters,
+            self.adapters.num_adapters,
             self.decoder.device,
             row_width=None if self.trunk is not None else self.decoder.row_width(inputs),
         )
@@ -158,7 +160,7 @@ class Desk:
             offset += len(sequence.ids) - 1
         device = hidden_TD.device
         owner_M = torch.tensor(owners)
-        count_K = torch.bincount(owner_M, minlength=self.slots.num_adapters)
+        count_K = torch.bincount(owner_M, minlength=self.adapters.num_adapters)
         weight_M = (1.0 / count_K.double())[owner_M]
         wide = torch.float64 if hidden_TD.dtype == torch.float64 else torch.float32
         picked = hidden_TD.index_select(0, torch.tensor(supervised, device=device))
@@ -169,7 +171,7 @@ class Desk:
             weight_M.to(device, wide),
         )
         total.backward()
-        mean_K = torch.zeros(self.slots.num_adapters, dtype=torch.float64).index_add(
+        mean_K = torch.zeros(self.adapters.num_adapters, dtype=torch.float64).index_add(
             0, owner_M, loss_M.detach().double().cpu() * weight_M
         )
         return {k: float(mean_K[k]) for k in {k for k, _ in rows}}

@@ -148,14 +148,12 @@ class Footprint:
         parts = shares([lane.total for lane in abreast], workers)
         # Those that wait or are finished stand beside the slots.
         beside = weights if len(abreast) < len(wave) or len(parts) > 1 else 0
-        peaks = [self._peaks([abreast[lane] for lane in part], checkpointing) for part in parts]
+        loads = [Load.of([abreast[lane] for lane in part], self.packs) for part in parts]
+        peaks = [self._step(load, checkpointing) for load in loads]
         return max(
             beside + self.bank(len(abreast)) + states + together(peaks),
             weights + self._trunk_pass(kept_texts) + states,
         )
-
-    def _peaks(self, lane: Sequence[Steps], checkpointing: bool) -> np.ndarray:
-        return self._step(Load.of(lane, self.packs), checkpointing)
 
     def _step(self, load: Load, checkpointing: bool) -> np.ndarray:
         """Peak of each step, beside the bank and the trunk's states."""

@@ -1,7 +1,7 @@
 """Text from many prompts and, where given, many adapters, in batches bounded by a token budget.
 
 Every row draws from its own seed, so what a prompt gives does not depend on what else is asked; rows
-that have ended leave the batch.
+that have ended leave the batch (at once, or when half of it has: `decode_step.py`).
 """
 
 from __future__ import annotations
@@ -34,13 +34,12 @@ from selfedit.model.decode_step import (
 from selfedit.model.memory import within_memory
 from selfedit.model.packed import Decoder
 from selfedit.model.prompts import Rendered
+from selfedit.model.sampling import choose
 from selfedit.model.threads import side_by_side
 
 # Rows that a thread of its own is worth; with fewer it reads the weights for little
 # (docs/performance.md).
 FEWEST_APART = 32
-# Candidates that nucleus sampling looks at before it sorts the whole vocabulary.
-_NUCLEUS_GUESS = 512
 
 
 @dataclass
@@ -154,9 +153,10 @@ def _batches(rows: list[_Row], budget: int) -> list[list[_Row]]:
 
 
 def _parts(batch: list[_Row], count: int) -> list[list[_Row]]:
-    """The batch for `count` threads, in parts of like size, in which equal prompts stay together.
+    """The batch for `count` threads, in parts of like size.
 
-    A part of few rows takes nearly as long as one of many, to read the weights.
+    Equal prompts are neighbours, so that few are cut apart. A part of few rows takes nearly as long as
+    one of many, to read the weights.
     """
     count = max(1, min(count, len(batch) // FEWEST_APART))
     edges = [len(batch) * n // count for n in range(count + 1)]
@@ -213,7 +213,7 @@ def _decode(
     step = steps(cache, mask_NS)
     live = list(rows)
     while not stop.is_set():
-        chosen = _choose(_constrained(logits_NV, live), sampling, live)
+        chosen = choose(_constrained(logits_NV, live), sampling, [row.generator for row in live])
         keep = [n for n, row in enumerate(live) if _goes_on(row, chosen[n], stop_ids, tokenizer)]
         if not keep:
             return
@@ -285,21 +285,3 @@ def _constrained(logits_NV: Tensor, rows: list[_Row]) -> Tensor:
         assert constraint is not None
         barred[n] = ~constraint.allowed(logits_NV.shape[1])
     return logits_NV.masked_fill(barred.to(logits_NV.device), float("-inf"))
-
-
-def _choose(logits_NV: Tensor, sampling: SamplingSettings, rows: list[_Row]) -> list[int]:
-    """Greedy, or by nucleus sampling (Holtzman et al., arXiv 1904.09751) from each row's seed."""
-    if sampling.temperature == 0:
-        return logits_NV.argmax(dim=-1).tolist()
-    probability = (logits_NV.float() / sampling.temperature).softmax(dim=-1)
-    draws = torch.tensor([torch.rand((), generator=row.generator).item() for row in rows])
-    draws = draws.to(probability.device)
-    guess = min(_NUCLEUS_GUESS, probability.shape[-1])
-    top, token = probability.topk(guess, dim=-1)
-    if bool((top.sum(-1) < sampling.top_p).any()):
-        top, token = probability.sort(dim=-1, descending=True)
-    before = top.cumsum(-1) - top
-    top = top.masked_fill(before >= sampling.top_p, 0.0)
-    reached = top.cumsum(-1)
-    pick = (reached <= draws[:, None] * reached[:, -1:]).sum(-1, keepdim=True)
-    return token.gather(1, pick.clamp(max=top.shape[-1] - 1)).squeeze(1).tolist()

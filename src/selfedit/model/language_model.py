@@ -86,7 +86,7 @@ class LanguageModel:
         """Decoders over the same weights for the threads that work beside the first."""
         return [self.decoder.beside() for _ in range(self.num_workers - 1)]
 
-    @property
+    @cached_property
     def num_workers(self) -> int:
         """Threads that work side by side; on a GPU one, which keeps it busy."""
         if self.device != "cpu":

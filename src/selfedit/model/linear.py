@@ -114,14 +114,14 @@ def plain_linears(model: nn.Module) -> Iterator[None]:
 
 def logits_of(head: nn.Linear, hidden_MD: Tensor) -> Tensor:
     """[M, V] without the bias and without a graph, by the head's own way to multiply."""
-    if isinstance(head, FrozenLinear):
+    if isinstance(head, FrozenLinear) and hidden_MD.dtype == torch.float32:
         return multiply(hidden_MD, head._laid_out())
     return hidden_MD @ head.weight.T
 
 
 def back_through(head: nn.Linear, gradient_MV: Tensor) -> Tensor:
     """The gradient [M, D] by the hidden states, of one by the logits."""
-    if isinstance(head, FrozenLinear):
+    if isinstance(head, FrozenLinear) and gradient_MV.dtype == torch.float32:
         return multiply(gradient_MV, head.weight.T)
     return gradient_MV @ head.weight
 

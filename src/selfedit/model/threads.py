@@ -36,14 +36,15 @@ def side_by_side(works: Sequence[Callable[[Event], T]]) -> list[T]:
             stop.set()
             raise
 
-    with ThreadPoolExecutor(len(works) - 1, thread_name_prefix="selfedit") as pool:
-        others = [pool.submit(run, work) for work in works[1:]]
-        try:
-            first = run(works[0])
-            wait(others)
-        except BaseException:
-            stop.set()  # before the pool waits for its threads
-            raise
-        finally:
-            torch.set_num_threads(threads)
+    try:
+        with ThreadPoolExecutor(len(works) - 1, thread_name_prefix="selfedit") as pool:
+            try:
+                others = [pool.submit(run, work) for work in works[1:]]
+                first = run(works[0])
+                wait(others)
+            except BaseException:
+                stop.set()  # before the pool waits for its threads
+                raise
+    finally:
+        torch.set_num_threads(threads)
     return [first, *(other.result() for other in others)]

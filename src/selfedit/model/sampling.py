@@ -1,0 +1,34 @@
+"""Which token comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from selfedit.config import SamplingSettings
+
+# Candidates that nucleus sampling looks at before it sorts the whole vocabulary.
+_NUCLEUS_GUESS = 512
+
+
+def choose(
+    logits_NV: Tensor, sampling: SamplingSettings, generators: Sequence[torch.Generator]
+) -> list[int]:
+    """A token for each row: greedy, or by nucleus sampling (Holtzman et al., arXiv 1904.09751), for
+    which each row draws from a generator of its own."""
+    if sampling.temperature == 0:
+        return logits_NV.argmax(dim=-1).tolist()
+    probability = (logits_NV.float() / sampling.temperature).softmax(dim=-1)
+    draws = torch.tensor([torch.rand((), generator=own).item() for own in generators])
+    draws = draws.to(probability.device)
+    guess = min(_NUCLEUS_GUESS, probability.shape[-1])
+    top, token = probability.topk(guess, dim=-1)
+    if bool((top.sum(-1) < sampling.top_p).any()):
+        top, token = probability.sort(dim=-1, descending=True)
+    before = top.cumsum(-1) - top
+    top = top.masked_fill(before >= sampling.top_p, 0.0)
+    reached = top.cumsum(-1)
+    pick = (reached <= draws[:, None] * reached[:, -1:]).sum(-1, keepdim=True)
+    return token.gather(1, pick.clamp(max=top.shape[-1] - 1)).squeeze(1).tolist()
