@@ -91,13 +91,13 @@ def test_a_refilled_slot_changes_no_adapter(tiny, slots, dropout):
             assert records[k].losses == pytest.approx(record.losses, abs=TOLERANCE)
 
 
-@pytest.mark.parametrize("slots", [2, 5])
+@pytest.mark.parametrize("slots", [2, 4, 6])
 @pytest.mark.parametrize("workers", [2, 3])
 @pytest.mark.parametrize("layers", ["all", "upper-half"])
 def test_threads_side_by_side_change_no_adapter(tiny, slots, workers, layers):
     lora = ALL.model_copy(update={"dropout": 0.2, "layers": layers})
-    data = [*DATA, sequences(3, 4, 15), sequences(4, 1, 30)]
-    settings, seeds = [*SETTINGS, SETTINGS[0], SETTINGS[1]], [11, 12, 13, 14, 15]
+    data = [*DATA, sequences(3, 4, 15), sequences(4, 1, 30), sequences(5, 3, 12)]
+    settings, seeds = [*SETTINGS, *SETTINGS], [11, 12, 13, 14, 15, 16]
     others = [tiny.decoder.beside() for _ in range(workers - 1)]
     alone, expected = train(tiny, data, settings, seeds, lora)
     threads = torch.get_num_threads()
@@ -113,7 +113,9 @@ def test_threads_side_by_side_change_no_adapter(tiny, slots, workers, layers):
 
 def test_shares_are_about_equal_and_none_is_empty():
     assert shares([5, 9, 4, 1], 2) == [[1, 3], [0, 2]]
-    assert shares([3, 3], 4) == [[0], [1]]
+    assert shares([5, 9, 4, 1], 4) == [[1, 3], [0, 2]]  # two lanes each
+    assert shares([3, 3, 3], 4) == [[0, 1, 2]]
+    assert shares([3], 2) == [[0]]
 
 
 def test_lanes_take_the_next_adapter_where_one_ends_first():

@@ -97,7 +97,7 @@ def peak_of_a_thread(work):
     return peak
 
 
-@pytest.mark.parametrize("slots", [3, 6])
+@pytest.mark.parametrize("slots", [4, 6])
 @pytest.mark.parametrize("rank", [2, 16])
 def test_planned_is_measured_where_threads_train_side_by_side(tiny, monkeypatch, slots, rank):
     """Each thread at its worst: the sum of both peaks, which need not be at the same time."""

@@ -21,6 +21,9 @@ from selfedit.lora.sequences import TokenSequence
 from selfedit.model.packed import Decoder
 from selfedit.model.threads import side_by_side
 
+# Lanes that a thread of its own is worth: one alone spends its time on reading the weights
+# (docs/performance.md).
+FEWEST_APART = 2
 # Tokens that pass the frozen trunk together.
 TRUNK_TOKENS = 4096
 
@@ -40,11 +43,11 @@ def lanes(steps: Sequence[int], slots: int) -> list[list[int]]:
 
 
 def shares(tokens: Sequence[int], count: int) -> list[list[int]]:
-    """Lanes for each of `count` threads, about equal in tokens; none has none.
+    """Lanes for each of `count` threads, about equal in tokens; with few lanes, for fewer threads.
 
     tokens: of each lane. The longest goes to the thread with the least.
     """
-    result: list[list[int]] = [[] for _ in range(min(count, len(tokens)))]
+    result: list[list[int]] = [[] for _ in range(max(1, min(count, len(tokens) // FEWEST_APART)))]
     load = [0] * len(result)
     for lane in sorted(range(len(tokens)), key=lambda lane: -tokens[lane]):
         least = load.index(min(load))
