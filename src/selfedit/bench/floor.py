@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from selfedit.config import LoraSettings
-from selfedit.lora.bank import find_targets, layer_index
+from selfedit.lora.bank import find_targets, first_layer, layer_index
 from selfedit.model.language_model import LanguageModel
 
 # Passes over an adapter's numbers in a step: weights read forward and backward, gradient written, read
@@ -46,7 +46,7 @@ class Counts:
     @classmethod
     def of(cls, model: LanguageModel, lora: LoraSettings) -> Counts:
         targets = find_targets(model.hf, lora, model.num_layers)
-        first = min(layer_index(target.name) or 0 for target in targets)
+        first = first_layer(targets)
         sizes = [0, 0]
         for name, module in model.hf.named_modules():
             index = layer_index(name)

@@ -21,7 +21,7 @@ from selfedit.bench.trainer import trainer_way
 from selfedit.bench.ways import Bench, Kind, Trained, Way, difference
 from selfedit.config import LoraSettings, TrainSettings
 from selfedit.errors import OutOfMemory
-from selfedit.lora.bank import AdapterBank, find_targets, layer_index
+from selfedit.lora.bank import AdapterBank, find_targets, first_layer
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.memory import measured_peak, resident_peak, within_memory
 from selfedit.report.wording import duration
@@ -42,13 +42,14 @@ def run_inner(
     """Timings and ratios under stable keys; None where a key's ways were not run.
 
     ratio_to_plain_loop, ratio_to_plain_loop_with_trunk, ratio_to_plain_loop_at_best,
-    ratio_to_unpadded_trainer, ratio_to_released, ratio_to_mixed_batch: tokens a second of the bank at
-    the largest of `widths` (the second: with the trunk; from the third on: the quickest bank; the last:
-    without the trunk) over that way's; the same as seconds over seconds where both are timed on the
-    same edits. answers_ratio: seconds of PEFT, one adapter after the other, over ours.
-    max_weight_difference: between the plain loop and any bank, after all epochs, over the edits that
-    both trained. planned_memory and peak_memory: bytes of tensors beside the model, of the widest
-    bank's first wave in one epoch, by one thread.
+    ratio_to_unpadded_trainer, ratio_to_released, ratio_to_mixed_batch: tokens a second of the bank
+    at the largest of `widths` over that way's; the same as seconds over seconds where both are
+    timed on the same edits. The second is the bank with the trunk, from the third on it is the
+    quickest bank (refilled slots may be fewer), in the last the one without the trunk.
+    answers_ratio: seconds of PEFT, one adapter after the other, over ours. max_weight_difference:
+    between the plain loop and any bank, after all epochs, over the edits that both trained.
+    planned_memory and peak_memory: bytes of tensors beside the model, of the widest bank's first
+    wave in one epoch, by one thread.
     """
     work, source = one_edit_each(what.edits, what.questions)
     bench = Bench(model, work, lora, train)
@@ -81,7 +82,7 @@ def run_inner(
 
 def _has_trunk(model: LanguageModel, lora: LoraSettings) -> bool:
     targets = find_targets(model.hf, lora, model.num_layers)
-    return model.decoder.has_trunk(min(layer_index(target.name) or 0 for target in targets))
+    return model.decoder.has_trunk(first_layer(targets))
 
 
 class _Run:

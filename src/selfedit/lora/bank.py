@@ -78,6 +78,11 @@ def find_targets(model: nn.Module, settings: LoraSettings, num_layers: int) -> l
     return targets
 
 
+def first_layer(targets: Sequence[Target]) -> int:
+    """The lowest decoder layer that has an adapter; those below are the frozen trunk."""
+    return min(layer_index(target.name) or 0 for target in targets)
+
+
 class AdapterBank:
     """K adapters of one shape over `model`, initialised as PEFT does: A uniform, B zero.
 
@@ -98,7 +103,7 @@ class AdapterBank:
         self.settings = settings
         self.seeds = list(seeds)
         self.targets = find_targets(model, settings, num_layers)
-        self.first_layer = min(layer_index(target.name) or 0 for target in self.targets)
+        self.first_layer = first_layer(self.targets)
         reference = self.targets[0].linear.weight
         if dtype is None:
             dtype = torch.float64 if reference.dtype == torch.float64 else torch.float32

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from selfedit.config import LoraSettings
-from selfedit.lora.bank import find_targets, layer_index
+from selfedit.lora.bank import find_targets, first_layer, layer_index
 from selfedit.lora.load import Load, Steps
 from selfedit.lora.loss import head_loss
 from selfedit.lora.train import TRUNK_TOKENS, lanes, shares
@@ -79,7 +79,7 @@ class Footprint:
         """
         num_layers = len(decoder.layers)
         targets = find_targets(decoder.model, lora, num_layers) if lora is not None else []
-        first = min((layer_index(target.name) or 0 for target in targets), default=num_layers - 1)
+        first = first_layer(targets) if targets else num_layers - 1
         trunk = bool(targets) and use_trunk and decoder.has_trunk(first)
         top = [t for t in targets if layer_index(t.name) == layer_index(targets[-1].name)]
         inputs = {_READS.get(_last(t.name), t.name): t.linear.in_features for t in top}
