@@ -26,7 +26,7 @@ from selfedit.config import ALL_LINEAR, InnerSettings, KnowledgeSettings, LoraSe
 from selfedit.domains.knowledge import Knowledge
 from selfedit.evaluation.statistics import accuracy_interval, paired_difference
 from selfedit.grading.graders import GRADERS
-from selfedit.inner import run_trials
+from selfedit.loops.inner import run_trials
 from selfedit.model.load import load_model
 from selfedit.types import SelfEdit
 

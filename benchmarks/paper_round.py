@@ -18,7 +18,7 @@ from selfedit.bench.floor import synchronise
 from selfedit.bench.material import recorded_edits
 from selfedit.config import ANSWER_SAMPLING, InnerSettings, KnowledgeSettings, TrainSettings
 from selfedit.domains.knowledge import Knowledge
-from selfedit.inner import run_trials
+from selfedit.loops.inner import run_trials
 from selfedit.model.load import load_model
 from selfedit.types import SelfEdit
 

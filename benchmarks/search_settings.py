@@ -20,7 +20,7 @@ from selfedit.config import KnowledgeSettings, LearnSettings, LoraSettings, Samp
 from selfedit.config import TrainSettings as Train
 from selfedit.domains.knowledge import Knowledge, read_document, read_quiz, split_passages
 from selfedit.domains.knowledge.assign import assign_queries
-from selfedit.inner import run_trials
+from selfedit.loops.inner import run_trials
 from selfedit.model.load import load_model
 from selfedit.types import SelfEdit
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from selfedit.model.language_model import LanguageModel
-from selfedit.testing import tiny_model
+from selfedit.model.tiny import tiny_model
 
 
 @pytest.fixture(scope="session")

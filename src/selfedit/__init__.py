@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from selfedit.config import LearnSettings as LearnSettings
-    from selfedit.library import Library as Library
+    from selfedit.learning.library import Library as Library
     from selfedit.types import LearnResult as LearnResult
 
 try:
@@ -22,7 +22,7 @@ except PackageNotFoundError:  # a source tree that is not installed
 __all__ = ["LearnResult", "LearnSettings", "Library", "__version__"]
 
 _HOMES = {
-    "Library": "selfedit.library",
+    "Library": "selfedit.learning.library",
     "LearnSettings": "selfedit.config",
     "LearnResult": "selfedit.types",
 }

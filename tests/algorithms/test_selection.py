@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from selfedit.algorithms.rest_em import select
-from selfedit.selection import Candidate, Group, best_of, group_of, mean_of
+from selfedit.loops.candidates import Candidate, Group, best_of, group_of, mean_of
 from selfedit.types import GradedAnswer, Score, SelfEdit, Task, Trial
 
 TASK = Task("t", "title", "context")

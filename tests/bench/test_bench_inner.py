@@ -26,7 +26,7 @@ from selfedit.config import EngineSettings, LoraSettings, TrainSettings
 from selfedit.errors import InputError
 from selfedit.lora.train import BankTrainer
 from selfedit.model.language_model import LanguageModel
-from selfedit.testing import tiny_model
+from selfedit.model.tiny import tiny_model
 
 LORA = LoraSettings(rank=2, alpha=4)
 TRAIN = TrainSettings(epochs=2, max_tokens=24)

@@ -10,7 +10,7 @@ from selfedit.bench import shapes
 from selfedit.bench.shapes import SHAPES, draw, shape_config, shaped_model
 from selfedit.config import LoraSettings, TrainSettings
 from selfedit.errors import InputError, ModelError
-from selfedit.testing import tiny_model
+from selfedit.model.tiny import tiny_model
 from selfedit.types import TrainingPlan, TrainingSequence
 
 SMALL = {

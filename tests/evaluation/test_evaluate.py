@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from selfedit.config import KnowledgeSettings, LearnSettings
+from selfedit.endpoints.writer import read_edits
 from selfedit.errors import InputError
 from selfedit.evaluation.conditions import CONDITIONS, Subjects
 from selfedit.evaluation.evaluate import evaluate, graded
@@ -19,9 +20,9 @@ from selfedit.evaluation.settings import REGIMES, EvaluationSettings, inner_valu
 from selfedit.evaluation.table import cell, markdown, rich_table
 from selfedit.grading import contains
 from selfedit.grading.graders import exact
-from selfedit.model.endpoint import read_edits
+from selfedit.model.fake import FakeModel
+from selfedit.model.tiny import tiny_model
 from selfedit.store import Store
-from selfedit.testing import FakeModel, tiny_model
 from selfedit.types import Query, Task
 
 ALL = tuple(CONDITIONS)
@@ -111,8 +112,8 @@ def test_edits_from_an_endpoint_that_dies_half_way(tmp_path):
     """The real client against a real server; what it wrote is kept, and not asked for again."""
     pytest.importorskip("openai")
     from selfedit.config import EndpointSettings
+    from selfedit.endpoints.writer import EndpointWriter
     from selfedit.errors import EndpointError
-    from selfedit.model.endpoint import EndpointWriter
     from tests.endpoint_server import EndpointServer, Reply, error
 
     dead = True

@@ -10,7 +10,7 @@ import torch
 from selfedit.config import TrainSettings
 from selfedit.evaluation.full import finetune
 from selfedit.lora.sequences import batches, num_steps
-from selfedit.testing import tiny_model
+from selfedit.model.tiny import tiny_model
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
 
 TEXTS = ["A tower of basalt.", "The lake is deep.", "Herons nest in reeds, they say.", "x y z", "Ab"]

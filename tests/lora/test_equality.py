@@ -17,8 +17,8 @@ from selfedit.lora.loss import head_loss
 from selfedit.lora.routing import Routing
 from selfedit.lora.sequences import WHOLE, TokenSequence
 from selfedit.lora.train import BankTrainer, lanes, shares
-from selfedit.testing import exact_norms as exact
-from selfedit.testing import tiny_model
+from selfedit.model.tiny import exact_norms as exact
+from selfedit.model.tiny import tiny_model
 
 ALL = LoraSettings(rank=4, alpha=8, layers="all")
 TOLERANCE = 1e-9  # float64

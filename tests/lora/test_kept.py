@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from selfedit.config import ALL_LINEAR, LoraSettings, TrainSettings
+from selfedit.forward import attention
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.load import Load, Steps
 from selfedit.lora.memory import Footprint
 from selfedit.lora.routing import Routing
 from selfedit.lora.sequences import TokenSequence
-from selfedit.model import attention
-from selfedit.testing import tiny_model
+from selfedit.model.tiny import tiny_model
 
 LORA = LoraSettings(rank=4, alpha=8, layers="all")
 # Tokens of each adapter's sequences in the step that is looked at; none: it takes no part.

@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from selfedit.config import ALL_LINEAR, EngineSettings, LoraSettings, SamplingSettings, TrainSettings
+from selfedit.forward.memory import measured_peak
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.desk import Desk
 from selfedit.lora.load import Steps
 from selfedit.lora.memory import Footprint, WaveMemory
 from selfedit.lora.sequences import WHOLE, TokenSequence, batches
 from selfedit.lora.train import BankTrainer
-from selfedit.model.memory import measured_peak
-from selfedit.testing import tiny_model
+from selfedit.model.tiny import tiny_model
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
 
 CPU = torch.device("cpu")

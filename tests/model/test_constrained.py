@@ -11,10 +11,10 @@ import pytest
 from selfedit.config import LoraSettings, SamplingSettings, TrainSettings, stable_hash
 from selfedit.domains.arc.edit_pattern import LONGEST_MATCH, pattern
 from selfedit.domains.arc.self_edit import parse_self_edit
+from selfedit.endpoints.writer import EndpointWriter
 from selfedit.errors import InputError
-from selfedit.model.endpoint import EndpointWriter
+from selfedit.loops.sampler import _asked
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
-from selfedit.writing import _asked
 
 needs_llguidance = pytest.mark.skipif(
     find_spec("llguidance") is None, reason='needs pip install "selfedit[constrained]"'

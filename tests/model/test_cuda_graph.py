@@ -16,7 +16,7 @@ from selfedit.model import generate as generate_module
 from selfedit.model.cuda_graph import CaptureFailed, CudaGraph, GraphedStep
 from selfedit.model.decode_step import FixedSteps, takes_fixed_steps
 from selfedit.model.language_model import LanguageModel
-from selfedit.testing import tiny_model
+from selfedit.model.tiny import tiny_model
 from selfedit.types import Prompt
 from tests.tape_graph import GREEDY, SAMPLED, TEXTS, TapeGraph, write
 

@@ -9,16 +9,16 @@ import torch
 from transformers import AutoModelForCausalLM, BloomConfig, GPT2Config, LlamaConfig, MistralConfig
 
 from selfedit.config import LoraSettings
+from selfedit.forward.cache import growing_cache
+from selfedit.forward.packed import Decoder
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.routing import Routing
 from selfedit.model import decode_step
-from selfedit.model.cache import growing_cache
 from selfedit.model.decode_step import FixedSteps, GrowingSteps, takes_fixed_steps
 from selfedit.model.generate import _prefill, _Row
 from selfedit.model.language_model import LanguageModel
-from selfedit.model.packed import Decoder
 from selfedit.model.prompts import Rendered
-from selfedit.testing import byte_tokenizer, tiny_model
+from selfedit.model.tiny import byte_tokenizer, tiny_model
 from selfedit.types import Prompt
 from tests.tape_graph import GREEDY, SAMPLED, TEXTS, TapeGraph, write
 

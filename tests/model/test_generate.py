@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from selfedit.config import EngineSettings, LoraSettings, SamplingSettings, TrainSettings
+from selfedit.forward.cache import growing_cache
 from selfedit.lora.bank import AdapterBank
-from selfedit.model.cache import growing_cache
 from selfedit.model.generate import _prefill, _Row, generate
 from selfedit.model.prompts import render
 from selfedit.model.sampling import choose
-from selfedit.testing import byte_tokenizer, tiny_model
+from selfedit.model.tiny import byte_tokenizer, tiny_model
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
 
 GREEDY = SamplingSettings(temperature=0, top_p=1, max_new_tokens=12)

@@ -8,9 +8,9 @@ import xml.etree.ElementTree as ET
 from selfedit.domains.arc import ArcTask, Example, Grid
 from selfedit.domains.arc.predict import Attempts
 from selfedit.report.arc_task import task_section
-from selfedit.report.html import render_page
-from selfedit.report.markdown import page_markdown
-from selfedit.report.page import Page, Plot
+from selfedit.show.html import render_page
+from selfedit.show.markdown import page_markdown
+from selfedit.show.page import Page, Plot
 
 ONE, TWO, LARGE = Grid.of([[1, 2]]), Grid.of([[1, 3]]), Grid.of([[1, 2], [0, 0]])
 SHOWN = (Example(ONE, TWO), Example(TWO, ONE))

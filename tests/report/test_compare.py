@@ -13,11 +13,11 @@ from selfedit.evaluation.compare import compare, summary
 from selfedit.evaluation.evaluate import Evaluation, Row
 from selfedit.evaluation.plots import accuracy_by_round, save_accuracy_by_round
 from selfedit.evaluation.statistics import paired_difference
+from selfedit.loops.rounds import RoundRecord, round_key
 from selfedit.report.compare_page import compare_page
-from selfedit.report.html import render_page
-from selfedit.report.markdown import page_markdown
 from selfedit.report.run_report import run_report
-from selfedit.rounds import RoundRecord, round_key
+from selfedit.show.html import render_page
+from selfedit.show.markdown import page_markdown
 from selfedit.store import Store
 
 LOW, HIGH = (0.0,) * 8, (0.5, 1.0) * 4

@@ -14,10 +14,10 @@ import pytest
 from rich.console import Console
 
 from selfedit.errors import StoreError
-from selfedit.report import wording
-from selfedit.report.html import render_report, write_report
-from selfedit.report.plots import COLOURS, accuracy_bars, loss_curves, wilson_interval
-from selfedit.report.terminal import print_result
+from selfedit.show import wording
+from selfedit.show.html import render_report, write_report
+from selfedit.show.plots import COLOURS, accuracy_bars, loss_curves, wilson_interval
+from selfedit.show.terminal import print_result
 from selfedit.types import CandidateResult, LearnResult, PassageResult, QuestionResult
 
 NASTY = '<script>alert("1")</script> [bold]$x$[/bold] {{ 7*7 }} \x1b[31m\x00 \ud800 &amp;'

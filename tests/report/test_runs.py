@@ -15,19 +15,19 @@ from selfedit.algorithms.rest_em import ReSTEM
 from selfedit.config import KnowledgeOuterSettings, KnowledgeSettings, LearnSettings
 from selfedit.domains.knowledge import Knowledge
 from selfedit.errors import InputError, SelfEditError, StoreError
-from selfedit.outer import OuterRun
+from selfedit.loops.candidates import Candidate, Group
+from selfedit.loops.outer import OuterRun
+from selfedit.loops.rewards import Scored, TrueReward
+from selfedit.loops.rounds import RoundRecord, put_round, stored_contexts, stored_rounds
+from selfedit.model.fake import FakeModel, load_fake
 from selfedit.release import import_release
-from selfedit.report.html import render_page
-from selfedit.report.markdown import page_markdown
-from selfedit.report.page import Page, SideBySide, Table
-from selfedit.report.page_terminal import print_page
 from selfedit.report.run_report import run_report
 from selfedit.report.runs import find_run, listing
-from selfedit.rewards import Scored, TrueReward
-from selfedit.rounds import RoundRecord, put_round, stored_contexts, stored_rounds
-from selfedit.selection import Candidate, Group
+from selfedit.show.html import render_page
+from selfedit.show.markdown import page_markdown
+from selfedit.show.page import Page, SideBySide, Table
+from selfedit.show.page_terminal import print_page
 from selfedit.store import Store
-from selfedit.testing import FakeModel, load_fake
 from selfedit.types import Query, SelfEdit, Task
 
 NASTY = "<script>alert(1)</script> [bold]x[/bold] | `y` \x1b[31m {{ 7*7 }}"

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from selfedit.algorithms.policy import update_policy
 from selfedit.config import PolicySettings
+from selfedit.loops.candidates import Group, best_of
 from selfedit.model import Model
-from selfedit.policy import update_policy
 from selfedit.progress import Progress, by_steps
-from selfedit.selection import Group, best_of
 from selfedit.types import SelfEdit, Task
 
 Rule = Literal["positive", "best", "all-correct"]

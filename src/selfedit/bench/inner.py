@@ -21,12 +21,12 @@ from selfedit.bench.trainer import trainer_way
 from selfedit.bench.ways import Bench, Kind, Trained, Way, difference
 from selfedit.config import LoraSettings, TrainSettings
 from selfedit.errors import OutOfMemory
+from selfedit.forward.memory import measured_peak, resident_peak, within_memory
+from selfedit.loops.waves import LANE
 from selfedit.lora.bank import AdapterBank, find_targets, first_layer
 from selfedit.model.language_model import LanguageModel
-from selfedit.model.memory import measured_peak, resident_peak, within_memory
-from selfedit.report.wording import duration
-from selfedit.testing import exact_norms
-from selfedit.waves import LANE
+from selfedit.model.tiny import exact_norms
+from selfedit.show.wording import duration
 
 Say = Callable[[str], None]
 PEFT_ADAPTERS = 8

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from selfedit.bench.reference import PlainResult, padded, peft_config
 from selfedit.config import LoraSettings, TrainSettings
+from selfedit.forward.linear import plain_linears
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.optimizer import rate_factor
 from selfedit.lora.sequences import TokenSequence, batches, num_steps
 from selfedit.model.language_model import LanguageModel
-from selfedit.model.linear import plain_linears
 
 
 def mixed_peft(

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from selfedit.errors import InputError, StoreError
-from selfedit.report.plots import COLOURS
-from selfedit.report.wording import plural
+from selfedit.show.plots import COLOURS
+from selfedit.show.wording import plural
 
 # Ways whose time does not depend on K are drawn as levels.
 _LEVELS = {"plain": "plain PEFT loop", "trainer": "Trainer, unpadded", "released": "the released way"}

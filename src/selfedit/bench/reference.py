@@ -13,11 +13,11 @@ from torch import Tensor
 from transformers import get_scheduler
 
 from selfedit.config import LoraSettings, TrainSettings
+from selfedit.forward.linear import plain_linears
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.sequences import TokenSequence, batches, num_steps
 from selfedit.model.generate import cut
 from selfedit.model.language_model import LanguageModel
-from selfedit.model.linear import plain_linears
 from selfedit.types import Prompt
 
 

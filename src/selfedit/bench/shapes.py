@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from selfedit.errors import InputError, ModelError
+from selfedit.forward.memory import engine_from_environment
 from selfedit.model.embedded import fetch_embedded
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.load import DTYPES, pick_device
-from selfedit.model.memory import engine_from_environment
 from selfedit.model.prompts import resolve_format
 
 # As in each model's published config.json.

@@ -12,10 +12,10 @@ from typing import Any
 from selfedit.bench.floor import synchronise
 from selfedit.bench.reference import peft_config
 from selfedit.config import LoraSettings, TrainSettings
+from selfedit.forward.linear import plain_linears
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.sequences import TokenSequence, num_steps
 from selfedit.model.language_model import LanguageModel
-from selfedit.model.linear import plain_linears
 
 # What the public release pads every sequence to.
 RELEASED_WIDTH = 2048

@@ -16,13 +16,13 @@ from selfedit.bench.mixed import mixed_peft
 from selfedit.bench.reference import PlainResult, peft_answers, peft_with_adapters, plain_peft
 from selfedit.bench.trainer import trainer_way
 from selfedit.config import ANSWER_SAMPLING, LoraSettings, TrainSettings
+from selfedit.forward.packed import Decoder
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.load import Steps
 from selfedit.lora.memory import Footprint
 from selfedit.lora.sequences import num_steps
 from selfedit.lora.train import BankTrainer
 from selfedit.model.language_model import LanguageModel
-from selfedit.model.packed import Decoder
 
 Kind = Literal[
     "plain", "trainer", "mixed", "padded", "packed", "trunk", "threads", "refilled", "checkpointed"

@@ -95,8 +95,8 @@ def solvable(
 
 
 def _plan(evaluator: ArcEvaluator, yes: bool, progress: RichProgress) -> None:
-    from selfedit.estimate import estimate_plans
-    from selfedit.report.wording import duration
+    from selfedit.loops.estimate import estimate_plans
+    from selfedit.show.wording import duration
 
     inner = evaluator.settings.inner
     found = estimate_plans(evaluator.subjects.model, evaluator.oracle_plans(), inner, inner.seeds)

@@ -14,7 +14,7 @@ from selfedit.cli.common import open_library, out, print_json
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
-    from selfedit.library import Library
+    from selfedit.learning.library import Library
 
 
 def ask(

@@ -14,7 +14,7 @@ from rich.console import Console
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
-    from selfedit.library import Library
+    from selfedit.learning.library import Library
     from selfedit.model import Model
     from selfedit.model.prompts import PromptFormat
     from selfedit.progress import Progress
@@ -34,7 +34,7 @@ def the_model(name: str) -> str | Model:
     """The fake model is made at once; others are loaded when they are needed."""
     if name != "fake" and not (Path(name) / "fake_model.json").is_file():
         return name
-    from selfedit.testing import load_fake
+    from selfedit.model.fake import load_fake
 
     return load_fake(name) or name
 
@@ -80,7 +80,7 @@ def open_library(
     trust_remote_code: bool = False,
     progress: Progress | None = None,
 ) -> Library:
-    from selfedit.library import Library
+    from selfedit.learning.library import Library
 
     return Library(
         the_model(model),

@@ -25,10 +25,10 @@ from selfedit.cli.settings import given_only, merge_settings
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
+    from selfedit.endpoints.writer import EndpointWriter
     from selfedit.evaluation.conditions import Subjects
     from selfedit.evaluation.evaluate import Row
     from selfedit.evaluation.settings import EvaluationSettings
-    from selfedit.model.endpoint import EndpointWriter
     from selfedit.store import Store
     from selfedit.types import Task
 
@@ -99,12 +99,12 @@ def knowledge(
     started again, it goes on where it was.
     """
     from selfedit.config import JudgeSettings
-    from selfedit.data import read_tasks
+    from selfedit.domains.knowledge.data import read_tasks
+    from selfedit.endpoints.writer import read_edits
     from selfedit.evaluation.conditions import Subjects
     from selfedit.evaluation.evaluate import evaluate
     from selfedit.evaluation.table import markdown as as_markdown
     from selfedit.evaluation.table import rich_table
-    from selfedit.model.endpoint import read_edits
 
     settings = _settings(
         conditions,
@@ -171,7 +171,7 @@ def _tasks(
     tasks: list[Task], count: int | None, seed: int, train_data: str | None
 ) -> tuple[list[Task], int]:
     """The contexts with questions, or a sample of them, and how many had none. Raises InputError."""
-    from selfedit.data import read_tasks, refuse_overlap, take
+    from selfedit.domains.knowledge.data import read_tasks, refuse_overlap, take
     from selfedit.evaluation.evaluate import with_questions
 
     kept, left_out = with_questions(tasks)
@@ -184,7 +184,7 @@ def _tasks(
 
 def _refuse_seen(store: Store, policy: str, tasks: list[Task]) -> bool:
     """Whether the library knows what the policy was trained on. Raises InputError if that is here."""
-    from selfedit.data import refuse_overlap
+    from selfedit.domains.knowledge.data import refuse_overlap
     from selfedit.evaluation.sources import trained_on
 
     seen = trained_on(store, policy)
@@ -196,7 +196,7 @@ def _writer(model: str | None, url: str | None, store: Store) -> EndpointWriter 
     if model is None:
         return None
     from selfedit.config import EndpointSettings
-    from selfedit.model.endpoint import EndpointWriter
+    from selfedit.endpoints.writer import EndpointWriter
 
     return EndpointWriter(endpoint_settings(EndpointSettings, "writer", model, url), store)
 
@@ -223,6 +223,6 @@ def _plan(
 
 
 def _say(row: Row) -> None:
-    from selfedit.report.wording import percent
+    from selfedit.show.wording import percent
 
     status(f"{row.condition}: {percent(row.accuracy)} of {row.questions} questions")

@@ -138,8 +138,8 @@ def _notes(chosen: Chosen, settings: ArcEvaluationSettings, checked: bool) -> li
 
 def _plan(evaluator: ArcEvaluator, yes: bool, progress: RichProgress) -> None:
     """Show what will be trained, as if every edit asked for as much as the oracle; maybe ask."""
-    from selfedit.estimate import estimate_plans
-    from selfedit.report.wording import duration
+    from selfedit.loops.estimate import estimate_plans
+    from selfedit.show.wording import duration
 
     inner, names = evaluator.settings.inner, evaluator.settings.conditions
     edits = sum(
@@ -159,7 +159,7 @@ def _plan(evaluator: ArcEvaluator, yes: bool, progress: RichProgress) -> None:
 
 
 def _say(row: ArcRow) -> None:
-    from selfedit.report.wording import percent
+    from selfedit.show.wording import percent
 
     status(f"{row.condition}: {row.solved} of {row.models} solved, {percent(row.success)} over tasks")
 
@@ -167,10 +167,10 @@ def _say(row: ArcRow) -> None:
 def _print(
     evaluator: ArcEvaluator, summary: dict[str, Any], markdown: Path | None, as_json: bool
 ) -> None:
-    from selfedit.report.html import write_whole
-    from selfedit.report.markdown import page_markdown
-    from selfedit.report.page_terminal import print_page
     from selfedit.report.run_report import run_report
+    from selfedit.show.html import write_whole
+    from selfedit.show.markdown import page_markdown
+    from selfedit.show.page_terminal import print_page
 
     page = run_report(evaluator.store, evaluator.store.run(evaluator.run_id)).page
     if markdown is not None:

@@ -22,7 +22,7 @@ def named_grader(name: str, judge: Callable[[], JudgeSettings], store: Store) ->
     from selfedit.grading import GRADERS
 
     if name == "judge":
-        from selfedit.grading.judge import Judge
+        from selfedit.endpoints.judge import Judge
 
         chosen = Judge(judge(), store)
         chosen.check()

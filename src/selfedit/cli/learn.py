@@ -15,7 +15,7 @@ from selfedit.cli.settings import given_only, inner_preset, merge_settings, merg
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
-    from selfedit.estimate import Estimate
+    from selfedit.loops.estimate import Estimate
 
 
 def learn(
@@ -101,7 +101,7 @@ def learn(
     if as_json:
         print_json(result.summary())
     else:
-        from selfedit.report.terminal import print_result
+        from selfedit.show.terminal import print_result
 
         print_result(result, out)
 

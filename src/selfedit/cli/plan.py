@@ -12,7 +12,7 @@ from selfedit.errors import InputError
 
 if TYPE_CHECKING:
     from selfedit.cli.progress import RichProgress
-    from selfedit.estimate import Estimate
+    from selfedit.loops.estimate import Estimate
 
 # Work that is expected to take longer than this is asked about first, in seconds.
 ASK_FROM = 15 * 60
@@ -42,7 +42,7 @@ def announce(plan: str, seconds: float, yes: bool, progress: RichProgress) -> No
 
 def agreed(estimate: Estimate, progress: RichProgress) -> bool:
     """Show what passages will take; for long work, ask."""
-    from selfedit.report.wording import duration
+    from selfedit.show.wording import duration
 
     plan = (
         f"{estimate.passages:,} passages, {estimate.trainings:,} trainings, about "

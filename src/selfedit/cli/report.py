@@ -12,7 +12,7 @@ from selfedit.cli.common import folder_of, open_store, out, print_json, status
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
-    from selfedit.report.page import Page
+    from selfedit.show.page import Page
     from selfedit.store import Store
 
 LISTED_RUNS = 50
@@ -125,8 +125,8 @@ def _store(library: Path | None) -> Store:
 
 
 def _list(store: Store, as_json: bool) -> None:
-    from selfedit.report.page_terminal import table
     from selfedit.report.runs import LISTED, listing, run_values
+    from selfedit.show.page_terminal import table
 
     runs = store.runs(None)
     if as_json:
@@ -142,14 +142,14 @@ def _list(store: Store, as_json: bool) -> None:
 
 
 def _show(page: Page) -> None:
-    from selfedit.report.page_terminal import print_page
+    from selfedit.show.page_terminal import print_page
 
     print_page(page, out)
 
 
 def _write(html: Path | None, markdown: Path | None, page: Page) -> None:
-    from selfedit.report.html import render_page, write_whole
-    from selfedit.report.markdown import page_markdown
+    from selfedit.show.html import render_page, write_whole
+    from selfedit.show.markdown import page_markdown
 
     if html is not None:
         status(f"wrote {write_whole(html, render_page(page))}")
@@ -158,6 +158,6 @@ def _write(html: Path | None, markdown: Path | None, page: Page) -> None:
 
 
 def _copy(full: Path, target: Path) -> None:
-    from selfedit.report.html import write_whole
+    from selfedit.show.html import write_whole
 
     status(f"wrote {write_whole(target, full.read_text(encoding='utf-8'))}, the report of that time")

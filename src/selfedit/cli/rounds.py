@@ -13,11 +13,11 @@ from selfedit.cli.plan import announce
 from selfedit.cli.progress import RichProgress
 
 if TYPE_CHECKING:
-    from selfedit.outer import OuterRun
-    from selfedit.outer_plan import OuterPlan
+    from selfedit.loops.outer import OuterRun
+    from selfedit.loops.plan import OuterPlan
+    from selfedit.loops.rounds import RoundRecord
+    from selfedit.loops.tracking import Trackers
     from selfedit.progress import Progress
-    from selfedit.rounds import RoundRecord
-    from selfedit.tracking import Trackers
     from selfedit.types import Task
 
 # An outer run, made when there is a progress bar and somebody to tell of each finished round.
@@ -54,7 +54,7 @@ def run_rounds(
 
 def plan_text(plan: OuterPlan, done: int) -> str:
     """done: rounds that are finished already."""
-    from selfedit.report.wording import duration
+    from selfedit.show.wording import duration
 
     finished = f" ({done} of them finished before)" if done else ""
     return (

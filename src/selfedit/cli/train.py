@@ -66,13 +66,13 @@ def knowledge(
     """
     from selfedit.algorithms.rest_em import ReSTEM
     from selfedit.config import JudgeSettings
-    from selfedit.data import read_tasks
     from selfedit.domains.knowledge import Knowledge
-    from selfedit.outer import OuterRun
-    from selfedit.outer_plan import plan_knowledge
+    from selfedit.domains.knowledge.data import read_tasks
+    from selfedit.loops.outer import OuterRun
+    from selfedit.loops.plan import plan_knowledge
+    from selfedit.loops.rewards import make_reward
+    from selfedit.loops.tracking import Trackers
     from selfedit.presets import PRESETS
-    from selfedit.rewards import make_reward
-    from selfedit.tracking import Trackers
 
     settings = preset_settings(
         PRESETS,

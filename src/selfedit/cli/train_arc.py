@@ -16,8 +16,8 @@ from selfedit.cli.rounds import print_rounds, round_line, run_rounds
 if TYPE_CHECKING:
     from selfedit.config import ArcOuterSettings
     from selfedit.domains.arc.domain import Arc
+    from selfedit.loops.plan import OuterPlan
     from selfedit.model import Model
-    from selfedit.outer_plan import OuterPlan
     from selfedit.types import Task
 
 
@@ -67,9 +67,9 @@ def arc(
     """
     from selfedit.algorithms.rest_em import ReSTEM
     from selfedit.domains.arc.domain import Arc
-    from selfedit.outer import OuterRun
-    from selfedit.rewards import TrueReward
-    from selfedit.tracking import Trackers
+    from selfedit.loops.outer import OuterRun
+    from selfedit.loops.rewards import TrueReward
+    from selfedit.loops.tracking import Trackers
 
     settings = arc_options.preset_with(
         preset,
@@ -122,8 +122,8 @@ def _plan(model: Model, domain: Arc, tasks: list[Task], settings: ArcOuterSettin
     """As if every edit were as long as the oracle and asked for as much, and every answer were as long
     as the right one."""
     from selfedit.domains.arc.domain import of_task
-    from selfedit.estimate import estimate_plans
-    from selfedit.outer_plan import estimate_texts, outer_plan
+    from selfedit.loops.estimate import estimate_plans
+    from selfedit.loops.plan import estimate_texts, outer_plan
 
     inner, oracle = settings.inner, domain.oracle()
     sample = tasks[: settings.contexts]

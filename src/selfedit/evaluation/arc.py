@@ -17,13 +17,13 @@ from selfedit.evaluation.arc_outcome import Outcome, put_outcomes, solves
 from selfedit.evaluation.evaluate import Pair, numbers
 from selfedit.evaluation.settings import ArcEvaluationSettings
 from selfedit.evaluation.statistics import accuracy_interval, paired_difference, verdict
-from selfedit.inner import run_trials
+from selfedit.loops.inner import run_trials
+from selfedit.loops.runs import recorded_run
+from selfedit.loops.sampler import Writer
 from selfedit.model import Model
 from selfedit.progress import Progress, Silent
-from selfedit.runs import recorded_run
 from selfedit.store import Store
 from selfedit.types import Score, SelfEdit, Task, TrainingPlan, Trial
-from selfedit.writing import Writer
 
 CONDITIONS: dict[str, str] = {
     "in-context": "the demonstrations in the prompt, nothing trained",

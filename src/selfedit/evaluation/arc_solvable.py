@@ -8,7 +8,7 @@ from typing import Any
 
 from selfedit.evaluation.arc import ArcEvaluator
 from selfedit.evaluation.arc_outcome import put_outcomes, solves
-from selfedit.runs import recorded_run
+from selfedit.loops.runs import recorded_run
 from selfedit.types import Task, Trial
 
 

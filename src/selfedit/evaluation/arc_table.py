@@ -6,8 +6,8 @@ import math
 
 from selfedit.evaluation.arc import CONDITIONS, ArcEvaluation, ArcRow
 from selfedit.evaluation.table import PAIR_HEADINGS, pair_cells
-from selfedit.report.page import Block, Notes, Table
-from selfedit.report.wording import UNKNOWN, duration, percent, plural
+from selfedit.show.page import Block, Notes, Table
+from selfedit.show.wording import UNKNOWN, duration, percent, plural
 
 HEADINGS = (
     "condition", "success", "95 % interval", "models", "tasks", "valid edits", "failed",

@@ -15,7 +15,7 @@ from selfedit.errors import InputError
 from selfedit.evaluation.evaluate import Pair, Row
 from selfedit.evaluation.sources import Source, policy_name, policy_rounds, read_sources
 from selfedit.evaluation.statistics import paired_difference, verdict
-from selfedit.report.wording import plural
+from selfedit.show.wording import plural
 from selfedit.store import Store
 
 Form = Literal["table2", "prompts", "figure4"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from selfedit.config import LearnSettings
 from selfedit.domains.knowledge import Knowledge
+from selfedit.endpoints.writer import EndpointWriter, RecordedEdits
 from selfedit.errors import InputError
 from selfedit.evaluation.regimes import (
     Answers,
@@ -21,10 +22,9 @@ from selfedit.evaluation.regimes import (
     transformers_model,
 )
 from selfedit.evaluation.retrieval import PassageIndex
+from selfedit.loops.sampler import Writer
 from selfedit.model import Model
-from selfedit.model.endpoint import EndpointWriter, RecordedEdits
 from selfedit.types import Prompt, Query, SelfEdit, Task
-from selfedit.writing import Writer
 
 
 @dataclass

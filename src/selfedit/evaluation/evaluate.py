@@ -15,8 +15,8 @@ from selfedit.evaluation.regimes import Answers, Place
 from selfedit.evaluation.settings import EvaluationSettings
 from selfedit.evaluation.statistics import accuracy_interval, paired_difference, verdict
 from selfedit.grading import Grader, identity, offline, verdicts
+from selfedit.loops.runs import recorded_run
 from selfedit.progress import Progress, Silent
-from selfedit.runs import recorded_run
 from selfedit.store import Store
 from selfedit.types import Task
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from selfedit.estimate import Estimate, estimate
 from selfedit.evaluation.conditions import CONDITIONS
 from selfedit.evaluation.settings import EvaluationSettings
+from selfedit.loops.estimate import Estimate, estimate
 from selfedit.model import Model
 from selfedit.types import Task, TrainingPlan, TrainingSequence
 

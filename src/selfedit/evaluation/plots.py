@@ -7,8 +7,8 @@ from pathlib import Path
 
 from selfedit.errors import InputError, StoreError
 from selfedit.evaluation.evaluate import Row
-from selfedit.report.plots import INK, interval_figure, interval_lines
-from selfedit.report.wording import percent
+from selfedit.show.plots import INK, interval_figure, interval_lines
+from selfedit.show.wording import percent
 
 FORMATS = (".svg", ".png", ".pdf")
 _AXES = ("rounds of RL", "accuracy, %")

@@ -15,12 +15,12 @@ from selfedit.config import ANSWER_SAMPLING, LearnSettings, stable_hash
 from selfedit.domains.knowledge import Knowledge
 from selfedit.errors import InputError, InvalidSelfEdit
 from selfedit.evaluation.settings import EvaluationSettings
-from selfedit.inner import run_trials
+from selfedit.loops.inner import run_trials
+from selfedit.loops.sampler import Writer
 from selfedit.model import Model
 from selfedit.progress import Progress, Silent
 from selfedit.store import Store
 from selfedit.types import SelfEdit, Task, TrainingPlan, TrainingSequence, Trial
-from selfedit.writing import Writer
 
 
 @dataclass(frozen=True, slots=True)

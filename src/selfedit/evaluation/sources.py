@@ -10,8 +10,8 @@ from pathlib import Path
 from selfedit.domains.arc.domain import puzzle
 from selfedit.errors import InputError
 from selfedit.evaluation.evaluate import Evaluation
+from selfedit.loops.rounds import stored_contexts
 from selfedit.report.runs import find_run, rounds_of, state
-from selfedit.rounds import stored_contexts
 from selfedit.store import Store
 from selfedit.types import Task
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from selfedit.report.plots import wilson_interval
+from selfedit.show.plots import wilson_interval
 
 # With 5 contexts even a sign test of 5 out of 5 is not significant at 5 % (2 / 2**5 = 0.0625).
 MIN_CONTEXTS = 6

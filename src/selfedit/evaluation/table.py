@@ -11,7 +11,7 @@ from rich.text import Text
 
 from selfedit.evaluation.conditions import CONDITIONS
 from selfedit.evaluation.evaluate import Evaluation, Pair, Row
-from selfedit.report.wording import UNKNOWN, duration, percent, points
+from selfedit.show.wording import UNKNOWN, duration, percent, points
 
 ROW_HEADINGS = (
     "condition", "accuracy", "95 % interval", "questions", "contexts", "trained tokens", "seconds",

@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from selfedit.config import TrainSettings
+from selfedit.forward.attention import SHORT
 from selfedit.lora.sequences import TokenSequence, batches
-from selfedit.model.attention import SHORT
 
 
 @dataclass(frozen=True, slots=True)

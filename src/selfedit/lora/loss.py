@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from selfedit.model.linear import back_through, logits_of
+from selfedit.forward.linear import back_through, logits_of
 
 
 class _HeadLoss(torch.autograd.Function):

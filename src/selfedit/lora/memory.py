@@ -16,12 +16,12 @@ import numpy as np
 import torch
 
 from selfedit.config import LoraSettings
+from selfedit.forward.cache import ROOM
+from selfedit.forward.packed import Decoder
 from selfedit.lora.bank import find_targets, first_layer, layer_index
 from selfedit.lora.load import Load, Steps
 from selfedit.lora.loss import head_loss
 from selfedit.lora.train import TRUNK_TOKENS, lanes, shares
-from selfedit.model.cache import ROOM
-from selfedit.model.packed import Decoder
 from selfedit.types import TrainingPlan
 
 # Modules that read the same tensor, which the bank gathers once.

@@ -14,12 +14,12 @@ from threading import Event
 from torch import Tensor
 
 from selfedit.config import TrainSettings
+from selfedit.forward.packed import Decoder
+from selfedit.forward.threads import side_by_side
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.desk import Desk, Trainee
 from selfedit.lora.records import TrainingRecord
 from selfedit.lora.sequences import TokenSequence
-from selfedit.model.packed import Decoder
-from selfedit.model.threads import side_by_side
 
 # Lanes that a thread of its own is worth: one alone spends its time on reading the weights
 # (docs/performance.md).

@@ -13,8 +13,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from selfedit.model.memory import is_out_of_memory
-from selfedit.model.packed import close
+from selfedit.forward.memory import is_out_of_memory
+from selfedit.forward.packed import close
 
 # Steps that run as they are before one is captured: kernels load and workspaces are made in them.
 WARM_UP = 2

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from selfedit.forward.cache import FixedLayer, GrowingLayer, growing_cache, select_rows
+from selfedit.forward.memory import is_out_of_memory
+from selfedit.forward.packed import Decoder, close
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.routing import Routing
-from selfedit.model.cache import FixedLayer, GrowingLayer, growing_cache, select_rows
 from selfedit.model.cuda_graph import CaptureFailed, Graph, GraphedStep
-from selfedit.model.memory import is_out_of_memory
-from selfedit.model.packed import Decoder, close
 
 # The room is a multiple of this: PyTorch's attention copies masks of other widths, in every layer.
 _ALIGNED = 8

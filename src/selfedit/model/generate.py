@@ -20,8 +20,11 @@ from transformers import DynamicCache, PreTrainedModel
 
 from selfedit.config import SamplingSettings
 from selfedit.errors import OutOfMemory
+from selfedit.forward.cache import growing_cache
+from selfedit.forward.memory import within_memory
+from selfedit.forward.packed import Decoder
+from selfedit.forward.threads import side_by_side
 from selfedit.lora.bank import AdapterBank
-from selfedit.model.cache import growing_cache
 from selfedit.model.constrained import Constraint
 from selfedit.model.cuda_graph import Graph
 from selfedit.model.decode_step import (
@@ -31,11 +34,8 @@ from selfedit.model.decode_step import (
     route_rows,
     takes_fixed_steps,
 )
-from selfedit.model.memory import within_memory
-from selfedit.model.packed import Decoder
 from selfedit.model.prompts import Rendered
 from selfedit.model.sampling import choose
-from selfedit.model.threads import side_by_side
 
 # Rows that a thread of its own is worth; with fewer it reads the weights for little
 # (docs/performance.md).

@@ -14,6 +14,9 @@ from transformers import PreTrainedModel
 
 from selfedit.config import EngineSettings, LoraSettings, SamplingSettings, TrainSettings
 from selfedit.errors import ModelError, OutOfMemory
+from selfedit.forward.linear import layout_bytes, use_onednn
+from selfedit.forward.memory import memory_budget, memory_free, within_memory
+from selfedit.forward.packed import Decoder
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.files import load_adapter, save_adapter
 from selfedit.lora.load import Steps
@@ -23,9 +26,6 @@ from selfedit.lora.sequences import TokenSequence
 from selfedit.lora.train import BankTrainer
 from selfedit.model.cuda_graph import CudaGraph
 from selfedit.model.generate import generate
-from selfedit.model.linear import layout_bytes, use_onednn
-from selfedit.model.memory import memory_budget, memory_free, within_memory
-from selfedit.model.packed import Decoder
 from selfedit.model.prompts import Rendered, render
 from selfedit.model.quiet import quiet_transformers
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence

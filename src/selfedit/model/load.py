@@ -10,9 +10,9 @@ from typing import Any
 
 from selfedit.config import EngineSettings
 from selfedit.errors import ModelError
+from selfedit.forward.memory import engine_from_environment
 from selfedit.model import embedded
 from selfedit.model.language_model import LanguageModel
-from selfedit.model.memory import engine_from_environment
 from selfedit.model.prompts import PromptFormat, resolve_format
 from selfedit.model.quiet import quiet_transformers
 

@@ -16,9 +16,9 @@ from typing import Any
 from selfedit.algorithms.rest_em import select
 from selfedit.config import stable_hash
 from selfedit.home import library_folder
+from selfedit.loops.candidates import Candidate, Group, best_of
 from selfedit.release.run import Layout, RecordedArticle, RecordedEdit, RecordedRun, read_release
 from selfedit.release.scores import DIGITS
-from selfedit.selection import Candidate, Group, best_of
 from selfedit.store import Store
 from selfedit.types import Prompt, Score, SelfEdit, Trial
 

@@ -9,8 +9,8 @@ from selfedit.domains.arc.pictures import NO_GRID, difference
 from selfedit.domains.arc.predict import Attempts
 from selfedit.domains.arc.svg import examples_svg, prediction_svg
 from selfedit.domains.arc.tasks import ArcTask
-from selfedit.report.page import Block, Notes, Plot, Section
-from selfedit.report.wording import plural
+from selfedit.show.page import Block, Notes, Plot, Section
+from selfedit.show.wording import plural
 
 
 def task_section(

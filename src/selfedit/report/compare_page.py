@@ -5,7 +5,7 @@ from __future__ import annotations
 from selfedit.evaluation.compare import Comparison
 from selfedit.evaluation.plots import accuracy_by_round, in_words
 from selfedit.evaluation.table import PAIR_HEADINGS, cell, pair_cells
-from selfedit.report.page import Block, Notes, Page, Plot, Section, Table
+from selfedit.show.page import Block, Notes, Page, Plot, Section, Table
 
 _TITLES = {
     "table2": "Conditions and regimes",

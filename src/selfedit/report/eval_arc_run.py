@@ -11,9 +11,9 @@ from selfedit.evaluation.arc import ArcEvaluation
 from selfedit.evaluation.arc_outcome import TaskOutcome, solves, stored_outcomes
 from selfedit.evaluation.arc_table import blocks
 from selfedit.report.arc_task import task_section
-from selfedit.report.page import Notes, Page, Section, Table
 from selfedit.report.runs import Report, facts, failure, run_values, settings_section, trials_section
-from selfedit.report.wording import duration
+from selfedit.show.page import Notes, Page, Section, Table
+from selfedit.show.wording import duration
 from selfedit.store import RunRecord, Store
 from selfedit.types import Trial
 

@@ -11,8 +11,8 @@ from selfedit.evaluation.table import (
     row_cells,
     title,
 )
-from selfedit.report.page import Notes, Page, Section, Table
 from selfedit.report.runs import Report, facts, failure, run_values, settings_section, trials_section
+from selfedit.show.page import Notes, Page, Section, Table
 from selfedit.store import RunRecord, Store
 
 

@@ -15,7 +15,16 @@ from selfedit.evaluation.statistics import Interval, accuracy_interval, paired_d
 from selfedit.release.fields import parse_prompt
 from selfedit.release.scores import DIGITS
 from selfedit.report.one_context import Seen, choose_context
-from selfedit.report.page import (
+from selfedit.report.runs import (
+    Report,
+    facts,
+    failure,
+    precise,
+    run_values,
+    settings_section,
+    trials_section,
+)
+from selfedit.show.page import (
     Block,
     Column,
     Entry,
@@ -27,16 +36,7 @@ from selfedit.report.page import (
     SideBySide,
     Table,
 )
-from selfedit.report.runs import (
-    Report,
-    facts,
-    failure,
-    precise,
-    run_values,
-    settings_section,
-    trials_section,
-)
-from selfedit.report.wording import points
+from selfedit.show.wording import points
 from selfedit.store import RunRecord, Store
 from selfedit.types import Trial
 

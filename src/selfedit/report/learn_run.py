@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from selfedit.report.page import Block, Column, Entry, Look, Notes, Page, Section, SideBySide, Table
+from selfedit.loops.candidates import mean_reward
 from selfedit.report.runs import (
     Report,
     facts,
@@ -17,8 +17,8 @@ from selfedit.report.runs import (
     settings_section,
     trials_section,
 )
-from selfedit.report.wording import flat, known, of_total, percent
-from selfedit.selection import mean_reward
+from selfedit.show.page import Block, Column, Entry, Look, Notes, Page, Section, SideBySide, Table
+from selfedit.show.wording import flat, known, of_total, percent
 from selfedit.store import RunRecord, Store
 from selfedit.types import Trial
 

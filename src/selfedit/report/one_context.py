@@ -9,7 +9,8 @@ from selfedit.domains.arc.domain import with_outputs
 from selfedit.domains.arc.svg import task_svg
 from selfedit.domains.arc.text import GridFormat
 from selfedit.errors import InputError
-from selfedit.report.page import (
+from selfedit.loops.rounds import RoundContext, RoundEdit
+from selfedit.show.page import (
     Block,
     Column,
     Entry,
@@ -21,8 +22,7 @@ from selfedit.report.page import (
     SideBySide,
     Table,
 )
-from selfedit.report.wording import percent, plural, points
-from selfedit.rounds import RoundContext, RoundEdit
+from selfedit.show.wording import percent, plural, points
 from selfedit.store import Store
 from selfedit.types import Query, Task, Trial
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from selfedit.errors import InputError
-from selfedit.report.page import Look, Notes, Page, Section, Table
-from selfedit.report.wording import UNKNOWN, duration, flat, percent, plural
-from selfedit.rounds import RoundRecord, stored_rounds
+from selfedit.loops.rounds import RoundRecord, stored_rounds
+from selfedit.show.page import Look, Notes, Page, Section, Table
+from selfedit.show.wording import UNKNOWN, duration, flat, percent, plural
 from selfedit.store import RunRecord, Store
 
 STATES: dict[str, tuple[str, Look]] = {

@@ -7,17 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from selfedit.evaluation.statistics import Interval, accuracy_interval, paired_difference, verdict
+from selfedit.loops.rounds import RoundContext, RoundRecord, stored_contexts
 from selfedit.report.one_context import Seen, choose_context, context_section, contexts_section
-from selfedit.report.page import (
-    Block,
-    Look,
-    Notes,
-    Page,
-    Plot,
-    Section,
-    Table,
-)
-from selfedit.report.plots import interval_lines, loss_curves
 from selfedit.report.runs import (
     Report,
     facts,
@@ -29,8 +20,17 @@ from selfedit.report.runs import (
     trials_section,
     valid_edits,
 )
-from selfedit.report.wording import duration, percent, plural, points
-from selfedit.rounds import RoundContext, RoundRecord, stored_contexts
+from selfedit.show.page import (
+    Block,
+    Look,
+    Notes,
+    Page,
+    Plot,
+    Section,
+    Table,
+)
+from selfedit.show.plots import interval_lines, loss_curves
+from selfedit.show.wording import duration, percent, plural, points
 from selfedit.store import RunRecord, Store
 
 _HEADINGS = (

@@ -14,8 +14,9 @@ from selfedit.domains.arc.grids import Grid
 from selfedit.domains.arc.self_edit import ORACLE
 from selfedit.domains.arc.tasks import ArcTask, Example
 from selfedit.errors import InvalidSelfEdit, OverLimit
-from selfedit.inner import run_trials
-from selfedit.testing import FakeModel, tiny_model
+from selfedit.loops.inner import run_trials
+from selfedit.model.fake import FakeModel
+from selfedit.model.tiny import tiny_model
 from selfedit.types import SelfEdit
 
 COMPACT = ArcSettings(grid="compact", data=ArcDataSettings(limit=20))

@@ -1,0 +1,79 @@
+"""The policy update: the model is finetuned on its own good self-edits, and becomes the next policy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.filesize import decimal
+
+from selfedit.config import PolicySettings
+from selfedit.errors import AdapterError, ModelError, OverLimit, SelfEditError, StoreError
+from selfedit.loops.inner import fitting
+from selfedit.model import Model
+from selfedit.types import SelfEdit, TrainingPlan, TrainingSequence
+
+
+def update_policy(
+    model: Model,
+    edits: Sequence[SelfEdit],
+    settings: PolicySettings,
+    seed: int,
+    folder: Path,
+    on_step: Callable[[int, int], None] | None = None,
+) -> list[float]:
+    """SFT on prompt -> edit with a bank of one, merged into a model folder, which appears whole or not
+    at all. Returns the losses, nats a token.
+
+    Raises SelfEditError if the training diverges, StoreError if the folder cannot be written.
+    """
+    sequences = tuple(
+        TrainingSequence(completion.strip(), prompt)
+        for edit in edits
+        for prompt, completion in zip(edit.prompts, edit.completions, strict=True)
+        if completion.strip()
+    )
+    assert sequences, "an edit that was trained on has text"
+    _need_space(folder.parent, 2 * model.num_bytes)
+    try:
+        plan, _, _ = fitting(model, TrainingPlan(sequences), settings.train.max_tokens)
+    except OverLimit as error:
+        raise SelfEditError(
+            f"the policy cannot be updated: {error}. The round's trials are kept: choose tasks with "
+            "shorter prompts."
+        ) from None
+    adapters, (record,) = model.train([plan], settings.lora, settings.train, [seed], on_step=on_step)
+    if record.failure:
+        raise SelfEditError(
+            f"the policy update failed: {record.failure}. The round's trials are kept; start again "
+            "with a lower policy learning rate."
+        )
+    part = folder.with_name(f".{folder.name}.part")
+    try:
+        # What an earlier try left that was killed, or not recorded: gigabytes, perhaps.
+        shutil.rmtree(part, ignore_errors=True)
+        model.save_adapter(adapters, 0, part / "adapter")
+        model.save_merged(part / "merged", part / "adapter")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(part / "merged", folder)
+    except (OSError, AdapterError, ModelError) as error:
+        raise StoreError(
+            f"the policy cannot be written to {folder}: {error}. Its trials are kept: free some "
+            "space and start again."
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return record.losses
+
+
+def _need_space(folder: Path, needed: int) -> None:
+    """Better before an update than after it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise StoreError(
+            f"{folder} has {decimal(free)} free, and saving the next policy needs about "
+            f"{decimal(needed)}. The round's trials are kept: free some space and start again."
+        )

@@ -1,0 +1,1 @@
+"""Forward passes over frozen weights: packed rows, attention, caches, products, device memory."""

@@ -1,0 +1,1 @@
+"""Documents to memory: what `learn` does, and the library that keeps what was learned."""

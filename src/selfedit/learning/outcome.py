@@ -1,0 +1,144 @@
+"""What came of learning: graded answers before and after, the result, and whether it is committed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+from selfedit.config import LearnSettings
+from selfedit.learning.material import Material
+from selfedit.loops.candidates import Choice, passage_result
+from selfedit.model import Model
+from selfedit.store import AdapterRecord
+from selfedit.types import GradedAnswer, LearnResult, QuestionResult, Score
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Graded answers to new and older questions, before and after."""
+
+    before: Sequence[GradedAnswer]
+    after: Sequence[GradedAnswer]
+    older_before: Sequence[GradedAnswer]
+    older_after: Sequence[GradedAnswer]
+
+    def questions(self, held_out: bool) -> tuple[QuestionResult, ...]:
+        return tuple(
+            QuestionResult(b.question, b.gold, b.answer, a.answer, b.correct, a.correct, held_out)
+            for b, a in zip(self.before, self.after, strict=True)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a new version becomes the current one, and why (not)."""
+
+    committed: bool
+    reason: str
+
+
+def learn_result(
+    model: str,
+    settings: LearnSettings,
+    material: Material,
+    choices: Sequence[Choice],
+    outcome: Outcome,
+    losses: tuple[float, ...],
+) -> LearnResult:
+    """What was tried and measured. Whether it is committed is not decided yet."""
+    trials = [trial for choice in choices for group in choice.candidates for trial in group]
+    trained = [trial.seconds for trial in trials if trial.status != "invalid"]
+    unmeasured = sum(choice.baseline is None for choice in choices)
+    notes = list(material.notes)
+    if unmeasured:
+        notes.append(
+            f"No question is about {unmeasured} of {len(choices)} passages: their first valid "
+            "self-edit was kept without being measured."
+        )
+    return LearnResult(
+        accuracy_before=Score(tuple(outcome.before)).value,
+        accuracy_after=Score(tuple(outcome.after)).value,
+        num_questions=len(outcome.before),
+        held_out=bool(material.held_out),
+        version=None,
+        committed=False,
+        reason="",
+        num_trials=len(trials),
+        num_invalid=sum(trial.status == "invalid" for trial in trials),
+        seconds_per_edit=sum(trained) / len(trained) if trained else 0.0,
+        seconds=0.0,
+        adapter_path=None,
+        report_path=None,
+        model=model,
+        documents=tuple(document.title for document in material.documents),
+        settings=settings.model_dump(mode="json"),
+        questions=outcome.questions(bool(material.held_out)),
+        passages=tuple(passage_result(choice) for choice in choices),
+        final_losses=losses,
+        num_older=len(outcome.older_before),
+        older_before=_value(outcome.older_before),
+        older_after=_value(outcome.older_after),
+        notes=tuple(notes),
+    )
+
+
+def judged(result: LearnResult, max_forgetting: float) -> Verdict:
+    """Committed if it knows more than the version before and lost at most max_forgetting (in [0, 1]) of
+    its accuracy on older questions."""
+    n = result.num_questions
+    right_before, right_after = (round(a * n) for a in (result.accuracy_before, result.accuracy_after))
+    told = f"{right_before} of {n} right before, {right_after} of {n} after"
+    if right_after <= right_before:
+        return Verdict(False, f"it does not know more than the version before it: {told}")
+    lost = (result.older_before or 0.0) - (result.older_after or 0.0)
+    if lost > max_forgetting + 1e-9:
+        return Verdict(
+            False,
+            f"it lost {100 * lost:.0f} points on the {result.num_older} older questions, more "
+            f"than the {100 * max_forgetting:.0f} allowed (--max-forgetting)",
+        )
+    return Verdict(True, told)
+
+
+def version_record(
+    result: LearnResult,
+    verdict: Verdict,
+    version: int,
+    folder: Path,
+    model: Model,
+    documents: list[dict[str, Any]],
+    parent: AdapterRecord | None,
+    run_id: int,
+) -> AdapterRecord:
+    """A version as the store keeps it; folder: where its adapter is."""
+    return AdapterRecord(
+        version=version,
+        model=model.name,
+        model_revision=model.revision,
+        parent=parent.version if parent else None,
+        status="committed" if verdict.committed else "rejected",
+        path=str(folder),
+        created=datetime.now(UTC),
+        reason=verdict.reason,
+        settings=result.settings,
+        documents=documents,
+        scores={
+            "accuracy_before": result.accuracy_before,
+            "accuracy_after": result.accuracy_after,
+            "num_questions": result.num_questions,
+            "held_out": result.held_out,
+            "num_older": result.num_older,
+            "older_before": result.older_before,
+            "older_after": result.older_after,
+        },
+        run_id=run_id,
+    )
+
+
+def _value(answers: Sequence[GradedAnswer]) -> float | None:
+    value = Score(tuple(answers)).value
+    return None if isnan(value) else value

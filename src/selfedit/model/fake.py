@@ -1,0 +1,213 @@
+"""A fake model, for tests (ours and users') that need no weights to be fetched.
+
+`FakeModel` trains in no time and then knows, word for word, what it was trained on: everything around
+the model can be tested with it. `selfedit learn --model fake` works too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from selfedit.config import LoraSettings, SamplingSettings, TrainSettings, stable_hash
+from selfedit.domains.arc.fake import LEARNS, answer_grid, asks_for_edit, asks_for_grid, write_edit
+from selfedit.errors import AdapterError
+from selfedit.lora.records import TrainingRecord
+from selfedit.types import Prompt, TrainingPlan, TrainingSequence
+
+_STOP_WORDS = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "at",
+        "by",
+        "for",
+        "from",
+        "in",
+        "is",
+        "of",
+        "on",
+        "or",
+        "the",
+        "to",
+        "was",
+        "what",
+        "which",
+        "who",
+    ]
+)
+_OPENINGS = ("It is known that", "One can say that", "People report that", "As we know,")
+
+
+@dataclass
+class FakeAdapters:
+    """What each adapter was trained on, and the learning rate that its self-edit asked for, if any."""
+
+    texts: list[list[str]]
+    rates: list[float | None] = field(default_factory=list)
+
+
+class FakeModel:
+    """Answers with the sentence, among those it has learned, that shares most words with the question.
+
+    Without an adapter it says that it does not know. Asked to write, it repeats the last line of the
+    prompt behind an opening chosen by the seed; asked for a question, it asks for the last word. On
+    ARC it writes one of five self-edits, and then can turn and mirror (`domains/arc/fake.py`).
+    Texts with "NaN" in them make a training fail, as a diverging loss would. delay: seconds that each
+    call takes ($SELFEDIT_FAKE_DELAY), for tests that kill it. calls: how often each method was called.
+    """
+
+    device, num_workers = "cpu", 1
+
+    def __init__(
+        self, name: str = "fake", revision: str = "fake-1", delay: float | None = None
+    ) -> None:
+        self.name, self.revision = name, revision
+        self.delay = float(os.environ.get("SELFEDIT_FAKE_DELAY", "0")) if delay is None else delay
+        self.calls: Counter[str] = Counter()
+
+    def _called(self, method: str) -> None:
+        self.calls[method] += 1
+        time.sleep(self.delay)
+
+    @property
+    def identity(self) -> list[str]:
+        return [self.revision]
+
+    @property
+    def num_bytes(self) -> int:
+        return 0
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        sampling: SamplingSettings,
+        seeds: Sequence[int],
+        *,
+        adapters: FakeAdapters | None = None,
+        owners: Sequence[int] | None = None,
+        on_done: Callable[[int], None] | None = None,
+    ) -> list[str]:
+        self._called("generate")
+        replies = []
+        for i, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
+            if asks_for_edit(prompt) or asks_for_grid(prompt):
+                rate = adapters.rates[owners[i]] if adapters is not None and owners else None
+                replies.append(_on_arc(prompt, seed, rate))
+                continue
+            known = adapters.texts[owners[i]] if adapters is not None and owners is not None else []
+            replies.append(self._answer(prompt, known) if _asks(prompt) else _write(prompt, seed))
+        if on_done is not None:
+            on_done(len(prompts))
+        return replies
+
+    def _answer(self, prompt: Prompt, known: list[str]) -> str:
+        *given, question = prompt.text.splitlines()
+        wanted = _words(question)
+        sentences = [s for text in [*known, *given] for s in re.split(r"(?<=[.!?])\s+|\n", text)]
+        best = max(sentences, key=lambda s: len(wanted & _words(s)), default="")
+        return best if len(wanted & _words(best)) >= 2 else "I do not know."
+
+    def sequence_tokens(self, sequence: TrainingSequence) -> int:
+        said = [sequence.text]
+        if sequence.prompt is not None:
+            said += [sequence.prompt.text, *(text for turn in sequence.prompt.turns for text in turn)]
+        return sum(map(self.count_tokens, said))
+
+    def train(
+        self,
+        plans: Sequence[TrainingPlan],
+        lora: LoraSettings,
+        settings: TrainSettings,
+        seeds: Sequence[int],
+        *,
+        slots: int | None = None,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> tuple[FakeAdapters, list[TrainingRecord]]:
+        self._called("train")
+        texts = [[sequence.text for sequence in plan.sequences] for plan in plans]
+        records = [
+            TrainingRecord(
+                losses=[1.0 / (step + 1) for step in range(settings.epochs)],
+                failure="loss was not finite at step 1" if "NaN" in " ".join(own) else "",
+                tokens=sum(map(self.count_tokens, own)) * settings.epochs,
+            )
+            for own in texts
+        ]
+        if on_step is not None:
+            on_step(1, 1)
+        return FakeAdapters(texts, [plan.learning_rate for plan in plans]), records
+
+    def planned_memory(
+        self, lora: LoraSettings, settings: TrainSettings
+    ) -> Callable[[Sequence[TrainingPlan], Sequence[int], int | None], int]:
+        return lambda plans, seeds, slots: 0
+
+    @property
+    def memory_budget(self) -> int:
+        return 0
+
+    def save_adapter(self, adapters: FakeAdapters, k: int, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            note = {"base_revision": self.revision, "texts": adapters.texts[k]}
+            (folder / "fake_adapter.json").write_text(json.dumps(note), encoding="utf-8")
+        except OSError as error:
+            raise AdapterError(f"the adapter cannot be written to {folder}: {error}") from error
+
+    def load_adapter(self, folder: Path) -> FakeAdapters:
+        try:
+            note = json.loads((folder / "fake_adapter.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise AdapterError(f"the adapter in {folder} is damaged: {error}") from error
+        if note["base_revision"] != self.revision:
+            raise AdapterError(f"the adapter in {folder} belongs to {note['base_revision']}")
+        return FakeAdapters([note["texts"]])
+
+    def save_merged(self, folder: Path, adapter: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"from": self.revision, "texts": self.load_adapter(adapter).texts})
+        (folder / "fake_model.json").write_text(text, encoding="utf-8")
+
+
+def load_fake(name: str) -> FakeModel | None:
+    """The fake model by its name, or a policy that grew from it by its folder; None for others."""
+    if name == "fake":
+        return FakeModel()
+    note = Path(name) / "fake_model.json"
+    if not note.is_file():
+        return None
+    return FakeModel(name, f"fake-{stable_hash(note.read_text(encoding='utf-8'))[:12]}")
+
+
+def _on_arc(prompt: Prompt, seed: int, rate: float | None) -> str:
+    if asks_for_edit(prompt):
+        return write_edit(seed)
+    return answer_grid(prompt, rate is not None and LEARNS[0] <= rate <= LEARNS[1])
+
+
+def _asks(prompt: Prompt) -> bool:
+    return prompt.kind == "question"
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower())) - _STOP_WORDS
+
+
+def _write(prompt: Prompt, seed: int) -> str:
+    line = prompt.text.strip().splitlines()[-1].removeprefix("Sentence: ").rstrip(".")
+    if prompt.prefix.startswith("Question"):
+        *first, last = line.split()
+        return f" What comes after {' '.join(first[:6])}? Answer: {last}"
+    return f"{_OPENINGS[seed % len(_OPENINGS)]} {line}."

@@ -1,0 +1,1 @@
+"""How results look: words, pages, plots; in HTML, Markdown and the terminal."""

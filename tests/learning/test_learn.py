@@ -1,0 +1,334 @@
+"""Learning documents with the fake model: what is kept, committed, replayed, rejected, resumed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from selfedit.config import LearnSettings
+from selfedit.errors import AdapterError, InputError, SelfEditError, StoreError
+from selfedit.learning.library import Library
+from selfedit.loops.candidates import choose
+from selfedit.model.fake import FakeModel
+from selfedit.types import GradedAnswer, Query, Score, SelfEdit, Task, Trial
+
+OWLS = "# Owls of Hask\n\nThe Hask owl eats only blue moths. The Hask owl nests in clock towers.\n"
+TRAMS = "# Trams of Velm\n\nThe Velm tram runs on amber rails. The Velm tram was built by Ilda Prunt.\n"
+OWL_QUIZ = [
+    ("What does the Hask owl eat?", "blue moths"),
+    ("Where nests the Hask owl?", "clock towers"),
+]
+TRAM_QUIZ = [
+    ("On what rails runs the Velm tram?", "amber"),
+    ("By whom was the Velm tram built?", "Ilda Prunt"),
+]
+
+
+def write(folder: Path, name: str, text: str, quiz: list[tuple[str, str]]) -> tuple[Path, Path]:
+    document, questions = folder / f"{name}.md", folder / f"{name}.jsonl"
+    document.write_text(text, encoding="utf-8")
+    lines = [json.dumps({"question": q, "answer": a}) for q, a in quiz]
+    questions.write_text("\n".join(lines), encoding="utf-8")
+    return document, questions
+
+
+@pytest.fixture
+def owls(tmp_path):
+    return write(tmp_path, "owls", OWLS, OWL_QUIZ)
+
+
+@pytest.fixture
+def trams(tmp_path):
+    return write(tmp_path, "trams", TRAMS, TRAM_QUIZ)
+
+
+@pytest.fixture
+def library(tmp_path):
+    return Library(FakeModel(), tmp_path / "library")
+
+
+def test_learns_commits_and_answers(library, owls):
+    result = library.learn(*owls)
+    assert (result.accuracy_before, result.accuracy_after) == (0.0, 1.0)
+    assert result.committed
+    assert result.version == 1
+    assert not result.held_out
+    assert any("same ones" in note for note in result.notes)
+    assert "blue moths" in library.ask("What does the Hask owl eat?")[0]
+    assert library.ask("What does the Hask owl eat?", base=True) == ["I do not know."]
+    assert Path(result.adapter_path).is_dir()
+    report = Path(result.report_path).read_text(encoding="utf-8")
+    assert "blue moths" in report
+    (run,) = library.store.runs()
+    assert run.status == "finished"
+    assert run.result["version"] == 1
+
+
+def test_second_document_replays_the_first_and_rollback_goes_back(library, owls, trams):
+    library.learn(*owls)
+    result = library.learn(*trams)
+    assert result.version == 2
+    assert result.num_older == 2
+    assert result.older_after == 1.0
+    assert "blue moths" in library.ask("What does the Hask owl eat?")[0]
+    assert "amber" in library.ask("On what rails runs the Velm tram?")[0]
+    assert library.rollback().version == 1
+    assert library.ask("On what rails runs the Velm tram?") == ["I do not know."]
+    assert library.rollback() is None
+    with pytest.raises(AdapterError, match="nothing to roll back"):
+        library.rollback()
+    assert library.rollback(2).version == 2
+
+
+def test_learning_a_document_again_replaces_it(library, owls):
+    library.learn(*owls)
+    document, _ = owls
+    document.write_text(OWLS + "\nThe Hask owl sleeps under tin roofs.\n", encoding="utf-8")
+    write(document.parent, "more", OWLS, [*OWL_QUIZ, ("Where sleeps the Hask owl?", "tin roofs")])
+    result = library.learn(document, document.parent / "more.jsonl")
+    assert result.committed
+    assert result.num_older == 0
+    assert len(library.adapter(2).documents) == 1
+
+
+def test_learning_the_same_again_is_rejected_and_reuses_every_trial(library, owls):
+    library.learn(*owls)
+    model = library.model
+    before = model.calls.copy()
+    result = library.learn(*owls)
+    assert not result.committed
+    assert "does not know more" in result.reason
+    assert library.current().version == 1
+    assert library.adapter(2).status == "rejected"
+    assert model.calls["train"] - before["train"] == 1  # the final adapter only
+    assert model.calls["generate"] - before["generate"] == 2  # old and new version are asked
+
+
+def test_too_much_forgetting_is_rejected(library, owls, trams, monkeypatch):
+    library.learn(*owls)
+    # Without replay the new adapter knows nothing of the owls.
+    monkeypatch.setattr("selfedit.learning.learner.older_documents", lambda parent, records: [
+        {**document, "sequences": []} for document in parent.documents
+    ])  # fmt: skip
+    result = library.learn(*trams)
+    assert not result.committed
+    assert "lost 100 points on the 2 older questions" in result.reason
+    assert library.current().version == 1
+    assert library.learn(*trams, LearnSettings(max_forgetting=1.0)).committed
+
+
+def test_nothing_beats_the_baseline(library, tmp_path):
+    files = write(tmp_path, "odd", OWLS, [("How tall is Mount Zed?", "9 miles")])
+    result = library.learn(*files)
+    assert result.version is None
+    assert result.adapter_path is None
+    assert result.reason == "no self-edit beat the model as it was"
+    assert Path(result.report_path).exists()
+
+
+def test_many_questions_are_split_and_only_the_held_out_half_is_reported(library, tmp_path):
+    facts = [f"The tower {name} is made of {stone}." for name, stone in zip(
+        ("Ax", "Bor", "Cil", "Dun", "Elm", "Fyr", "Gol", "Hax"),
+        ("jade", "opal", "onyx", "mica", "topaz", "flint", "slate", "chalk"), strict=True)]  # fmt: skip
+    quiz = [(f"Which stone is the tower {f.split()[2]} made of?", f.split()[-1][:-1]) for f in facts]
+    files = write(tmp_path, "towers", "# Towers\n\n" + " ".join(facts), quiz)
+    result = library.learn(*files)
+    assert result.held_out
+    assert result.num_questions == 4
+    assert all(question.held_out for question in result.questions)
+    record = library.adapter(1).documents[0]
+    held = {entry["question"] for entry in record["held_out"]}
+    assert held == {question.question for question in result.questions}
+    assert not held & {entry["question"] for entry in record["selection"]}
+    # A second document is measured on these held-out questions as "older".
+    other = write(tmp_path, "owls", OWLS, OWL_QUIZ)
+    assert library.learn(*other).num_older == 4
+
+
+def test_writes_its_own_quiz_and_says_what_it_dropped(library, owls):
+    result = library.learn(owls[0])
+    assert result.committed
+    assert any("wrote itself" in note and "dropped" in note for note in result.notes)
+
+
+def test_no_usable_own_question_names_the_option(library, tmp_path, monkeypatch):
+    document = tmp_path / "plain.txt"
+    document.write_text("Owls eat moths at night.", encoding="utf-8")
+    monkeypatch.setattr("selfedit.learning.quiz_writer.worth_asking", lambda *args: ())
+    with pytest.raises(InputError, match="--quiz"):
+        library.learn(document)
+
+
+def test_invalid_and_failed_trials_are_recorded(library, owls, monkeypatch):
+    replies = iter([""] * 12 + ["NaN is what the Hask owl likes, blue moths and clock towers."] * 100)
+    original = FakeModel.generate
+
+    def generate(self, prompts, *args, **kwargs):
+        if kwargs.get("adapters") is None and prompts and prompts[0].kind == "instruction":
+            return [next(replies) for _ in prompts]
+        return original(self, prompts, *args, **kwargs)
+
+    monkeypatch.setattr(FakeModel, "generate", generate)
+    settings = LearnSettings(candidates=3, knowledge={"strategy": "implications", "faithful": False})
+    replies = iter(["", "The Hask owl likes NaN and eats blue moths.", "The Hask owl eats blue moths."])
+    result = library.learn(*owls, settings)
+    (passage,) = result.passages
+    assert [c.status for c in passage.candidates] == ["invalid", "failed", "scored"]
+    assert "empty" in passage.candidates[0].reason
+    assert "not finite" in passage.candidates[1].reason
+    assert passage.candidates[2].kept
+    assert result.num_invalid == 1
+    stored = list(library.store.iter_trials())
+    assert len(stored) == 3
+
+
+def test_interrupted_learn_goes_on_and_ends_the_same(tmp_path, owls):
+    """Ctrl-C at every single call of the model, one after the other."""
+    whole = Library(FakeModel(), tmp_path / "whole").learn(*owls)
+    model = FakeModel()
+    library = Library(model, tmp_path / "cut")
+    original, calls = FakeModel._called, 0
+    for stop_at in range(1, 50):
+        calls = 0
+
+        def called(self, method, stop_at=stop_at):
+            nonlocal calls
+            calls += 1
+            if (calls == 1 and method == "train") or calls == 2:
+                raise KeyboardInterrupt
+            original(self, method)
+
+        FakeModel._called = called
+        try:
+            result = library.learn(*owls)
+        except KeyboardInterrupt:
+            assert library.current() is None
+            if calls == 1:  # stopped in a training: let the next one pass, as a retry would
+                FakeModel._called = original
+                result = library.learn(*owls)
+                break
+            continue
+        finally:
+            FakeModel._called = original
+        break
+    texts = [
+        json.loads((Path(r.adapter_path) / "fake_adapter.json").read_text())["texts"]
+        for r in (whole, result)
+    ]
+    assert texts[0] == texts[1]
+    assert {run.status for run in library.store.runs()} == {"interrupted", "finished"}
+
+
+def test_full_disk_while_committing_leaves_the_old_version(library, owls, trams, monkeypatch):
+    library.learn(*owls)
+
+    def full(self, adapters, k, folder):
+        raise AdapterError("the adapter cannot be written: No space left on device")
+
+    monkeypatch.setattr(FakeModel, "save_adapter", full)
+    with pytest.raises(AdapterError, match="No space left"):
+        library.learn(*trams)
+    assert library.current().version == 1
+    assert library.store.runs()[0].status == "failed"
+    monkeypatch.undo()
+    assert library.learn(*trams).committed
+
+
+def test_report_that_cannot_be_written_does_not_hide_the_result(library, owls, monkeypatch):
+    def fail(result, path):
+        raise StoreError("disk full")
+
+    monkeypatch.setattr("selfedit.learning.learner.write_report", fail)
+    result = library.learn(*owls)
+    assert result.committed
+    assert result.report_path is None
+    assert "disk full" in result.notes[-1]
+
+
+def test_a_diverging_final_training_is_an_error_not_a_version(library, tmp_path):
+    text = "# Owls\n\nThe Hask owl eats blue moths and NaN flies.\n"
+    files = write(tmp_path, "nan", text, [("What eats the Hask owl?", "blue moths")])
+    result = library.learn(*files)
+    assert result.version is None  # every trial failed, none was kept
+    assert all(c.status == "failed" for c in result.passages[0].candidates)
+
+
+def test_a_declined_estimate_learns_nothing(tmp_path):
+    text = "# Long\n\n" + "\n\n".join(
+        " ".join(f"Word{i}x{j} stands here in line {i}." for j in range(12)) for i in range(40)
+    )
+    files = write(tmp_path, "long", text, [("What stands here in line 3?", "Word3x1")])
+    library = Library(FakeModel(), tmp_path / "library")
+    seen = []
+    with pytest.raises(InputError, match="stopped before"):
+        library.learn(*files, confirm=lambda estimate: bool(seen.append(estimate)))
+    assert seen[0].passages >= 17
+    assert seen[0].trainings == 4 * seen[0].passages
+    assert seen[0].tokens > 0
+    assert library.adapters() == []
+
+
+def test_export_delete_and_what_they_refuse(library, owls, trams, tmp_path):
+    library.learn(*owls)
+    library.learn(*trams)
+    assert (library.export(tmp_path / "out") / "fake_adapter.json").exists()
+    with pytest.raises(AdapterError, match="exists already"):
+        library.export(tmp_path / "out")
+    with pytest.raises(AdapterError):
+        library.delete(2)  # the current one
+    folder = Path(library.adapter(1).path)
+    library.delete(1)
+    assert not folder.exists()
+    with pytest.raises(AdapterError, match="deleted"):
+        library.rollback()
+    with pytest.raises(AdapterError, match="deleted"):
+        library.ask("Who?", version=1)
+    with pytest.raises(SelfEditError):
+        library.adapter(99)
+
+
+def test_another_models_versions_are_apart(tmp_path, owls):
+    first = Library(FakeModel(), tmp_path / "library")
+    first.learn(*owls)
+    second = Library(FakeModel("other", "fake-2"), tmp_path / "library")
+    assert second.current() is None
+    assert second.ask("What does the Hask owl eat?") == ["I do not know."]
+    with pytest.raises(AdapterError, match="belongs to"):
+        second.ask("What does the Hask owl eat?", version=1)
+
+
+def trial(reward: float | None, status="scored") -> Trial:
+    edit = SelfEdit("t", 0, (), ("x",))
+    n = 4
+    answers = tuple(GradedAnswer("q", "g", "a", i < (reward or 0) * n) for i in range(n))
+    score = Score(answers) if status == "scored" else None
+    return Trial("k", "t", edit, 0, status, score=score)
+
+
+def test_choice_first_wins_ties_and_must_beat_the_baseline():
+    task = Task("t", "", "", (Query("q", ("g",)),))
+    groups = [(trial(0.25),), (trial(0.75),), (trial(0.75),)]
+    assert choose(task, 0.5, groups).kept == 1
+    assert choose(task, 0.75, groups).kept is None
+    seeds = [(trial(1.0), trial(0.0)), (trial(0.75), trial(0.5)), (trial(1.0), trial(0, "failed"))]
+    assert choose(task, 0.0, seeds).kept == 1  # by the mean; a failed seed takes the reward away
+    assert choose(task, None, [(trial(0, "invalid"),), (trial(0.0),)]).kept == 1
+
+
+def test_a_document_named_twice_is_learned_once(library, owls):
+    document, quiz = owls
+    library.learn([document, document], quiz)
+    assert len(library.adapter(1).documents) == 1
+
+
+def test_topic_stands_before_every_question(library, owls, monkeypatch):
+    seen = []
+    original = FakeModel._answer
+    monkeypatch.setattr(
+        FakeModel, "_answer", lambda self, p, known: seen.append(p.text) or original(self, p, known)
+    )
+    library.learn(*owls, LearnSettings(knowledge={"topic": True}))
+    assert seen
+    assert all(text.startswith("Topic: Owls of Hask\n") for text in seen)

@@ -1,0 +1,426 @@
+"""The outer loop with the fake model: selection, commits, resuming, and rounds that go wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+
+from selfedit.algorithms.rest_em import ReSTEM
+from selfedit.config import KnowledgeOuterSettings, KnowledgeSettings, LearnSettings
+from selfedit.domains.knowledge import Knowledge
+from selfedit.errors import InputError, SelfEditError, StoreError
+from selfedit.grading import GRADERS
+from selfedit.loops import rewards
+from selfedit.loops.outer import OuterRun
+from selfedit.loops.rewards import CascadeReward, ProxyReward, TrueReward
+from selfedit.loops.rounds import stored_contexts
+from selfedit.model.fake import FakeModel, load_fake
+from selfedit.model.tiny import tiny_model
+from selfedit.progress import Silent
+from selfedit.store import Store
+from selfedit.types import Query, Task
+
+SETTINGS = KnowledgeOuterSettings(
+    inner=LearnSettings(knowledge=KnowledgeSettings(restatements=1), candidates=2, seeds=2),
+    rounds=2,
+    contexts=2,
+)
+
+
+def task(i: int, *, questions: bool = True) -> Task:
+    queries = (Query(f"Which stone is tower number{i} made of?", (f"stone{i}",)),)
+    text = f"The tower number{i} is made of stone{i}. The tower number{i} stands in field{i}."
+    return Task(f"id{i}", f"Tower {i}", text, queries if questions else ())
+
+
+TASKS = [task(i) for i in range(4)]
+
+
+def outer(tmp_path, model=None, settings=SETTINGS, tasks=TASKS, name="run", **options) -> OuterRun:
+    algorithm = ReSTEM(settings.rule, settings.margin, settings.policy, settings.seed)
+    domain = options.pop("domain", None) or Knowledge(settings.inner.knowledge)
+    store = Store(tmp_path / name / "store.sqlite")
+    return OuterRun(
+        model or FakeModel(),
+        options.pop("load", load_fake),
+        domain,
+        algorithm,
+        options.pop("reward", None) or TrueReward(domain, settings.inner, store),
+        tasks,
+        store,
+        tmp_path / name / "policies",
+        settings,
+        **options,
+    )
+
+
+def test_another_grader_is_another_run(tmp_path):
+    def rounds(grader):
+        settings = SETTINGS.model_copy(update={"grader": grader})
+        domain = Knowledge(settings.inner.knowledge, GRADERS[grader])
+        model = FakeModel()
+        first = outer(tmp_path, model, settings, domain=domain).run()[0]
+        return first.best_reward, model.calls["train"] > 0
+
+    assert rounds("offline") == (1.0, True)
+    assert rounds("offline") == (1.0, False), "nothing is repeated"
+    assert rounds("exact") == (0.0, True), "trained and graded anew, and not read from the other run"
+
+
+def texts(record) -> list:
+    return json.loads(Path(record.policy, "fake_model.json").read_text())["texts"]
+
+
+def test_two_rounds_each_from_the_policy_before(tmp_path):
+    seen = []
+    first, second = outer(tmp_path, on_round=seen.append).run()
+    assert seen == [first, second]
+    assert (first.num_tasks, first.num_trials, first.num_invalid) == (2, 8, 0)
+    assert (first.baseline, first.mean_reward) == (0.0, 1.0)
+    assert len(first.selected) == 2
+    assert first.changed
+    assert second.changed
+    policy = json.loads(Path(second.policy, "fake_model.json").read_text())
+    assert policy["from"] == load_fake(first.policy).revision
+    # What it was finetuned on is exactly the completions of the edits that were selected.
+    assert sorted(texts(first)[0]) == sorted("\n".join(first.selected).split("\n"))
+
+
+def test_contexts_do_not_repeat_before_all_were_used(tmp_path):
+    run = outer(tmp_path)
+    assert {t.id for t in [*run.sample(1), *run.sample(2)]} == {t.id for t in TASKS}
+    assert [t.id for t in run.sample(3)] == [t.id for t in run.sample(1)]
+
+
+@pytest.mark.parametrize("stop_at", range(1, 12))
+def test_stopped_anywhere_it_ends_with_the_same(tmp_path, stop_at):
+    whole = outer(tmp_path, name="whole").run()
+    calls = 0
+
+    class Stopping(FakeModel):
+        def _called(self, method):
+            nonlocal calls
+            calls += 1
+            if calls == stop_at:
+                raise KeyboardInterrupt
+            super()._called(method)
+
+    def load(name):
+        fake = load_fake(name)
+        return Stopping(fake.name, fake.revision)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        outer(tmp_path, Stopping(), load=load).run()
+    records = outer(tmp_path).run()
+    assert [r.selected for r in records] == [r.selected for r in whole]
+    assert [texts(r) for r in records] == [texts(r) for r in whole]
+
+
+def test_a_finished_round_is_never_repeated(tmp_path):
+    records = outer(tmp_path).run()
+    model = FakeModel()
+    again = outer(tmp_path, model).run()
+    assert again == records
+    assert not model.calls
+    longer = SETTINGS.model_copy(update={"rounds": 3})
+    assert len(outer(tmp_path, settings=longer).run()) == 3  # another run, of its own
+
+
+def test_a_killed_update_is_done_again_without_scoring(tmp_path, monkeypatch):
+    original = FakeModel.save_merged
+
+    def cut(self, folder, adapter):
+        original(self, folder, adapter)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FakeModel, "save_merged", cut)
+    run = outer(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run.run()
+    assert not (run.folder / "round-1").exists()
+    monkeypatch.undo()
+    model = FakeModel()
+    outer(tmp_path, model, settings=SETTINGS).run()
+    assert model.calls["train"] == 1  # the update of round 1; its trials were kept
+
+
+def test_what_a_killed_update_left_is_cleared_away(tmp_path):
+    run = outer(tmp_path)
+    left = run.folder / ".round-1.part" / "merged"
+    left.mkdir(parents=True)
+    (left / "weights").write_text("half of them")
+    run.run()
+    assert sorted(path.name for path in run.folder.iterdir()) == ["round-1", "round-2"]
+
+
+def test_two_processes_do_not_write_one_policy(tmp_path):
+    first, second = outer(tmp_path), outer(tmp_path)
+    told = []
+
+    def meanwhile(record):
+        with pytest.raises(InputError, match="another process is at work"):
+            second.run()
+        told.append(record.number)
+
+    first.on_round = meanwhile
+    first.run()
+    assert told == [1, 2]
+    assert len(second.run()) == 2
+    assert {run.status for run in second.store.runs()} == {"finished"}
+
+
+class Watched(Silent):
+    def __init__(self):
+        self.units, self.notes = {}, []
+
+    def start(self, name, total):
+        self.name = name
+        self.units.setdefault(name, [0, 0.0])[0] += total
+
+    def advance(self, amount=1):
+        self.units[self.name][1] += amount
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def warn(self, text):
+        raise AssertionError(text)
+
+
+def test_a_few_contexts_at_once_give_the_same_round(tmp_path, monkeypatch):
+    """The trials of a large round are never all in memory."""
+    wide = SETTINGS.model_copy(update={"contexts": 4})
+    whole = outer(tmp_path, settings=wide, name="whole").run()
+    at_once = []
+    original = rewards.run_trials
+
+    def counted(policy, domain, pairs, settings, **options):
+        at_once.append(len(pairs))
+        return original(policy, domain, pairs, settings, **options)
+
+    monkeypatch.setattr(rewards, "run_trials", counted)
+    monkeypatch.setattr(rewards, "CONTEXTS_AT_ONCE", 3)
+    monkeypatch.setattr("selfedit.loops.rounds._CONTEXTS_AT_ONCE", 3)
+    run = outer(tmp_path, settings=wide)
+    records = run.run()
+    assert at_once == [6, 2, 6, 2]
+    assert [(r.selected, r.num_trials, r.mean_reward) for r in records] == [
+        (r.selected, r.num_trials, r.mean_reward) for r in whole
+    ]
+    assert len(list(stored_contexts(run.store, run.key, records[0]))) == 4
+
+
+def test_progress_tells_the_round_and_the_reward_so_far(tmp_path, monkeypatch):
+    monkeypatch.setattr(rewards, "CONTEXTS_AT_ONCE", 1)
+    watched = Watched()
+    outer(tmp_path, progress=watched).run()
+    assert watched.notes[0] == "round 1 of 2"
+    assert "round 2 of 2, mean reward so far 100.0 %, last trained: Tower" in watched.notes[-1]
+    assert all(done == pytest.approx(total) for total, done in watched.units.values())
+    again = Watched()
+    outer(tmp_path, settings=SETTINGS.model_copy(update={"rounds": 1}), progress=again).run()
+    assert any("100.0 %" in note for note in again.notes), "stored trials count, too"
+
+
+def test_a_disk_that_fills_up_while_the_policy_is_written(tmp_path, monkeypatch):
+    """safetensors has an error of its own for that."""
+    from safetensors import SafetensorError
+
+    from selfedit.algorithms.policy import update_policy
+    from selfedit.config import LoraSettings, PolicySettings
+    from selfedit.types import Prompt, SelfEdit
+
+    model = tiny_model(dtype="float32")
+
+    def full(self, folder):
+        Path(folder).mkdir()
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(type(model.hf), "save_pretrained", full)
+    edit = SelfEdit("t", 0, (Prompt("ab"),), ("xyz",))
+    settings = PolicySettings(lora=LoraSettings(rank=2, layers="all"))
+    with pytest.raises(StoreError, match=r"No space left.*trials are kept: free some space"):
+        update_policy(model, [edit], settings, 0, tmp_path / "run" / "round-1")
+    assert not list((tmp_path / "run").iterdir()), "half a policy takes up no space"
+
+
+def test_a_full_disk_stops_before_the_update_and_keeps_the_trials(tmp_path, monkeypatch):
+    from collections import namedtuple
+
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("selfedit.algorithms.policy.shutil.disk_usage", lambda path: usage(1, 1, 0))
+    monkeypatch.setattr(FakeModel, "num_bytes", 10)
+    run = outer(tmp_path)
+    with pytest.raises(StoreError, match="free some space"):
+        run.run()
+    assert len(list(run.store.iter_trials())) == 8
+    assert run.store.runs()[0].status == "failed"
+
+
+def test_only_rubbish_leaves_the_policy_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("selfedit.model.fake._write", lambda prompt, seed: "")
+    first, second = outer(tmp_path).run()
+    assert not first.changed
+    assert first.num_invalid == first.num_trials == 8
+    assert first.policy == "fake"
+    assert "every edit was invalid" in first.note
+    assert second.policy == "fake"
+
+
+def test_equal_rewards_select_nothing_by_positive_and_the_first_by_best(tmp_path):
+    hopeless = [Task(t.id, t.title, t.context, (Query("How many moons?", ("seven",)),)) for t in TASKS]
+    (first, _) = outer(tmp_path, tasks=hopeless).run()
+    assert not first.changed
+    assert "no edit was selected" in first.note
+    best = SETTINGS.model_copy(update={"rule": "best"})
+    (first, _) = outer(tmp_path, tasks=hopeless, settings=best, name="best").run()
+    assert first.changed
+    assert len(first.selected) == 2
+
+
+def test_a_context_without_questions_takes_part_but_chooses_nothing(tmp_path):
+    records = outer(tmp_path, tasks=[task(0), task(1, questions=False)]).run()
+    assert len(records[0].selected) == 1
+    with pytest.raises(InputError, match="no edit can be rewarded"):
+        outer(tmp_path, tasks=[task(1, questions=False)])
+    with pytest.raises(InputError, match="no contexts"):
+        outer(tmp_path, tasks=[])
+
+
+def test_a_lost_policy_is_an_error_that_says_so(tmp_path):
+    import shutil
+
+    records = outer(tmp_path).run()
+    shutil.rmtree(records[0].policy)
+    with pytest.raises(SelfEditError, match="is gone"):
+        outer(tmp_path).run()
+
+
+def test_the_policy_update_learns_to_write_the_edit_on_real_weights(tmp_path):
+    """SFT on prompt -> edit, loss on the edit only, merged: the next policy writes that edit."""
+    from selfedit.algorithms.policy import update_policy
+    from selfedit.config import LoraSettings, PolicySettings, SamplingSettings, TrainSettings
+    from selfedit.model.load import load_model
+    from selfedit.types import Prompt, SelfEdit
+
+    model = tiny_model(dtype="float32")
+    edit = SelfEdit("t", 0, (Prompt("ab"), Prompt("cd")), ("xyxyz", "pqr"))
+    settings = PolicySettings(
+        lora=LoraSettings(rank=8, alpha=16, layers="all"),
+        train=TrainSettings(learning_rate=1e-2, epochs=150, batch_size=2),
+    )
+    losses = update_policy(model, [edit], settings, 0, tmp_path / "policy")
+    # With its small random head (|logit| <= 1.3) the tiny model cannot get below about 4.3.
+    assert losses[-1] < losses[0] - 1
+    greedy = SamplingSettings(temperature=0, max_new_tokens=12)
+    policy = load_model(str(tmp_path / "policy"), device="cpu")
+    assert policy.generate(edit.prompts, greedy, [0, 0]) == ["xyxyz", "pqr"]
+    assert model.generate(edit.prompts, greedy, [0, 0]) != ["xyxyz", "pqr"]
+    update_policy(model, [edit], settings, 0, tmp_path / "again")
+    first, second = (
+        Path(tmp_path, name, "model.safetensors").read_bytes() for name in ("policy", "again")
+    )
+    assert first == second
+
+
+class Rubric:
+    """Rates an edit by the opening that the fake model gave it."""
+
+    def __init__(self, name="rubric"):
+        self.name = name
+
+    def digest(self):
+        return self.name
+
+    def score_many(self, pairs, on_done=None):
+        from selfedit.endpoints.rubric import RubricScore
+
+        for _ in pairs:
+            on_done(1)
+        marks = [5 if "People report" in text else 3 if "One can" in text else 2 for _, text in pairs]
+        return [RubricScore(m, m, m, m) for m in marks]
+
+
+def test_proxy_and_cascade_rewards(tmp_path):
+    many = SETTINGS.model_copy(
+        update={"inner": SETTINGS.inner.model_copy(update={"candidates": 4}), "rounds": 1}
+    )
+    domain = Knowledge(many.inner.knowledge)
+    proxy = ProxyReward(domain, Rubric())
+    model = FakeModel()
+    (record,) = outer(tmp_path, model, many, reward=proxy, name="proxy").run()
+    other = ProxyReward(domain, Rubric("another judge"))
+    assert outer(tmp_path, reward=other).key != outer(tmp_path, reward=proxy).key
+    assert model.calls["train"] == 1  # the policy update: no inner loop at all
+    assert record.best_reward in (1.0, 0.75, 0.625, 0.5)
+    assert len(record.selected) == 2
+    store = Store(tmp_path / "cascade" / "store.sqlite")
+    cascade = CascadeReward(proxy, TrueReward(domain, many.inner, store), keep=1)
+    (record,) = outer(tmp_path, FakeModel(), many, reward=cascade, name="cascade").run()
+    assert record.num_trials == 2 * 1 * 2  # tasks x the best-rated x seeds
+    assert len(record.selected) == 2
+    assert record.mean_reward == 1.0
+
+
+def test_a_judge_that_dies_half_way_loses_nothing(tmp_path):
+    """The real client against a real server: stopped with an error, and nothing is asked twice."""
+    pytest.importorskip("openai")
+    from selfedit.config import JudgeSettings
+    from selfedit.endpoints.rubric import RubricJudge
+    from selfedit.errors import JudgeError
+    from tests.endpoint_server import EndpointServer, Reply, error
+
+    good = Reply('{"length": 4, "diversity": 4, "quality": 4, "correctness": 4}')
+    dead = True
+    server = EndpointServer(lambda n, prompt: error(500) if dead and n >= 3 else good)
+    settings = SETTINGS.model_copy(update={"reward": "proxy", "rounds": 1})
+
+    def run() -> OuterRun:
+        own = JudgeSettings(base_url=server.url, concurrency=1, max_retries=2)
+        judge = RubricJudge(own, Store(tmp_path / "run" / "store.sqlite"), sleep=lambda seconds: None)
+        reward = ProxyReward(Knowledge(settings.inner.knowledge), judge)
+        return outer(tmp_path, settings=settings, reward=reward)
+
+    try:
+        first = run()
+        with pytest.raises(JudgeError, match="rubric judge"):
+            first.run()
+        assert first.store.runs()[0].status == "failed"
+        assert not first.finished()
+        before = len(server.requests)
+        assert before == 3 + 3  # three ratings, then one request and its two retries
+        dead = False
+        (record,) = run().run()
+        assert len(server.requests) == before + 1, "three of four ratings were kept"
+        assert record.best_reward == 0.75
+    finally:
+        server.close()
+
+
+def test_a_policy_knows_the_contexts_of_all_rounds_before_it(tmp_path):
+    from selfedit.evaluation.sources import trained_on
+
+    run = outer(tmp_path)
+    first, second = run.run()
+    assert {t.id for t in trained_on(run.store, first.policy)} == {t.id for t in run.sample(1)}
+    assert {t.context for t in trained_on(run.store, second.policy)} == {t.context for t in TASKS}
+    assert trained_on(run.store, "fake") is None
+    later = SETTINGS.model_copy(update={"rounds": 1, "seed": 1})
+    going_on = outer(tmp_path, load_fake(first.policy), settings=later)
+    (third,) = going_on.run()
+    seen = {t.id for t in trained_on(run.store, third.policy)}
+    assert seen == {t.id for t in [*run.sample(1), *going_on.sample(1)]}
+
+
+def test_a_rating_is_not_called_an_accuracy():
+    from selfedit.cli.rounds import round_line
+    from selfedit.loops.rounds import RoundRecord
+
+    record = RoundRecord(1, "p", True, 1, 2, 0, 0.1, 0.5, 0.75, ("e",), (), 1.0)
+    assert "without edits 10.0 %, mean edit 50.0 %" in round_line(record)
+    rated = round_line(record, rated=True)
+    assert "mean rating of an edit 50.0 %, of the best of each context 75.0 %" in rated
+    assert "10.0 %" not in rated

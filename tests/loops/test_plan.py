@@ -1,0 +1,55 @@
+"""The plan of an outer-loop run: what the texts of a round are taken to cost."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from selfedit.config import ANSWER_SAMPLING
+from selfedit.domains.knowledge import Knowledge
+from selfedit.loops import plan as outer_plan
+from selfedit.model.fake import FakeModel
+from selfedit.presets import smoke
+from selfedit.types import Prompt, Query, Task
+
+
+class Clocked(FakeModel):
+    """A second of its own clock to read a prompt, three to write a token; `stops` after so many."""
+
+    def __init__(self, stops):
+        super().__init__()
+        self.stops, self.now = stops, 0.0
+
+    def count_tokens(self, text):
+        return text.count("x") or super().count_tokens(text)
+
+    def generate(self, prompts, sampling, seeds, **more):
+        replies = []
+        for prompt in prompts:
+            length = min(prompt.max_new_tokens or sampling.max_new_tokens, self.stops)
+            self.now += 1 + 3 * length
+            replies.append("x" * length)
+        return replies
+
+
+@pytest.mark.parametrize(("stops", "reply"), [(7, 7), (10_000, 64)])
+def test_the_speed_of_writing(monkeypatch, stops, reply):
+    model = Clocked(stops)
+    monkeypatch.setattr(outer_plan, "time", SimpleNamespace(perf_counter=lambda: model.now))
+    speed = outer_plan.measure(model, [Prompt(f"Question {i}?") for i in range(100)], ANSWER_SAMPLING)
+    # the reply of one token is a part of what a prompt costs
+    assert (speed.per_prompt, speed.per_token, speed.reply) == (4.0, 3.0, reply)
+
+
+def test_the_plan_counts_writing_and_answering(monkeypatch):
+    model = Clocked(5)
+    monkeypatch.setattr(outer_plan, "time", SimpleNamespace(perf_counter=lambda: model.now))
+    task = Task("t", "T", "one two three four", (Query("Who?", ("a",)), Query("What?", ("b",))))
+    settings = smoke()
+    domain = Knowledge(settings.inner.knowledge)
+    texts = outer_plan.estimate_texts(model, domain, [task], settings.inner, edit_tokens=16)
+    edits, prompts = settings.inner.candidates, len(domain.prompts(task))
+    assert texts.writing == edits * (prompts * 4 + 16 * 3)
+    answers = 2 * (1 + edits * settings.inner.seeds)
+    assert texts.answering == answers * (4 + 5 * 3)
