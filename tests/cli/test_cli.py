@@ -227,7 +227,7 @@ def test_models_are_listed():
 
 
 def test_a_single_setting_goes_before_the_preset():
-    from selfedit.cli.settings import inner_preset, merge_settings, merged
+    from selfedit.console.settings import inner_preset, merge_settings, merged
 
     settings = merge_settings(merged(inner_preset("paper"), {"train": {"epochs": 3}}))
     assert settings.lora.target_modules == ("q_proj", "v_proj")

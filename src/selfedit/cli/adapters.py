@@ -9,8 +9,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from selfedit.cli import options
-from selfedit.cli.common import open_library, out, print_json
+from selfedit.console import options
+from selfedit.console.common import open_library, out, print_json
 
 if TYPE_CHECKING:
     from selfedit.store import AdapterRecord

@@ -23,7 +23,7 @@ from selfedit.cli import (
     train,
     train_arc,
 )
-from selfedit.cli.common import err
+from selfedit.console.common import err
 from selfedit.errors import SelfEditError
 
 app = typer.Typer(

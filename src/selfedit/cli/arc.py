@@ -9,9 +9,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from selfedit.cli import arc_options, options
-from selfedit.cli.common import err, model_loader, out, parts, print_json, write_text
+from selfedit.cli import arc_options
 from selfedit.config import ArcDataSettings, ArcGroup
+from selfedit.console import options
+from selfedit.console.common import err, model_loader, out, parts, print_json, write_text
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:

@@ -68,7 +68,7 @@ def preset_with(
 ) -> ArcOuterSettings:
     """The preset with what was given: the options that all commands have, and a command's own about
     the domain, the inner and the outer loop. Raises InputError."""
-    from selfedit.cli.settings import preset_settings
+    from selfedit.console.settings import preset_settings
     from selfedit.presets import ARC_PRESETS
 
     domain = {

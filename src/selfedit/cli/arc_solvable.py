@@ -10,9 +10,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from selfedit.cli import arc_options, options
+from selfedit.cli import arc_options
 from selfedit.cli.arc_options import choose_tasks, scorable
-from selfedit.cli.common import (
+from selfedit.console import options
+from selfedit.console.common import (
     err,
     model_loader,
     open_store,
@@ -21,8 +22,8 @@ from selfedit.cli.common import (
     status,
     write_text,
 )
-from selfedit.cli.plan import announce
-from selfedit.cli.progress import RichProgress
+from selfedit.console.plan import announce
+from selfedit.console.progress import RichProgress
 
 if TYPE_CHECKING:
     from selfedit.evaluation.arc import ArcEvaluator

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from selfedit.cli import options
-from selfedit.cli.common import out, parts, print_json, status
+from selfedit.console import options
+from selfedit.console.common import out, parts, print_json, status
 from selfedit.errors import InputError
 
 app = typer.Typer(help="Measure selfedit on this machine.", no_args_is_help=True)

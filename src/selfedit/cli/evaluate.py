@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from selfedit.cli import options
-from selfedit.cli.common import (
+from selfedit.console import options
+from selfedit.console.common import (
     err,
     model_loader,
     open_store,
@@ -18,10 +18,10 @@ from selfedit.cli.common import (
     status,
     write_text,
 )
-from selfedit.cli.graders import endpoint_settings, named_grader
-from selfedit.cli.plan import agreed
-from selfedit.cli.progress import RichProgress
-from selfedit.cli.settings import given_only, merge_settings
+from selfedit.console.graders import endpoint_settings, named_grader
+from selfedit.console.plan import agreed
+from selfedit.console.progress import RichProgress
+from selfedit.console.settings import given_only, merge_settings
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from selfedit.cli import arc_options, options
+from selfedit.cli import arc_options
 from selfedit.cli.arc_options import Chosen, choose_tasks, scorable
-from selfedit.cli.common import err, model_loader, open_store, out, parts, print_json, status
-from selfedit.cli.plan import announce
-from selfedit.cli.progress import RichProgress
+from selfedit.console import options
+from selfedit.console.common import err, model_loader, open_store, out, parts, print_json, status
+from selfedit.console.plan import announce
+from selfedit.console.progress import RichProgress
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from selfedit.cli import options
-from selfedit.cli.common import out, print_json
+from selfedit.console import options
+from selfedit.console.common import out, print_json
 from selfedit.errors import InputError
 
 

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from selfedit.cli import options
-from selfedit.cli.common import out, print_json
+from selfedit.console import options
+from selfedit.console.common import out, print_json
 
 app = typer.Typer(help="Bring in what was recorded elsewhere.", no_args_is_help=True)
 

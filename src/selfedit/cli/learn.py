@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selfedit.cli import options
-from selfedit.cli.common import err, open_library, out, print_json
-from selfedit.cli.plan import agreed
-from selfedit.cli.progress import RichProgress
-from selfedit.cli.settings import given_only, inner_preset, merge_settings, merged
+from selfedit.console import options
+from selfedit.console.common import err, open_library, out, print_json
+from selfedit.console.plan import agreed
+from selfedit.console.progress import RichProgress
+from selfedit.console.settings import given_only, inner_preset, merge_settings, merged
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selfedit.cli import options
-from selfedit.cli.common import folder_of, open_store, out, print_json, status
+from selfedit.console import options
+from selfedit.console.common import folder_of, open_store, out, print_json, status
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from selfedit.cli.common import err, out, status
-from selfedit.cli.plan import announce
-from selfedit.cli.progress import RichProgress
+from selfedit.console.common import err, out, status
+from selfedit.console.plan import announce
+from selfedit.console.progress import RichProgress
 
 if TYPE_CHECKING:
     from selfedit.loops.outer import OuterRun

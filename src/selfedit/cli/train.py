@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from selfedit.cli import options
-from selfedit.cli.common import folder_of, model_loader, open_store, print_json
-from selfedit.cli.graders import endpoint_settings, named_grader
 from selfedit.cli.rounds import print_rounds, round_line, run_rounds
-from selfedit.cli.settings import preset_settings
+from selfedit.console import options
+from selfedit.console.common import folder_of, model_loader, open_store, print_json
+from selfedit.console.graders import endpoint_settings, named_grader
+from selfedit.console.settings import preset_settings
 
 app = typer.Typer(help="Train a policy that writes better self-edits.", no_args_is_help=True)
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selfedit.cli import arc_options, options
+from selfedit.cli import arc_options
 from selfedit.cli.arc_options import choose_tasks, scorable
-from selfedit.cli.common import folder_of, model_loader, open_store, print_json, status
 from selfedit.cli.rounds import print_rounds, round_line, run_rounds
+from selfedit.console import options
+from selfedit.console.common import folder_of, model_loader, open_store, print_json, status
 
 if TYPE_CHECKING:
     from selfedit.config import ArcOuterSettings

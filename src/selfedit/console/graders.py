@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from selfedit.cli.settings import given_only
+from selfedit.console.settings import given_only
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from selfedit.cli.common import err, status
+from selfedit.console.common import err, status
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
-    from selfedit.cli.progress import RichProgress
+    from selfedit.console.progress import RichProgress
     from selfedit.loops.estimate import Estimate
 
 # Work that is expected to take longer than this is asked about first, in seconds.

@@ -1,0 +1,223 @@
+"""The seams: what may be replaced without another file being touched.
+
+- `Sampler`: who writes text. `LanguageModel`, `FakeModel`; a vLLM server could stand here.
+- `Model`: a sampler that also learns, into adapters.
+- `Domain`: what to write, how to read it, what to ask, how to grade.
+- `TrialRunner`: where self-edits are trained and tested. `runners.local.LocalRunner`: this process.
+- `Algorithm`: scored self-edits to a better policy. `algorithms.rest_em.ReSTEM`.
+
+Two small ones stand beside what they are about: `progress.Progress` and `grading.Grader`.
+Each is looked up in a plain dict, or as `file.py:Name` for the user's own (`domains.load_domain`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from selfedit.types import (
+    Completion,
+    Group,
+    Prompt,
+    Proposal,
+    Score,
+    SelfEdit,
+    Task,
+    TrainingPlan,
+    TrainingRecord,
+    TrainingSequence,
+)
+
+if TYPE_CHECKING:
+    from selfedit.config import InnerSettings, LoraSettings, SamplingSettings, TrainSettings
+    from selfedit.progress import Progress
+
+
+@runtime_checkable
+class Adapters(Protocol):
+    """A bank of adapters of one model; what it is made of is the model's own affair."""
+
+    @property
+    def num_adapters(self) -> int: ...
+
+
+class Sampler(Protocol):
+    """The policy as a writer. `identity` is everything that determines its texts, apart from what
+    `sample` is given: texts are stored under it, so that none is written twice."""
+
+    name: str
+
+    @property
+    def identity(self) -> list[str]: ...
+
+    def sample(
+        self,
+        prompts: Sequence[Prompt],
+        sampling: SamplingSettings,
+        seeds: Sequence[int],
+        *,
+        adapters: Adapters | None = None,
+        owners: Sequence[int] | None = None,
+        logprobs: bool = False,
+        on_done: Callable[[int], None] | None = None,
+    ) -> list[Completion]:
+        """One completion for each prompt, in their order; prompt i by adapter owners[i], if given.
+
+        A completion depends on its own prompt and seed alone, whatever else is in the call.
+        logprobs: also the log-probability, in nats, of each token as it was drawn. on_done(n): n
+        more are finished. Raises SelfEditError; a sampler that fails never returns an empty text.
+        """
+        ...
+
+
+class Model(Sampler, Protocol):
+    """What the two loops ask of a model: a sampler that learns into adapters.
+
+    revision: identity of the weights; adapters and trials carry it. device: "cpu", "cuda" or "mps".
+    """
+
+    revision: str
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def num_workers(self) -> int:
+        """Threads that train and write side by side."""
+        ...
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the weights, as a model folder will take them."""
+        ...
+
+    def count_tokens(self, text: str) -> int: ...
+
+    def sequence_tokens(self, sequence: TrainingSequence) -> int:
+        """Tokens of a whole training sequence, its prompt included."""
+        ...
+
+    def train(
+        self,
+        plans: Sequence[TrainingPlan],
+        lora: LoraSettings,
+        settings: TrainSettings,
+        seeds: Sequence[int],
+        *,
+        slots: int | None = None,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> tuple[Adapters, list[TrainingRecord]]:
+        """One adapter for each plan, trained together with the result of training each alone.
+
+        slots: how many at a time (None: all); a finished one's slot is filled with the next.
+        on_step(finished steps, all steps). Raises OutOfMemory.
+        """
+        ...
+
+    def planned_memory(
+        self, lora: LoraSettings, settings: TrainSettings
+    ) -> Callable[[Sequence[TrainingPlan], Sequence[int], int | None], int]:
+        """A function of plans, seeds and slots: peak bytes of training them, beside the model."""
+        ...
+
+    @property
+    def memory_budget(self) -> int:
+        """Bytes that such a training may take; the same in every run on one machine."""
+        ...
+
+    def save_adapter(self, adapters: Adapters, k: int, folder: Path) -> None: ...
+
+    def load_adapter(self, folder: Path) -> Adapters:
+        """A bank of one. Raises AdapterError if it is damaged or of other weights."""
+        ...
+
+    def save_merged(self, folder: Path, adapter: Path) -> None: ...
+
+
+class Domain(Protocol):
+    """A kind of task: what to write, how to read it, what to ask, how to grade.
+
+    These five are all that the loops need. `domains.base.BaseDomain` adds defaults for the rest: the
+    words of reports, how a task is drawn, settings, presets, and where tasks come from.
+    """
+
+    def prompts(self, task: Task) -> tuple[Prompt, ...]:
+        """The prompts whose completions, together, are one self-edit."""
+        ...
+
+    def parse(self, task: Task, edit: SelfEdit) -> TrainingPlan:
+        """Training sequences of an edit, and its directives. Raises InvalidSelfEdit with the reason:
+        such an edit is a recorded trial without a reward, and is never sampled again."""
+        ...
+
+    def queries(self, task: Task) -> tuple[Prompt, ...]:
+        """What the adapted model is asked, without the context: any number of prompts."""
+        ...
+
+    def score(self, task: Task, answers: Sequence[str]) -> Score:
+        """Grades for the answers, in the order of `queries`."""
+        ...
+
+    def digest(self) -> str:
+        """Hash of all settings that change what the other methods return: part of a trial's key."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRef:
+    """A policy that another process can load. name: hub id or folder; revision: of its weights."""
+
+    name: str
+    revision: str
+
+
+class TrialRunner(Protocol):
+    """Where trials run: trains every proposed edit with every seed and tests it closed-book.
+
+    Looking up finished trials, saving new ones, and grouping an edit's seeds are its affair; a trial
+    that is in the store is never run again.
+    """
+
+    def run(
+        self,
+        policy: PolicyRef,
+        domain: Domain,
+        proposals: Sequence[Proposal],
+        settings: InnerSettings,
+        progress: Progress,
+    ) -> list[Group]:
+        """A group for each proposal, with its candidates in their order. Raises SelfEditError; a
+        failure of the machinery is never a reward of zero."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What an algorithm made of a round. policy: the next policy's folder, None: it stays as it was.
+
+    learned: the edits that it learned from. losses: of its training, nats a token. metrics: numbers
+    of its own that a tracker is told.
+    """
+
+    policy: Path | None
+    learned: tuple[SelfEdit, ...] = ()
+    losses: tuple[float, ...] = ()
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+class Algorithm(Protocol):
+    """Scored groups to an improved policy."""
+
+    @property
+    def identity(self) -> str:
+        """Name and settings, as a hash or in words: part of the key of an outer-loop run."""
+        ...
+
+    def improve(
+        self, policy: Model, groups: Sequence[Group], out: Path, progress: Progress
+    ) -> Update:
+        """Writes the next policy to the folder `out`, whole or not at all, unless no edit deserves
+        it. Raises SelfEditError; the round's trials are kept."""
+        ...
