@@ -1,0 +1,1 @@
+"""How what was learned is kept, and what the learning broke."""
