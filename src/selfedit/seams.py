@@ -215,9 +215,7 @@ class Algorithm(Protocol):
         """Name and settings, as a hash or in words: part of the key of an outer-loop run."""
         ...
 
-    def improve(
-        self, policy: Model, groups: Sequence[Group], out: Path, progress: Progress
-    ) -> Update:
+    def improve(self, policy: Model, groups: Sequence[Group], out: Path, progress: Progress) -> Update:
         """Writes the next policy to the folder `out`, whole or not at all, unless no edit deserves
         it. Raises SelfEditError; the round's trials are kept."""
         ...
