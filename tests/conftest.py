@@ -2,10 +2,46 @@
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.tiny import tiny_model
+
+# SQuAD contexts and runs that the paper's authors recorded. They are no part of this repository.
+DATA = Path(os.environ.get("SELFEDIT_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`-m shared_data` picks the tests that read the shared data."""
+    for item in items:
+        if "shared_data" in getattr(item, "fixturenames", ()):
+            item.add_marker("shared_data")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """The path of a shared file; skips the test where there is no such file."""
+
+    def find(name: str) -> Path:
+        path = DATA.resolve() / name
+        if not path.is_file():
+            pytest.skip(f"no {path}: SELFEDIT_DATA names the folder of SQuAD and recorded data")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def shared_json(shared_data: Callable[[str], Path]) -> Callable[[str], Any]:
+    """Reads a shared JSON file, as `shared_data` finds it."""
+    return lambda name: json.loads(shared_data(name).read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")

@@ -42,9 +42,14 @@ KEYS = (
 )
 
 
-@pytest.fixture
-def bench(tiny, monkeypatch):
+@pytest.fixture(autouse=True)
+def _shipped_edits(monkeypatch):
+    """Recorded edits are longer, and not everywhere: what ships is trained here."""
     monkeypatch.setenv("SELFEDIT_DATA", "/nowhere")
+
+
+@pytest.fixture
+def bench(tiny):
     return Bench(tiny, one_edit_each(3)[0], LORA, TRAIN)
 
 
@@ -92,8 +97,7 @@ def test_the_trainer_leaves_the_model_as_it_was(bench):
     assert not any(p.requires_grad for p in bench.model.hf.parameters())
 
 
-def test_the_result_has_every_stable_key_and_can_be_drawn(tiny, tmp_path, monkeypatch):
-    monkeypatch.setenv("SELFEDIT_DATA", "/nowhere")
+def test_the_result_has_every_stable_key_and_can_be_drawn(tiny, tmp_path):
     what = InnerBench(
         edits=2, widths=(1, 2), repeats=1, released_edits=1, released_steps=1, float64=True
     )
@@ -111,7 +115,6 @@ def test_the_result_has_every_stable_key_and_can_be_drawn(tiny, tmp_path, monkey
 
 
 def test_the_command_prints_its_table_and_draws(tiny, tmp_path, monkeypatch):
-    monkeypatch.setenv("SELFEDIT_DATA", "/nowhere")
     monkeypatch.setattr("selfedit.model.load.load_model", lambda *args, **kwargs: tiny)
     figure = tmp_path / "widths.png"
     options = "--edits 2 --widths 1,2 --ways plain,trunk --epochs 1 --repeats 1 --released-edits 0"
@@ -126,7 +129,6 @@ def test_the_command_prints_its_table_and_draws(tiny, tmp_path, monkeypatch):
 
 
 def test_answers_of_both_ways_are_the_same(tiny, monkeypatch):
-    monkeypatch.setenv("SELFEDIT_DATA", "/nowhere")
     monkeypatch.setattr("selfedit.model.load.load_model", lambda *args, **kwargs: tiny)
     command = ["bench", "answers", "--articles", "1", "--edits", "1", "--repeats", "1", "--json"]
     done = CliRunner().invoke(app, command, catch_exceptions=False)
@@ -135,8 +137,7 @@ def test_answers_of_both_ways_are_the_same(tiny, monkeypatch):
     assert result["answers_ratio"] > 0
 
 
-def test_what_was_not_run_is_none(tiny, monkeypatch):
-    monkeypatch.setenv("SELFEDIT_DATA", "/nowhere")
+def test_what_was_not_run_is_none(tiny):
     what = InnerBench(edits=1, widths=(4,), kinds=("packed",), repeats=1, released_edits=0, questions=0)
     result = run_inner(tiny, LORA.model_copy(update={"layers": "all"}), TRAIN, what)
     assert list(result["ways"]) == ["bank, K=1"]
@@ -194,7 +195,6 @@ def test_ratios_are_of_tokens_a_second_and_rows_of_what_was_run(bench):
 
 
 def test_few_peer_edits_are_trained_and_compared_as_all_are(tiny, monkeypatch):
-    monkeypatch.setenv("SELFEDIT_DATA", "/nowhere")
     trained, told = [], []
     original = Bench.run
     monkeypatch.setattr(
@@ -239,15 +239,14 @@ def test_expected_seconds_count_what_is_timed(bench):
     assert run.expected_seconds() == pytest.approx(2.25 * one.tokens)
 
 
-def test_recorded_edits_are_64_different_ones():
+def test_recorded_edits_are_64_different_ones(shared_data, monkeypatch):
+    monkeypatch.setenv("SELFEDIT_DATA", str(shared_data("recorded/round1_trials.json").parents[1]))
     work, source = one_edit_each(64)
-    if source != "a recorded run":
-        pytest.skip("there are no recorded edits here")
+    assert source == "a recorded run"
     assert len({each.plan for each in work}) == 64
 
 
-def test_results_tables_have_a_row_a_way_and_a_row_a_key(tiny, monkeypatch):
-    monkeypatch.setenv("SELFEDIT_DATA", "/nowhere")
+def test_results_tables_have_a_row_a_way_and_a_row_a_key(tiny):
     what = InnerBench(edits=2, widths=(2,), kinds=("plain", "packed"), repeats=1, released_edits=1)
     what = dataclasses.replace(what, released_steps=1, questions=1)
     result = run_inner(tiny, LORA, TRAIN, what)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import sys
 import tracemalloc
 from pathlib import Path
@@ -25,8 +24,6 @@ from selfedit.domains.knowledge.data import (
 )
 from selfedit.errors import InputError
 from selfedit.types import Query, Task
-
-DATA = Path(os.environ.get("SELFEDIT_DATA") or Path(__file__).parents[3] / "shared" / "data")
 
 
 def task(name: str, context: str | None = None) -> Task:
@@ -322,11 +319,10 @@ def test_a_dataset_that_breaks_off(tmp_path, monkeypatch):
         read_tasks("org/squad")
 
 
-@pytest.mark.skipif(not (DATA / "squad").is_dir(), reason="no SELFEDIT_DATA with squad/")
-def test_the_papers_contexts():
-    evaluation = read_tasks(DATA / "squad" / "eval200.json")
+def test_the_papers_contexts(shared_data):
+    evaluation = read_tasks(shared_data("squad/eval200.json"))
     assert count_tasks(evaluation) == TaskCounts(200, 974, 0)
-    train = read_tasks(DATA / "squad" / "train_round1.json")
+    train = read_tasks(shared_data("squad/train_round1.json"))
     refuse_overlap(train, evaluation)
     with pytest.raises(InputError, match="200 contexts in all"):
-        refuse_overlap(read_tasks(DATA / "squad" / "validation.json"), evaluation)
+        refuse_overlap(read_tasks(shared_data("squad/validation.json")), evaluation)

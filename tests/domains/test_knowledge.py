@@ -161,7 +161,7 @@ def test_only_what_the_passage_teaches_is_worth_asking() -> None:
     assert prompt.text.endswith("Question 0?")
 
 
-def test_grades_agree_with_the_recorded_judge(recorded: Callable[[str], Any]) -> None:
+def test_grades_agree_with_the_recorded_judge(shared_json: Callable[[str], Any]) -> None:
     """Against GPT-4.1 on 6750 recorded answers: what `contains` calls right nearly always is; it
     misses paraphrases, a third of what the judge accepted."""
     pairs = [
@@ -169,7 +169,7 @@ def test_grades_agree_with_the_recorded_judge(recorded: Callable[[str], Any]) ->
             grade(Query(asked["question"], (asked["answer"],)), asked[f"{when}_answer"]).correct,
             asked[f"{when}_correct"],
         )
-        for article in recorded("recorded/round1_trials.json")["articles"]
+        for article in shared_json("recorded/round1_trials.json")["articles"]
         for edit in article["completions"]
         for asked in edit["questions"]
         for when in ("baseline", "adapter")

@@ -166,8 +166,8 @@ def test_topic_tells_like_passages_apart() -> None:
     assert [len(task.queries) for task in assigned] == [0, 0, 1]
 
 
-def test_real_questions_find_their_passages(recorded: Callable[[str], Any]) -> None:
-    items = recorded("squad/eval200.json")
+def test_real_questions_find_their_passages(shared_json: Callable[[str], Any]) -> None:
+    items = shared_json("squad/eval200.json")
     tasks = [Task(str(i), item["title"], item["context"]) for i, item in enumerate(items)]
     home = {
         (q["question"], q["answer"]): str(i) for i, item in enumerate(items) for q in item["questions"]

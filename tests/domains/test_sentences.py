@@ -56,8 +56,8 @@ def test_linear_on_hostile_runs(text: str) -> None:
     assert time.perf_counter() - started < 5
 
 
-def test_real_text(recorded: Callable[[str], Any]) -> None:
-    contexts = [item["context"] for item in recorded("squad/eval200.json")]
+def test_real_text(shared_json: Callable[[str], Any]) -> None:
+    contexts = [item["context"] for item in shared_json("squad/eval200.json")]
     sentences = [sentence for context in contexts for sentence in split_sentences(context)]
     assert 900 < len(sentences) < 1050
     short = [sentence for sentence in sentences if len(sentence.split()) < 3]

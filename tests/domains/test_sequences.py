@@ -246,9 +246,9 @@ def test_any_text_gives_a_plan_or_a_reason(completions: list[str], strategy: Str
     assert len(set(statements)) == len(statements)
 
 
-def test_recorded_edits_split_as_in_the_paper(recorded: Callable[[str], Any]) -> None:
+def test_recorded_edits_split_as_in_the_paper(shared_json: Callable[[str], Any]) -> None:
     """PAPER: 8.7 sequences an edit, passage included (median 7, p90 11, max 67), uncapped."""
-    articles = recorded("recorded/round1_trials.json")["articles"]
+    articles = shared_json("recorded/round1_trials.json")["articles"]
     texts = [edit["text"] for article in articles for edit in article["completions"]]
     counts = sorted(len(split_statements(text, "implications")) + 1 for text in texts)
     assert len(counts) == 250
@@ -262,6 +262,6 @@ def test_recorded_edits_split_as_in_the_paper(recorded: Callable[[str], Any]) ->
             assert 2 <= len(plan.sequences) <= 31
 
 
-def test_no_real_passage_or_sentence_is_taken_for_a_loop(recorded: Callable[[str], Any]) -> None:
-    for item in recorded("squad/validation.json"):
+def test_no_real_passage_or_sentence_is_taken_for_a_loop(shared_json: Callable[[str], Any]) -> None:
+    for item in shared_json("squad/validation.json"):
         assert degeneracy(item["context"]) == ""

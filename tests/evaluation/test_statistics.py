@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +18,6 @@ from selfedit.evaluation.statistics import (
     verdict,
 )
 
-DATA = Path(os.environ.get("SELFEDIT_DATA", Path(__file__).parents[3] / "shared" / "data"))
 SHARES = st.sampled_from([0.0, 0.25, 1 / 3, 0.5, 1.0])
 
 
@@ -114,12 +110,10 @@ def test_verdicts():
     assert "too few" in verdict(Interval(1.0, math.nan, math.nan, 1), "a", "b")
 
 
-def test_the_papers_accuracy_is_a_mean_over_contexts():
+def test_the_papers_accuracy_is_a_mean_over_contexts(shared_json):
     """A share of the 974 questions would be k / 974; the recorded means are not."""
-    path = DATA / "recorded" / "table2_single_passage.json"
-    if not path.exists():
-        pytest.skip("no recorded runs here: set SELFEDIT_DATA")
-    overall = [entry["overall"] for entry in json.loads(path.read_text()).values()]
+    runs = shared_json("recorded/table2_single_passage.json")
+    overall = [entry["overall"] for entry in runs.values()]
     means = [one[f"{kind}_mean_accuracy"] for one in overall for kind in ("baseline", "adapter")]
     pooled = {round(k / 974, 4) for k in range(975)}
     assert sum(mean in pooled for mean in means) < len(means) / 2, means

@@ -178,13 +178,13 @@ def test_the_page_shows_what_was_measured():
     ) in page
 
 
-def test_agrees_with_the_recorded_judge(recorded):
+def test_agrees_with_the_recorded_judge(shared_json):
     """On what it was fitted on: tells that weights and code belong together, not how good it is."""
     from selfedit.grading.agreement import agreement
 
     asked = [
         (q["question"], [q["answer"]], q["adapter_answer"], q["adapter_correct"])
-        for article in recorded("recorded/round1_trials.json")["articles"]
+        for article in shared_json("recorded/round1_trials.json")["articles"]
         for edit in article["completions"]
         for q in edit["questions"]
     ]

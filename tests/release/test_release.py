@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -15,11 +14,7 @@ from selfedit.release import import_release, read_release
 from selfedit.store import Store
 from tests.cli.test_cli import run
 
-DATA = Path(os.environ.get("SELFEDIT_DATA") or Path(__file__).parents[3] / "shared" / "data")
-RECORDED = DATA / "recorded"
-recorded = pytest.mark.skipif(
-    not RECORDED.is_dir(), reason="no SELFEDIT_DATA with recorded/: the original's runs are not here"
-)
+TRIALS, SELECTED = "recorded/round1_trials.json", "recorded/round1_selected.jsonl"
 
 
 def prompt(title: str, context: str) -> str:
@@ -449,25 +444,23 @@ def test_the_command(tmp_path):
 # -- the original's own ----------------------------------------------------------------------------
 
 
-@recorded
-def test_round_1_of_the_original(tmp_path):
-    path = RECORDED / "round1_trials.json"
+def test_round_1_of_the_original(tmp_path, shared_data):
+    path = shared_data(TRIALS)
     result = import_release(path, tmp_path / "library")
     assert (result.num_tasks, result.num_trials) == (50, 750)
     overall = json.loads(path.read_text(encoding="utf-8"))["overall"]
     assert result.baseline_accuracy == overall["baseline_mean_accuracy"] == 0.3187
     assert result.adapted_accuracy == overall["adapter_mean_accuracy"] == 0.4018
-    lines = (RECORDED / "round1_selected.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = shared_data(SELECTED).read_text(encoding="utf-8").splitlines()
     assert list(result.selected) == [json.loads(line)["completion"] for line in lines]
     assert len(result.notes) == 1
     assert "2 articles (number 15, 25)" in result.notes[0]
 
 
-@recorded
 @pytest.mark.parametrize("without", ["stats", "questions"])
-def test_round_1_by_its_answers_or_by_its_means_alone(tmp_path, without):
-    whole = import_release(RECORDED / "round1_trials.json", tmp_path / "a")
-    value = json.loads((RECORDED / "round1_trials.json").read_text(encoding="utf-8"))
+def test_round_1_by_its_answers_or_by_its_means_alone(tmp_path, without, shared_data):
+    whole = import_release(shared_data(TRIALS), tmp_path / "a")
+    value = json.loads(shared_data(TRIALS).read_text(encoding="utf-8"))
     for article in value["articles"]:
         article.pop("stats")
         for edit in article["completions"]:
@@ -478,8 +471,7 @@ def test_round_1_by_its_answers_or_by_its_means_alone(tmp_path, without):
     assert (result.baseline_accuracy, result.adapted_accuracy) == (0.3187, 0.4018)
 
 
-@recorded
-def test_the_kept_edits_belong_to_the_same_tasks():
-    runs = [read_release(RECORDED / name) for name in ("round1_trials.json", "round1_selected.jsonl")]
+def test_the_kept_edits_belong_to_the_same_tasks(shared_data):
+    runs = [read_release(shared_data(name)) for name in (TRIALS, SELECTED)]
     ids = [[article.task.id for article in one.articles] for one in runs]
     assert ids[0] == ids[1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -31,7 +30,6 @@ from selfedit.store import Store
 from selfedit.types import Query, SelfEdit, Task
 
 NASTY = "<script>alert(1)</script> [bold]x[/bold] | `y` \x1b[31m {{ 7*7 }}"
-DATA = Path(os.environ.get("SELFEDIT_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 def task(i: int, more: str = "") -> Task:
@@ -278,11 +276,8 @@ def test_an_import_is_averaged_over_articles(tmp_path):
     assert "62.50%" in shown(found.page)
 
 
-def test_the_recorded_round_gives_its_recorded_summaries(tmp_path):
-    path = DATA / "recorded" / "round1_trials.json"
-    if not path.is_file():
-        pytest.skip("the recorded runs are not here (SELFEDIT_DATA)")
-    import_release(path, tmp_path)
+def test_the_recorded_round_gives_its_recorded_summaries(tmp_path, shared_data):
+    import_release(shared_data("recorded/round1_trials.json"), tmp_path)
     with Store(tmp_path / "store.sqlite") as store:
         found = run_report(store, find_run(store, "latest"))
     assert round(found.values["baseline_accuracy"], 4) == 0.3187

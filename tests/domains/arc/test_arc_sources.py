@@ -56,8 +56,8 @@ def test_the_papers_filter():
     assert len(select(load_dataset("arc-agi-1", "all"), parse_ids("paper-filtered", "all"))) == 22
 
 
-def test_the_papers_ids_are_the_shared_ones(recorded):
-    assert {split: list(ids) for split, ids in PAPER_IDS.items()} == recorded(
+def test_the_papers_ids_are_the_shared_ones(shared_json):
+    assert {split: list(ids) for split, ids in PAPER_IDS.items()} == shared_json(
         "arc/filtered_task_ids.json"
     )
 
