@@ -45,7 +45,7 @@ class Article:
 def articles() -> tuple[list[Article], str]:
     """The articles and where they come from: a recorded run of the paper's authors where
     $SELFEDIT_DATA has one, else edits of the embedded model that ship with this package."""
-    path = Path(os.environ.get("SELFEDIT_DATA", "../shared/data")) / "recorded/round1_trials.json"
+    path = _data_folder() / "recorded/round1_trials.json"
     if path.exists():
         return list(_recorded(path)), "a recorded run"
     return list(_shipped()), "shipped"
@@ -54,12 +54,16 @@ def articles() -> tuple[list[Article], str]:
 def recorded_edits() -> list[tuple[Task, list[str]]]:
     """The contexts of the recorded round with their questions out of SQuAD, in the recorded order, and
     the texts of the self-edits. Raises InputError where $SELFEDIT_DATA has them not."""
-    folder = Path(os.environ.get("SELFEDIT_DATA", "../shared/data"))
+    folder = _data_folder()
     recorded, squad = folder / "recorded/round1_trials.json", folder / "squad/train_round1.json"
     if not (recorded.exists() and squad.exists()):
         raise InputError(f"{recorded} and {squad} are needed: set SELFEDIT_DATA to where they are.")
     tasks = {task.context: task for task in read_tasks(squad)}
     return [(tasks[a.context.strip()], list(a.edits)) for a in _recorded(recorded)]
+
+
+def _data_folder() -> Path:
+    return Path(os.environ.get("SELFEDIT_DATA") or "../shared/data")
 
 
 def _recorded(path: Path) -> Iterator[Article]:
