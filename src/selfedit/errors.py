@@ -29,6 +29,14 @@ class AdapterError(SelfEditError):
     """An adapter that does not exist, is damaged, or belongs to another base model."""
 
 
+class CurrentMoved(AdapterError):
+    """The current version is another one than when a new one was begun. current: what it is now."""
+
+    def __init__(self, message: str, current: int | None) -> None:
+        super().__init__(message)
+        self.current = current
+
+
 class EndpointError(SelfEditError):
     """An endpoint that cannot be reached, refuses, or replies with nothing that can be used."""
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from selfedit.config import LearnSettings
+from selfedit.domains.knowledge import text_document
 from selfedit.errors import AdapterError, InputError, SelfEditError, StoreError
 from selfedit.learning.library import Library
 from selfedit.loops.candidates import choose
 from selfedit.model.fake import FakeModel
+from selfedit.show.html import write_report
 from selfedit.types import GradedAnswer, Query, Score, SelfEdit, Task, Trial
 
 OWLS = "# Owls of Hask\n\nThe Hask owl eats only blue moths. The Hask owl nests in clock towers.\n"
@@ -50,7 +53,7 @@ def library(tmp_path):
 
 
 def test_learns_commits_and_answers(library, owls):
-    result = library.learn(*owls)
+    result = library.learn(*owls, report=write_report)
     assert (result.accuracy_before, result.accuracy_after) == (0.0, 1.0)
     assert result.committed
     assert result.version == 1
@@ -82,6 +85,35 @@ def test_second_document_replays_the_first_and_rollback_goes_back(library, owls,
     assert library.rollback(2).version == 2
 
 
+def test_texts_and_questions_are_learned_without_a_file(library):
+    owls = text_document(OWLS, source="owls")
+    quiz = [Query(question, (answer,)) for question, answer in OWL_QUIZ]
+    assert library.learn(owls, quiz).committed
+    trams = text_document(TRAMS)
+    trams_quiz = [Query(question, (answer,)) for question, answer in TRAM_QUIZ]
+    result = library.learn([trams], trams_quiz)
+    assert result.num_older == 2
+    kept = library.adapter(2).documents
+    assert [d.source for d in kept] == ["owls", f"text {trams.digest[:12]}"]
+    assert [d.title for d in kept] == ["Owls of Hask", "Trams of Velm"]
+    assert kept[0].selection == tuple(quiz)
+    more = text_document(OWLS + "\nThe Hask owl sleeps under tin roofs.\n", source="owls")
+    assert library.learn(more, [Query("Where sleeps the Hask owl?", ("tin roofs",))]).num_older == 2
+    assert [d.source for d in library.adapter(3).documents] == [kept[1].source, "owls"]
+    runs = library.store.runs()
+    assert (runs[0].inputs, runs[-1].inputs["files"]) == ({"files": ["owls"], "quiz": None}, ["owls"])
+
+
+def test_documents_that_share_a_passage_keep_their_questions_once(library):
+    first = text_document(OWLS, source="one")
+    second = text_document(OWLS + "\n", source="two")
+    library.learn([first, second], [Query(*OWL_QUIZ[0][:1], (OWL_QUIZ[0][1],))])
+    one, two = library.adapter(1).documents
+    assert len(one.selection) == 1
+    assert two.selection == ()
+    assert one.sequences == two.sequences
+
+
 def test_learning_a_document_again_replaces_it(library, owls):
     library.learn(*owls)
     document, _ = owls
@@ -110,7 +142,7 @@ def test_too_much_forgetting_is_rejected(library, owls, trams, monkeypatch):
     library.learn(*owls)
     # Without replay the new adapter knows nothing of the owls.
     monkeypatch.setattr("selfedit.learning.learner.older_documents", lambda parent, records: [
-        {**document, "sequences": []} for document in parent.documents
+        replace(document, sequences=()) for document in parent.documents
     ])  # fmt: skip
     result = library.learn(*trams)
     assert not result.committed
@@ -121,7 +153,7 @@ def test_too_much_forgetting_is_rejected(library, owls, trams, monkeypatch):
 
 def test_nothing_beats_the_baseline(library, tmp_path):
     files = write(tmp_path, "odd", OWLS, [("How tall is Mount Zed?", "9 miles")])
-    result = library.learn(*files)
+    result = library.learn(*files, report=write_report)
     assert result.version is None
     assert result.adapter_path is None
     assert result.reason == "no self-edit beat the model as it was"
@@ -139,9 +171,9 @@ def test_many_questions_are_split_and_only_the_held_out_half_is_reported(library
     assert result.num_questions == 4
     assert all(question.held_out for question in result.questions)
     record = library.adapter(1).documents[0]
-    held = {entry["question"] for entry in record["held_out"]}
+    held = {query.question for query in record.held_out}
     assert held == {question.question for question in result.questions}
-    assert not held & {entry["question"] for entry in record["selection"]}
+    assert not held & {query.question for query in record.selection}
     # A second document is measured on these held-out questions as "older".
     other = write(tmp_path, "owls", OWLS, OWL_QUIZ)
     assert library.learn(*other).num_older == 4
@@ -236,12 +268,11 @@ def test_full_disk_while_committing_leaves_the_old_version(library, owls, trams,
     assert library.learn(*trams).committed
 
 
-def test_report_that_cannot_be_written_does_not_hide_the_result(library, owls, monkeypatch):
+def test_report_that_cannot_be_written_does_not_hide_the_result(library, owls):
     def fail(result, path):
         raise StoreError("disk full")
 
-    monkeypatch.setattr("selfedit.learning.learner.write_report", fail)
-    result = library.learn(*owls)
+    result = library.learn(*owls, report=fail)
     assert result.committed
     assert result.report_path is None
     assert "disk full" in result.notes[-1]
@@ -278,7 +309,7 @@ def test_export_delete_and_what_they_refuse(library, owls, trams, tmp_path):
         library.export(tmp_path / "out")
     with pytest.raises(AdapterError):
         library.delete(2)  # the current one
-    folder = Path(library.adapter(1).path)
+    folder = library.shelf.place(1)
     library.delete(1)
     assert not folder.exists()
     with pytest.raises(AdapterError, match="deleted"):

@@ -22,12 +22,13 @@ from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from selfedit.errors import AdapterError, StoreError
-from selfedit.store import AdapterRecord, Store
+from selfedit.errors import AdapterError, CurrentMoved, StoreError
+from selfedit.store import AdapterRecord, LearnedDocument, Store
 from selfedit.store.schema import AnyText, Base
 from selfedit.types import (
     GradedAnswer,
     Prompt,
+    Query,
     Score,
     SelfEdit,
     TrainingPlan,
@@ -111,7 +112,9 @@ def adapter(store: Store, **changes: Any) -> AdapterRecord:
         created=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
         reason="better",
         settings={"lora": {"rank": 32}},
-        documents=[{"path": "a.md", "words": 12}],
+        documents=(
+            LearnedDocument("a.md", "A", "d1", (ODD,), (Query("Who?", ("Ada", ODD), "Machines"),)),
+        ),
         scores={"before": 0.25, "after": 0.75},
         run_id=None,
     )
@@ -299,6 +302,31 @@ def test_a_failing_pointer_takes_the_adapter_with_it(
     assert store.current("rev-a") == second
 
 
+def test_a_current_version_that_moved_meanwhile_stays(store: Store) -> None:
+    first = store.add_adapter(adapter(store), make_current=True)
+    second = store.add_adapter(adapter(store, parent=first.version), make_current=True)
+    third = adapter(store, parent=second.version)
+    store.set_current("rev-a", first.version)
+    store.mark_deleted(second.version)
+    with pytest.raises(CurrentMoved, match="built on 2, but 1 is current") as moved:
+        store.add_adapter(third, make_current=True)
+    assert moved.value.current == first.version
+    assert store.adapters() == [first]  # nothing was added
+    store.set_current("rev-a", None)
+    with pytest.raises(CurrentMoved, match="the bare model is current"):
+        store.add_adapter(third, make_current=True)
+    assert store.add_adapter(third, make_current=False) == third
+
+
+def test_a_damaged_document_of_an_adapter_is_said(path: Path) -> None:
+    with Store(path) as store:
+        store.add_adapter(adapter(store), make_current=True)
+        with sqlite3.connect(path) as database:
+            database.execute("update adapters set documents = '[{\"title\": 1}]'")
+        with pytest.raises(StoreError, match="damaged record of a document"):
+            store.adapters()
+
+
 def test_rolling_back_and_forth(store: Store) -> None:
     first = store.add_adapter(adapter(store), make_current=True)
     second = store.add_adapter(adapter(store, parent=first.version), make_current=True)
@@ -328,7 +356,7 @@ def test_what_cannot_be_current(store: Store) -> None:
         with pytest.raises(AdapterError, match=why):
             store.set_current("rev-a", version)
     with pytest.raises(AdapterError, match="was rejected"):
-        store.add_adapter(adapter(store, status="rejected"), make_current=True)
+        store.add_adapter(adapter(store, status="rejected", parent=good.version), make_current=True)
     assert store.current("rev-a") == good
     assert len(store.adapters()) == 3
 
@@ -612,8 +640,12 @@ def _hammer(url: str, worker: int, barrier: Any, answers: Any) -> None:
                 store.put_cached("judge", {f"shared{n}": worker, f"{worker}-{n}": n})
                 versions.append(store.reserve_version())
                 if n % 5 == 0:
-                    done = adapter(store)
-                    store.add_adapter(done, make_current=True)
+                    before = store.current("rev-a")
+                    done = adapter(store, parent=before.version if before else None)
+                    try:
+                        store.add_adapter(done, make_current=True)
+                    except CurrentMoved:
+                        store.add_adapter(done, make_current=False)
                     versions.append(done.version)
             answers.put((worker, versions, ""))
     except BaseException as error:

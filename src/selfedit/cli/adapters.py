@@ -13,13 +13,14 @@ from selfedit.console import options
 from selfedit.console.common import open_library, out, print_json
 
 if TYPE_CHECKING:
+    from selfedit.learning.library import Library
     from selfedit.store import AdapterRecord
 
 app = typer.Typer(help="List, show, roll back, delete and export versions.", no_args_is_help=True)
 VersionArgument = Annotated[int, typer.Argument(help="Number of the version.")]
 
 
-def as_dict(record: AdapterRecord, current: set[int]) -> dict[str, Any]:
+def as_dict(record: AdapterRecord, current: set[int], library: Library) -> dict[str, Any]:
     return {
         "version": record.version,
         "current": record.version in current,
@@ -29,9 +30,9 @@ def as_dict(record: AdapterRecord, current: set[int]) -> dict[str, Any]:
         "parent": record.parent,
         "created": record.created.isoformat(timespec="seconds"),
         "reason": record.reason,
-        "documents": [document["title"] for document in record.documents],
+        "documents": [document.title for document in record.documents],
         "scores": record.scores,
-        "path": record.path,
+        "path": str(library.folder / library.shelf.name(record.version)),
     }
 
 
@@ -47,7 +48,7 @@ def list_(library: options.Library = None, as_json: options.Json = False) -> Non
     records = opened.adapters()
     current = _current_versions(opened.store, records)
     if as_json:
-        print_json({"adapters": [as_dict(record, current) for record in records]})
+        print_json({"adapters": [as_dict(record, current, opened) for record in records]})
         return
     if not records:
         out.print("No versions yet. `selfedit learn FILE` makes one.")
@@ -64,7 +65,7 @@ def list_(library: options.Library = None, as_json: options.Json = False) -> Non
             record.status,
             _percent(scores.get("accuracy_before")),
             _percent(scores.get("accuracy_after")),
-            Text(", ".join(document["title"] for document in record.documents)),
+            Text(", ".join(document.title for document in record.documents)),
             record.created.strftime("%Y-%m-%d %H:%M"),
         )
     out.print(table)
@@ -79,6 +80,8 @@ def show(
     version: VersionArgument, library: options.Library = None, as_json: options.Json = False
 ) -> None:
     """One version: lineage, documents, edits, scores."""
+    from selfedit.store import document_values
+
     opened = open_library(options.DEFAULT_MODEL, library)
     record = opened.adapter(version)
     lineage = [version]
@@ -86,8 +89,12 @@ def show(
     while parent is not None:
         lineage.append(parent)
         parent = opened.adapter(parent).parent
-    value = as_dict(record, _current_versions(opened.store, [record]))
-    value |= {"lineage": lineage, "edits": record.documents, "settings": record.settings}
+    value = as_dict(record, _current_versions(opened.store, [record]), opened)
+    value |= {
+        "lineage": lineage,
+        "edits": list(map(document_values, record.documents)),
+        "settings": record.settings,
+    }
     if as_json:
         print_json(value)
         return
@@ -98,9 +105,9 @@ def show(
         _line(name, f"{score:.3f}" if isinstance(score, float) else score)
     for document in record.documents:
         out.print()
-        _line("document", f"{document['title']} ({document['source']})")
-        for sequence in document["sequences"]:
-            text = sequence.removeprefix(f"{document['title']}\n")
+        _line("document", f"{document.title} ({document.source})")
+        for sequence in document.sequences:
+            text = sequence.removeprefix(f"{document.title}\n")
             out.print(Text(f"  {text}"), soft_wrap=True)
 
 

@@ -91,13 +91,15 @@ def learn(
         "max_forgetting": max_forgetting,
     }
     settings = merge_settings(merged(inner_preset(preset), given_only(given)))
+    from selfedit.show.html import write_report
+
     with RichProgress(err) as progress:
 
         def confirm(estimate: Estimate) -> bool:
             return yes or agreed(estimate, progress)
 
         opened = open_library(model, library, device, dtype, prompt_format, trust_remote_code, progress)
-        result = opened.learn(files, quiz, settings, confirm)
+        result = opened.learn(files, quiz, settings, confirm, write_report)
     if as_json:
         print_json(result.summary())
     else:

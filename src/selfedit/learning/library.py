@@ -5,16 +5,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from selfedit.config import ANSWER_SAMPLING, LearnSettings
-from selfedit.domains.knowledge import Knowledge
+from selfedit.domains.knowledge import Document, Knowledge, read_document, read_quiz
 from selfedit.errors import AdapterError, StoreError
 from selfedit.home import library_folder
-from selfedit.learning.learner import Learner
+from selfedit.learning.learner import Learner, Report
+from selfedit.learning.shelf import Shelf
 from selfedit.loops.estimate import Confirm
 from selfedit.model import Adapters, Model
 from selfedit.model.prompts import PromptFormat
@@ -54,6 +56,7 @@ class Library:
         }
         self.progress, self.status = progress, status
         self.store = Store(self.folder / "store.sqlite")
+        self.shelf = Shelf(self.folder)
         self._loaded: dict[int, Adapters] = {}
 
     @property
@@ -66,22 +69,28 @@ class Library:
 
     def learn(
         self,
-        files: str | Path | Sequence[str | Path],
-        quiz: str | Path | None = None,
+        documents: str | Path | Document | Sequence[str | Path | Document],
+        quiz: str | Path | Sequence[Query] | None = None,
         settings: LearnSettings | None = None,
         confirm: Confirm | None = None,
+        report: Report | None = None,
     ) -> LearnResult:
         """Learn documents; commit a new version only if it knows more and forgot little.
 
-        confirm: asked with an estimate before long work; False stops. One `learn` at a time works
-        on a library; a second one waits for it. Raises SelfEditError.
+        documents: files, or texts that are no file's (`text_document`). quiz: a file, or questions;
+        None: the model writes its own. confirm: asked with an estimate before long work; False stops.
+        report: writes a report into the library (`experiments.learn` gives one). One `learn` at a time
+        works on a library; a second one waits for it. Raises SelfEditError.
         """
-        paths = [Path(f) for f in ([files] if isinstance(files, str | Path) else files)]
+        named = [documents] if isinstance(documents, str | Path | Document) else documents
+        read = [d if isinstance(d, Document) else _read(Path(d)) for d in named]
+        is_file = isinstance(quiz, str | Path)
+        questions = read_quiz(Path(quiz)) if isinstance(quiz, str | Path) else tuple(quiz or ())
         learner = Learner(
-            self.model, self.store, self.folder, settings or LearnSettings(), self.progress
+            self.model, self.store, self.folder, settings or LearnSettings(), self.progress, report
         )
         with self._alone():
-            return learner.run(paths, Path(quiz) if quiz is not None else None, confirm)
+            return learner.run(read, questions, confirm, str(quiz) if is_file else None)
 
     def _alone(self) -> AbstractContextManager[object]:
         """The lock of this library's learners: the second builds on what the first has committed."""
@@ -117,7 +126,7 @@ class Library:
         if record.status == "deleted":
             raise AdapterError(f"version {record.version} was deleted.")
         if record.version not in self._loaded:
-            self._loaded[record.version] = self.model.load_adapter(Path(record.path))
+            self._loaded[record.version] = self.model.load_adapter(self.shelf.find(record.version))
         return self._loaded[record.version]
 
     def current(self) -> AdapterRecord | None:
@@ -154,12 +163,10 @@ class Library:
 
     def delete(self, version: int) -> None:
         """Delete a version's files; its record stays, marked deleted. Not the current one."""
-        record = self.store.adapter(version)
+        self.shelf.place(self.store.adapter(version).version)  # refused before anything is marked
         self.store.mark_deleted(version)
         self._loaded.pop(version, None)
-        folder = Path(record.path)
-        if folder.is_relative_to(self.folder):  # never a folder that is not ours
-            shutil.rmtree(folder, ignore_errors=True)
+        self.shelf.remove(version)
 
     def export(self, folder: Path | str, *, version: int | None = None, merged: bool = False) -> Path:
         """Write a version as a PEFT folder or, merged, as a model folder. Raises AdapterError."""
@@ -169,14 +176,20 @@ class Library:
         target = Path(folder)
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise AdapterError(f"{target} exists already and is not an empty folder.")
+        folder = self.shelf.find(record.version)
         if merged:
-            self.model.save_merged(target, Path(record.path))
+            self.model.save_merged(target, folder)
             return target
         try:
-            shutil.copytree(record.path, target, dirs_exist_ok=True)
+            shutil.copytree(folder, target, dirs_exist_ok=True)
         except (OSError, shutil.Error) as error:
             raise AdapterError(f"version {record.version} cannot be exported: {error}") from error
         return target
 
     def close(self) -> None:
         self.store.close()
+
+
+def _read(path: Path) -> Document:
+    """Under its full path, by which a library knows it again from any folder."""
+    return replace(read_document(path), source=str(path.expanduser().resolve()))

@@ -1,106 +1,127 @@
-"""What is to be learned: documents, their passages and questions, and the records kept of them."""
+"""What is to be learned: documents, their passages and questions, and what is remembered of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from itertools import islice
 
 from selfedit.config import LearnSettings
 from selfedit.domains.knowledge import (
     Document,
+    Knowledge,
     assign_queries,
-    read_document,
-    read_quiz,
     split_passages,
+    split_quiz,
 )
-from selfedit.store import AdapterRecord
+from selfedit.learning.quiz_writer import write_quiz
+from selfedit.loops.sampler import Writer
+from selfedit.store import AdapterRecord, LearnedDocument
 from selfedit.types import Query, Task, TrainingPlan
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
-    """What is to be learned: passages by document, and the questions to choose and to report by."""
+class Passages:
+    """Documents, each once, and the passages of each. A passage is a `Task` without questions yet."""
 
     documents: tuple[Document, ...]
-    passages: tuple[tuple[Task, ...], ...]
+    by_document: tuple[tuple[Task, ...], ...]
+
+    @classmethod
+    def of(cls, documents: Sequence[Document], max_words: int) -> Passages:
+        """Passages of at most max_words words, or a little more."""
+        unique = tuple({document.digest: document for document in documents}.values())
+        return cls(unique, tuple(split_passages(document, max_words) for document in unique))
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        return tuple(task for own in self.by_document for task in own)
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Passages, and the questions to choose candidates by (selection) and to report by (held_out).
+
+    tasks: the passages, each with the selection questions that are about it.
+    """
+
+    passages: Passages
+    tasks: tuple[Task, ...]
     selection: tuple[Query, ...]
     held_out: tuple[Query, ...]
     notes: tuple[str, ...] = ()
 
     @property
+    def documents(self) -> tuple[Document, ...]:
+        return self.passages.documents
+
+    @property
     def reported(self) -> tuple[Query, ...]:
         return self.held_out or self.selection
 
-    @property
-    def tasks(self) -> tuple[Task, ...]:
-        return tuple(task for tasks in self.passages for task in tasks)
 
+def gather(
+    passages: Passages,
+    questions: Sequence[Query],
+    writer: Writer,
+    domain: Knowledge,
+    settings: LearnSettings,
+) -> Material:
+    """Passages with their questions, which the model writes itself where none are given, in two halves.
 
-def read_material(
-    files: Sequence[Path], quiz: Path | None, settings: LearnSettings
-) -> tuple[tuple[Document, ...], tuple[tuple[Task, ...], ...], tuple[Query, ...]]:
-    """Documents, their passages, and the quiz's questions (none without a quiz)."""
-    read = [read_document(path) for path in files]
-    documents = tuple({document.digest: document for document in read}.values())  # each once
-    words = settings.knowledge.passage_words
-    passages = tuple(split_passages(document, words) for document in documents)
-    return documents, passages, read_quiz(quiz) if quiz is not None else ()
-
-
-def document_records(material: Material, plans: dict[str, TrainingPlan | None]) -> list[dict[str, Any]]:
-    """What a version remembers of each document: the text it is trained on, and its questions."""
-    records = []
-    questions = questions_by_document(material)
-    for document, tasks in zip(material.documents, material.passages, strict=True):
-        kept = [plan for task in tasks if (plan := plans[task.id]) is not None]
-        records.append(
-            {
-                "source": str(Path(document.source).resolve()),
-                "title": document.title,
-                "digest": document.digest,
-                "sequences": [s.text for plan in kept for s in plan.sequences],
-                **questions[document.digest],
-            }
+    Raises InputError where there is nothing to measure by.
+    """
+    notes: list[str] = []
+    if not questions:
+        questions, note = write_quiz(writer, passages.tasks, domain, settings.seed)
+        notes.append(note)
+    if settings.knowledge.topic:
+        questions = _with_topics(questions, passages.tasks)
+    selection, held_out = split_quiz(tuple(questions), settings.seed, settings.split_from)
+    if not held_out:
+        notes.append(
+            f"With {len(selection)} question{'s' * (len(selection) != 1)} (fewer than "
+            f"{settings.split_from}), candidates are chosen and reported by the same ones."
         )
-    return records
+    tasks = assign_queries(passages.tasks, selection)
+    return Material(passages, tasks, selection, held_out, tuple(notes))
 
 
-def with_topics(queries: Sequence[Query], passages: Sequence[Sequence[Task]]) -> tuple[Query, ...]:
-    """The questions, those without a topic under the title of the passage that answers them."""
-    tasks = [task for own in passages for task in own]
-    titles = {q: task.title for task in assign_queries(tasks, queries) for q in task.queries}
-    return tuple(replace(q, topic=q.topic or titles[q]) for q in queries)
-
-
-def questions_by_document(material: Material) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Each document's own questions, as JSON, under "selection" and "held_out"."""
-    owner = {
-        task.id: document.digest
-        for document, tasks in zip(material.documents, material.passages, strict=True)
-        for task in tasks
-    }
-    result: dict[str, dict[str, list[dict[str, Any]]]] = {
-        document.digest: {"selection": [], "held_out": []} for document in material.documents
-    }
-    for name, queries in (("selection", material.selection), ("held_out", material.held_out)):
-        for task in assign_queries(material.tasks, queries):
-            result[owner[task.id]][name] += [
-                {"question": q.question, "answers": list(q.answers), "topic": q.topic}
-                for q in task.queries
-            ]
-    return result
+def learned_documents(
+    material: Material, plans: Mapping[str, TrainingPlan | None]
+) -> list[LearnedDocument]:
+    """What a version will remember of each document. plans: of the self-edit that is kept, by passage;
+    None where none is."""
+    chosen_by = iter(material.tasks)
+    measured_by = iter(assign_queries(material.passages.tasks, material.held_out))
+    return [
+        LearnedDocument(
+            source=document.source,
+            title=document.title,
+            digest=document.digest,
+            sequences=tuple(
+                sequence.text
+                for task in own
+                if (plan := plans[task.id]) is not None
+                for sequence in plan.sequences
+            ),
+            selection=tuple(query for task in islice(chosen_by, len(own)) for query in task.queries),
+            held_out=tuple(query for task in islice(measured_by, len(own)) for query in task.queries),
+        )
+        for document, own in zip(material.documents, material.passages.by_document, strict=True)
+    ]
 
 
 def older_documents(
-    parent: AdapterRecord | None, new: Sequence[dict[str, Any]]
-) -> list[dict[str, Any]]:
+    parent: AdapterRecord | None, new: Sequence[LearnedDocument]
+) -> list[LearnedDocument]:
     """The parent's documents, without those that are learned anew."""
-    replaced = {record["source"] for record in new} | {record["digest"] for record in new}
-    documents = parent.documents if parent else []
-    return [d for d in documents if d["source"] not in replaced and d["digest"] not in replaced]
+    sources, digests = {d.source for d in new}, {d.digest for d in new}
+    documents = parent.documents if parent else ()
+    return [d for d in documents if d.source not in sources and d.digest not in digests]
 
 
-def query_of(entry: dict[str, Any]) -> Query:
-    return Query(entry["question"], tuple(entry["answers"]), entry["topic"])
+def _with_topics(queries: Sequence[Query], tasks: Sequence[Task]) -> tuple[Query, ...]:
+    """The questions, those without a topic under the title of the passage that answers them."""
+    titles = {q: task.title for task in assign_queries(tasks, queries) for q in task.queries}
+    return tuple(replace(q, topic=q.topic or titles[q]) for q in queries)

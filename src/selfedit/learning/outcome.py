@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from math import isnan
-from pathlib import Path
 from typing import Any
 
 from selfedit.config import LearnSettings
 from selfedit.learning.material import Material
 from selfedit.loops.candidates import Choice, passage_result
-from selfedit.model import Model
-from selfedit.store import AdapterRecord
 from selfedit.types import GradedAnswer, LearnResult, QuestionResult, Score
 
 
@@ -104,39 +100,17 @@ def judged(result: LearnResult, max_forgetting: float) -> Verdict:
     return Verdict(True, told)
 
 
-def version_record(
-    result: LearnResult,
-    verdict: Verdict,
-    version: int,
-    folder: Path,
-    model: Model,
-    documents: list[dict[str, Any]],
-    parent: AdapterRecord | None,
-    run_id: int,
-) -> AdapterRecord:
-    """A version as the store keeps it; folder: where its adapter is."""
-    return AdapterRecord(
-        version=version,
-        model=model.name,
-        model_revision=model.revision,
-        parent=parent.version if parent else None,
-        status="committed" if verdict.committed else "rejected",
-        path=str(folder),
-        created=datetime.now(UTC),
-        reason=verdict.reason,
-        settings=result.settings,
-        documents=documents,
-        scores={
-            "accuracy_before": result.accuracy_before,
-            "accuracy_after": result.accuracy_after,
-            "num_questions": result.num_questions,
-            "held_out": result.held_out,
-            "num_older": result.num_older,
-            "older_before": result.older_before,
-            "older_after": result.older_after,
-        },
-        run_id=run_id,
-    )
+def scores(result: LearnResult) -> dict[str, Any]:
+    """What a version's record keeps of the measurements."""
+    return {
+        "accuracy_before": result.accuracy_before,
+        "accuracy_after": result.accuracy_after,
+        "num_questions": result.num_questions,
+        "held_out": result.held_out,
+        "num_older": result.num_older,
+        "older_before": result.older_before,
+        "older_after": result.older_after,
+    }
 
 
 def _value(answers: Sequence[GradedAnswer]) -> float | None:

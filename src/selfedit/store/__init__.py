@@ -1,6 +1,21 @@
 """What selfedit remembers: runs, trials, cached verdicts, adapters and their lineage."""
 
-from selfedit.store.records import AdapterRecord, AdapterStatus, RunRecord, RunStatus
+from selfedit.store.records import (
+    AdapterRecord,
+    AdapterStatus,
+    LearnedDocument,
+    RunRecord,
+    RunStatus,
+    document_values,
+)
 from selfedit.store.store import Store
 
-__all__ = ["AdapterRecord", "AdapterStatus", "RunRecord", "RunStatus", "Store"]
+__all__ = [
+    "AdapterRecord",
+    "AdapterStatus",
+    "LearnedDocument",
+    "RunRecord",
+    "RunStatus",
+    "Store",
+    "document_values",
+]

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 
 from selfedit.errors import StoreError
 from selfedit.store.schema import AdapterRow, RunRow, TrialRow
-from selfedit.types import GradedAnswer, Prompt, Score, SelfEdit, Trial, TrialStatus
+from selfedit.types import GradedAnswer, Prompt, Query, Score, SelfEdit, Trial, TrialStatus
 
 AdapterStatus = Literal["committed", "rejected", "deleted"]
 RunStatus = Literal["running", "finished", "failed", "interrupted"]
@@ -35,15 +35,38 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class LearnedDocument:
+    """What a version remembers of a document: the text that it was trained on, and its questions.
+
+    source: the file's resolved path, or whatever name the text was given. digest: hash of the text.
+    sequences: training texts, in order. selection: questions that chose among candidates; held_out:
+    those that only measured.
+    """
+
+    source: str
+    title: str
+    digest: str
+    sequences: tuple[str, ...] = ()
+    selection: tuple[Query, ...] = ()
+    held_out: tuple[Query, ...] = ()
+
+    @property
+    def reported(self) -> tuple[Query, ...]:
+        """The questions that measure best whether it is still known."""
+        return self.held_out or self.selection
+
+
+@dataclass(frozen=True, slots=True)
 class AdapterRecord:
     """One adapter of one base model.
 
     version: from `Store.reserve_version`; its folder is named by it.
     parent: the version that it was trained on top of, None for the base model.
-    path: where its files are, as the caller wrote it.
+    path: where its files are, relative to the library; older stores hold other paths, which nothing
+        follows (see `learning.versions`).
     created: aware, UTC.
     reason: why it was committed or rejected.
-    settings, documents, scores: JSON values (tuples come back as lists, NaN as None).
+    settings, scores: JSON values (tuples come back as lists, NaN as None).
     """
 
     version: int
@@ -55,7 +78,7 @@ class AdapterRecord:
     created: datetime
     reason: str
     settings: dict[str, Any]
-    documents: list[Any]
+    documents: tuple[LearnedDocument, ...]
     scores: dict[str, Any]
     run_id: int | None = None
 
@@ -107,7 +130,7 @@ def adapter_row(record: AdapterRecord) -> AdapterRow:
         created=record.created.astimezone(UTC),
         reason=record.reason,
         settings=to_json(record.settings),
-        documents=to_json(record.documents),
+        documents=to_json([document_values(document) for document in record.documents]),
         scores=to_json(record.scores),
         run_id=record.run_id,
     )
@@ -124,10 +147,47 @@ def adapter_record(row: AdapterRow) -> AdapterRecord:
         created=row.created,
         reason=row.reason,
         settings=from_json(row.settings),
-        documents=from_json(row.documents),
+        documents=tuple(map(_document, from_json(row.documents))),
         scores=from_json(row.scores),
         run_id=row.run_id,
     )
+
+
+def document_values(document: LearnedDocument) -> dict[str, Any]:
+    """A document as the store and `adapters show --json` write it."""
+    return {
+        "source": document.source,
+        "title": document.title,
+        "digest": document.digest,
+        "sequences": list(document.sequences),
+        "selection": [_query_values(query) for query in document.selection],
+        "held_out": [_query_values(query) for query in document.held_out],
+    }
+
+
+def _query_values(query: Query) -> dict[str, Any]:
+    return {"question": query.question, "answers": list(query.answers), "topic": query.topic}
+
+
+def _document(stored: dict[str, Any]) -> LearnedDocument:
+    """Raises StoreError where a record is damaged."""
+    try:
+        return LearnedDocument(
+            source=stored["source"],
+            title=stored["title"],
+            digest=stored["digest"],
+            sequences=tuple(stored["sequences"]),
+            selection=tuple(map(_query, stored["selection"])),
+            held_out=tuple(map(_query, stored["held_out"])),
+        )
+    except (KeyError, TypeError) as error:
+        raise StoreError(
+            "The store holds a damaged record of a document; restore it from a backup."
+        ) from error
+
+
+def _query(stored: dict[str, Any]) -> Query:
+    return Query(stored["question"], tuple(stored["answers"]), stored["topic"])
 
 
 def trial_values(trial: Trial, run_id: int, created: datetime) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from selfedit.errors import AdapterError
+from selfedit.errors import AdapterError, CurrentMoved
 from selfedit.store.records import AdapterRecord, adapter_record, adapter_row
 from selfedit.store.schema import AdapterRow, CurrentRow, VersionRow
 from selfedit.store.sessions import Sessions
@@ -28,8 +28,9 @@ class Versions(Sessions):
     def add_adapter(self, record: AdapterRecord, make_current: bool) -> AdapterRecord:
         """Add an adapter and, in the same transaction, make it the current one of its model.
 
-        Returns the record as stored. Raises AdapterError for a version that is taken or was never
-        reserved, an unknown parent, or a current adapter that is not committed.
+        Returns the record as stored. Raises CurrentMoved, adding nothing, where it is to take the place
+        of another one than its parent; AdapterError for a version that is taken or was never reserved,
+        an unknown parent, or a current adapter that is not committed.
         """
         row = adapter_row(record)
         with self._write() as session:
@@ -41,6 +42,8 @@ class Versions(Sessions):
                 raise AdapterError(f"There is an adapter version {record.version} already.")
             if record.parent is not None:
                 self._find(session, record.parent)
+            if make_current:
+                self._check_parent(session, record)
             session.add(row)
             session.flush()
             if make_current:
@@ -93,6 +96,17 @@ class Versions(Sessions):
                     "roll back to another version first."
                 )
             row.status = "deleted"
+
+    def _check_parent(self, session: Session, record: AdapterRecord) -> None:
+        """Another process may have rolled back, or committed, since the adapter was begun."""
+        row = session.get(CurrentRow, record.model_revision, with_for_update=True)
+        now = None if row is None else row.version
+        if now != record.parent:
+            raise CurrentMoved(
+                f"Adapter version {record.version} was built on {record.parent or 'the bare model'}, "
+                f"but {now or 'the bare model'} is current now.",
+                now,
+            )
 
     def _find(self, session: Session, version: int, lock: bool = False) -> AdapterRow:
         row = session.get(AdapterRow, version, with_for_update=lock)

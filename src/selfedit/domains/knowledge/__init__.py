@@ -6,6 +6,7 @@ from selfedit.domains.knowledge.documents import (
     Section,
     read_document,
     split_passages,
+    text_document,
 )
 from selfedit.domains.knowledge.domain import Knowledge
 from selfedit.domains.knowledge.quiz import read_quiz, split_quiz
@@ -32,5 +33,6 @@ __all__ = [
     "split_passages",
     "split_quiz",
     "split_sentences",
+    "text_document",
     "worth_asking",
 ]

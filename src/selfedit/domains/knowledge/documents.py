@@ -15,6 +15,7 @@ from selfedit.errors import InputError
 from selfedit.types import Task
 
 SUPPORTED = (".txt", ".md")
+_TITLE_WORDS = 8  # of a text without a title
 MIN_WORDS = 3  # of fewer words nothing can be restated, and nothing asked
 
 _BULLET = re.compile(r"[-*\u2022\u2023\u25aa\u25cf\u2013]\s+(?=\S)")
@@ -33,7 +34,8 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text to learn from. source: the path as given; digest: hash of the file's bytes."""
+    """A text to learn from. source: the path as given, or the name of a text that is no file's;
+    digest: hash of the bytes."""
 
     title: str
     sections: tuple[Section, ...]
@@ -51,20 +53,41 @@ def read_document(path: Path | str) -> Document:
     if path.suffix.lower() not in SUPPORTED:
         raise InputError(f"{path}: cannot read this kind of file; supported are .txt and .md")
     data, text = read_text(path)
+    title, sections = _parsed(text, str(path), markdown=path.suffix.lower() == ".md")
+    return Document(title or _title_of_stem(path.stem), sections, str(path), _digest(data))
+
+
+def text_document(text: str, *, title: str = "", source: str = "", markdown: bool = True) -> Document:
+    """A document out of a text, as an agent or a server has it.
+
+    title: stands above every training text; "": the text's own, else its first words. source: a later
+    text of the same source replaces this one in a library; "": none does, but the same text again.
+    Raises InputError where there is nothing to learn from.
+    """
+    digest = _digest(text.encode("utf-8", "surrogatepass"))
+    own, sections = _parsed(text, source or "the text", markdown)
+    first = sections[0].paragraphs[0].split()[:_TITLE_WORDS]
+    return Document(title or own or " ".join(first), sections, source or f"text {digest[:12]}", digest)
+
+
+def _parsed(text: str, name: str, markdown: bool) -> tuple[str, tuple[Section, ...]]:
+    """Title ("" if there is none) and sections. Raises InputError, naming the text."""
     if not text.strip():
-        raise InputError(f"{path} is empty: there is nothing to learn from it")
-    parse = read_markdown if path.suffix.lower() == ".md" else read_plain
-    title, parts = parse(text)
+        raise InputError(f"{name} is empty: there is nothing to learn from it")
+    title, parts = (read_markdown if markdown else read_plain)(text)
     sections = tuple(Section(name, tuple(paragraphs)) for name, paragraphs in parts if paragraphs)
     paragraphs = (text for section in sections for text in section.paragraphs)
     count = _count_up_to(paragraphs, MIN_WORDS)
     if count < MIN_WORDS:
         raise InputError(
-            f"{path} holds only {count} word{'s' * (count != 1)} of text (headings, code and HTML "
+            f"{name} holds only {count} word{'s' * (count != 1)} of text (headings, code and HTML "
             f"do not count): there is nothing to learn from it"
         )
-    digest = hashlib.sha256(data).hexdigest()[:32]
-    return Document(title or _title_of_stem(path.stem), sections, str(path), digest)
+    return title, sections
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]
 
 
 def read_text(path: Path) -> tuple[bytes, str]:

@@ -1,0 +1,86 @@
+"""An adapter that is no version yet: what it remembers, and its way into the library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from selfedit.errors import CurrentMoved
+from selfedit.learning.outcome import Verdict, scores
+from selfedit.learning.shelf import Shelf
+from selfedit.model import Adapters, Model
+from selfedit.store import AdapterRecord, LearnedDocument, Store
+from selfedit.types import LearnResult, TrainingPlan, TrainingSequence
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """documents: all that it was trained on, new and replayed. adapters: a bank of one. losses: of each
+    step, nats a token. parent: the version that was current, None for the bare model."""
+
+    documents: tuple[LearnedDocument, ...]
+    parent: AdapterRecord | None
+    adapters: Adapters
+    losses: tuple[float, ...] = ()
+
+
+def final_plan(documents: Sequence[LearnedDocument]) -> TrainingPlan:
+    """Everything that a version is trained on, each text once."""
+    texts = dict.fromkeys(text for document in documents for text in document.sequences)
+    return TrainingPlan(tuple(TrainingSequence(text) for text in texts))
+
+
+def commit(
+    draft: Draft,
+    result: LearnResult,
+    verdict: Verdict,
+    model: Model,
+    store: Store,
+    shelf: Shelf,
+    run_id: int,
+) -> LearnResult:
+    """Save the adapter as a version and, if the verdict says so, make it current in one transaction.
+
+    The current version is looked at again in that transaction: where it was rolled back meanwhile, by
+    another process, the new version is kept but does not take its place.
+    """
+    version = store.reserve_version()
+    folder = shelf.place(version)
+    model.save_adapter(draft.adapters, 0, folder)
+    record = AdapterRecord(
+        version=version,
+        model=model.name,
+        model_revision=model.revision,
+        parent=draft.parent.version if draft.parent else None,
+        status="committed" if verdict.committed else "rejected",
+        path=shelf.name(version),
+        created=datetime.now(UTC),
+        reason=verdict.reason,
+        settings=result.settings,
+        documents=draft.documents,
+        scores=scores(result),
+        run_id=run_id,
+    )
+    try:
+        store.add_adapter(record, make_current=verdict.committed)
+    except CurrentMoved as moved:
+        verdict = Verdict(False, _moved(moved.current, record))
+        store.add_adapter(replace(record, reason=verdict.reason), make_current=False)
+    return replace(
+        result,
+        version=version,
+        committed=verdict.committed,
+        reason=verdict.reason,
+        adapter_path=str(folder),
+    )
+
+
+def _moved(now: int | None, record: AdapterRecord) -> str:
+    def named(version: int | None) -> str:
+        return "the bare model" if version is None else f"version {version}"
+
+    return (
+        f"while it was learned, {named(now)} became current in place of {named(record.parent)}, and "
+        f" stays so; `selfedit adapters rollback {record.version}` makes the new one current"
+    )

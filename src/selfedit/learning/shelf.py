@@ -1,0 +1,54 @@
+"""Where the adapters of a library are: `adapters/vNNNN` inside it, whatever its store says.
+
+The place follows from the version's number alone, so that a library may be moved, renamed, copied and
+used from any folder, and a foreign or damaged path in its store is never opened or deleted.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from selfedit.errors import AdapterError
+
+
+class Shelf:
+    """The adapter folders of one library."""
+
+    def __init__(self, library: Path) -> None:
+        self.library = library
+
+    @staticmethod
+    def name(version: int) -> str:
+        """The place of a version, relative to the library."""
+        return f"adapters/v{version:04d}"
+
+    def place(self, version: int) -> Path:
+        """The folder of a version. Raises AdapterError where a link leads out of the library."""
+        folder = self.library / self.name(version)
+        if folder.resolve() != self.library.resolve() / self.name(version):
+            raise AdapterError(
+                f"{folder} is a link out of the library, or lies behind one, and is left alone: "
+                "put the folder itself there."
+            )
+        return folder
+
+    def find(self, version: int) -> Path:
+        """The folder of a version that is there. Raises AdapterError where it is gone."""
+        folder = self.place(version)
+        if not folder.is_dir():
+            raise AdapterError(
+                f"the files of version {version} are not there: {folder} is gone. Copy a library as a "
+                "whole; `selfedit adapters rollback` names another version."
+            )
+        return folder
+
+    def remove(self, version: int) -> None:
+        """Delete a version's files, if they are there. Raises AdapterError as `place` does, and where
+        they cannot be deleted."""
+        folder = self.place(version)
+        try:
+            if folder.exists():
+                shutil.rmtree(folder)
+        except OSError as error:
+            raise AdapterError(f"{folder} cannot be deleted: {error.strerror or error}") from error
