@@ -24,8 +24,8 @@ from selfedit.bench.floor import synchronise
 from selfedit.bench.material import recorded_edits
 from selfedit.config import ALL_LINEAR, InnerSettings, KnowledgeSettings, LoraSettings, TrainSettings
 from selfedit.domains.knowledge import Knowledge
-from selfedit.evaluation.statistics import accuracy_interval, paired_difference
 from selfedit.grading.graders import GRADERS
+from selfedit.grading.statistics import accuracy_interval, paired_difference
 from selfedit.loops.inner import run_trials
 from selfedit.model.load import load_model
 from selfedit.types import SelfEdit

@@ -433,7 +433,7 @@ def test_the_command(tmp_path):
     assert result["num_tasks"] == 2
     assert result["selected"] == ["1b", "2a"]
     shown = run(*args)
-    assert "adapted accuracy  50.00 %" in shown.stdout
+    assert "adapted accuracy  50.00%" in shown.stdout
     assert "nothing new" in shown.stdout
     wrong = run("import", "release", tmp_path / "no.json", "--json")
     assert wrong.returncode == 1

@@ -12,7 +12,7 @@ from selfedit.errors import InputError
 from selfedit.evaluation.compare import compare, summary
 from selfedit.evaluation.evaluate import Evaluation, Row
 from selfedit.evaluation.plots import accuracy_by_round, save_accuracy_by_round
-from selfedit.evaluation.statistics import paired_difference
+from selfedit.grading.statistics import paired_difference
 from selfedit.loops.rounds import RoundRecord, round_key
 from selfedit.report.compare_page import compare_page
 from selfedit.report.run_report import run_report

@@ -72,7 +72,9 @@ def list_(library: options.Library = None, as_json: options.Json = False) -> Non
 
 
 def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.0f} %"
+    from selfedit.show.wording import percent
+
+    return "" if value is None else percent(value)
 
 
 @app.command()

@@ -28,6 +28,7 @@ def release(
 ) -> None:
     """A recorded run of the paper's public release: its trials, its accuracies, what it selected."""
     from selfedit.release import import_release
+    from selfedit.show.wording import percent
 
     result = import_release(file, library)
     if as_json:
@@ -37,14 +38,10 @@ def release(
     if result.proxy_score is not None:
         out.print(f"proxy score       {result.proxy_score:.2f}")
     else:
-        out.print(f"baseline accuracy {_percent(result.baseline_accuracy)}")
-        out.print(f"adapted accuracy  {_percent(result.adapted_accuracy)}")
+        out.print(f"baseline accuracy {percent(result.baseline_accuracy, 2)}")
+        out.print(f"adapted accuracy  {percent(result.adapted_accuracy, 2)}")
     out.print(f"selected edits    {len(result.selected)}")
     for note in result.notes:
         out.print(Text(f"Note: {note}."), soft_wrap=True)
     new = f"{result.num_new} new trials" if result.num_new else "nothing new"
     out.print(f"Stored as run {result.run_id}: {new}.")
-
-
-def _percent(value: float | None) -> str:
-    return "not recorded" if value is None else f"{100 * value:.2f} %"

@@ -16,7 +16,7 @@ from selfedit.errors import InputError
 from selfedit.evaluation.arc_outcome import Outcome, put_outcomes, solves
 from selfedit.evaluation.evaluate import Pair, numbers
 from selfedit.evaluation.settings import ArcEvaluationSettings
-from selfedit.evaluation.statistics import accuracy_interval, paired_difference, verdict
+from selfedit.grading.statistics import accuracy_interval, paired_difference, verdict
 from selfedit.loops.inner import run_trials
 from selfedit.loops.runs import recorded_run
 from selfedit.loops.sampler import Writer

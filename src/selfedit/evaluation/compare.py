@@ -14,7 +14,7 @@ from typing import Any, Literal
 from selfedit.errors import InputError
 from selfedit.evaluation.evaluate import Pair, Row
 from selfedit.evaluation.sources import Source, policy_name, policy_rounds, read_sources
-from selfedit.evaluation.statistics import paired_difference, verdict
+from selfedit.grading.statistics import paired_difference, verdict
 from selfedit.show.wording import plural
 from selfedit.store import Store
 

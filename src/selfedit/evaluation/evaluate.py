@@ -13,8 +13,8 @@ from selfedit.errors import InputError
 from selfedit.evaluation.conditions import CONDITIONS, Subjects, check_subjects
 from selfedit.evaluation.regimes import Answers, Place
 from selfedit.evaluation.settings import EvaluationSettings
-from selfedit.evaluation.statistics import accuracy_interval, paired_difference, verdict
 from selfedit.grading import Grader, identity, offline, verdicts
+from selfedit.grading.statistics import accuracy_interval, paired_difference, verdict
 from selfedit.loops.runs import recorded_run
 from selfedit.progress import Progress, Silent
 from selfedit.store import Store

@@ -13,7 +13,7 @@ from selfedit.evaluation.arc_table import blocks
 from selfedit.report.arc_task import task_section
 from selfedit.report.runs import Report, facts, failure, run_values, settings_section, trials_section
 from selfedit.show.page import Notes, Page, Section, Table
-from selfedit.show.wording import duration
+from selfedit.show.wording import duration, percent
 from selfedit.store import RunRecord, Store
 from selfedit.types import Trial
 
@@ -52,7 +52,7 @@ def solvable_report(store: Store, run: RunRecord) -> Report:
 def _tasks(found: ArcEvaluation) -> Section:
     """Each task's share of models that solve it."""
     rows = tuple(
-        (task, *(f"{100 * row.by_task[place]:.0f} %" for row in found.rows))
+        (task, *(percent(row.by_task[place]) for row in found.rows))
         for place, task in enumerate(found.task_ids)
     )
     headings = ("task", *(row.condition for row in found.rows))

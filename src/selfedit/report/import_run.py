@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from selfedit.evaluation.statistics import Interval, accuracy_interval, paired_difference, verdict
+from selfedit.grading.statistics import Interval, accuracy_interval, paired_difference, verdict
 from selfedit.release.fields import parse_prompt
 from selfedit.release.scores import DIGITS
 from selfedit.report.one_context import Seen, choose_context
@@ -19,7 +20,6 @@ from selfedit.report.runs import (
     Report,
     facts,
     failure,
-    precise,
     run_values,
     settings_section,
     trials_section,
@@ -36,9 +36,12 @@ from selfedit.show.page import (
     SideBySide,
     Table,
 )
-from selfedit.show.wording import points
+from selfedit.show.wording import percent, points
 from selfedit.store import RunRecord, Store
 from selfedit.types import Trial
+
+# As the paper's tables have it.
+_precise = partial(percent, decimals=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +170,7 @@ def _accuracies(
     rows = []
     for name, value, own in zip(names, summary.values(), by_article, strict=True):
         known = [v for v in own if v is not None]
-        rows.append((name, precise(value), _span(accuracy_interval(known), precise), str(len(known))))
+        rows.append((name, _precise(value), _span(accuracy_interval(known), _precise), str(len(known))))
     if result["proxy_score"] is not None:
         rows.append(("proxy score", f"{result['proxy_score']:.2f}", "—", str(result["num_tasks"])))
     baseline, adapted = by_article[0], by_article[1]
@@ -217,9 +220,9 @@ def _articles_section(articles: Sequence[Article]) -> Section:
                 str(number),
                 first["task_id"][:8],
                 first["title"] or "—",
-                precise(_means([article], _baseline)[0]),
-                precise(sum(adapted) / len(adapted) if adapted else None),
-                precise(max(adapted, default=None)),
+                _precise(_means([article], _baseline)[0]),
+                _precise(sum(adapted) / len(adapted) if adapted else None),
+                _precise(max(adapted, default=None)),
                 ", ".join(chosen) or "—",
             )
         )
@@ -243,7 +246,7 @@ def _context_section(store: Store, run: RunRecord, chosen: Seen) -> Section:
     entries = [_entry(group, own) for group, own in zip(groups, records, strict=False)]
     heading = "Its self-edits"
     baseline = records[0]["baseline"] if records else None
-    column = Column("Recorded round", f"Without an edit: {precise(baseline)}", tuple(entries))
+    column = Column("Recorded round", f"Without an edit: {_precise(baseline)}", tuple(entries))
     blocks.append(SideBySide(heading, (column,)))
     return Section(f"One context: {chosen.title or chosen.id} ({chosen.id[:8]})", tuple(blocks))
 
@@ -252,10 +255,10 @@ def _entry(group: Sequence[Trial], recorded: Mapping[str, Any]) -> Entry:
     tag = "selected" if recorded["selected"] else "not selected"
     look: Look = "good" if recorded["selected"] else ""
     reward = recorded["adapted"]
-    line = precise(reward) if reward is not None else "no reward"
+    line = _precise(reward) if reward is not None else "no reward"
     if reward is not None and recorded["baseline"] is not None:
         line += f" ({points(reward - recorded['baseline'])})"
-    rates = [precise(trial.reward) for trial in group if trial.reward is not None]
+    rates = [_precise(trial.reward) for trial in group if trial.reward is not None]
     if len(rates) > 1:
         line += f"; by training: {', '.join(rates)}"
     return Entry(f"Edit {recorded['index'] + 1}", tag, look, line, group[0].edit.text, group[0].reason)

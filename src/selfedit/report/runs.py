@@ -94,7 +94,7 @@ def _import_line(result: Mapping[str, Any]) -> str:
     before, after = result["baseline_accuracy"], result["adapted_accuracy"]
     if before is None and after is None:
         return f"{plural(result['num_trials'], 'trial')}, no accuracies"
-    return f"{precise(before)} → {precise(after)}; {len(result['selected'])} selected"
+    return f"{percent(before, 2)} → {percent(after, 2)}; {len(result['selected'])} selected"
 
 
 def _train_line(run: RunRecord, records: list[RoundRecord]) -> str:
@@ -125,11 +125,6 @@ def valid_edits(record: RoundRecord) -> str:
 def is_arc(run: RunRecord) -> bool:
     """Whether a `train` run is of the few-shot domain."""
     return "arc" in run.settings.get("inner", {})
-
-
-def precise(value: float | None) -> str:
-    """A share with the two decimals that the paper's tables have: 0.31872 is "31.87%"."""
-    return UNKNOWN if value is None else f"{100 * value:.2f}%"
 
 
 LISTED = ("run", "kind", "model", "started", "how it ended", "result")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
-from selfedit.evaluation.statistics import Interval, accuracy_interval, paired_difference, verdict
+from selfedit.grading.statistics import Interval, accuracy_interval, paired_difference, verdict
 from selfedit.loops.rounds import RoundContext, RoundRecord, stored_contexts
 from selfedit.report.one_context import Seen, choose_context, context_section, contexts_section
 from selfedit.report.runs import (

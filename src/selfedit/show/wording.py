@@ -16,10 +16,12 @@ def known(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def percent(value: float | None) -> str:
-    """A share in [0, 1]: 0.6667 is "66.7%", 0.75 is "75%"."""
+def percent(value: float | None, decimals: int | None = None) -> str:
+    """A share in [0, 1]: 0.6667 is "66.7%", 0.75 is "75%"; with two decimals 0.75 is "75.00%"."""
     if value is None or not math.isfinite(value):
         return UNKNOWN
+    if decimals is not None:
+        return f"{100 * value:.{decimals}f}%"
     return f"{100 * value:.1f}".removesuffix(".0") + "%"
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfedit.evaluation.statistics import (
+from selfedit.grading.statistics import (
     MIN_CONTEXTS,
     Interval,
     accuracy_interval,

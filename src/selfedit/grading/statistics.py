@@ -2,7 +2,7 @@
 
 The accuracy of a row is the mean over contexts of each one's share of right answers. That is how the
 paper's table was computed: none of its release's rounded means is a whole number of its 974 questions
-divided by 974 (tests/evaluation/test_statistics.py). The questions of a context stand or fall together,
+divided by 974 (tests/grading/test_statistics.py). The questions of a context stand or fall together,
 so contexts are what is drawn again.
 """
 
