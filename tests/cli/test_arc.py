@@ -125,7 +125,7 @@ def test_show(file, tmp_path):
     assert json.loads(arc("show", file, "--json").stdout) == {"id": "task", **TASK}
     hidden = json.loads(arc("show", file, "--json", "--no-answers").stdout)
     assert hidden["test"] == [{"input": [[5, 6]]}]
-    failed = arc("show", file, "--svg", tmp_path / "no" / "folder.svg")
+    failed = arc("show", file, "--svg", "/dev/null/folder.svg")
     assert isinstance(failed.exception, SelfEditError)
 
 

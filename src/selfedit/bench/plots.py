@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from selfedit.errors import InputError, StoreError
-from selfedit.show.plots import COLOURS
+from selfedit.errors import InputError
+from selfedit.show.plots import COLOURS, save_figure
 from selfedit.show.wording import plural
 
 # Ways whose time does not depend on K are drawn as levels.
@@ -137,21 +137,9 @@ def _finish(axes: Any) -> None:
 
 
 def _save(figure: Any, path: Path) -> None:
-    import matplotlib
-
     lines = [axes.get_legend_handles_labels() for axes in figure.axes]
     handle_of = {label: handle for own in lines for handle, label in zip(*own, strict=True)}
     figure.legend(
         handle_of.values(), handle_of.keys(), loc="outside right upper", fontsize=8, frameon=False
     )
-    if path.suffix.lower() not in (".svg", ".png", ".pdf"):
-        raise InputError(f"{path}: a figure's file ends in .svg, .png or .pdf.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with matplotlib.rc_context({"svg.hashsalt": "selfedit", "svg.fonttype": "none"}):
-            dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-            figure.savefig(path, facecolor="white", dpi=200, metadata=dates.get(path.suffix.lower()))
-    except OSError as error:
-        raise StoreError(
-            f"the figure {path} cannot be written: {error.strerror or error}. Choose another place."
-        ) from error
+    save_figure(figure, path)

@@ -12,8 +12,9 @@ from rich.text import Text
 from selfedit.cli import arc_options
 from selfedit.config import ArcDataSettings, ArcGroup
 from selfedit.console import options
-from selfedit.console.common import err, model_loader, out, parts, print_json, write_text
+from selfedit.console.common import err, model_loader, out, parts, print_json
 from selfedit.errors import InputError
+from selfedit.show.files import write_whole
 
 if TYPE_CHECKING:
     from selfedit.domains.arc import ArcTask, TrainingTask
@@ -52,7 +53,7 @@ def show(
 
     found = _find(task, dataset, task_id)
     if svg is not None:
-        write_text(svg, task_svg(found, answers) + "\n")
+        write_whole(svg, task_svg(found, answers) + "\n")
     if as_json:
         written = task_to_json(found)
         if not answers:

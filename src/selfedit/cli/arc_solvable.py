@@ -20,10 +20,10 @@ from selfedit.console.common import (
     out,
     print_json,
     status,
-    write_text,
 )
 from selfedit.console.plan import announce
 from selfedit.console.progress import RichProgress
+from selfedit.show.files import check_writable, write_whole
 
 if TYPE_CHECKING:
     from selfedit.evaluation.arc import ArcEvaluator
@@ -67,6 +67,8 @@ def solvable(
     from selfedit.evaluation.arc_solvable import solvable as tried
     from selfedit.evaluation.settings import ArcEvaluationSettings
 
+    if ids_file is not None:
+        check_writable(ids_file)
     settings = arc_options.preset_with(
         preset,
         examples=examples,
@@ -87,7 +89,7 @@ def solvable(
         _plan(evaluator, yes, progress)
         result = tried(evaluator)
     if ids_file is not None:
-        write_text(ids_file, result.ids_file())
+        write_whole(ids_file, result.ids_file())
         status(f"wrote {ids_file}")
     if as_json:
         print_json({**result.summary(), "notes": chosen.notes})

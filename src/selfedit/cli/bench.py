@@ -12,6 +12,7 @@ from rich.table import Table
 from selfedit.console import options
 from selfedit.console.common import out, parts, print_json, status
 from selfedit.errors import InputError
+from selfedit.show.files import check_figure
 
 app = typer.Typer(help="Measure selfedit on this machine.", no_args_is_help=True)
 
@@ -92,6 +93,8 @@ def inner(
     from selfedit.config import ALL_LINEAR, LoraSettings, TrainSettings
     from selfedit.model.load import load_model
 
+    if plot is not None:
+        check_figure(plot)
     chosen = _listed("--ways", ways, KINDS.count) if ways else DEFAULT_KINDS
     what = InnerBench(
         edits=edits,

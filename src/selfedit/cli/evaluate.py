@@ -16,13 +16,13 @@ from selfedit.console.common import (
     parts,
     print_json,
     status,
-    write_text,
 )
 from selfedit.console.graders import endpoint_settings, named_grader
 from selfedit.console.plan import agreed
 from selfedit.console.progress import RichProgress
 from selfedit.console.settings import given_only, merge_settings
 from selfedit.errors import InputError
+from selfedit.show.files import check_writable, write_whole
 
 if TYPE_CHECKING:
     from selfedit.endpoints.writer import EndpointWriter
@@ -106,6 +106,8 @@ def knowledge(
     from selfedit.evaluation.table import markdown as as_markdown
     from selfedit.evaluation.table import rich_table
 
+    if markdown is not None:
+        check_writable(markdown)
     settings = _settings(
         conditions,
         regime,
@@ -144,7 +146,7 @@ def knowledge(
             grader=chosen, progress=progress, on_row=_say, notes=notes,
         )  # fmt: skip
     if markdown is not None:
-        write_text(markdown, as_markdown(result))
+        write_whole(markdown, as_markdown(result))
     if as_json:
         print_json({**result.summary(), "without_questions": left_out})
     else:

@@ -15,6 +15,7 @@ from selfedit.console.common import err, model_loader, open_store, out, parts, p
 from selfedit.console.plan import announce
 from selfedit.console.progress import RichProgress
 from selfedit.errors import InputError
+from selfedit.show.files import check_writable, write_whole
 
 if TYPE_CHECKING:
     from selfedit.config import ArcInnerSettings
@@ -88,6 +89,8 @@ def arc(
         },
         inner={"sampling": {"temperature": temperature}, "candidates": candidates},
     )
+    for path in filter(None, (markdown, submission)):
+        check_writable(path)
     load = model_loader(device, dtype, prompt_format, trust_remote_code)
     evaluation = _evaluation(conditions, settings.inner)
     loaded = load(model)
@@ -169,7 +172,6 @@ def _print(
     evaluator: ArcEvaluator, summary: dict[str, Any], markdown: Path | None, as_json: bool
 ) -> None:
     from selfedit.report.run_report import run_report
-    from selfedit.show.html import write_whole
     from selfedit.show.markdown import page_markdown
     from selfedit.show.page_terminal import print_page
 

@@ -97,12 +97,15 @@ def compare(
     from selfedit.evaluation.compare import compare as compared
     from selfedit.evaluation.plots import save_accuracy_by_round
     from selfedit.report.compare_page import compare_page
+    from selfedit.show.files import check_figure
 
     chosen = next((name for name in FORMS if name == form), None)
     if chosen is None:
         raise InputError(f"--as {form}: use one of {', '.join(FORMS)}.")
     if figure is not None and chosen == "table2":
         raise InputError("--figure: add --as figure4 (or prompts); table 2 has no figure.")
+    if figure is not None:
+        check_figure(figure)
     with _store(library) as store:
         found = compared(store, runs, chosen)
     page = compare_page(found)
@@ -148,7 +151,8 @@ def _show(page: Page) -> None:
 
 
 def _write(html: Path | None, markdown: Path | None, page: Page) -> None:
-    from selfedit.show.html import render_page, write_whole
+    from selfedit.show.files import write_whole
+    from selfedit.show.html import render_page
     from selfedit.show.markdown import page_markdown
 
     if html is not None:
@@ -158,6 +162,6 @@ def _write(html: Path | None, markdown: Path | None, page: Page) -> None:
 
 
 def _copy(full: Path, target: Path) -> None:
-    from selfedit.show.html import write_whole
+    from selfedit.show.files import write_whole
 
     status(f"wrote {write_whole(target, full.read_text(encoding='utf-8'))}, the report of that time")

@@ -113,14 +113,6 @@ def parts(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def write_text(path: Path, text: str) -> None:
-    """Raises InputError where the file cannot be written."""
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
-
-
 def print_json(value: dict[str, Any]) -> None:
     """Exactly one JSON object; what is not a number becomes null."""
     sys.stdout.write(json.dumps(_clean(value), ensure_ascii=False, default=str) + "\n")

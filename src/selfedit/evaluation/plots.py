@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from selfedit.errors import InputError, StoreError
+from selfedit.errors import InputError
 from selfedit.evaluation.evaluate import Row
-from selfedit.show.plots import INK, interval_figure, interval_lines
+from selfedit.show.plots import interval_figure, interval_lines, save_figure
 from selfedit.show.wording import percent
 
-FORMATS = (".svg", ".png", ".pdf")
 _AXES = ("rounds of RL", "accuracy, %")
 
 
@@ -23,32 +22,15 @@ def accuracy_by_round(curves: Mapping[str, Sequence[Row | None]]) -> str:
 
 
 def save_accuracy_by_round(curves: Mapping[str, Sequence[Row | None]], path: Path) -> None:
-    """The same as a file, whose name ends in one of FORMATS.
+    """The same as a file, whose name ends in one of `files.FIGURES`.
 
     Raises InputError for another ending or where nothing was measured, StoreError if it cannot be
     written.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise InputError(f"{path}: a figure's file ends in {', '.join(FORMATS)}.")
     figure = interval_figure(_points(curves), *_AXES)
     if figure is None:
         raise InputError("there is nothing to draw: no row was measured with a known number of rounds.")
-    import matplotlib
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with matplotlib.rc_context({"svg.hashsalt": "selfedit", "svg.fonttype": "none"}):
-            # Dates would make equal figures differ; formats name them differently.
-            dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-            figure.savefig(path, facecolor="white", dpi=200, metadata=dates.get(path.suffix.lower()))
-    except OSError as error:
-        raise StoreError(
-            f"the figure {path} cannot be written: {error.strerror or error}. Choose another place for "
-            "it, or free some space."
-        ) from error
-    if path.suffix.lower() == ".svg":
-        text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace(INK, "#1a1d21"), encoding="utf-8")
+    save_figure(figure, path)
 
 
 def in_words(curves: Mapping[str, Sequence[Row | None]]) -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import uuid
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from selfedit.errors import StoreError
 from selfedit.show import wording
+from selfedit.show.files import write_whole
 from selfedit.show.page import Page
 from selfedit.show.plots import accuracy_bars, loss_curves
 from selfedit.types import LearnResult, PassageResult
@@ -33,30 +31,6 @@ def render_page(page: Page) -> str:
     """A page as HTML. The same page gives the same text."""
     html = _environment().get_template("page.html").render(page=page, markup=_markup)
     return CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", html)
-
-
-def write_whole(path: Path, text: str) -> Path:
-    """Writes a file, whole or not at all, and returns its path. Missing folders are made.
-
-    Raises StoreError if it cannot be written.
-    """
-    draft = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with draft.open("x", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"The report {path} cannot be written: {error.strerror or error}. "
-            "Choose another place for it, or free some space."
-        ) from error
-    return path
 
 
 def render_report(result: LearnResult) -> str:

@@ -8,8 +8,10 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selfedit.show.files import check_figure, write_whole
 from selfedit.show.wording import of_total, percent
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 COLOURS = ("#2f80c8", "#c8690f", "#2b9458", "#a05fd0", "#d64550", "#17899a", "#9c6d34", "#c64f96")
 DASHES = ("solid", "dashed", "dotted", "dashdot")
 INK = "#010203"  # drawn by matplotlib, replaced by currentColor
+_FILE_INK = "#1a1d21"
 LEGEND_LINES = 12
 LABEL_CHARACTERS = 28
 
@@ -112,6 +115,24 @@ def interval_figure(
     if len(drawn) > 1:
         _legend(axes, handles, list(drawn))
     return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes a figure; equal figures give equal files. Raises InputError for a name that ends in none
+    of `files.FIGURES`, StoreError if it cannot be written."""
+    import matplotlib
+
+    check_figure(path)
+    form = path.suffix.lower()
+    # Dates would make equal figures differ; formats name them differently.
+    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    drawn = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "selfedit", "svg.fonttype": "none"}):
+        figure.savefig(drawn, format=form[1:], facecolor="white", dpi=200, metadata=dates.get(form))
+    data = drawn.getvalue()
+    if form == ".svg":  # no page around it whose colour it could take
+        data = data.replace(INK.encode(), _FILE_INK.encode())
+    write_whole(path, data)
 
 
 def _reach(

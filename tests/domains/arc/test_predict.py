@@ -17,7 +17,7 @@ from selfedit.domains.arc.submission import (
     submission_to_json,
     write_submission,
 )
-from selfedit.errors import InputError
+from selfedit.errors import InputError, StoreError
 from tests.domains.arc.slow import plain
 
 A, B, C, D = (Grid.of([[n, n + 1, 0], [0, 0, n]]) for n in range(1, 5))
@@ -242,5 +242,5 @@ def test_what_is_no_submission(text, said, tmp_path):
 
 def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(StoreError, match="cannot be written"):
         write_submission(tmp_path / "file" / "s.json", {})

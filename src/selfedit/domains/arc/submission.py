@@ -13,6 +13,7 @@ from selfedit.domains.arc.predict import Attempts
 from selfedit.domains.arc.sources import read_json
 from selfedit.domains.arc.tasks import ArcTask, grid_from_json
 from selfedit.errors import InputError
+from selfedit.show.files import write_whole
 
 _FORM = '{"007bbfb7": [{"attempt_1": [[0, 1]], "attempt_2": [[1, 0]]}]}'
 _KEYS = ("attempt_1", "attempt_2")
@@ -45,12 +46,8 @@ def submission_to_json(attempts: Mapping[str, Sequence[Attempts]]) -> dict[str, 
 
 
 def write_submission(path: Path, attempts: Mapping[str, Sequence[Attempts]]) -> None:
-    """Raises InputError if the file cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(submission_to_json(attempts)) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
+    """Raises StoreError if the file cannot be written."""
+    write_whole(path, json.dumps(submission_to_json(attempts)) + "\n")
 
 
 def read_submission(path: Path) -> dict[str, tuple[Attempts, ...]]:
