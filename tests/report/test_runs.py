@@ -195,12 +195,17 @@ class _Stops(Exception):
     pass
 
 
+class _Killed(BaseException):
+    """As if the process had ended there."""
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
         (SelfEditError("the disk is full"), "This run failed: the disk is full"),
         (KeyboardInterrupt(), "This run is interrupted"),
-        (_Stops(), "still going, or killed"),
+        (_Stops("by itself"), "This run failed: _Stops: by itself"),
+        (_Killed(), "still going, or killed"),
     ],
 )
 def test_a_run_without_an_end_shows_what_is_there(store, tmp_path, error, said):
@@ -231,7 +236,7 @@ def test_finding_runs(store):
     assert "numbers.one" in shown(run_report(store, find_run(store, "latest")).page)
     with pytest.raises(StoreError, match="no run 77"):
         find_run(store, "77")
-    for name in ("-1", "٣", "1e3", "x", "9" * 30):
+    for name in ("-1", "٣", "1e3", "x", "9" * 30, "9" * 5000):
         with pytest.raises(InputError, match="by its number"):
             find_run(store, name)
     with pytest.raises(InputError, match="--context"):

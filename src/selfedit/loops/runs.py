@@ -33,9 +33,11 @@ def recorded_run(
     except KeyboardInterrupt:
         store.finish_run(run.id, "interrupted")
         raise
-    except SelfEditError as error:
+    except Exception as error:
+        # An error of the program's own is named by its kind, too: its words alone may say little.
+        said = str(error) if isinstance(error, SelfEditError) else f"{type(error).__name__}: {error}"
         # If it is the store that failed, the first error is the one to show.
         with contextlib.suppress(StoreError):
-            store.finish_run(run.id, "failed", error=str(error))
+            store.finish_run(run.id, "failed", error=said)
         raise
     store.finish_run(run.id, "finished", run.result)

@@ -14,6 +14,7 @@ from selfedit.show.page import Look, Notes, Page, Section, Table
 from selfedit.show.wording import UNKNOWN, duration, flat, percent, plural
 from selfedit.store import RunRecord, Store
 
+_MOST_DIGITS = 19  # of a 64-bit number
 STATES: dict[str, tuple[str, Look]] = {
     "finished": ("finished", "good"),
     "failed": ("failed", "bad"),
@@ -38,7 +39,7 @@ def find_run(store: Store, name: str, kind: str = "") -> RunRecord:
         if not found:
             raise InputError(f"the library holds no {kind + ' ' if kind else ''}run yet.")
         return found[0]
-    if not name.isascii() or not name.isdigit() or int(name) >= 2**63:
+    if not name.isascii() or not name.isdigit() or len(name) > _MOST_DIGITS or int(name) >= 2**63:
         raise InputError(f"{name}: name a run by its number, or `latest`; see `selfedit report`.")
     return store.run(int(name))
 
