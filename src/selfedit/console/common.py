@@ -6,9 +6,11 @@ import json
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import typer
 from rich.console import Console
 
 from selfedit.errors import InputError
@@ -25,9 +27,27 @@ out = Console()
 err = Console(stderr=True)
 
 
+@dataclass
+class Shown:
+    """What the running command shows on stderr beside warnings, questions and errors."""
+
+    progress: bool = True
+
+
+shown = Shown()
+
+
+def set_quiet(context: typer.Context, value: bool) -> bool:
+    """Callback of --quiet. It holds until the command ends."""
+    shown.progress = not value
+    context.call_on_close(lambda: setattr(shown, "progress", True))
+    return value
+
+
 def status(text: str) -> None:
-    """One line of what is going on, on stderr."""
-    err.print(text, style="dim", markup=False, highlight=False)
+    """One line of what is going on, on stderr; nothing with --quiet."""
+    if shown.progress:
+        err.print(text, style="dim", markup=False, highlight=False)
 
 
 def the_model(name: str) -> str | Model:
