@@ -136,6 +136,21 @@ class Model(Sampler, Protocol):
     def save_merged(self, folder: Path, adapter: Path) -> None: ...
 
 
+@runtime_checkable
+class FullFinetuning(Protocol):
+    """What a model may offer besides `Model`: training that changes every weight of a copy."""
+
+    def finetune(
+        self,
+        plan: TrainingPlan,
+        settings: TrainSettings,
+        seed: int,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> tuple[Model, TrainingRecord]:
+        """A new model, trained on the plan; this one stays as it is."""
+        ...
+
+
 class Domain(Protocol):
     """A kind of task: what to write, how to read it, what to ask, how to grade.
 
@@ -162,6 +177,16 @@ class Domain(Protocol):
 
     def digest(self) -> str:
         """Hash of all settings that change what the other methods return: part of a trial's key."""
+        ...
+
+
+@runtime_checkable
+class Canonical(Protocol):
+    """What a domain may offer besides `Domain`, if edits of different wording can mean the same."""
+
+    def canonical(self, task: Task, edit: SelfEdit) -> str:
+        """What the edit says; edits of a task that say the same share one trial. Raises
+        InvalidSelfEdit."""
         ...
 
 

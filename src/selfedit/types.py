@@ -1,15 +1,18 @@
-"""The small frozen values that travel through the two loops.
+"""The small values that travel through the two loops.
 
-task -> prompt -> self-edit (text) -> training plan -> adapter -> answers -> score -> trial
+task -> prompt -> self-edit (text) -> training plan -> adapter -> answers -> score -> trial, and the
+trials of a task's self-edits -> group -> improved policy.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 TrialStatus = Literal["scored", "invalid", "failed"]
+CandidateStatus = Literal["scored", "invalid", "failed", "unscored"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,21 @@ class Prompt:
     turns: tuple[tuple[str, str], ...] = ()
     max_new_tokens: int | None = None
     pattern: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a sampler wrote for one prompt.
+
+    logprobs: of each token that was drawn, in nats, the one that ended the text among them, by the
+    model at the sampling's temperature (1 where it is greedy), before top_p and a pattern cut anything
+    off. tokens: their ids. Both are empty unless they were asked for; the text is stripped, so that
+    the tokens may say more than it does.
+    """
+
+    text: str
+    logprobs: tuple[float, ...] = ()
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +111,18 @@ class TrainingPlan:
     epochs: int | None = None
 
 
+@dataclass
+class TrainingRecord:
+    """What training one adapter leaves behind, besides its weights. losses: nats a token, one a step.
+
+    failure: empty, or why it was stopped (its weights are those before the bad step).
+    """
+
+    losses: list[float] = field(default_factory=list)
+    failure: str = ""
+    tokens: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class GradedAnswer:
     """One answer with its grades: `correct` is what accuracies count; f1 is in [0, 1].
@@ -152,38 +182,57 @@ class Trial:
         return self.score.value if self.score is not None and self.score.answers else None
 
 
-class Domain(Protocol):
-    """What to write, how to read it, what to ask, how to grade. A new domain is one file."""
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A task, the policy's accuracy on it without an edit (None: no questions), and its edits."""
 
-    def prompts(self, task: Task) -> tuple[Prompt, ...]:
-        """The prompts whose completions, together, are one self-edit."""
-        ...
-
-    def parse(self, task: Task, edit: SelfEdit) -> TrainingPlan:
-        """Training sequences of an edit. Raises InvalidSelfEdit with the reason."""
-        ...
-
-    def queries(self, task: Task) -> tuple[Prompt, ...]:
-        """What the adapted model is asked, without the context: any number of prompts."""
-        ...
-
-    def score(self, task: Task, answers: Sequence[str]) -> Score:
-        """Grades for the answers, in the order of `queries`."""
-        ...
-
-    def digest(self) -> str:
-        """Hash of all settings that change what the other methods return."""
-        ...
+    task: Task
+    baseline: float | None
+    edits: tuple[SelfEdit, ...]
 
 
-@runtime_checkable
-class Canonical(Protocol):
-    """What a domain may offer besides `Domain`, if edits of different wording can mean the same."""
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A self-edit and its reward for each seed, None where a trial failed or was not scored.
 
-    def canonical(self, task: Task, edit: SelfEdit) -> str:
-        """What the edit says; edits of a task that say the same share one trial. Raises
-        InvalidSelfEdit."""
-        ...
+    status, reason: of the first of its trials that was not scored, else of the first; "unscored": it
+    was never trained on. trials: their keys, one a seed; none where nothing was trained.
+    """
+
+    edit: SelfEdit
+    rewards: tuple[float | None, ...]
+    status: CandidateStatus = "scored"
+    reason: str = ""
+    trials: tuple[str, ...] = ()
+
+    @property
+    def reward(self) -> float | None:
+        """Mean over the seeds; None if one is missing."""
+        return mean_of(self.rewards)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A task, what the policy scores on it without any edit, and the candidates written for it.
+
+    kept: places of the candidates that were chosen, where somebody has chosen.
+    """
+
+    task: Task
+    baseline: float | None
+    candidates: tuple[Candidate, ...]
+    kept: tuple[int, ...] = ()
+
+
+def mean_of(rewards: Sequence[float | None]) -> float | None:
+    """Mean of rewards, None if one is missing or there is none.
+
+    Rounded to 12 digits, so that 0.6, 0.6 and 0.0 tie with three times 0.4. One reward stays as it is.
+    """
+    known = [reward for reward in rewards if reward is not None]
+    if not known or len(known) != len(rewards):
+        return None
+    return known[0] if len(known) == 1 else round(math.fsum(known) / len(known), 12)
 
 
 @dataclass(frozen=True, slots=True)

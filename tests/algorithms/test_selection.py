@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from selfedit.algorithms.rest_em import select
-from selfedit.loops.candidates import Candidate, Group, best_of, group_of, mean_of
-from selfedit.types import GradedAnswer, Score, SelfEdit, Task, Trial
+from selfedit.loops.candidates import best_of, group_of
+from selfedit.types import Candidate, GradedAnswer, Group, Score, SelfEdit, Task, Trial, mean_of
 
 TASK = Task("t", "title", "context")
 

@@ -19,7 +19,8 @@ from selfedit.domains.knowledge import (
 )
 from selfedit.domains.knowledge.strategies import TEMPLATES, fill
 from selfedit.grading import GRADERS, fitted, grade
-from selfedit.types import Domain, Prompt, Query, Task
+from selfedit.seams import Domain
+from selfedit.types import Prompt, Query, Task
 
 TASK = Task(
     "t",

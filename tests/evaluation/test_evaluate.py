@@ -23,7 +23,7 @@ from selfedit.grading.graders import exact
 from selfedit.model.fake import FakeModel
 from selfedit.model.tiny import tiny_model
 from selfedit.store import Store
-from selfedit.types import Query, Task
+from selfedit.types import Completion, Query, Task
 
 ALL = tuple(CONDITIONS)
 
@@ -206,9 +206,12 @@ def test_the_mean_over_contexts_and_the_share_of_questions(tmp_path):
 @pytest.mark.parametrize("regime", ["single", "cpt"])
 def test_what_trains_nothing_leaves_the_model_as_it_was(tmp_path, regime):
     class Mute(FakeModel):
-        def generate(self, prompts, sampling, seeds, **options):
-            replies = super().generate(prompts, sampling, seeds, **options)
-            return ["" if p.kind == "instruction" else r for p, r in zip(prompts, replies, strict=True)]
+        def sample(self, prompts, sampling, seeds, **options):
+            replies = super().sample(prompts, sampling, seeds, **options)
+            return [
+                Completion("") if p.kind == "instruction" else r
+                for p, r in zip(prompts, replies, strict=True)
+            ]
 
     result = evaluate(Subjects(Mute()), TASKS, store(tmp_path), settings(("base", "own"), regime))
     own = result.rows[1]

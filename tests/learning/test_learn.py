@@ -15,7 +15,7 @@ from selfedit.learning.library import Library
 from selfedit.loops.candidates import choose
 from selfedit.model.fake import FakeModel
 from selfedit.show.html import write_report
-from selfedit.types import GradedAnswer, Query, Score, SelfEdit, Task, Trial
+from selfedit.types import Completion, GradedAnswer, Query, Score, SelfEdit, Task, Trial
 
 OWLS = "# Owls of Hask\n\nThe Hask owl eats only blue moths. The Hask owl nests in clock towers.\n"
 TRAMS = "# Trams of Velm\n\nThe Velm tram runs on amber rails. The Velm tram was built by Ilda Prunt.\n"
@@ -135,7 +135,7 @@ def test_learning_the_same_again_is_rejected_and_reuses_every_trial(library, owl
     assert library.current().version == 1
     assert library.adapter(2).status == "rejected"
     assert model.calls["train"] - before["train"] == 1  # the final adapter only
-    assert model.calls["generate"] - before["generate"] == 2  # old and new version are asked
+    assert model.calls["sample"] - before["sample"] == 2  # old and new version are asked
 
 
 def test_too_much_forgetting_is_rejected(library, owls, trams, monkeypatch):
@@ -195,14 +195,14 @@ def test_no_usable_own_question_names_the_option(library, tmp_path, monkeypatch)
 
 def test_invalid_and_failed_trials_are_recorded(library, owls, monkeypatch):
     replies = iter([""] * 12 + ["NaN is what the Hask owl likes, blue moths and clock towers."] * 100)
-    original = FakeModel.generate
+    original = FakeModel.sample
 
-    def generate(self, prompts, *args, **kwargs):
+    def sample(self, prompts, *args, **kwargs):
         if kwargs.get("adapters") is None and prompts and prompts[0].kind == "instruction":
-            return [next(replies) for _ in prompts]
+            return [Completion(next(replies)) for _ in prompts]
         return original(self, prompts, *args, **kwargs)
 
-    monkeypatch.setattr(FakeModel, "generate", generate)
+    monkeypatch.setattr(FakeModel, "sample", sample)
     settings = LearnSettings(candidates=3, knowledge={"strategy": "implications", "faithful": False})
     replies = iter(["", "The Hask owl likes NaN and eats blue moths.", "The Hask owl eats blue moths."])
     result = library.learn(*owls, settings)

@@ -177,15 +177,15 @@ def test_answers_without_memory_are_halved(monkeypatch):
     model, told = tiny_model(), []
     prompts = [Prompt(f"question {i}") for i in range(5)]
     sampling = SamplingSettings(max_new_tokens=4)
-    expected = model.generate(prompts, sampling, range(5))
+    expected = model.sample(prompts, sampling, range(5))
     model.status = told.append
     module = __import__(generate.__module__, fromlist=["_"])
     failing(monkeypatch, module, "_decode", 9, when=lambda d, t, rows, *a: len(rows) > 2)
-    assert model.generate(prompts, sampling, range(5)) == expected
+    assert model.sample(prompts, sampling, range(5)) == expected
     assert len(told) == 2  # 5 to 2 and 3, 3 to 1 and 2
     failing(monkeypatch, module, "_decode", 99)
     with pytest.raises(OutOfMemory, match="1 text"):
-        model.generate(prompts, sampling, range(5))
+        model.sample(prompts, sampling, range(5))
 
 
 @pytest.mark.parametrize("probe", ["packs", "has_trunk", "shares_prompts"])

@@ -22,6 +22,7 @@ from selfedit.model.tiny import tiny_model
 from selfedit.progress import Silent
 from selfedit.store import Store
 from selfedit.types import Query, Task
+from tests.sampled import texts as texts_of
 
 SETTINGS = KnowledgeOuterSettings(
     inner=LearnSettings(knowledge=KnowledgeSettings(restatements=1), candidates=2, seeds=2),
@@ -317,8 +318,8 @@ def test_the_policy_update_learns_to_write_the_edit_on_real_weights(tmp_path):
     assert losses[-1] < losses[0] - 1
     greedy = SamplingSettings(temperature=0, max_new_tokens=12)
     policy = load_model(str(tmp_path / "policy"), device="cpu")
-    assert policy.generate(edit.prompts, greedy, [0, 0]) == ["xyxyz", "pqr"]
-    assert model.generate(edit.prompts, greedy, [0, 0]) != ["xyxyz", "pqr"]
+    assert texts_of(policy.sample(edit.prompts, greedy, [0, 0])) == ["xyxyz", "pqr"]
+    assert texts_of(model.sample(edit.prompts, greedy, [0, 0])) != ["xyxyz", "pqr"]
     update_policy(model, [edit], settings, 0, tmp_path / "again")
     first, second = (
         Path(tmp_path, name, "model.safetensors").read_bytes() for name in ("policy", "again")

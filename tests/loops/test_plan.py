@@ -11,7 +11,7 @@ from selfedit.domains.knowledge import Knowledge
 from selfedit.loops import plan as outer_plan
 from selfedit.model.fake import FakeModel
 from selfedit.presets import smoke
-from selfedit.types import Prompt, Query, Task
+from selfedit.types import Completion, Prompt, Query, Task
 
 
 class Clocked(FakeModel):
@@ -24,12 +24,12 @@ class Clocked(FakeModel):
     def count_tokens(self, text):
         return text.count("x") or super().count_tokens(text)
 
-    def generate(self, prompts, sampling, seeds, **more):
+    def sample(self, prompts, sampling, seeds, **more):
         replies = []
         for prompt in prompts:
             length = min(prompt.max_new_tokens or sampling.max_new_tokens, self.stops)
             self.now += 1 + 3 * length
-            replies.append("x" * length)
+            replies.append(Completion("x" * length))
         return replies
 
 

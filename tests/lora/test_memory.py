@@ -206,8 +206,8 @@ def test_planned_answers_are_measured(adapted, rows, words, new):
     sampling = SamplingSettings(temperature=0.0, max_new_tokens=new)
     options = {"adapters": bank, "owners": [i // third for i in range(rows)]} if adapted else {}
     longest = max(len(model.render(prompt).ids) for prompt in prompts)
-    model.generate(prompts[:1], sampling, [0])  # what is found out once
-    measured = measured_peak(lambda: model.generate(prompts, sampling, [0] * rows, **options), CPU)
+    model.sample(prompts[:1], sampling, [0])  # what is found out once
+    measured = measured_peak(lambda: model.sample(prompts, sampling, [0] * rows, **options), CPU)
     planned = rows * Footprint.of(model.decoder, ALL if adapted else None).answer_row(longest, new)
     assert planned == pytest.approx(measured, rel=WITHIN)
 
@@ -223,9 +223,9 @@ def test_a_tight_budget_makes_smaller_batches_of_answers(monkeypatch):
     )
     prompts = [Prompt(f"question {i}") for i in range(6)]
     sampling = SamplingSettings(max_new_tokens=4)
-    expected = model.generate(prompts, sampling, range(6))
+    expected = model.sample(prompts, sampling, range(6))
     longest = max(len(model.render(prompt).ids) for prompt in prompts)
     row = Footprint.of(model.decoder, None).answer_row(longest, 4)
     model.engine = EngineSettings(memory_gb=2.5 * row / 1e9)
-    assert model.generate(prompts, sampling, range(6)) == expected
+    assert model.sample(prompts, sampling, range(6)) == expected
     assert sizes == [6, 2, 2, 2]

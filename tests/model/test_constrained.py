@@ -15,6 +15,7 @@ from selfedit.endpoints.writer import EndpointWriter
 from selfedit.errors import InputError
 from selfedit.loops.sampler import _asked
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
+from tests.sampled import texts
 
 needs_llguidance = pytest.mark.skipif(
     find_spec("llguidance") is None, reason='needs pip install "selfedit[constrained]"'
@@ -30,7 +31,7 @@ def sampling(temperature, top_p=1.0, tokens=20):
 @needs_llguidance
 @pytest.mark.parametrize(("temperature", "top_p"), [(0, 1.0), (1.0, 1.0), (1.0, 0.95), (30.0, 1.0)])
 def test_every_constrained_self_edit_is_valid(tiny, temperature, top_p):
-    replies = tiny.generate([EDIT] * 12, sampling(temperature, top_p), list(range(12)))
+    replies = texts(tiny.sample([EDIT] * 12, sampling(temperature, top_p), list(range(12))))
     assert len({parse_self_edit(reply) for reply in replies}) > (1 if temperature else 0)
 
 
@@ -38,13 +39,13 @@ def test_every_constrained_self_edit_is_valid(tiny, temperature, top_p):
 @pytest.mark.parametrize("temperature", [0, 1.0])
 def test_neighbours_do_not_notice(tiny, temperature):
     free = [Prompt("a"), Prompt("a longer one")]
-    alone = tiny.generate(free, sampling(temperature), [5, 6])
+    alone = tiny.sample(free, sampling(temperature), [5, 6])
     held = [Prompt("a", pattern=WORDS), Prompt("what?", pattern="[0-9]{3}")]
-    together = tiny.generate([free[0], held[0], free[1], held[1]], sampling(temperature), [5, 5, 6, 7])
+    together = tiny.sample([free[0], held[0], free[1], held[1]], sampling(temperature), [5, 5, 6, 7])
     assert [together[0], together[2]] == alone
-    assert re.fullmatch(WORDS, together[1])
-    assert re.fullmatch("[0-9]{3}", together[3])
-    assert together[1] == tiny.generate([held[0]], sampling(temperature), [5])[0]
+    assert re.fullmatch(WORDS, together[1].text)
+    assert re.fullmatch("[0-9]{3}", together[3].text)
+    assert together[1] == tiny.sample([held[0]], sampling(temperature), [5])[0]
 
 
 @needs_llguidance
@@ -55,15 +56,16 @@ def test_an_adapter_chooses_among_what_is_allowed(tiny):
     lora = LoraSettings(rank=8, alpha=16, layers="all")
     bank, _ = tiny.train([plan], lora, TrainSettings(epochs=120, learning_rate=1e-2), [0])
     asked = [Prompt(ask, pattern=WORDS) for ask, _ in said] + [Prompt(ask) for ask, _ in said]
-    replies = tiny.generate(asked, sampling(0), [0] * 4, adapters=bank, owners=[0] * 4)
-    assert replies == ["no", "no", "no", "never"]
+    replies = tiny.sample(asked, sampling(0), [0] * 4, adapters=bank, owners=[0] * 4)
+    assert texts(replies) == ["no", "no", "no", "never"]
 
 
 @needs_llguidance
 def test_a_reply_may_end_wherever_it_matches(tiny):
     """Not at its longest alone, and never where it does not match."""
     asked = [Prompt("a", pattern="[a-z]{2,60}")] * 40
-    lengths = {len(text) for text in tiny.generate(asked, sampling(1.0, tokens=60), list(range(40)))}
+    replies = tiny.sample(asked, sampling(1.0, tokens=60), list(range(40)))
+    lengths = {len(text) for text in texts(replies)}
     assert min(lengths) >= 2
     assert len(lengths) > 5
 
@@ -71,14 +73,14 @@ def test_a_reply_may_end_wherever_it_matches(tiny):
 @needs_llguidance
 def test_what_is_no_expression(tiny):
     with pytest.raises(InputError, match="cannot be held to"):
-        tiny.generate([Prompt("a", pattern="(")], sampling(0), [0])
+        tiny.sample([Prompt("a", pattern="(")], sampling(0), [0])
 
 
 def test_without_the_package(tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "llguidance", None)
-    assert len(tiny.generate([Prompt("a")], sampling(0), [0])) == 1
+    assert len(tiny.sample([Prompt("a")], sampling(0), [0])) == 1
     with pytest.raises(InputError, match=re.escape("selfedit[constrained]")):
-        tiny.generate([EDIT], sampling(0), [0])
+        tiny.sample([EDIT], sampling(0), [0])
 
 
 def test_texts_of_prompts_without_a_pattern_are_found_again():

@@ -141,7 +141,7 @@ def test_graphs_are_made_on_cuda_unless_turned_off(monkeypatch, device, engine, 
     given = {}
     monkeypatch.setattr(LanguageModel, "device", property(lambda self: device))
     monkeypatch.setattr(language_model, "generate", lambda *args, **kwargs: given.update(kwargs) or [])
-    model.generate([], GREEDY, [])
+    model.sample([], GREEDY, [])
     assert (given["graph"] is not None) == expected
 
 

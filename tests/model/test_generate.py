@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,11 +12,13 @@ import torch
 from selfedit.config import EngineSettings, LoraSettings, SamplingSettings, TrainSettings
 from selfedit.forward.cache import growing_cache
 from selfedit.lora.bank import AdapterBank
+from selfedit.lora.routing import Routing
 from selfedit.model.generate import _prefill, _Row, generate
 from selfedit.model.prompts import render
 from selfedit.model.sampling import choose
 from selfedit.model.tiny import byte_tokenizer, tiny_model
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
+from tests.sampled import texts
 
 GREEDY = SamplingSettings(temperature=0, top_p=1, max_new_tokens=12)
 SAMPLED = SamplingSettings(temperature=1.0, top_p=0.9, max_new_tokens=12)
@@ -25,8 +28,8 @@ PROMPTS = [Prompt(text) for text in ("a", "What is it?", "a longer prompt than t
 @pytest.mark.parametrize("sampling", [GREEDY, SAMPLED])
 def test_batch_equals_one_by_one(tiny, sampling):
     seeds = [3, 4, 5, 6]
-    together = tiny.generate(PROMPTS, sampling, seeds)
-    alone = [tiny.generate([p], sampling, [s])[0] for p, s in zip(PROMPTS, seeds, strict=True)]
+    together = tiny.sample(PROMPTS, sampling, seeds)
+    alone = [tiny.sample([p], sampling, [s])[0] for p, s in zip(PROMPTS, seeds, strict=True)]
     assert together == alone
     assert len(set(together)) > 1
 
@@ -38,7 +41,41 @@ def test_greedy_equals_transformers_generate(tiny):
         ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False
     )
     text = tiny.tokenizer.decode(expected[0, ids.shape[1] :], skip_special_tokens=True)
-    assert tiny.generate([PROMPTS[1]], GREEDY, [0]) == [text.strip()]
+    assert texts(tiny.sample([PROMPTS[1]], GREEDY, [0])) == [text.strip()]
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, SAMPLED, SAMPLED.model_copy(update={"temperature": 0.7})])
+def test_log_probabilities_equal_a_teacher_forced_pass(tiny, sampling):
+    """Of every drawn token, through adapters, in a batch whose rows end at different lengths."""
+    bank = AdapterBank(tiny.hf, LoraSettings(rank=4, alpha=64, layers="all"), [0, 1], num_layers=2)
+    bank.weights_KP.normal_(std=0.2, generator=torch.Generator().manual_seed(0))
+    asked = [replace(p, max_new_tokens=n) for p, n in zip(PROMPTS, (3, 9, 12, 1), strict=True)]
+    how = {"adapters": bank, "owners": [0, 1, 1, 0]}
+    done = tiny.sample(asked, sampling, [0, 1, 2, 3], logprobs=True, **how)
+    assert texts(done) == texts(tiny.sample(asked, sampling, [0, 1, 2, 3], **how))
+    assert not any(one.logprobs for one in tiny.sample(asked, sampling, [0] * 4, **how))
+    for prompt, owner, one in zip(asked, how["owners"], done, strict=True):
+        given = tiny.render(prompt).ids
+        ids = torch.tensor([[*given, *one.tokens]])
+        with torch.inference_mode(), bank.attached():
+            bank.routing = Routing.of_lengths([owner], [ids.shape[1]], 2, torch.device("cpu"))
+            logits = tiny.hf(input_ids=ids).logits[0, len(given) - 1 : -1]
+        every = (logits / (sampling.temperature or 1.0)).log_softmax(-1)
+        expected = every.gather(1, torch.tensor(one.tokens)[:, None])[:, 0].tolist()
+        assert one.logprobs == pytest.approx(expected, abs=1e-9)
+        assert tiny.tokenizer.decode(one.tokens, skip_special_tokens=True).strip() == one.text
+        assert 1 <= len(one.tokens) <= prompt.max_new_tokens
+
+
+def test_the_token_that_ends_a_text_has_a_log_probability_too(tiny):
+    plan = TrainingPlan((TrainingSequence("ab", prompt=Prompt("say")),))
+    lora = LoraSettings(rank=8, alpha=16, layers="all")
+    bank, _ = tiny.train([plan], lora, TrainSettings(epochs=150, learning_rate=1e-2), [0])
+    asked = {"adapters": bank, "owners": [0], "logprobs": True}
+    (one,) = tiny.sample([Prompt("say")], GREEDY, [0], **asked)
+    assert one.text == "ab"
+    assert len(one.logprobs) == len(one.tokens) == 3
+    assert one.tokens[-1] == tiny.tokenizer.eos_token_id
 
 
 def test_token_budget_changes_nothing(tiny):
@@ -60,10 +97,10 @@ def test_each_adapter_answers_for_itself(tiny):
     bank, _ = tiny.train(plans, lora, TrainSettings(epochs=150, learning_rate=1e-2), [0, 1])
     asked = [PROMPTS[2], Prompt("say"), Prompt("say"), PROMPTS[0]]
     owners = [1, 0, 1, 0]
-    together = tiny.generate(asked, GREEDY, [0] * 4, adapters=bank, owners=owners)
-    assert together[1:3] == ["abcdefgh", "zyxwvuts"]
+    together = tiny.sample(asked, GREEDY, [0] * 4, adapters=bank, owners=owners)
+    assert texts(together[1:3]) == ["abcdefgh", "zyxwvuts"]
     for prompt, owner, answer in zip(asked, owners, together, strict=True):
-        alone = tiny.generate([prompt], GREEDY, [0], adapters=bank, owners=[owner])
+        alone = tiny.sample([prompt], GREEDY, [0], adapters=bank, owners=[owner])
         assert alone == [answer]
 
 
@@ -78,10 +115,10 @@ def test_a_long_reply_equals_transformers_greedy(tiny):
         do_sample=False,
     )
     long = GREEDY.model_copy(update={"max_new_tokens": 150})
-    (mine,) = tiny.generate([PROMPTS[0]], long, [0])
+    (mine,) = tiny.sample([PROMPTS[0]], long, [0])
     text = tiny.tokenizer.decode(expected[0, len(prompt.ids) :], skip_special_tokens=True).strip()
-    assert text.startswith(mine)
-    assert len(mine) > 100
+    assert text.startswith(mine.text)
+    assert len(mine.text) > 100
 
 
 def test_adapters_share_the_layers_below_them(tiny, monkeypatch):
@@ -163,18 +200,18 @@ def test_a_model_with_workers_writes_in_threads(monkeypatch):
         *(Prompt(prompt.text, pattern="(yes|no)") for prompt in PROMPTS),
         *(Prompt(prompt.text, kind="question") for prompt in PROMPTS),
     ]
-    expected = tiny_model().generate(asked, SAMPLED, range(12))
+    expected = tiny_model().sample(asked, SAMPLED, range(12))
     model = tiny_model()
     model.engine = EngineSettings(workers=3)
     names.clear()
-    assert model.generate(asked, SAMPLED, range(12)) == expected
+    assert model.sample(asked, SAMPLED, range(12)) == expected
     assert len(set(names)) == 3
-    assert all(reply in ("yes", "no") for reply in expected[4:8])
+    assert set(texts(expected[4:8])) <= {"yes", "no"}
 
 
 def test_progress_counts_every_prompt(tiny):
     done = []
-    tiny.generate(PROMPTS, GREEDY, [0] * 4, on_done=done.append)
+    tiny.sample(PROMPTS, GREEDY, [0] * 4, on_done=done.append)
     assert sum(done) == 4
 
 
@@ -215,8 +252,8 @@ def test_base_model_answers_end_at_the_line():
     plan = TrainingPlan((TrainingSequence("Question: Q\nAnswer: yes\nQuestion: more"),))
     lora = LoraSettings(rank=8, alpha=16, layers="all")
     bank, _ = model.train([plan], lora, TrainSettings(epochs=120, learning_rate=1e-2), [0])
-    answer = model.generate([Prompt("Q", kind="question")], GREEDY, [0], adapters=bank, owners=[0])
-    assert answer == ["yes"]
+    answer = model.sample([Prompt("Q", kind="question")], GREEDY, [0], adapters=bank, owners=[0])
+    assert texts(answer) == ["yes"]
 
 
 def test_bank_hooks_are_gone_after_an_error(tiny):
@@ -227,7 +264,7 @@ def test_bank_hooks_are_gone_after_an_error(tiny):
 
 
 def test_the_seed_alone_decides_what_is_sampled(tiny):
-    many = tiny.generate([PROMPTS[1]] * 6, SAMPLED, [7, 8, 9, 7, 8, 9])
+    many = tiny.sample([PROMPTS[1]] * 6, SAMPLED, [7, 8, 9, 7, 8, 9])
     assert many[:3] == many[3:]
     assert len(set(many)) == 3
 
@@ -263,8 +300,8 @@ def test_a_template_that_forgets_is_one_part(tiny):
 def test_each_prompt_may_bound_its_own_reply(tiny):
     bounds = (1, None, 5)
     asked = [Prompt("a", max_new_tokens=bound) for bound in bounds]
-    replies = tiny.generate(asked, GREEDY, [0] * 3)
-    whole = tiny.generate([Prompt("a")], GREEDY.model_copy(update={"max_new_tokens": 5}), [0])
+    replies = texts(tiny.sample(asked, GREEDY, [0] * 3))
+    whole = texts(tiny.sample([Prompt("a")], GREEDY.model_copy(update={"max_new_tokens": 5}), [0]))
     assert replies[2] == whole[0]
     assert replies[1].startswith(replies[2])
     assert len(replies[0]) <= len(replies[2]) <= len(replies[1])

@@ -14,7 +14,6 @@ from selfedit.algorithms.rest_em import ReSTEM
 from selfedit.config import KnowledgeOuterSettings, KnowledgeSettings, LearnSettings
 from selfedit.domains.knowledge import Knowledge
 from selfedit.errors import InputError, SelfEditError, StoreError
-from selfedit.loops.candidates import Candidate, Group
 from selfedit.loops.outer import OuterRun
 from selfedit.loops.rewards import Scored, TrueReward
 from selfedit.loops.rounds import RoundRecord, put_round, stored_contexts, stored_rounds
@@ -27,7 +26,7 @@ from selfedit.show.markdown import page_markdown
 from selfedit.show.page import Page, SideBySide, Table
 from selfedit.show.page_terminal import print_page
 from selfedit.store import Store
-from selfedit.types import Query, SelfEdit, Task
+from selfedit.types import Candidate, Group, Query, SelfEdit, Task
 
 NASTY = "<script>alert(1)</script> [bold]x[/bold] | `y` \x1b[31m {{ 7*7 }}"
 

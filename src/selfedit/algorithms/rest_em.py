@@ -16,10 +16,10 @@ from typing import Literal
 
 from selfedit.algorithms.policy import update_policy
 from selfedit.config import PolicySettings
-from selfedit.loops.candidates import Group, best_of
-from selfedit.model import Model
+from selfedit.loops.candidates import best_of
 from selfedit.progress import Progress, by_steps
-from selfedit.types import SelfEdit, Task
+from selfedit.seams import Model
+from selfedit.types import Group, SelfEdit, Task
 
 Rule = Literal["positive", "best", "all-correct"]
 

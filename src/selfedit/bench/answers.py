@@ -86,10 +86,11 @@ def run_answers(
 
 
 def _ours(model: LanguageModel, bank: Any, asked: Sequence[tuple[int, Prompt]]) -> list[str]:
-    return model.generate(
+    replies = model.sample(
         [prompt for _, prompt in asked],
         ANSWER_SAMPLING,
         [0] * len(asked),
         adapters=bank,
         owners=[k for k, _ in asked],
     )
+    return [reply.text for reply in replies]

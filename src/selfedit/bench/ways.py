@@ -169,15 +169,14 @@ class Bench:
         answers = []
         for bank in banks:
             asked = [(k, p) for k, seed in enumerate(bank.seeds) for p in self.work[seed].asked]
-            answers.append(
-                self.model.generate(
-                    [prompt for _, prompt in asked],
-                    ANSWER_SAMPLING,
-                    [0] * len(asked),
-                    adapters=bank,
-                    owners=[k for k, _ in asked],
-                )
+            replies = self.model.sample(
+                [prompt for _, prompt in asked],
+                ANSWER_SAMPLING,
+                [0] * len(asked),
+                adapters=bank,
+                owners=[k for k, _ in asked],
             )
+            answers.append([reply.text for reply in replies])
         return answers
 
     def answer_through_peft(

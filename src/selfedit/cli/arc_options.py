@@ -13,7 +13,7 @@ from selfedit.errors import InputError
 if TYPE_CHECKING:
     from selfedit.config import ArcOuterSettings
     from selfedit.domains.arc import ArcTask, sources
-    from selfedit.model import Model
+    from selfedit.seams import Model
     from selfedit.types import Task
 
 # Which tasks.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from selfedit.config import ArcOuterSettings
     from selfedit.domains.arc.domain import Arc
     from selfedit.loops.plan import OuterPlan
-    from selfedit.model import Model
+    from selfedit.seams import Model
     from selfedit.types import Task
 
 

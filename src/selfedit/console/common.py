@@ -17,9 +17,9 @@ from selfedit.errors import InputError
 
 if TYPE_CHECKING:
     from selfedit.learning.library import Library
-    from selfedit.model import Model
     from selfedit.model.prompts import PromptFormat
     from selfedit.progress import Progress
+    from selfedit.seams import Model
     from selfedit.store import Store
 
 # Results go to stdout; progress, questions and errors to stderr.

@@ -20,8 +20,8 @@ from selfedit.grading.statistics import accuracy_interval, paired_difference, ve
 from selfedit.loops.inner import run_trials
 from selfedit.loops.runs import recorded_run
 from selfedit.loops.sampler import Writer
-from selfedit.model import Model
 from selfedit.progress import Progress, Silent
+from selfedit.seams import Model
 from selfedit.store import Store
 from selfedit.types import Score, SelfEdit, Task, TrainingPlan, Trial
 

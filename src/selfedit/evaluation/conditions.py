@@ -18,12 +18,12 @@ from selfedit.evaluation.regimes import (
     PassageOnly,
     Place,
     closed_book,
+    finetunable,
     learn_and_answer,
-    transformers_model,
 )
 from selfedit.evaluation.retrieval import PassageIndex
 from selfedit.loops.sampler import Writer
-from selfedit.model import Model
+from selfedit.seams import Model
 from selfedit.types import Prompt, Query, SelfEdit, Task
 
 
@@ -211,4 +211,4 @@ def check_subjects(place: Place, subjects: Subjects) -> None:
     if "retrieval" in names:
         PassageIndex(place.tasks)
     if place.settings.regime == "cpt-full" and any(CONDITIONS[name].trained for name in names):
-        transformers_model(subjects.model)
+        finetunable(subjects.model)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from selfedit.evaluation.conditions import CONDITIONS
+from selfedit.evaluation.regimes import finetunable
 from selfedit.evaluation.settings import EvaluationSettings
 from selfedit.loops.estimate import Estimate, estimate
-from selfedit.model import Model
+from selfedit.seams import Model
 from selfedit.types import Task, TrainingPlan, TrainingSequence
 
 
@@ -45,11 +46,8 @@ def plan_evaluation(
 
 def _full_rate(model: Model, task: Task, settings: EvaluationSettings) -> float:
     """Tokens a second of full finetuning, by two steps."""
-    from selfedit.evaluation.full import finetune
-    from selfedit.evaluation.regimes import transformers_model
-
     short = settings.inner.train.model_copy(update={"epochs": 2})
     sample = TrainingPlan((TrainingSequence(task.context),) * settings.inner.train.batch_size)
     start = time.perf_counter()
-    _, record = finetune(transformers_model(model), sample, short, 0)
+    _, record = finetunable(model).finetune(sample, short, 0)
     return record.tokens / (time.perf_counter() - start)

@@ -17,10 +17,10 @@ from selfedit.errors import InputError, InvalidSelfEdit
 from selfedit.evaluation.settings import EvaluationSettings
 from selfedit.loops.inner import run_trials
 from selfedit.loops.sampler import Writer
-from selfedit.model import Model
 from selfedit.progress import Progress, Silent
+from selfedit.seams import FullFinetuning, Model
 from selfedit.store import Store
-from selfedit.types import SelfEdit, Task, TrainingPlan, TrainingSequence, Trial
+from selfedit.types import Completion, SelfEdit, Task, TrainingPlan, TrainingSequence, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,20 +222,17 @@ def _training(
         place.progress.advance(100 * step / total - shown)
         shown = 100 * step / total
 
+    model, bank, owners = learner, None, None
     if full:
-        from selfedit.evaluation.full import finetune
-
-        model, record = finetune(transformers_model(learner), plan, inner.train, seed, on_step)
-        how: dict[str, Any] = {}
+        model, record = finetunable(learner).finetune(plan, inner.train, seed, on_step)
     else:
-        model = learner  # type: ignore[assignment]  # a Model, too
         bank, (record,) = learner.train([plan], inner.lora, inner.train, [seed], on_step=on_step)
-        how = {"adapters": bank, "owners": [0] * len(asked)}
-    answers: list[str] = []
+        owners = [0] * len(asked)
+    replies: list[Completion] = []
     if not record.failure:
-        answers = model.generate(asked, ANSWER_SAMPLING, [0] * len(asked), **how)
+        replies = model.sample(asked, ANSWER_SAMPLING, [0] * len(asked), adapters=bank, owners=owners)
     result = {
-        "answers": answers,
+        "answers": [reply.text for reply in replies],
         "failure": record.failure,
         "tokens": record.tokens,
         "seconds": time.perf_counter() - start,
@@ -244,8 +241,8 @@ def _training(
     return result
 
 
-def transformers_model(model: Model) -> Any:
+def finetunable(model: Model) -> FullFinetuning:
     """The model, if its weights can be finetuned. Raises InputError."""
-    if not hasattr(model, "hf"):
+    if not isinstance(model, FullFinetuning):
         raise InputError(f"--regime cpt-full trains weights, and {model.name} has none: use cpt.")
     return model

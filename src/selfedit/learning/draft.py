@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from selfedit.errors import CurrentMoved
 from selfedit.learning.outcome import Verdict, scores
 from selfedit.learning.shelf import Shelf
-from selfedit.model import Adapters, Model
+from selfedit.seams import Adapters, Model
 from selfedit.store import AdapterRecord, LearnedDocument, Store
 from selfedit.types import LearnResult, TrainingPlan, TrainingSequence
 

@@ -29,8 +29,8 @@ from selfedit.loops.estimate import Confirm, estimate
 from selfedit.loops.inner import run_trials
 from selfedit.loops.runs import recorded_run
 from selfedit.loops.sampler import Writer
-from selfedit.model import Adapters, Model
 from selfedit.progress import Progress, Silent, by_steps
+from selfedit.seams import Adapters, Model
 from selfedit.store import AdapterRecord, LearnedDocument, Store
 from selfedit.types import (
     GradedAnswer,
@@ -201,7 +201,7 @@ class Learner:
 
     def _ask(self, adapters: Adapters, queries: Sequence[Query], whom: str) -> tuple[GradedAnswer, ...]:
         self.progress.start(f"asking the {whom}", len(queries))
-        answers = self.model.generate(
+        replies = self.model.sample(
             self._prompts(queries),
             ANSWER_SAMPLING,
             [0] * len(queries),
@@ -209,7 +209,7 @@ class Learner:
             owners=[0] * len(queries),
             on_done=self.progress.advance,
         )
-        return self._grade(queries, answers).answers
+        return self._grade(queries, [reply.text for reply in replies]).answers
 
     def _prompts(self, queries: Sequence[Query]) -> list[Prompt]:
         return [self.domain.question(query) for query in queries]

@@ -18,9 +18,9 @@ from selfedit.home import library_folder
 from selfedit.learning.learner import Learner, Report
 from selfedit.learning.shelf import Shelf
 from selfedit.loops.estimate import Confirm
-from selfedit.model import Adapters, Model
 from selfedit.model.prompts import PromptFormat
 from selfedit.progress import Progress
+from selfedit.seams import Adapters, Model
 from selfedit.store import AdapterRecord, Store
 from selfedit.types import LearnResult, Query
 
@@ -111,13 +111,14 @@ class Library:
         domain = Knowledge()
         prompts = [domain.question(Query(question, ("",))) for question in asked]
         adapters = None if base else self._adapters(version)
-        return self.model.generate(
+        replies = self.model.sample(
             prompts,
             ANSWER_SAMPLING,
             [0] * len(prompts),
             adapters=adapters,
             owners=None if adapters is None else [0] * len(prompts),
         )
+        return [reply.text for reply in replies]
 
     def _adapters(self, version: int | None) -> Adapters | None:
         record = self.current() if version is None else self.adapter(version)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
+from selfedit.seams import Domain
 from selfedit.types import (
+    Candidate,
     CandidateResult,
-    Domain,
+    Group,
     PassageResult,
-    SelfEdit,
     Task,
     TrainingPlan,
     Trial,
+    mean_of,
 )
-
-CandidateStatus = Literal["scored", "invalid", "failed", "unscored"]
 
 _NOISE = 1e-9  # rewards are fractions of a few questions; what is smaller is rounding
 
@@ -34,34 +33,6 @@ class Choice:
     @property
     def plan(self) -> TrainingPlan | None:
         return None if self.kept is None else self.candidates[self.kept][0].plan
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A self-edit and its reward for each seed, None where a trial failed or was not scored.
-
-    status, reason: of the worst of its trials. trials: their keys; none where nothing was trained.
-    """
-
-    edit: SelfEdit
-    rewards: tuple[float | None, ...]
-    status: CandidateStatus = "scored"
-    reason: str = ""
-    trials: tuple[str, ...] = ()
-
-    @property
-    def reward(self) -> float | None:
-        """Mean over the seeds; None if one is missing."""
-        return mean_of(self.rewards)
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A task, what the policy scores on it without any edit, and the candidates written for it."""
-
-    task: Task
-    baseline: float | None
-    candidates: tuple[Candidate, ...]
 
 
 def group_of(task: Task, baseline: float | None, candidates: Sequence[Sequence[Trial]]) -> Group:
@@ -114,17 +85,6 @@ def best_of(rewards: Sequence[float | None], above: float | None = None) -> int 
 def mean_reward(group: Sequence[Trial]) -> float | None:
     """Mean over the seeds of one candidate; None if one of them has no reward."""
     return mean_of([trial.reward for trial in group])
-
-
-def mean_of(rewards: Sequence[float | None]) -> float | None:
-    """Mean of rewards, None if one is missing or there is none.
-
-    Rounded to 12 digits, so that 0.6, 0.6 and 0.0 tie with three times 0.4. One reward stays as it is.
-    """
-    known = [reward for reward in rewards if reward is not None]
-    if not known or len(known) != len(rewards):
-        return None
-    return known[0] if len(known) == 1 else round(math.fsum(known) / len(known), 12)
 
 
 def passage_result(choice: Choice) -> PassageResult:

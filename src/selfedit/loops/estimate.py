@@ -10,7 +10,7 @@ from selfedit.config import InnerSettings, LearnSettings, TrainSettings
 from selfedit.errors import InvalidSelfEdit, OutOfMemory
 from selfedit.loops.inner import fitting
 from selfedit.loops.waves import Job, WaveBudget, plan_waves
-from selfedit.model import Model
+from selfedit.seams import Model
 from selfedit.types import SelfEdit, Task, TrainingPlan, TrainingSequence
 
 # Adapters that a calibration trains together at most, so that it stays short; a GPU's waves are wider,

@@ -13,9 +13,9 @@ from dataclasses import replace
 from selfedit.config import ANSWER_SAMPLING, InnerSettings, stable_hash
 from selfedit.errors import InvalidSelfEdit, OutOfMemory, OverLimit
 from selfedit.loops.waves import Job, Wave, WaveBudget, plan_waves
-from selfedit.model import Model
 from selfedit.progress import Progress, Silent, by_steps
-from selfedit.types import Canonical, Domain, SelfEdit, Task, TrainingPlan, Trial, TrialStatus
+from selfedit.seams import Canonical, Domain, Model
+from selfedit.types import SelfEdit, Task, TrainingPlan, Trial, TrialStatus
 
 
 def trial_key(
@@ -186,7 +186,7 @@ def _run_together(
     queries = {k: domain.queries(jobs[k].task) for k in good}
     asked = [(k, prompt) for k in good for prompt in queries[k]]
     replies = iter(
-        model.generate(
+        model.sample(
             [prompt for _, prompt in asked],
             ANSWER_SAMPLING,
             [0] * len(asked),
@@ -202,7 +202,7 @@ def _run_together(
         record = records[k]
         score = None
         if not record.failure:
-            score = domain.score(job.task, [next(replies) for _ in queries[k]])
+            score = domain.score(job.task, [next(replies).text for _ in queries[k]])
         trials.append(
             Trial(
                 key=job.key,

@@ -18,15 +18,14 @@ from filelock import FileLock, Timeout
 
 from selfedit.config import OuterSettings, stable_hash
 from selfedit.errors import InputError
-from selfedit.loops.candidates import Group
-from selfedit.loops.rewards import Proposal, Reward, Scored
+from selfedit.loops.rewards import Reward, Scored
 from selfedit.loops.rounds import RoundRecord, put_round, stored_rounds
 from selfedit.loops.runs import recorded_run
 from selfedit.loops.sampler import Writer
-from selfedit.model import Model
 from selfedit.progress import Noted, Progress, Silent
+from selfedit.seams import Domain, Model
 from selfedit.store import Store
-from selfedit.types import Domain, SelfEdit, Task
+from selfedit.types import Group, Proposal, SelfEdit, Task
 
 
 class Algorithm(Protocol):

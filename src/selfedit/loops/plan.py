@@ -15,8 +15,8 @@ from selfedit.config import (
 )
 from selfedit.domains.knowledge import Knowledge
 from selfedit.loops.estimate import WRITTEN_RATIO, Estimate, estimate
-from selfedit.model import Adapters, Model
-from selfedit.types import Domain, Prompt, Task, TrainingPlan, TrainingSequence
+from selfedit.seams import Adapters, Domain, Model
+from selfedit.types import Prompt, Task, TrainingPlan, TrainingSequence
 
 # The sample that the speed of writing is measured by: prompts, words of them all, tokens of a reply.
 _PROMPTS, _WORDS, _REPLY = 32, 4096, 24
@@ -147,8 +147,8 @@ def measure(
         ]
         owners = None if adapters is None else [0] * len(rows)
         start = time.perf_counter()
-        replies = model.generate(cut, sampling, range(len(rows)), adapters=adapters, owners=owners)
-        return time.perf_counter() - start, [model.count_tokens(reply) for reply in replies]
+        replies = model.sample(cut, sampling, range(len(rows)), adapters=adapters, owners=owners)
+        return time.perf_counter() - start, [model.count_tokens(reply.text) for reply in replies]
 
     timed(1)  # what only the first call costs
     read, _ = timed(1)

@@ -13,12 +13,12 @@ from typing import Protocol
 from selfedit.config import InnerSettings, JudgeSettings, OuterSettings
 from selfedit.endpoints.rubric import RubricJudge
 from selfedit.errors import InvalidSelfEdit
-from selfedit.loops.candidates import Candidate, Group, group_of
+from selfedit.loops.candidates import group_of
 from selfedit.loops.inner import run_trials
-from selfedit.model import Model
 from selfedit.progress import Part, Progress
+from selfedit.seams import Domain, Model
 from selfedit.store import Store
-from selfedit.types import Domain, SelfEdit, Task, Trial
+from selfedit.types import Candidate, Group, Proposal, SelfEdit, Trial
 
 # Contexts whose trials, with answers, losses and training texts, are in memory at the same time.
 CONTEXTS_AT_ONCE = 200
@@ -32,15 +32,6 @@ class Scored:
     num_trials: int
     num_invalid: int
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A task, the policy's accuracy on it without an edit (None: no questions), and its edits."""
-
-    task: Task
-    baseline: float | None
-    edits: tuple[SelfEdit, ...]
 
 
 class Reward(Protocol):

@@ -13,9 +13,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from selfedit.config import stable_hash
-from selfedit.loops.candidates import CandidateStatus, Group
 from selfedit.store import Store
-from selfedit.types import SelfEdit
+from selfedit.types import CandidateStatus, Group, SelfEdit
 
 _CONTEXTS_AT_ONCE = 100
 

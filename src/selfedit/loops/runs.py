@@ -9,7 +9,7 @@ from typing import Any
 
 from selfedit.config import Settings
 from selfedit.errors import SelfEditError, StoreError
-from selfedit.model import Model
+from selfedit.seams import Model
 from selfedit.store import Store
 
 

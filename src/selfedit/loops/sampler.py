@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from itertools import islice
 
 from selfedit.config import ANSWER_SAMPLING, InnerSettings, SamplingSettings, stable_hash
-from selfedit.model import Model
 from selfedit.progress import Progress, Silent
+from selfedit.seams import Domain, Model
 from selfedit.store import Store
-from selfedit.types import Domain, Prompt, SelfEdit, Task
+from selfedit.types import Prompt, SelfEdit, Task
 
 # Prompts written between two visits to the store: what a kill can cost.
 _WRITE_CHUNK = 128
@@ -48,13 +48,13 @@ class Writer:
             self.progress.advance(len(chunk) - len(missing))
             if not missing:
                 continue
-            replies = self.model.generate(
+            replies = self.model.sample(
                 [prompts[i] for i in missing],
                 sampling,
                 [seeds[i] for i in missing],
                 on_done=self.progress.advance,
             )
-            written = {keys[i]: reply for i, reply in zip(missing, replies, strict=True)}
+            written = {keys[i]: reply.text for i, reply in zip(missing, replies, strict=True)}
             self.store.put_cached("text", written)
             texts.update(written)
         return [texts[key] for key in keys]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from selfedit.config import InnerSettings, TrainSettings
-from selfedit.model import Model
+from selfedit.seams import Model
 from selfedit.types import SelfEdit, Task, TrainingPlan
 
 # For each thread that works side by side (one but on a CPU): tokens of all its adapters in a step, and

@@ -16,9 +16,9 @@ from selfedit.forward.packed import Decoder
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.loss import head_loss
 from selfedit.lora.optimizer import StackedAdamW
-from selfedit.lora.records import TrainingRecord
 from selfedit.lora.routing import Routing
 from selfedit.lora.sequences import TokenSequence, batches, num_steps
+from selfedit.types import TrainingRecord
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from selfedit.forward.packed import Decoder
 from selfedit.forward.threads import side_by_side
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.desk import Desk, Trainee
-from selfedit.lora.records import TrainingRecord
 from selfedit.lora.sequences import TokenSequence
+from selfedit.types import TrainingRecord
 
 # Lanes that a thread of its own is worth: one alone spends its time on reading the weights
 # (docs/performance.md).

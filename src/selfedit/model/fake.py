@@ -18,8 +18,8 @@ from pathlib import Path
 from selfedit.config import LoraSettings, SamplingSettings, TrainSettings, stable_hash
 from selfedit.domains.arc.fake import LEARNS, answer_grid, asks_for_edit, asks_for_grid, write_edit
 from selfedit.errors import AdapterError
-from selfedit.lora.records import TrainingRecord
-from selfedit.types import Prompt, TrainingPlan, TrainingSequence
+from selfedit.seams import Adapters
+from selfedit.types import Completion, Prompt, TrainingPlan, TrainingRecord, TrainingSequence
 
 _STOP_WORDS = frozenset(
     [
@@ -53,6 +53,10 @@ class FakeAdapters:
 
     texts: list[list[str]]
     rates: list[float | None] = field(default_factory=list)
+
+    @property
+    def num_adapters(self) -> int:
+        return len(self.texts)
 
 
 class FakeModel:
@@ -89,28 +93,33 @@ class FakeModel:
     def count_tokens(self, text: str) -> int:
         return len(text.split())
 
-    def generate(
+    def sample(
         self,
         prompts: Sequence[Prompt],
         sampling: SamplingSettings,
         seeds: Sequence[int],
         *,
-        adapters: FakeAdapters | None = None,
+        adapters: Adapters | None = None,
         owners: Sequence[int] | None = None,
+        logprobs: bool = False,
         on_done: Callable[[int], None] | None = None,
-    ) -> list[str]:
-        self._called("generate")
+    ) -> list[Completion]:
+        """With logprobs: each word was certain, and has no id."""
+        self._called("sample")
+        bank = None if adapters is None else _own(adapters)
         replies = []
         for i, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
             if asks_for_edit(prompt) or asks_for_grid(prompt):
-                rate = adapters.rates[owners[i]] if adapters is not None and owners else None
+                rate = bank.rates[owners[i]] if bank is not None and owners else None
                 replies.append(_on_arc(prompt, seed, rate))
                 continue
-            known = adapters.texts[owners[i]] if adapters is not None and owners is not None else []
+            known = bank.texts[owners[i]] if bank is not None and owners is not None else []
             replies.append(self._answer(prompt, known) if _asks(prompt) else _write(prompt, seed))
         if on_done is not None:
             on_done(len(prompts))
-        return replies
+        return [
+            Completion(text, (0.0,) * self.count_tokens(text) if logprobs else ()) for text in replies
+        ]
 
     def _answer(self, prompt: Prompt, known: list[str]) -> str:
         *given, question = prompt.text.splitlines()
@@ -158,10 +167,10 @@ class FakeModel:
     def memory_budget(self) -> int:
         return 0
 
-    def save_adapter(self, adapters: FakeAdapters, k: int, folder: Path) -> None:
+    def save_adapter(self, adapters: Adapters, k: int, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            note = {"base_revision": self.revision, "texts": adapters.texts[k]}
+            note = {"base_revision": self.revision, "texts": _own(adapters).texts[k]}
             (folder / "fake_adapter.json").write_text(json.dumps(note), encoding="utf-8")
         except OSError as error:
             raise AdapterError(f"the adapter cannot be written to {folder}: {error}") from error
@@ -189,6 +198,11 @@ def load_fake(name: str) -> FakeModel | None:
     if not note.is_file():
         return None
     return FakeModel(name, f"fake-{stable_hash(note.read_text(encoding='utf-8'))[:12]}")
+
+
+def _own(adapters: Adapters) -> FakeAdapters:
+    assert isinstance(adapters, FakeAdapters), "adapters of another model"
+    return adapters
 
 
 def _on_arc(prompt: Prompt, seed: int, rate: float | None) -> str:

@@ -35,7 +35,8 @@ from selfedit.model.decode_step import (
     takes_fixed_steps,
 )
 from selfedit.model.prompts import Rendered
-from selfedit.model.sampling import choose
+from selfedit.model.sampling import choose, log_probabilities
+from selfedit.types import Completion
 
 # Rows that a thread of its own is worth; with fewer it reads the weights for little
 # (docs/performance.md).
@@ -51,10 +52,12 @@ class _Row:
     limit: int
     constraint: Constraint | None = None
     tokens: list[int] = field(default_factory=list)
+    drawn: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
 
     def begin(self) -> None:
         """As if nothing had been written yet."""
-        self.tokens = []
+        self.tokens, self.drawn, self.logprobs = [], [], []
         self.generator.manual_seed(self.generator.initial_seed())
         if self.constraint is not None:
             self.constraint.restart()
@@ -72,12 +75,14 @@ def generate(
     token_budget: int = 16384,
     beside: Sequence[Decoder] = (),
     graph: Callable[[], Graph] | None = None,
+    logprobs: bool = False,
     on_done: Callable[[int], None] | None = None,
     status: Callable[[str], None] = lambda text: None,
-) -> list[str]:
+) -> list[Completion]:
     """Replies to the prompts, in their order, special tokens removed.
 
     seeds: one a prompt. owners: which adapter of `bank` answers each prompt (bank given).
+    logprobs: also the drawn tokens and their log-probabilities (see `Completion`).
     token_budget: bound on rows x (prompt + new tokens) of one batch. beside: decoders over the same
     weights, each of which writes its share of a batch in a thread of its own. graph: makes a graph of
     the decode step, where the model's architecture allows it. on_done(n): n more are ready.
@@ -95,7 +100,7 @@ def generate(
         )
         for i, prompt in enumerate(prompts)
     ]
-    replies = [""] * len(rows)
+    replies = [Completion("")] * len(rows)
     stop_ids = _stop_ids(decoder.model, tokenizer)
     vocabulary = decoder.model.get_output_embeddings().weight.shape[0]
     for row in rows:
@@ -112,7 +117,7 @@ def generate(
         own = bank.over(decoder.model) if bank is not None else None
         steps = partial(_steps, decoder, own, batch, graph, status)
         with torch.inference_mode(), own.attached() if own is not None else nullcontext():
-            _decode(decoder, tokenizer, batch, sampling, stop_ids, own, steps, stop)
+            _decode(decoder, tokenizer, batch, sampling, stop_ids, own, steps, stop, logprobs)
 
     def work(batch: list[_Row]) -> None:
         parts = zip((decoder, *beside), _parts(batch, 1 + len(beside)), strict=False)
@@ -133,7 +138,8 @@ def generate(
             continue
         for row in batch:
             text = tokenizer.decode(row.tokens, skip_special_tokens=True)
-            replies[row.index] = cut(text, row.prompt.stops).strip()
+            text = cut(text, row.prompt.stops).strip()
+            replies[row.index] = Completion(text, tuple(row.logprobs), tuple(row.drawn))
         if on_done is not None:
             on_done(len(batch))
     return replies
@@ -206,6 +212,7 @@ def _decode(
     bank: AdapterBank | None,
     steps: Callable[[DynamicCache, Tensor], Steps],
     stop: Event,
+    logprobs: bool,
 ) -> None:
     """Fill `tokens` of every row, unless `stop` is set. Left padding: all rows end at one column."""
     cache = growing_cache(decoder.model.config)
@@ -214,6 +221,12 @@ def _decode(
     live = list(rows)
     while not stop.is_set():
         chosen = choose(_constrained(logits_NV, live), sampling, [row.generator for row in live])
+        if logprobs:
+            for row, token, value in zip(
+                live, chosen, log_probabilities(logits_NV, chosen, sampling), strict=True
+            ):
+                row.drawn.append(token)
+                row.logprobs.append(value)
         keep = [n for n, row in enumerate(live) if _goes_on(row, chosen[n], stop_ids, tokenizer)]
         if not keep:
             return

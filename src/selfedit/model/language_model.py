@@ -21,14 +21,14 @@ from selfedit.lora.bank import AdapterBank
 from selfedit.lora.files import load_adapter, save_adapter
 from selfedit.lora.load import Steps
 from selfedit.lora.memory import Footprint, WaveMemory
-from selfedit.lora.records import TrainingRecord
 from selfedit.lora.sequences import TokenSequence
 from selfedit.lora.train import BankTrainer
 from selfedit.model.cuda_graph import CudaGraph
 from selfedit.model.generate import generate
 from selfedit.model.prompts import Rendered, render
 from selfedit.model.quiet import quiet_transformers
-from selfedit.types import Prompt, TrainingPlan, TrainingSequence
+from selfedit.seams import Adapters
+from selfedit.types import Completion, Prompt, TrainingPlan, TrainingRecord, TrainingSequence
 
 # Rows x tokens of one generation batch. A CPU gains nothing beyond a few thousand.
 TOKEN_BUDGET = {"cpu": 12_288, "mps": 16_384, "cuda": 131_072}
@@ -120,17 +120,19 @@ class LanguageModel:
             return self.count_tokens(sequence.text)
         return len(self.render(sequence.prompt).ids) + self.count_tokens(sequence.text) + 1
 
-    def generate(
+    def sample(
         self,
         prompts: Sequence[Prompt],
         sampling: SamplingSettings,
         seeds: Sequence[int],
         *,
-        adapters: AdapterBank | None = None,
+        adapters: Adapters | None = None,
         owners: Sequence[int] | None = None,
+        logprobs: bool = False,
         on_done: Callable[[int], None] | None = None,
-    ) -> list[str]:
-        """Replies in the order of the prompts (see `model.generate.generate`)."""
+    ) -> list[Completion]:
+        """Completions in the order of the prompts (see `model.generate.generate`)."""
+        bank = None if adapters is None else _own(adapters)
         rendered = [self.render(prompt) for prompt in prompts]
         graphs = self.engine.cuda_graphs and self.device == "cuda"
         return generate(
@@ -139,11 +141,12 @@ class LanguageModel:
             rendered,
             sampling,
             seeds,
-            bank=adapters,
+            bank=bank,
             owners=owners,
-            token_budget=self._token_budget(rendered, sampling, adapters),
+            token_budget=self._token_budget(rendered, sampling, bank),
             beside=self.others,
             graph=partial(CudaGraph, self.decoder.device) if graphs else None,
+            logprobs=logprobs,
             on_done=on_done,
             status=self.status,
         )
@@ -222,6 +225,28 @@ class LanguageModel:
         )
         return bank, trainer.run(on_step)
 
+    def finetune(
+        self,
+        plan: TrainingPlan,
+        settings: TrainSettings,
+        seed: int,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> tuple[LanguageModel, TrainingRecord]:
+        """A new model with every weight trained on the plan (see `model.finetune`)."""
+        from selfedit.model.finetune import finetune
+
+        data = [sequence for sequence in self._encoded(plan, settings) if sequence.num_supervised > 0]
+        tuned, record = finetune(self.hf, data, settings, seed, on_step)
+        return LanguageModel(
+            tuned,
+            self.tokenizer,
+            name=self.name,
+            revision=f"{self.revision}, finetuned",
+            form=self.form,
+            engine=self.engine,
+            status=self.status,
+        ), record
+
     def _encoded(self, plan: TrainingPlan, settings: TrainSettings) -> list[TokenSequence]:
         return [self.encode(sequence, settings.max_tokens) for sequence in plan.sequences]
 
@@ -240,9 +265,9 @@ class LanguageModel:
         standing = self.num_bytes + layout_bytes(self.hf)
         return memory_budget(self.decoder.device, standing, self.engine)
 
-    def save_adapter(self, adapters: AdapterBank, k: int, folder: Path) -> None:
+    def save_adapter(self, adapters: Adapters, k: int, folder: Path) -> None:
         base = self.hf.config._name_or_path or self.name
-        save_adapter(adapters, k, folder, base_model=base, base_revision=self.revision)
+        save_adapter(_own(adapters), k, folder, base_model=base, base_revision=self.revision)
 
     def load_adapter(self, folder: Path) -> AdapterBank:
         return load_adapter(self.hf, folder, num_layers=self.num_layers, base_revision=self.revision)
@@ -261,6 +286,13 @@ class LanguageModel:
                 self.tokenizer.save_pretrained(folder)
         except (OSError, SafetensorError) as error:  # a full disk is the second
             raise ModelError(f"the merged model cannot be written to {folder}: {error}") from error
+
+
+def _own(adapters: Adapters) -> AdapterBank:
+    """The bank that this kind of model trains and loads. Raises ModelError for another's."""
+    if not isinstance(adapters, AdapterBank):
+        raise ModelError(f"{type(adapters).__name__} are no adapters of a transformers model")
+    return adapters
 
 
 def _training(plans: Sequence[TrainingPlan]) -> str:

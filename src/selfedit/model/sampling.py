@@ -32,3 +32,12 @@ def choose(
     reached = top.cumsum(-1)
     pick = (reached <= draws[:, None] * reached[:, -1:]).sum(-1, keepdim=True)
     return token.gather(1, pick.clamp(max=top.shape[-1] - 1)).squeeze(1).tolist()
+
+
+def log_probabilities(
+    logits_NV: Tensor, chosen: Sequence[int], sampling: SamplingSettings
+) -> list[float]:
+    """Of each row's chosen token, in nats, at the sampling's temperature (1 where it is greedy)."""
+    wide = logits_NV if logits_NV.dtype == torch.float64 else logits_NV.float()
+    token = torch.tensor(chosen, device=wide.device)[:, None]
+    return (wide / (sampling.temperature or 1.0)).log_softmax(-1).gather(1, token)[:, 0].tolist()

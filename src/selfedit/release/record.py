@@ -16,11 +16,11 @@ from typing import Any
 from selfedit.algorithms.rest_em import select
 from selfedit.config import stable_hash
 from selfedit.home import library_folder
-from selfedit.loops.candidates import Candidate, Group, best_of
+from selfedit.loops.candidates import best_of
 from selfedit.release.run import Layout, RecordedArticle, RecordedEdit, RecordedRun, read_release
 from selfedit.release.scores import DIGITS
 from selfedit.store import Store
-from selfedit.types import Prompt, Score, SelfEdit, Trial
+from selfedit.types import Candidate, Group, Prompt, Score, SelfEdit, Trial
 
 _SAME = 0.5 * 10**-DIGITS + 1e-9  # what two roundings of one number may differ by
 

@@ -74,7 +74,7 @@ def is_known(task: Task) -> bool:
 
 
 class Arc:
-    """Few-shot learning (arXiv 2506.10943, section 4.2). Implements `types.Domain` and `Canonical`.
+    """Few-shot learning (arXiv 2506.10943, section 4.2). Implements `seams.Domain` and `Canonical`.
 
     batch_size: sequences of a training step, by which steps are counted.
     """

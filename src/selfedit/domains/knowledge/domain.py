@@ -12,7 +12,7 @@ from selfedit.types import Prompt, Query, Score, SelfEdit, Task, TrainingPlan
 
 
 class Knowledge:
-    """Knowledge incorporation (arXiv 2506.10943, section 4.1). Implements `types.Domain`."""
+    """Knowledge incorporation (arXiv 2506.10943, section 4.1). Implements `seams.Domain`."""
 
     def __init__(self, settings: KnowledgeSettings | None = None, grader: Grader = contains) -> None:
         self.settings = settings or KnowledgeSettings()

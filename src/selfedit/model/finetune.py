@@ -9,38 +9,35 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel
 
 from selfedit.config import TrainSettings
 from selfedit.lora.optimizer import rate_factor
-from selfedit.lora.records import TrainingRecord
 from selfedit.lora.sequences import TokenSequence, batches, num_steps
-from selfedit.model.language_model import LanguageModel
-from selfedit.types import TrainingPlan
+from selfedit.types import TrainingRecord
 
 
 def finetune(
-    model: LanguageModel,
-    plan: TrainingPlan,
+    hf: PreTrainedModel,
+    data: Sequence[TokenSequence],
     settings: TrainSettings,
     seed: int,
     on_step: Callable[[int, int], None] | None = None,
-) -> tuple[LanguageModel, TrainingRecord]:
-    """A new model with every weight trained on the plan; the given one stays as it is.
+) -> tuple[PreTrainedModel, TrainingRecord]:
+    """A copy of the model with every weight trained on the data; the given one stays as it is.
 
     AdamW, linear decay to zero, gradient norm clipped, mean token loss of each batch, seeded order: the
     inner loop's rules, without an adapter. Half-precision weights are trained in float32 and rounded
     back, since they cannot hold steps of 7e-5. Memory: the copy, its gradient and two moments. Stops
     at a loss or gradient that is not finite, and says so in the record.
     """
-    tuned = copy.deepcopy(model.hf).requires_grad_(True)
+    tuned = copy.deepcopy(hf).requires_grad_(True)
     half = {
         name: weight.dtype
         for name, weight in tuned.named_parameters()
         if weight.dtype in (torch.bfloat16, torch.float16)
     }
     _cast(tuned, dict.fromkeys(half, torch.float32))
-    encoded = [model.encode(sequence, settings.max_tokens) for sequence in plan.sequences]
-    data = [sequence for sequence in encoded if sequence.num_supervised > 0]
     record, steps = TrainingRecord(), num_steps(len(data), settings)
     weights = [weight for weight in tuned.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(
@@ -62,16 +59,7 @@ def finetune(
             on_step(step + 1, steps)
     tuned.zero_grad(set_to_none=True)
     _cast(tuned, half)
-    revision = f"{model.revision}, finetuned"
-    return LanguageModel(
-        tuned,
-        model.tokenizer,
-        name=model.name,
-        revision=revision,
-        form=model.form,
-        engine=model.engine,
-        status=model.status,
-    ), record
+    return tuned, record
 
 
 def _cast(hf: torch.nn.Module, dtypes: Mapping[str, torch.dtype]) -> None:

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from selfedit.config import TrainSettings
-from selfedit.evaluation.full import finetune
 from selfedit.lora.sequences import batches, num_steps
 from selfedit.model.tiny import tiny_model
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
@@ -48,7 +47,7 @@ def plain(model, settings, seed):
 @pytest.mark.parametrize("seed", [0, 5])
 def test_equals_a_plain_loop(tiny, seed):
     before = {name: value.clone() for name, value in tiny.hf.state_dict().items()}
-    tuned, record = finetune(tiny, PLAN, SETTINGS, seed)
+    tuned, record = tiny.finetune(PLAN, SETTINGS, seed)
     expected, losses = plain(tiny, SETTINGS, seed)
     assert record.losses == pytest.approx(losses, rel=1e-9)
     assert len(losses) == 4
@@ -62,7 +61,7 @@ def test_equals_a_plain_loop(tiny, seed):
 
 
 def test_twice_the_same_bits(tiny):
-    first, second = (finetune(tiny, PLAN, SETTINGS, 1)[0].hf.state_dict() for _ in range(2))
+    first, second = (tiny.finetune(PLAN, SETTINGS, 1)[0].hf.state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -72,8 +71,8 @@ def test_half_precision_is_trained_in_float32():
     half.hf.model.rotary_emb.float()  # as transformers loads a model
     wide.hf.float()
     small = SETTINGS.model_copy(update={"learning_rate": 7e-5})
-    tuned, record = finetune(half, PLAN, small, 0)
-    expected, same = finetune(wide, PLAN, small, 0)
+    tuned, record = half.finetune(PLAN, small, 0)
+    expected, same = wide.finetune(PLAN, small, 0)
     assert (tuned.hf.dtype, half.hf.dtype) == (torch.bfloat16, torch.bfloat16)
     assert record.losses == same.losses
     for got, full in zip(tuned.hf.parameters(), expected.hf.parameters(), strict=True):
@@ -85,11 +84,11 @@ def test_what_diverges_is_recorded(tiny):
     model = tiny_model()
     with torch.no_grad():
         model.hf.lm_head.weight[0, 0] = float("nan")
-    _, record = finetune(model, PLAN, SETTINGS, 0)
+    _, record = model.finetune(PLAN, SETTINGS, 0)
     assert "not finite at step 1 of 4" in record.failure
 
 
 def test_reports_its_steps(tiny):
     seen = []
-    finetune(tiny, PLAN, SETTINGS, 0, on_step=lambda step, total: seen.append((step, total)))
+    tiny.finetune(PLAN, SETTINGS, 0, on_step=lambda step, total: seen.append((step, total)))
     assert seen == [(n, 4) for n in range(1, 5)]
