@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from selfedit.config import KnowledgeSettings, Strategy
 from selfedit.domains.knowledge import (
@@ -17,6 +20,7 @@ from selfedit.domains.knowledge import (
     question_prompts,
     worth_asking,
 )
+from selfedit.domains.knowledge.self_quiz import _parts
 from selfedit.domains.knowledge.strategies import TEMPLATES, fill
 from selfedit.grading import GRADERS, fitted, grade
 from selfedit.seams import Domain
@@ -145,6 +149,38 @@ def test_parse_question(completion: str, question: str | None, answer: str | Non
         assert query is None
     else:
         assert query == Query(question, (answer,), "Kestrel")
+
+
+# How it was once parsed: n^4 in leading spaces, n^3 in stars and underscores.
+SLOW_PARTS = re.compile(
+    r"\s*[*_]*(?:Question[ \t]*\d*[*_]*:[*_]*)?\s*(?P<question>[^\n]+?)\s*"
+    r"[*_]*\b(?:Short )?Answer[*_]*:[*_]*[ \t]*\n?(?P<answer>[^\n]*)",
+    re.IGNORECASE,
+)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["Question", " 1", ":", "Answer", "Short Answer:", "**", "_", " ", "\n", "why is it?", "31"]
+        ),
+        max_size=9,
+    ).map("".join)
+)
+def test_parsing_in_linear_time_finds_what_the_slow_pattern_finds(text: str) -> None:
+    found, slow = _parts(text), SLOW_PARTS.match(text)
+    if found is None:  # the pattern then finds nothing, or calls marks alone a question
+        assert slow is None or not is_fair_question("31", slow["question"].strip('*_" '), "31")
+    else:
+        assert slow is not None
+        assert [part.strip("*_ ") for part in found] == [part.strip("*_ ") for part in slow.groups()]
+
+
+@pytest.mark.parametrize("junk", [" ", "_", "*", "* ", "\n", "Question", "Answer", "Answer*", "Short "])
+def test_junk_of_any_length_is_read_in_linear_time(junk: str) -> None:
+    """200,000 times: with a second power in it, this test would take minutes."""
+    assert parse_question(SENTENCE, 200_000 * junk) is None
+    assert parse_question(SENTENCE, f"Who counted the nests?\nAnswer: Dr. Hale\n{200_000 * junk}")
 
 
 def test_the_whole_sentence_is_no_answer() -> None:

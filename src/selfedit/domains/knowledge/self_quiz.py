@@ -28,11 +28,9 @@ QUESTION_WITH_SUBJECT = (
     "the sentence.\n\nSentence: {context}"
 )
 
-_PARTS = re.compile(
-    r"\s*[*_]*(?:Question[ \t]*\d*[*_]*:[*_]*)?\s*(?P<question>[^\n]+?)\s*"
-    r"[*_]*\b(?:Short )?Answer[*_]*:[*_]*[ \t]*\n?(?P<answer>[^\n]*)",
-    re.IGNORECASE,
-)
+# Nothing in these backtracks (++, *+, ?+): a small model may write a thousand stars or spaces.
+_LABEL = re.compile(r"[*_]*+(?:Question[ \t]*+\d*+[*_]*+:[*_]*+)?+\s*+", re.IGNORECASE)
+_ANSWER = re.compile(r"\b(?:Short )?Answer[*_]*+:[*_]*+[ \t]*+\n?", re.IGNORECASE)
 _OF_TEXT = re.compile(r"\b(?:sentence|passage|text|paragraph|document)\b", re.IGNORECASE)
 _EMPTY_ANSWERS = frozenset(
     "it he she they them him her his its their this that these those is are was were be been yes "
@@ -52,14 +50,28 @@ def question_prompts(task: Task) -> list[tuple[str, Prompt]]:
 
 def parse_question(sentence: str, completion: str, topic: str = "") -> Query | None:
     """The question and answer of a completion ("... Answer: ..."), or None if they are no use."""
-    parts = _PARTS.match(completion)
+    parts = _parts(completion)
     if parts is None:
         return None
-    question = " ".join(parts.group("question").split()).strip('*_" ')
-    answer = parts.group("answer").strip().strip('*_"\u201c\u201d ').rstrip(".").strip()
+    question = " ".join(parts[0].split()).strip('*_" ')
+    answer = parts[1].strip().strip('*_"\u201c\u201d ').rstrip(".").strip()
     if not is_fair_question(sentence, question, answer):
         return None
     return Query(question, (answer,), topic)
+
+
+def _parts(completion: str) -> tuple[str, str] | None:
+    """The line before "Answer:", without "Question:", and the line behind it. In linear time."""
+    text = completion.lstrip()
+    label = _LABEL.match(text)
+    start = label.end() if label else 0
+    mark = _ANSWER.search(text, start)
+    if mark is None:
+        return None
+    question = text[start : mark.start()].rstrip().rstrip("*_").rstrip()
+    if not question or "\n" in question:
+        return None
+    return question, text[mark.end() :].partition("\n")[0]
 
 
 def is_fair_question(sentence: str, question: str, answer: str) -> bool:
