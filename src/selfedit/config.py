@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -18,9 +18,24 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    # Settings added since results were stored, each with the identity at which it changes nothing:
+    # there the digest is what it was without it, so that stored results are still found.
+    added: ClassVar[dict[str, Any]] = {}
+
     def digest(self) -> str:
         """Hash of the values; a part of every identity that these settings determine."""
-        return stable_hash(self.model_dump(mode="json"))
+        return stable_hash(self.identity())
+
+    def identity(self) -> dict[str, Any]:
+        """What the digest is of: the values as JSON has them, without added ones that are off."""
+        values = self.model_dump(mode="json")
+        for name in type(self).model_fields:
+            own = getattr(self, name)
+            if isinstance(own, Settings):
+                values[name] = own.identity()
+            if name in self.added and values[name] == self.added[name]:
+                del values[name]
+        return values
 
 
 class LoraSettings(Settings):
@@ -37,8 +52,38 @@ class LoraSettings(Settings):
     )
 
 
+class AnchorSettings(Settings):
+    """What holds an adapter to the bare model, away from what it learns: at every `interval`-th step a
+    few of the bare model's own texts join the batch, and the loss is
+    mean cross-entropy + weight * mean KL(bare || adapted) over their tokens.
+    """
+
+    weight: float = Field(0.0, ge=0, description="Weight of the KL; 0: no anchor.")
+    interval: int = Field(4, ge=1, description="Every so many steps of an adapter.")
+    sequences: int = Field(1, ge=1, description="Anchor texts in such a step.")
+    num_prompts: int = Field(
+        32, ge=1, le=1024, description="Generic prompts that the bare model answers, at most."
+    )
+    reply_tokens: int = Field(64, ge=1, description="Length of the bare model's answers, at most.")
+    top_k: int = Field(
+        64, ge=1, description="Tokens whose probability is kept; the rest is one event beside them."
+    )
+    neighbour_share: float = Field(
+        0.5, ge=0, le=1, description="Share of texts about a document's neighbours, where it has some."
+    )
+    prompts: Literal["generic-1"] = Field(
+        "generic-1", description="The shipped set of prompts: model/anchor_prompts.json."
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """Without a weight nothing else matters."""
+        return super().identity() if self.weight > 0 else {"weight": 0.0}
+
+
 class TrainSettings(Settings):
     """How an adapter is trained: AdamW, its learning rate falling to zero over its own steps."""
+
+    added = {"anchor": {"weight": 0.0}}
 
     learning_rate: float = Field(1e-3, gt=0, le=1)
     epochs: int = Field(10, ge=1, le=1000)
@@ -50,6 +95,7 @@ class TrainSettings(Settings):
     )
     warmup_steps: int = Field(0, ge=0, description="Steps in which it first rises from zero.")
     max_tokens: int = Field(1024, ge=8, description="Longer training sequences are cut to this.")
+    anchor: AnchorSettings = AnchorSettings()
 
 
 class EngineSettings(Settings):

@@ -14,6 +14,12 @@ def models_folder() -> Path:
     return Path(home) / "models" if home else user_cache_path("selfedit") / "models"
 
 
+def anchors_folder() -> Path:
+    """The bare models' own texts (`model.anchors`): can be deleted, and are written again."""
+    home = os.environ.get("SELFEDIT_HOME")
+    return Path(home) / "anchors" if home else user_cache_path("selfedit") / "anchors"
+
+
 def library_folder() -> Path:
     """The default library: store, adapters and reports. Not a cache."""
     home = os.environ.get("SELFEDIT_HOME")

@@ -95,30 +95,41 @@ class TrainingSequence:
     """A text to train on. Without a prompt, the loss is on every token; with one it is on
 
     "reply": `text` alone; "replies": the assistant's turns of the prompt too; "all": every token.
+    ends: that the text ends is learned, too: the token that ends a reply follows it (behind a prompt it
+    always does).
     """
 
     text: str
     prompt: Prompt | None = None
     supervise: Literal["reply", "replies", "all"] = "reply"
+    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """What a self-edit asks for: sequences and, where the edit says so, its own directives."""
+    """What a self-edit asks for: sequences and, where the edit says so, its own directives.
+
+    neighbours: prompts about things like those that the edit is about. Where training has an anchor
+    (`AnchorSettings`), the bare model's answers to them are part of it.
+    """
 
     sequences: tuple[TrainingSequence, ...]
     learning_rate: float | None = None
     epochs: int | None = None
+    neighbours: tuple[Prompt, ...] = ()
 
 
 @dataclass
 class TrainingRecord:
-    """What training one adapter leaves behind, besides its weights. losses: nats a token, one a step.
+    """What training one adapter leaves behind, besides its weights.
 
-    failure: empty, or why it was stopped (its weights are those before the bad step).
+    losses: nats a token of its own sequences, one a step; tokens: of them. drifts: KL(bare || adapted),
+    nats a token, of each step with anchors. failure: empty, or why it was stopped (its weights are
+    those before the bad step).
     """
 
     losses: list[float] = field(default_factory=list)
+    drifts: list[float] = field(default_factory=list)
     failure: str = ""
     tokens: int = 0
 

@@ -9,15 +9,14 @@ from threading import Event
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from selfedit.config import TrainSettings
 from selfedit.forward.packed import Decoder
 from selfedit.lora.bank import AdapterBank
-from selfedit.lora.loss import head_loss
 from selfedit.lora.optimizer import StackedAdamW
 from selfedit.lora.routing import Routing
-from selfedit.lora.sequences import TokenSequence, batches, num_steps
+from selfedit.lora.sequences import NO_ANCHORS, Anchors, Step, TokenSequence, anchored, num_steps
+from selfedit.lora.supervision import Row, StepLoss, Supervision
 from selfedit.types import TrainingRecord
 
 
@@ -25,13 +24,15 @@ from selfedit.types import TrainingRecord
 class Trainee:
     """An adapter that is to be trained.
 
-    number: its row of the bank. sequences: those with a supervised token. record: what it leaves.
+    number: its row of the bank. sequences: those with a supervised token. anchors: what it is held to
+    (see `AnchorSettings`). record: what it leaves.
     """
 
     number: int
     seed: int
     sequences: Sequence[TokenSequence]
     settings: TrainSettings
+    anchors: Anchors = NO_ANCHORS
     record: TrainingRecord = field(default_factory=TrainingRecord)
 
     @property
@@ -40,19 +41,28 @@ class Trainee:
 
     @property
     def tokens(self) -> int:
-        """In all epochs."""
-        return self.settings.epochs * sum(len(sequence.ids) for sequence in self.sequences)
+        """In all epochs, anchors included."""
+        steps = self.batches()
+        return sum(len(sequence.ids) for own, held in steps for sequence in (*own, *held))
+
+    @property
+    def texts(self) -> list[TokenSequence]:
+        """All that it may see in a step."""
+        held = self.anchors.all if self.settings.anchor.weight > 0 else ()
+        return [*self.sequences, *held]
 
     @property
     def is_done(self) -> bool:
         return len(self.record.losses) == self.steps or bool(self.record.failure)
 
-    def batches(self) -> Iterator[list[TokenSequence]]:
-        return batches(self.sequences, self.settings, self.seed)
+    def batches(self) -> Iterator[Step]:
+        return anchored(self.sequences, self.settings, self.seed, self.anchors)
 
-    def took(self, batch: Sequence[TokenSequence], loss: float, ok: bool) -> None:
+    def took(self, batch: Sequence[TokenSequence], loss: StepLoss, ok: bool) -> None:
         """A step was taken, or was refused since something was not finite."""
-        self.record.losses.append(loss)
+        self.record.losses.append(loss.own)
+        if loss.drift is not None:
+            self.record.drifts.append(loss.drift)
         self.record.tokens += sum(len(sequence.ids) for sequence in batch)
         if not ok:
             self.record.failure = (
@@ -61,7 +71,7 @@ class Trainee:
             )
 
 
-Running = dict[int, tuple[Trainee, Iterator[list[TokenSequence]]]]
+Running = dict[int, tuple[Trainee, Iterator[Step]]]
 
 
 class Desk:
@@ -112,7 +122,7 @@ class Desk:
         self.adapters.dropout = None
         self.adapters.freeze()
 
-    def _begin(self, slot: int, trainee: Trainee) -> tuple[Trainee, Iterator[list[TokenSequence]]]:
+    def _begin(self, slot: int, trainee: Trainee) -> tuple[Trainee, Iterator[Step]]:
         """The adapter takes the slot, as it was drawn."""
         if self.adapters is not self.bank:
             self.adapters.weights_KP[slot] = self.bank.weights_KP[trainee.number]
@@ -127,13 +137,19 @@ class Desk:
 
     def _step(self, running: Running) -> None:
         """One optimizer step of every adapter that trains."""
-        batch = {slot: next(left) for slot, (_, left) in running.items()}
-        rows = [(slot, sequence) for slot, sequences in batch.items() for sequence in sequences]
-        inputs = [sequence.ids[:-1] for _, sequence in rows]  # the last token predicts nothing
+        steps = {slot: next(left) for slot, (_, left) in running.items()}
+        rows = [
+            Row(slot, sequence, anchor=bool(kind))
+            for slot, both in steps.items()
+            for kind, sequences in enumerate(both)
+            for sequence in sequences
+        ]
+        inputs = [row.sequence.ids[:-1] for row in rows]  # the last token predicts nothing
+        num_slots = self.adapters.num_adapters
         self.adapters.routing = Routing.of_lengths(
-            [slot for slot, _ in rows],
+            [row.slot for row in rows],
             [len(ids) for ids in inputs],
-            self.adapters.num_adapters,
+            num_slots,
             self.decoder.device,
             row_width=None if self.trunk is not None else self.decoder.row_width(inputs),
         )
@@ -141,48 +157,8 @@ class Desk:
             hidden = self.decoder.resume([self.trunk[ids] for ids in inputs], self.bank.first_layer)
         else:
             hidden = self.decoder.hidden(inputs)
-        losses = self._backward(hidden, rows)
-        ok = self.optimizer.step(list(batch), losses)
+        head = self.decoder.model.get_output_embeddings()
+        losses = Supervision.of(rows, num_slots).backward(hidden, head, num_slots)
+        ok = self.optimizer.step(list(steps), {slot: loss.whole for slot, loss in losses.items()})
         for slot, (trainee, _) in running.items():
-            trainee.took(batch[slot], losses[slot], ok[slot])
-
-    def _backward(self, hidden_TD: Tensor, rows: list[tuple[int, TokenSequence]]) -> dict[int, float]:
-        """Gradients of the sum over adapters of each one's mean token loss; those means."""
-        supervised: list[int] = []
-        targets: list[int] = []
-        owners: list[int] = []
-        offset = 0
-        for k, sequence in rows:
-            places = sequence.supervised
-            supervised += [offset + place - 1 for place in places]
-            targets += [sequence.ids[place] for place in places]
-            owners += [k] * len(places)
-            offset += len(sequence.ids) - 1
-        device = hidden_TD.device
-        owner_M = torch.tensor(owners)
-        count_K = torch.bincount(owner_M, minlength=self.adapters.num_adapters)
-        weight_M = (1.0 / count_K.double())[owner_M]
-        wide = torch.float64 if hidden_TD.dtype == torch.float64 else torch.float32
-        picked = hidden_TD.index_select(0, torch.tensor(supervised, device=device))
-        total, loss_M = token_losses(
-            self.decoder.model,
-            picked,
-            torch.tensor(targets, device=device),
-            weight_M.to(device, wide),
-        )
-        total.backward()
-        mean_K = torch.zeros(self.adapters.num_adapters, dtype=torch.float64).index_add(
-            0, owner_M, loss_M.detach().double().cpu() * weight_M
-        )
-        return {k: float(mean_K[k]) for k in {k for k, _ in rows}}
-
-
-def token_losses(
-    model: PreTrainedModel, hidden_MD: Tensor, target_M: Tensor, weight_M: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Weighted sum and values [M] of the cross-entropies, through the model's own head.
-
-    Heads that do more than a matrix product (soft-capped or scaled logits) are refused by
-    `LanguageModel` when it loads the model, so that a wrong loss can never be trained on.
-    """
-    return head_loss(hidden_MD, model.get_output_embeddings(), target_M, weight_M)
+            trainee.took(steps[slot][0], losses[slot], ok[slot])

@@ -9,7 +9,7 @@ import numpy as np
 
 from selfedit.config import TrainSettings
 from selfedit.forward.attention import SHORT
-from selfedit.lora.sequences import TokenSequence, batches
+from selfedit.lora.sequences import NO_ANCHORS, Anchors, TokenSequence, anchored
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,8 @@ class Steps:
 
     tokens: that go through the model (all but each sequence's last). longest: of its sequences.
     scores: of a head, where attention is written out: the squares of the lengths up to `SHORT`.
-    fused: tokens of the longer sequences. texts: its distinct sequences, as the frozen trunk sees them.
+    fused: tokens of the longer sequences. taught: probabilities that teachers give. texts: its distinct
+    sequences, as the frozen trunk sees them.
     """
 
     tokens: np.ndarray
@@ -27,22 +28,34 @@ class Steps:
     scores: np.ndarray
     fused: np.ndarray
     supervised: np.ndarray
+    taught: np.ndarray
     texts: frozenset[tuple[int, ...]]
 
     @classmethod
-    def of(cls, sequences: Sequence[TokenSequence], settings: TrainSettings, seed: int) -> Steps:
+    def of(
+        cls,
+        sequences: Sequence[TokenSequence],
+        settings: TrainSettings,
+        seed: int,
+        anchors: Anchors = NO_ANCHORS,
+    ) -> Steps:
         good = [s for s in sequences if s.num_supervised > 0]
-        size = {id(s): (len(s.ids) - 1, s.num_supervised) for s in good}
-        steps = [[size[id(s)] for s in batch] for batch in batches(good, settings, seed)]
-        lengths = [[n for n, _ in step] for step in steps]
+        held = anchors.all if settings.anchor.weight > 0 else ()
+        size = {id(s): (len(s.ids) - 1, s.num_supervised, _kept(s)) for s in (*good, *held)}
+        steps = [
+            [size[id(s)] for s in (*own, *joined)]
+            for own, joined in anchored(good, settings, seed, anchors)
+        ]
+        lengths = [[n for n, _, _ in step] for step in steps]
         return cls(
             tokens=np.array([sum(step) for step in lengths]),
             rows=np.array([len(step) for step in lengths]),
             longest=np.array([max(step) for step in lengths]),
             scores=np.array([sum(n * n for n in step if n <= SHORT) for step in lengths]),
             fused=np.array([sum(n for n in step if n > SHORT) for step in lengths]),
-            supervised=np.array([sum(m for _, m in step) for step in steps]),
-            texts=frozenset(s.ids[:-1] for s in good),
+            supervised=np.array([sum(m for _, m, _ in step) for step in steps]),
+            taught=np.array([sum(k for _, _, k in step) for step in steps]),
+            texts=frozenset(s.ids[:-1] for s in (*good, *held)),
         )
 
     @property
@@ -71,7 +84,7 @@ class Load:
 
     tokens: rows of the base model's products, pads included; real: without pads. cells: of the bank's
     grid [slots, width]; chosen: steps whose adapters the grid picks out. square: of the grid of
-    sequences [rows, longest]; active: adapters that take part. scores, fused, supervised: see `Steps`.
+    sequences [rows, longest]; active: adapters that take part. The others: see `Steps`.
     """
 
     tokens: np.ndarray
@@ -85,6 +98,7 @@ class Load:
     scores: np.ndarray
     fused: np.ndarray
     supervised: np.ndarray
+    taught: np.ndarray
 
     @classmethod
     def of(cls, wave: Sequence[Steps], packs: bool) -> Load:
@@ -113,4 +127,9 @@ class Load:
             scores=table("scores").sum(0),
             fused=table("fused").sum(0),
             supervised=table("supervised").sum(0),
+            taught=table("taught").sum(0),
         )
+
+
+def _kept(sequence: TokenSequence) -> int:
+    return sequence.soft.ids_Mk.numel() if sequence.soft is not None else 0

@@ -1,7 +1,14 @@
-"""Cross-entropy of the language-model head without keeping its logits."""
+"""Losses of the language-model head without keeping its logits.
+
+A token's loss is its cross-entropy, the KL to a teacher's distribution, or a weighted sum of both. The
+teacher (Hinton et al., arXiv 1503.02531) is known by its k most likely tokens and the mass of the rest,
+which counts as one more event: with k the whole vocabulary it is the full KL, else a lower bound of it
+(what is missing is the rest's mass times the KL within the rest).
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,8 +17,32 @@ from torch import Tensor, nn
 from selfedit.forward.linear import back_through, logits_of
 
 
+@dataclass(frozen=True)
+class Soft:
+    """A teacher's distributions for the last S of M positions.
+
+    ids_Sk: int64. log_Sk, rest_S: log-probabilities of these tokens and of the rest (see
+    `sequences.SoftTargets`). weight_S: of each KL in the sum.
+    """
+
+    ids_Sk: Tensor
+    log_Sk: Tensor
+    rest_S: Tensor
+    weight_S: Tensor
+
+    def part(self, start: int, end: int) -> Soft:
+        part = slice(start, end)
+        return Soft(self.ids_Sk[part], self.log_Sk[part], self.rest_S[part], self.weight_S[part])
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Soft:
+        return Soft(
+            self.ids_Sk.to(device),
+            *(own.to(device, dtype) for own in (self.log_Sk, self.rest_S, self.weight_S)),
+        )
+
+
 class _HeadLoss(torch.autograd.Function):
-    """Weighted cross-entropy of a frozen linear head, chunk by chunk.
+    """Weighted losses of a frozen linear head, chunk by chunk.
 
     The head is frozen, so the gradient by the hidden states is complete as soon as a chunk's
     softmax is known: it is formed in the forward pass, and [tokens, vocabulary] never stands whole.
@@ -24,12 +55,16 @@ class _HeadLoss(torch.autograd.Function):
         head: nn.Linear,
         target_M: Tensor,
         weight_M: Tensor,
+        soft: Soft | None,
         chunk: int,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         gradient_MD = torch.empty_like(hidden_MD)
         wide = torch.float64 if hidden_MD.dtype == torch.float64 else torch.float32
-        loss_M = torch.empty(hidden_MD.shape[0], dtype=wide, device=hidden_MD.device)
-        for start in range(0, hidden_MD.shape[0], chunk):
+        num = hidden_MD.shape[0]
+        loss_M = torch.empty(num, dtype=wide, device=hidden_MD.device)
+        num_soft = len(soft.weight_S) if soft is not None else 0
+        divergence_S = loss_M.new_empty(num_soft)
+        for start in range(0, num, chunk):
             part = slice(start, start + chunk)
             # No logsumexp: on a CPU torch's takes longer than the product itself.
             logits_CV = logits_of(head, hidden_MD[part]).to(wide)
@@ -40,25 +75,86 @@ class _HeadLoss(torch.autograd.Function):
             wanted = logits_CV.gather(1, target)
             total = logits_CV.exp_().sum(dim=1, keepdim=True)
             loss_M[part] = (total.log() - wanted).squeeze(1)
-            logits_CV *= weight_M[part, None] / total
+            first = max(start, num - num_soft)  # of this chunk's, that has a teacher
+            if soft is None or first >= start + len(logits_CV):
+                logits_CV *= weight_M[part, None] / total
+            else:
+                at = slice(first - (num - num_soft), start + len(logits_CV) - (num - num_soft))
+                logits_CV[: first - start] *= weight_M[start:first, None] / total[: first - start]
+                divergence_S[at] = _soften(
+                    logits_CV[first - start :],
+                    total[first - start :],
+                    weight_M[first : start + chunk, None],
+                    soft.part(at.start, at.stop),
+                )
             logits_CV.scatter_add_(1, target, -weight_M[part, None])
             gradient_MD[part] = back_through(head, logits_CV.to(head.weight.dtype))
         ctx.save_for_backward(gradient_MD)
-        ctx.mark_non_differentiable(loss_M)
-        return (loss_M * weight_M).sum(), loss_M
+        ctx.mark_non_differentiable(loss_M, divergence_S)
+        weighted = (loss_M * weight_M).sum()
+        if soft is not None:
+            weighted = weighted + (divergence_S * soft.weight_S).sum()
+        return weighted, loss_M, divergence_S
 
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
         (gradient_MD,) = ctx.saved_tensors
-        return gradient_MD * outputs[0].to(gradient_MD.dtype), None, None, None, None
+        return gradient_MD * outputs[0].to(gradient_MD.dtype), None, None, None, None, None
+
+
+def _soften(exp_CV: Tensor, total_C1: Tensor, hard_C1: Tensor, soft: Soft) -> Tensor:
+    """Turns exponentials in place into the gradient by the logits of hard * logsumexp + soft * KL;
+    returns the KLs [C].
+
+    The KL's own gradient is p_j - t_j for the k tokens and p_j (1 - T_rest / P_rest) for each of the
+    rest: there the student may share the rest's mass out as it likes.
+    """
+    tiny = torch.finfo(exp_CV.dtype).tiny
+    weight_C1 = soft.weight_S[:, None]
+    p_Ck = exp_CV.gather(1, soft.ids_Sk) / total_C1
+    exp_CV.scatter_(1, soft.ids_Sk, 0.0)
+    # Summed, not 1 - p_Ck.sum(): little is left of float32 where the rest is small.
+    rest_C1 = (exp_CV.sum(dim=1, keepdim=True) / total_C1).clamp_(min=tiny)
+    t_Ck, t_rest_C1 = soft.log_Sk.exp(), soft.rest_S[:, None].exp()
+    log_rest_C1 = torch.where(t_rest_C1 > 0, soft.rest_S[:, None] - rest_C1.log(), 0.0)
+    divergence_C = (t_Ck * (soft.log_Sk - p_Ck.clamp(min=tiny).log())).sum(1)
+    divergence_C += (t_rest_C1 * log_rest_C1).squeeze(1)
+    exp_CV *= (hard_C1 + weight_C1 * (1 - t_rest_C1 / rest_C1)) / total_C1
+    exp_CV.scatter_(1, soft.ids_Sk, (hard_C1 + weight_C1) * p_Ck - weight_C1 * t_Ck)
+    return divergence_C
 
 
 def head_loss(
-    hidden_MD: Tensor, head: nn.Linear, target_M: Tensor, weight_M: Tensor, chunk: int = 256
-) -> tuple[Tensor, Tensor]:
-    """Weighted sum (scalar, differentiable) and values [M] of the tokens' cross-entropies.
+    hidden_MD: Tensor,
+    head: nn.Linear,
+    target_M: Tensor,
+    weight_M: Tensor,
+    soft: Soft | None = None,
+    chunk: int = 256,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Weighted sum (scalar, differentiable) of the tokens' losses; their cross-entropies [M], and the
+    KLs [S] of the last S.
 
     hidden_MD: final hidden states at the M supervised positions; head: frozen, to V logits.
-    weight_M: each token's weight in the sum, in the losses' dtype. chunk: positions at a time.
+    weight_M: weight of each cross-entropy in the sum, in the losses' dtype. soft: teacher's
+    distributions for the last S positions, or None. chunk: positions at a time.
     """
-    return _HeadLoss.apply(hidden_MD, head, target_M, weight_M, chunk)
+    return _HeadLoss.apply(hidden_MD, head, target_M, weight_M, soft, chunk)
+
+
+def teach(hidden_MD: Tensor, head: nn.Linear, top_k: int, chunk: int = 256) -> tuple[Tensor, ...]:
+    """What a model itself expects at M positions: ids_Mk, log_Mk and rest_M of `SoftTargets`.
+
+    hidden_MD: its final states there. top_k: at most; never more than the vocabulary.
+    """
+    wide = torch.float64 if hidden_MD.dtype == torch.float64 else torch.float32
+    parts = []
+    for start in range(0, hidden_MD.shape[0], chunk):
+        logits_CV = logits_of(head, hidden_MD[start : start + chunk]).to(wide)
+        if head.bias is not None:
+            logits_CV += head.bias.to(wide)
+        log_CV = logits_CV.log_softmax(dim=1)
+        log_Ck, ids_Ck = log_CV.topk(min(top_k, log_CV.shape[1]), dim=1)
+        rest_C = log_CV.scatter_(1, ids_Ck, float("-inf")).logsumexp(dim=1)
+        parts.append((ids_Ck, log_Ck, rest_C))
+    return tuple(torch.cat(own).cpu() for own in zip(*parts, strict=True))

@@ -32,6 +32,8 @@ _READS = {
     "gate_proj": "gate_up",
     "up_proj": "gate_up",
 }
+# Numbers for each probability that a teacher gives: it, the student's, and steps to the KL.
+_PER_TAUGHT = 5
 _HEAD_CHUNK = int(inspect.signature(head_loss).parameters["chunk"].default)
 
 
@@ -233,11 +235,12 @@ class Footprint:
         return load.tokens * (self.width + 1) * self.wide
 
     def _head(self, load: Load) -> np.ndarray:
-        """The loss's logits, a chunk at a time (half-precision ones stand beside their wide copy), and
-        its gradient."""
+        """The loss's logits, a chunk at a time (half-precision ones stand beside their wide copy), its
+        gradient, and the teachers' tokens and probabilities, with what is computed of them."""
         chunk = np.minimum(load.supervised, _HEAD_CHUNK)
         both = self.wide + (self.element if self.element != self.wide else 0)
-        return chunk * self.vocabulary * both + load.supervised * self.width * self.element
+        taught = load.taught * (8 + _PER_TAUGHT * self.wide)
+        return chunk * self.vocabulary * both + load.supervised * self.width * self.element + taught
 
     def _norm_backward(self, load: Load) -> np.ndarray:
         """Gradients that stand at the same time while the norm above the layers is passed backwards."""

@@ -4,22 +4,45 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
-from selfedit.config import TrainSettings
+from selfedit.config import AnchorSettings, TrainSettings
 
 WHOLE = ((0, sys.maxsize),)
+# Between the seed of an adapter's own order and that of its anchors.
+_APART = 1 << 32
+
+
+@dataclass(frozen=True, eq=False)
+class SoftTargets:
+    """What a teacher expects at M places: its k most likely tokens, and all the rest as one event.
+
+    ids_Mk: int64, distinct in a row. log_Mk: their log-probabilities, in nats; rest_M: that of the
+    rest, -inf where k is the whole vocabulary. On the CPU.
+    """
+
+    ids_Mk: Tensor
+    log_Mk: Tensor
+    rest_M: Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class TokenSequence:
     """Token ids; the loss is on the tokens of the spans (start, end), which do not overlap and are in
-    order. The first token is never in it, since nothing predicts it."""
+    order. The first token is never in it, since nothing predicts it.
+
+    hard: weight of the tokens' cross-entropy. soft: a teacher's distributions at the supervised places,
+    in their order; KL(teacher || adapted model) is added to a token's loss with weight `soft_weight`.
+    """
 
     ids: tuple[int, ...]
     spans: tuple[tuple[int, int], ...] = WHOLE
+    hard: float = 1.0
+    soft: SoftTargets | None = field(default=None, compare=False)
+    soft_weight: float = 0.0
 
     @property
     def supervised(self) -> list[int]:
@@ -32,6 +55,27 @@ class TokenSequence:
         return len(self.supervised)
 
 
+@dataclass(frozen=True, slots=True)
+class Anchors:
+    """The bare model's own texts, with its own distributions, that an adapter is held to.
+
+    general: about anything, the same for all adapters. neighbours: about things like those that the
+    adapter learns about.
+    """
+
+    general: tuple[TokenSequence, ...] = ()
+    neighbours: tuple[TokenSequence, ...] = ()
+
+    @property
+    def all(self) -> tuple[TokenSequence, ...]:
+        return (*self.general, *self.neighbours)
+
+
+NO_ANCHORS = Anchors()
+# An adapter's own sequences of a step, and the anchors that join them.
+Step = tuple[list[TokenSequence], list[TokenSequence]]
+
+
 def batches(
     sequences: Sequence[TokenSequence], settings: TrainSettings, seed: int
 ) -> Iterator[list[TokenSequence]]:
@@ -41,6 +85,39 @@ def batches(
         order = torch.randperm(len(sequences), generator=generator).tolist()
         for start in range(0, len(order), settings.batch_size):
             yield [sequences[i] for i in order[start : start + settings.batch_size]]
+
+
+def anchored(
+    sequences: Sequence[TokenSequence], settings: TrainSettings, seed: int, anchors: Anchors
+) -> Iterator[Step]:
+    """An adapter's steps with its anchors.
+
+    The own order is that of `batches`; the anchors are drawn from the same seed apart from it, so that
+    neither an anchor nor a neighbour in the bank changes anything else of a step.
+    """
+    drawn = _draws(settings.anchor, seed, anchors)
+    for step, batch in enumerate(batches(sequences, settings, seed), start=1):
+        yield batch, next(drawn) if step % settings.anchor.interval == 0 else []
+
+
+def _draws(settings: AnchorSettings, seed: int, anchors: Anchors) -> Iterator[list[TokenSequence]]:
+    """Anchors of one step after the other: all are seen before one is seen again."""
+    generator = torch.Generator().manual_seed(seed + _APART)
+    general, neighbours = (_cycle(pool, generator) for pool in (anchors.general, anchors.neighbours))
+    while True:
+        batch = []
+        for _ in range(settings.sequences if settings.weight > 0 and anchors.all else 0):
+            near = float(torch.rand((), generator=generator)) < settings.neighbour_share
+            has_both = bool(anchors.general and anchors.neighbours)
+            near = near if has_both else bool(anchors.neighbours)
+            batch.append(next(neighbours if near else general))
+        yield batch
+
+
+def _cycle(pool: Sequence[TokenSequence], generator: torch.Generator) -> Iterator[TokenSequence]:
+    while True:
+        for i in torch.randperm(len(pool), generator=generator).tolist():
+            yield pool[i]
 
 
 def num_steps(num_sequences: int, settings: TrainSettings) -> int:

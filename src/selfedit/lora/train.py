@@ -18,7 +18,7 @@ from selfedit.forward.packed import Decoder
 from selfedit.forward.threads import side_by_side
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.desk import Desk, Trainee
-from selfedit.lora.sequences import TokenSequence
+from selfedit.lora.sequences import NO_ANCHORS, Anchors, TokenSequence
 from selfedit.types import TrainingRecord
 
 # Lanes that a thread of its own is worth: one alone spends its time on reading the weights
@@ -57,7 +57,7 @@ def shares(tokens: Sequence[int], count: int) -> list[list[int]]:
 
 
 class BankTrainer:
-    """Trains a bank: `data[n]` under `settings[n]` for adapter n.
+    """Trains a bank: `data[n]` under `settings[n]` for adapter n, held to `anchors[n]`.
 
     slots: how many train at the same time (None: all); a finished one's slot is filled with the next
     (`lanes`). beside: decoders over the same weights, each of which trains its share of the slots in a
@@ -71,6 +71,7 @@ class BankTrainer:
         data: Sequence[Sequence[TokenSequence]],
         settings: Sequence[TrainSettings],
         *,
+        anchors: Sequence[Anchors] | None = None,
         slots: int | None = None,
         beside: Sequence[Decoder] = (),
         use_trunk: bool = True,
@@ -80,8 +81,10 @@ class BankTrainer:
         assert all(any(s.num_supervised > 0 for s in sequences) for sequences in data)
         self.decoders, self.bank, self.checkpointing = [decoder, *beside], bank, checkpointing
         self.trainees = [
-            Trainee(n, seed, [s for s in sequences if s.num_supervised > 0], own)
-            for n, (seed, sequences, own) in enumerate(zip(bank.seeds, data, settings, strict=True))
+            Trainee(n, seed, [s for s in sequences if s.num_supervised > 0], own, held)
+            for n, (seed, sequences, own, held) in enumerate(
+                zip(bank.seeds, data, settings, anchors or [NO_ANCHORS] * len(data), strict=True)
+            )
         ]
         abreast = lanes([trainee.steps for trainee in self.trainees], slots or bank.num_adapters)
         self.lanes = [[self.trainees[n] for n in lane] for lane in abreast]
@@ -109,7 +112,7 @@ class BankTrainer:
 
     def _trunk(self, max_tokens: int = TRUNK_TOKENS) -> dict[tuple[int, ...], Tensor]:
         """States entering the first adapted layer, once for each distinct sequence."""
-        distinct = {s.ids[:-1] for trainee in self.trainees for s in trainee.sequences}
+        distinct = {s.ids[:-1] for trainee in self.trainees for s in trainee.texts}
         states: dict[tuple[int, ...], Tensor] = {}
         group: list[tuple[int, ...]] = []
         for ids in sorted(distinct, key=len):

@@ -21,8 +21,9 @@ from selfedit.lora.bank import AdapterBank
 from selfedit.lora.files import load_adapter, save_adapter
 from selfedit.lora.load import Steps
 from selfedit.lora.memory import Footprint, WaveMemory
-from selfedit.lora.sequences import TokenSequence
+from selfedit.lora.sequences import NO_ANCHORS, Anchors, TokenSequence
 from selfedit.lora.train import BankTrainer
+from selfedit.model.anchors import AnchorWriter, Asked, generic_prompts
 from selfedit.model.cuda_graph import CudaGraph
 from selfedit.model.generate import generate
 from selfedit.model.prompts import Rendered, render
@@ -103,7 +104,9 @@ class LanguageModel:
     def encode(self, sequence: TrainingSequence, max_tokens: int) -> TokenSequence:
         """Tokens of a training sequence, cut to max_tokens from the right."""
         if sequence.prompt is None:
-            return TokenSequence(tuple(self.tokenizer(sequence.text)["input_ids"][:max_tokens]))
+            plain = self.tokenizer(sequence.text)["input_ids"]
+            end = [self.tokenizer.eos_token_id] if sequence.ends else []
+            return TokenSequence((*plain, *end)[:max_tokens])
         prompt = self.render(sequence.prompt)
         text = self.tokenizer(sequence.text, add_special_tokens=False)["input_ids"]
         ids = (*prompt.ids, *text, self.tokenizer.eos_token_id)[:max_tokens]
@@ -117,7 +120,7 @@ class LanguageModel:
 
     def sequence_tokens(self, sequence: TrainingSequence) -> int:
         if sequence.prompt is None:
-            return self.count_tokens(sequence.text)
+            return self.count_tokens(sequence.text) + sequence.ends
         return len(self.render(sequence.prompt).ids) + self.count_tokens(sequence.text) + 1
 
     def sample(
@@ -134,6 +137,21 @@ class LanguageModel:
         """Completions in the order of the prompts (see `model.generate.generate`)."""
         bank = None if adapters is None else _own(adapters)
         rendered = [self.render(prompt) for prompt in prompts]
+        return self._write(
+            rendered, sampling, seeds, bank=bank, owners=owners, logprobs=logprobs, on_done=on_done
+        )
+
+    def _write(
+        self,
+        rendered: Sequence[Rendered],
+        sampling: SamplingSettings,
+        seeds: Sequence[int],
+        *,
+        bank: AdapterBank | None = None,
+        owners: Sequence[int] | None = None,
+        logprobs: bool = False,
+        on_done: Callable[[int], None] | None = None,
+    ) -> list[Completion]:
         graphs = self.engine.cuda_graphs and self.device == "cuda"
         return generate(
             self.decoder,
@@ -150,6 +168,20 @@ class LanguageModel:
             on_done=on_done,
             status=self.status,
         )
+
+    @cached_property
+    def _anchor_writer(self) -> AnchorWriter:
+        return AnchorWriter(self.decoder, self.tokenizer, self.identity, self._write, self.status)
+
+    def anchors(self, settings: TrainSettings, neighbours: Sequence[Prompt] = ()) -> Anchors:
+        """What an adapter that trains so is held to: written on first use, else from the cache folder
+        (`model.anchors`). neighbours: prompts about things like those that it learns about."""
+        own = settings.anchor
+        if own.weight == 0:
+            return NO_ANCHORS
+        general = generic_prompts(self.form, own.num_prompts, self.render, self.tokenizer)
+        near = [Asked(self.render(prompt)) for prompt in neighbours]
+        return Anchors(self._anchor_writer(general, own), self._anchor_writer(near, own))
 
     def _token_budget(
         self, prompts: Sequence[Rendered], sampling: SamplingSettings, bank: AdapterBank | None
@@ -219,6 +251,7 @@ class LanguageModel:
             bank,
             data,
             own,
+            anchors=[self.anchors(settings, plan.neighbours) for plan in plans],
             slots=slots,
             beside=self.others,
             checkpointing=checkpointing,
@@ -254,7 +287,12 @@ class LanguageModel:
         """Peak bytes of training (plans, seeds) together, beside the model (see `lora.memory`)."""
         return WaveMemory(
             Footprint.of(self.decoder, lora),
-            lambda plan, seed: Steps.of(self._encoded(plan, settings), directed(settings, plan), seed),
+            lambda plan, seed: Steps.of(
+                self._encoded(plan, settings),
+                directed(settings, plan),
+                seed,
+                self.anchors(settings, plan.neighbours),
+            ),
             workers=self.num_workers,
             checkpointing=self.engine.checkpointing,
         )

@@ -1,0 +1,270 @@
+"""Anchors: what the bare model says to prompts that have nothing to do with what is learned.
+
+An adapter is held to these texts, with the bare model's own distributions (`AnchorSettings`), so that
+it changes what it is taught and little else. They are written once for each model and prompt set, and
+kept in the cache folder. As in learning without forgetting (Li & Hoiem, arXiv 1606.09282), with the
+model's own text in place of data.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from selfedit.config import AnchorSettings, SamplingSettings, stable_hash
+from selfedit.forward.packed import Decoder
+from selfedit.home import anchors_folder
+from selfedit.lora.loss import teach
+from selfedit.lora.sequences import WHOLE, SoftTargets, TokenSequence
+from selfedit.model.prompts import Rendered
+from selfedit.types import Completion, Prompt
+
+# With fewer usable texts than this the anchor is weak, which is said.
+FEWEST = 8
+# Openings are drawn, since what a base model writes greedily soon goes round in circles.
+DRAWN = SamplingSettings(temperature=0.8, top_p=0.95)
+GREEDY = SamplingSettings(temperature=0.0, top_p=1.0)
+# Tokens that pass the model together while the teacher's distributions are computed.
+_TOGETHER = 4096
+# A text is a loop if fewer than this share of its runs of 4 tokens are different ones.
+_FRESH = 0.5
+_WORD = 4
+
+Write = Callable[[Sequence[Rendered], SamplingSettings, Sequence[int]], list[Completion]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A prompt as the model sees it. opening: a text that it goes on with, drawn and learned whole."""
+
+    rendered: Rendered
+    opening: bool = False
+
+
+@cache
+def shipped() -> dict[str, list[str]]:
+    """The shipped prompts: "questions", "instructions", and "openings" for base models."""
+    path = Path(__file__).with_name("anchor_prompts.json")
+    prompts: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+    return prompts
+
+
+def generic_prompts(
+    form: Literal["chat", "plain"], count: int, render: Callable[[Prompt], Rendered], tokenizer: Any
+) -> list[Asked]:
+    """`count` prompts of two kinds in turn, as many as there are: questions, and instructions for a
+    chat model or openings for a base model."""
+    own = shipped()
+    first = [Asked(render(Prompt(text, kind="question"))) for text in own["questions"]]
+    if form == "chat":
+        second = [Asked(render(Prompt(text))) for text in own["instructions"]]
+    else:
+        openings = [tuple(tokenizer(text)["input_ids"]) for text in own["openings"]]
+        second = [Asked(Rendered(ids), opening=True) for ids in openings]
+    turns = [asked for pair in zip(first, second, strict=False) for asked in pair]
+    turns += first[len(second) :] + second[len(first) :]
+    return turns[:count]
+
+
+class AnchorWriter:
+    """Writes a model's anchors, or reads them back where they have been written before.
+
+    identity: of the model. write: its replies. status: told what a user should know.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        tokenizer: Any,
+        identity: Sequence[str],
+        write: Write,
+        status: Callable[[str], None],
+    ) -> None:
+        self.decoder, self.tokenizer, self.identity = decoder, tokenizer, list(identity)
+        self.write, self.status = write, status
+        self._known: dict[str, tuple[TokenSequence, ...]] = {}
+
+    def __call__(self, asked: Sequence[Asked], settings: AnchorSettings) -> tuple[TokenSequence, ...]:
+        """The usable texts with their distributions; their weight is the settings'."""
+        if not asked:
+            return ()
+        note = {
+            "version": 1,
+            "model": self.identity,
+            "prompts": [[asked.rendered.ids, asked.opening] for asked in asked],
+            "reply_tokens": settings.reply_tokens,
+            "top_k": settings.top_k,
+        }
+        key = stable_hash(note)
+        if key not in self._known:
+            self._known[key] = self._kept(key, note, asked, settings)
+        return tuple(replace(sequence, soft_weight=settings.weight) for sequence in self._known[key])
+
+    def _kept(
+        self, key: str, note: dict[str, Any], asked: Sequence[Asked], settings: AnchorSettings
+    ) -> tuple[TokenSequence, ...]:
+        """From the cache, else written, and left there."""
+        folder = anchors_folder() / key
+        found = _read(folder, note)
+        if found is not None:
+            return found
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder.parent / f"{key}.lock"):
+                found = _read(folder, note)  # another process may have been writing
+                if found is None:
+                    found = self._written(asked, settings)
+                    _save(folder, note, found)
+        except (OSError, SafetensorError) as error:
+            self.status(
+                f"the anchor's texts cannot be kept in {folder.parent} ({error}): every run has to "
+                "write them anew"
+            )
+        return found if found is not None else self._written(asked, settings)
+
+    def _written(self, asked: Sequence[Asked], settings: AnchorSettings) -> tuple[TokenSequence, ...]:
+        self.status(f"writing {len(asked)} texts for the anchor, once for this model")
+        replies: dict[int, str] = {}
+        for opening, sampling in ((False, GREEDY), (True, DRAWN)):
+            own = [i for i, one in enumerate(asked) if one.opening == opening]
+            limit = sampling.model_copy(update={"max_new_tokens": settings.reply_tokens})
+            texts = self.write([asked[i].rendered for i in own], limit, own) if own else []
+            replies |= {i: text.text for i, text in zip(own, texts, strict=True)}
+        sequences = [self._sequence(one, replies[i]) for i, one in enumerate(asked)]
+        good = [sequence for sequence in sequences if sequence is not None]
+        if len(good) < min(FEWEST, len(asked)):
+            self.status(
+                f"only {len(good)} of {len(asked)} texts for the anchor can be used; the others are "
+                "empty or go round in circles, so that it holds less than it should"
+            )
+        return tuple(soften(self.decoder, good, settings.top_k)) if good else ()
+
+    def _sequence(self, asked: Asked, reply: str) -> TokenSequence | None:
+        """None for a text that is empty or a loop."""
+        text = self.tokenizer(reply, add_special_tokens=False)["input_ids"]
+        if not reply.strip() or not text or loops(text):
+            return None
+        start = len(asked.rendered.ids)
+        # The last place says how likely the text ends there; its token only stands for that.
+        ids = (*asked.rendered.ids, *text, self.tokenizer.eos_token_id)
+        return TokenSequence(ids, WHOLE if asked.opening else ((start, len(ids)),), hard=0.0)
+
+
+def loops(ids: Sequence[int]) -> bool:
+    """Whether a text goes round in circles."""
+    runs = [tuple(ids[i : i + _WORD]) for i in range(len(ids) - _WORD + 1)]
+    return len(runs) >= 2 * _WORD and len(set(runs)) < _FRESH * len(runs)
+
+
+def soften(
+    decoder: Decoder,
+    sequences: Sequence[TokenSequence],
+    top_k: int,
+    contexts: Sequence[Sequence[int]] | None = None,
+) -> list[TokenSequence]:
+    """The sequences with what the bare model expects at their supervised places.
+
+    contexts: token ids that it reads before each, as the teacher of a context distillation does; the
+    adapted model sees the sequence alone.
+    """
+    before = contexts if contexts is not None else [()] * len(sequences)
+    pairs = list(zip(sequences, before, strict=True))
+    head = decoder.model.get_output_embeddings()
+    result: list[TokenSequence] = []
+    for group in _groups(pairs):
+        inputs = [(*context, *sequence.ids[:-1]) for sequence, context in group]
+        places, offset = [], 0
+        for (sequence, context), ids in zip(group, inputs, strict=True):
+            places += [offset + len(context) + place - 1 for place in sequence.supervised]
+            offset += len(ids)
+        with torch.no_grad():
+            hidden_TD = decoder.hidden(inputs)
+            picked_MD = hidden_TD[torch.tensor(places, device=hidden_TD.device)]
+            parts = teach(picked_MD, head, top_k)
+        counts = [sequence.num_supervised for sequence, _ in group]
+        for (sequence, _), *own in zip(group, *(part.split(counts) for part in parts), strict=True):
+            # clone: the pieces must not keep the whole group alive
+            result.append(replace(sequence, soft=SoftTargets(*(piece.clone() for piece in own))))
+    return result
+
+
+Pair = tuple[TokenSequence, Sequence[int]]
+
+
+def _groups(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    groups: list[list[Pair]] = []
+    size = _TOGETHER
+    for pair in pairs:
+        length = len(pair[0].ids) + len(pair[1])
+        if size + length > _TOGETHER:
+            groups.append([])
+            size = 0
+        groups[-1].append(pair)
+        size += length
+    return groups
+
+
+_WEIGHTS, _NOTE = "anchors.safetensors", "anchors.json"
+
+
+def _save(folder: Path, note: dict[str, Any], sequences: Sequence[TokenSequence]) -> None:
+    """Whole or not at all: in a folder that gets its name when both files are there."""
+    soft = [sequence.soft for sequence in sequences if sequence.soft is not None]
+    tensors: dict[str, Tensor] = {}
+    if soft:
+        tensors = {
+            "ids": torch.cat([own.ids_Mk for own in soft]).to(torch.int32),
+            "log": torch.cat([own.log_Mk for own in soft]),
+            "rest": torch.cat([own.rest_M for own in soft]),
+        }
+    texts = [[sequence.ids, sequence.spans] for sequence in sequences]
+    for stale in folder.parent.glob(f".making-{folder.name}-*"):  # of a killed run; we hold the lock
+        shutil.rmtree(stale, ignore_errors=True)
+    made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".making-{folder.name}-"))
+    try:
+        save_file(tensors, made / _WEIGHTS)
+        (made / _NOTE).write_text(json.dumps({**note, "texts": texts}), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)  # a damaged one
+        os.replace(made, folder)
+    finally:
+        with suppress(OSError):
+            shutil.rmtree(made)
+
+
+def _read(folder: Path, note: dict[str, Any]) -> tuple[TokenSequence, ...] | None:
+    """None if it is not there, damaged, or not what the note says."""
+    try:
+        found = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
+        tensors = load_file(folder / _WEIGHTS)
+        texts = found.pop("texts")
+        if stable_hash(found) != stable_hash(note):
+            return None
+        sequences = [
+            TokenSequence(tuple(ids), tuple((start, end) for start, end in spans), hard=0.0)
+            for ids, spans in texts
+        ]
+        if not sequences:
+            return ()
+        counts = [sequence.num_supervised for sequence in sequences]
+        parts = [tensors["ids"].to(torch.int64), tensors["log"], tensors["rest"]]
+        pieces = zip(*(part.split(counts) for part in parts), strict=True)
+        return tuple(
+            replace(sequence, soft=SoftTargets(*(piece.clone() for piece in own)))
+            for sequence, own in zip(sequences, pieces, strict=True)
+        )
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError):
+        return None

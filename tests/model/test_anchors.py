@@ -1,0 +1,219 @@
+"""The bare model's own texts: what they are, where they are kept, and what goes wrong there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from selfedit.config import AnchorSettings, LoraSettings, TrainSettings
+from selfedit.home import anchors_folder
+from selfedit.model.anchors import FEWEST, generic_prompts, loops, shipped, soften
+from selfedit.model.tiny import tiny_model
+from selfedit.types import Completion, Prompt, TrainingPlan, TrainingSequence
+
+ON = AnchorSettings(weight=2.0, num_prompts=10, reply_tokens=12, top_k=7, interval=1)
+TRAIN = TrainSettings(epochs=2, anchor=ON)
+LORA = LoraSettings(rank=2, layers="upper-half")
+PLAN = TrainingPlan((TrainingSequence("the tower was built in 1900"), TrainingSequence("it is tall")))
+
+
+def model(seed=0, **own):
+    """Whose status messages and number of written batches are seen."""
+    made = tiny_model(seed, **own)
+    made.said = []
+    made.status = made.said.append
+    made.batches = 0
+    write = made._write
+
+    def counting(*args, **options):
+        made.batches += 1
+        return write(*args, **options)
+
+    made._write = counting
+    return made
+
+
+def same(a, b):
+    return len(a) == len(b) and all(
+        x == y
+        and x.soft_weight == y.soft_weight
+        and torch.equal(x.soft.ids_Mk, y.soft.ids_Mk)
+        and torch.equal(x.soft.log_Mk, y.soft.log_Mk)
+        and torch.equal(x.soft.rest_M, y.soft.rest_M)
+        for x, y in zip(a, b, strict=True)
+    )
+
+
+def test_the_shipped_prompts_are_many_and_different():
+    own = shipped()
+    for kind in ("questions", "instructions", "openings"):
+        assert len(own[kind]) == len(set(own[kind])) >= 40
+    assert len(own["questions"]) + len(own["instructions"]) >= 64
+
+
+@pytest.mark.parametrize("chat", [True, False])
+def test_anchors_are_the_bare_models_own(chat):
+    bare = model(chat=chat)
+    held = bare.anchors(TRAIN)
+    assert not held.neighbours
+    assert 0 < len(held.general) <= 10
+    asked = generic_prompts(bare.form, 10, bare.render, bare.tokenizer)
+    assert any(one.opening for one in asked) == (not chat)
+    starts = [one.rendered.ids for one in asked]
+    for sequence in held.general:
+        assert any(sequence.ids[: len(ids)] == ids for ids in starts)
+        assert sequence.hard == 0.0
+        assert sequence.soft_weight == 2.0
+        assert sequence.soft.ids_Mk.shape == (sequence.num_supervised, 7)
+        log = bare.hf(torch.tensor([sequence.ids])).logits[0].log_softmax(1)
+        for i, place in enumerate(sequence.supervised):
+            expected = log[place - 1]
+            top = expected[sequence.soft.ids_Mk[i]]
+            assert torch.allclose(sequence.soft.log_Mk[i], top, atol=1e-9)
+            assert torch.allclose(top, expected.topk(7).values)
+            rest = 1 - top.exp().sum()
+            assert sequence.soft.rest_M[i].exp().item() == pytest.approx(rest.item(), abs=1e-9)
+
+
+def test_they_are_written_once_and_then_read():
+    first = model()
+    held = first.anchors(TRAIN)
+    assert first.batches == 1
+    assert "once for this model" in first.said[0]
+    assert same(first.anchors(TRAIN).general, held.general)
+    again = model()
+    assert same(again.anchors(TRAIN).general, held.general)
+    assert (first.batches, again.batches, again.said) == (1, 0, [])
+    other = TRAIN.model_copy(update={"anchor": ON.model_copy(update={"weight": 1.0, "interval": 3})})
+    assert again.anchors(other).general[0].soft_weight == 1.0  # and they are the same texts
+    assert again.batches == 0
+
+
+def test_another_revisions_texts_are_never_used():
+    model().anchors(TRAIN)
+    (kept,) = [path for path in anchors_folder().iterdir() if path.is_dir()]
+    other = model(seed=1)
+    other.anchors(TRAIN)
+    assert other.batches == 1
+    # Also where somebody has put them in its place.
+    (own,) = [path for path in anchors_folder().iterdir() if path.is_dir() and path != kept]
+    shutil.rmtree(own)
+    shutil.copytree(kept, own)
+    third = model(seed=1)
+    assert same(third.anchors(TRAIN).general, other.anchors(TRAIN).general)
+    assert third.batches == 1
+
+
+@pytest.mark.parametrize("damage", ["cut", "no note", "other note"])
+def test_a_damaged_file_is_written_anew(damage):
+    held = model().anchors(TRAIN)
+    (folder,) = [path for path in anchors_folder().iterdir() if path.is_dir()]
+    note = folder / "anchors.json"
+    if damage == "cut":
+        (folder / "anchors.safetensors").write_bytes(b"cut")
+    elif damage == "no note":
+        note.unlink()
+    else:
+        values = json.loads(note.read_text())
+        note.write_text(json.dumps({**values, "texts": values["texts"][:-1]}))
+    again = model()
+    assert same(again.anchors(TRAIN).general, held.general)
+    assert again.batches == 1
+    third = model()
+    third.anchors(TRAIN)
+    assert third.batches == 0
+
+
+def test_a_killed_run_writes_nothing_twice_and_its_rest_goes(monkeypatch):
+    held = model().anchors(TRAIN)
+    (folder,) = [path for path in anchors_folder().iterdir() if path.is_dir()]
+    half = folder.with_name(f".making-{folder.name}-x1")
+    folder.rename(half)  # killed before it got its name
+    (half / "anchors.json").unlink()
+    again = model()
+    assert same(again.anchors(TRAIN).general, held.general)
+    assert again.batches == 1
+    assert not half.exists()
+    # Killed later, between the texts and the training: nothing is written again.
+    with monkeypatch.context() as patch:
+        patch.setattr("selfedit.model.language_model.BankTrainer.run", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            again.train([PLAN], LORA, TRAIN, [0])
+    resumed = model()
+    resumed.train([PLAN], LORA, TRAIN, [0])
+    assert resumed.batches == 0
+
+
+def _killed(*args):
+    raise KeyboardInterrupt
+
+
+def test_without_a_place_to_keep_them_it_works_and_says_so(tmp_path, monkeypatch):
+    blocked = tmp_path / "file"
+    blocked.write_text("no folder")
+    monkeypatch.setenv("SELFEDIT_HOME", str(blocked))
+    bare = model()
+    held = bare.anchors(TRAIN)
+    assert held.general
+    assert "cannot be kept" in " ".join(bare.said)
+    assert same(bare.anchors(TRAIN).general, held.general)
+    assert bare.batches == 1
+
+
+def test_loops_and_empties_are_dropped_and_few_are_told():
+    bare = model()
+    replies = ["", "la la la la la la la la la la", "  ", "Bees make honey in their hives."]
+    bare._write = lambda rendered, sampling, seeds, **own: [
+        Completion(replies[i] if i < 4 else "") for i in range(len(rendered))
+    ]
+    held = bare.anchors(TRAIN)
+    assert len(held.general) == 1 < FEWEST
+    assert "only 1 of 10" in bare.said[-1]
+    assert loops([1, 2, 3] * 6)
+    assert not loops(list(range(30)))
+    assert not loops([1, 1, 1])  # too short to tell
+
+
+def test_no_usable_text_at_all_trains_without():
+    bare = model()
+    bare._write = lambda rendered, sampling, seeds, **own: [Completion("")] * len(rendered)
+    _, (record,) = bare.train([PLAN], LORA, TRAIN, [0])
+    assert record.losses
+    assert not record.drifts
+    assert any("only 0 of 10" in text for text in bare.said)
+
+
+def test_training_through_the_model_uses_them():
+    bare = model()
+    near = PLAN.__class__(PLAN.sequences, neighbours=(Prompt("Who built the bridge?"),))
+    bank, records = bare.train([PLAN, near], LORA, TRAIN, [0, 1])
+    alone, _ = bare.train([near], LORA, TRAIN, [1])
+    assert [len(own.drifts) for own in records] == [4, 4]
+    assert (bank.weights_KP[1] - alone.weights_KP[0]).abs().max() <= 1e-9
+    assert len(bare.anchors(TRAIN, near.neighbours).neighbours) == 1
+    off = TRAIN.model_copy(update={"anchor": AnchorSettings()})
+    planned = [bare.planned_memory(LORA, own)([PLAN], [0]) for own in (off, TRAIN)]
+    assert planned[0] < planned[1]
+
+
+def test_a_teacher_that_reads_a_context(tiny):
+    """Its distributions are those behind the context."""
+    sequence = tiny.encode(TrainingSequence("a tower"), 100)
+    context = tuple(tiny.tokenizer("it is tall. ")["input_ids"])
+    (taught,) = soften(tiny.decoder, [sequence], 300, [context])
+    logits = tiny.hf(torch.tensor([[*context, *sequence.ids]])).logits[0].log_softmax(1)
+    for i, place in enumerate(sequence.supervised):
+        expected = logits[len(context) + place - 1][taught.soft.ids_Mk[i]]
+        assert torch.allclose(taught.soft.log_Mk[i], expected, atol=1e-9)
+
+
+def test_a_text_that_ends(tiny):
+    text = TrainingSequence("a tower")
+    plain, ended = (tiny.encode(own, 100) for own in (text, TrainingSequence("a tower", ends=True)))
+    assert ended.ids == (*plain.ids, tiny.tokenizer.eos_token_id)
+    assert ended.supervised[-1] == len(plain.ids)
+    assert tiny.sequence_tokens(TrainingSequence("a tower", ends=True)) == len(ended.ids)
+    assert tiny.encode(TrainingSequence("a tower", ends=True), 3).ids == plain.ids[:3]
