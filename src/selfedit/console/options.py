@@ -1,15 +1,30 @@
-"""Options that several commands have; each reads the same wherever it stands.
+"""Options that several commands have: each is declared once, and reads the same wherever it stands.
 
-Used by the module's name: `layers: options.Layers = None`. Those about tasks of ARC are in
-`arc_options.py`; what one command alone has stands in that command.
+They come in groups, which `console.groups.grouped` spreads over a command:
+
+    @app.command()
+    @grouped
+    def ask(question: str, loading: options.Loading, going: options.Going) -> None:
+        model = loading.load()
+
+A group's `given()` is what the user gave, laid out as the settings are (`console.settings`); what was
+not given is None there, and left to the preset. What one domain alone needs is in its own
+`domains/<name>/options.py`; what one command alone has stands in that command.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from selfedit import seams
+    from selfedit.grading import Grader
+    from selfedit.store import Store
 
 DEFAULT_MODEL = "smollm2-135m"
 
@@ -43,22 +58,224 @@ Policy = Annotated[
 ]
 
 # Self-edits and their training. What is not given is left to the preset or to `config.py`.
-Strategy = Annotated[str | None, typer.Option("--strategy", help="As in `selfedit learn`.")]
-Temperature = Annotated[float | None, typer.Option("--temperature", help="Of the self-edits.")]
-Seed = Annotated[int | None, typer.Option("--seed", help="Of every random draw.")]
-LearningRate = Annotated[float | None, typer.Option("--learning-rate")]
-Epochs = Annotated[int | None, typer.Option("--epochs")]
-BatchSize = Annotated[int | None, typer.Option("--batch-size")]
-Layers = Annotated[str | None, typer.Option("--layers", help='"all", "upper-half" or e.g. "15-29".')]
+Strategy = Annotated[
+    str | None, typer.Option("--strategy", help="How self-edits are written, as in `selfedit learn`.")
+]
+Temperature = Annotated[
+    float | None, typer.Option("--temperature", help="Sampling temperature for self-edits.")
+]
+Candidates = Annotated[
+    int | None, typer.Option("--candidates", help="Self-edits written for each context or task.")
+]
+EditSeeds = Annotated[
+    int | None, typer.Option("--seeds", help="Trainings of each self-edit; its reward is their mean.")
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of every random draw.")]
+LearningRate = Annotated[
+    float | None, typer.Option("--learning-rate", help="Learning rate at the start of a training.")
+]
+Epochs = Annotated[
+    int | None, typer.Option("--epochs", help="Passes over a self-edit's training sequences.")
+]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", help="Training sequences in one optimizer step.")
+]
+Rank = Annotated[
+    int | None, typer.Option("--rank", help="LoRA rank; without --alpha, alpha changes with it.")
+]
+Alpha = Annotated[
+    float | None, typer.Option("--alpha", help="An adapter's update is scaled by alpha / rank.")
+]
+Layers = Annotated[
+    str | None,
+    typer.Option("--layers", help='Layers that get adapters: "all", "upper-half" or e.g. "15-29".'),
+]
+TargetModules = Annotated[
+    str | None,
+    typer.Option("--target-modules", help="Linear modules to adapt, with commas: q_proj,v_proj …"),
+]
 
 # The outer loop.
-Rounds = Annotated[int | None, typer.Option("--rounds", help="Rounds.")]
-EditSeeds = Annotated[int | None, typer.Option("--seeds", help="Trainings of a self-edit.")]
+Rounds = Annotated[int | None, typer.Option("--rounds", help="Rounds of the outer loop.")]
+Contexts = Annotated[int | None, typer.Option("--contexts", help="Contexts or tasks in each round.")]
+Rule = Annotated[
+    str | None,
+    typer.Option(
+        "--rule",
+        help="Self-edits that teach the policy: best (of each context, always), positive (the best, if "
+        "it beats the baseline) or all-correct (all with reward 1).",
+    ),
+]
+Margin = Annotated[
+    float | None,
+    typer.Option("--margin", help="`positive`: how far above the baseline, from 0 to 1."),
+]
+Reward = Annotated[
+    str | None,
+    typer.Option("--reward", help="true (inner loops), proxy (a judge's rubric) or cascade (both)."),
+]
 Tracker = Annotated[
     list[str] | None,
     typer.Option("--tracker", help="tensorboard, wandb, mlflow or trackio; repeatable."),
 ]
 
+# Who grades.
+GraderName = Annotated[
+    str | None,
+    typer.Option(
+        "--grader", help="Who grades the answers: offline, contains, exact, f1, or judge (an endpoint)."
+    ),
+]
+JudgeModel = Annotated[str | None, typer.Option("--judge-model", help="Name of the judge's model.")]
+JudgeUrl = Annotated[
+    str | None,
+    typer.Option("--judge-url", help="OpenAI-compatible endpoint of the judge, up to /v1."),
+]
+
 # How a command goes about it.
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+@dataclass
+class Loading:
+    """Which model, and how it is loaded."""
+
+    model: Model = DEFAULT_MODEL
+    device: Device = "auto"
+    dtype: Dtype = "auto"
+    prompt_format: Format = "auto"
+    trust_remote_code: Trust = False
+
+    @property
+    def loader(self) -> Callable[[str], seams.Model]:
+        """Loads a model, or a trained policy, by its name: each time in the same way."""
+        from selfedit.console.common import model_loader
+
+        return model_loader(self.device, self.dtype, self.prompt_format, self.trust_remote_code)
+
+    def load(self) -> seams.Model:
+        """The model that --model names. Raises ModelError."""
+        return self.loader(self.model)
+
+
+@dataclass
+class Keeping:
+    """Where versions, trials and reports are kept."""
+
+    library: Library = None
+
+    @property
+    def folder(self) -> Path:
+        from selfedit.console.common import folder_of
+
+        return folder_of(self.library)
+
+    def store(self) -> Store:
+        """The library's store; it is made where there is none. Raises StoreError."""
+        from selfedit.console.common import open_store
+
+        return open_store(self.library)
+
+
+@dataclass
+class Writing:
+    """How many self-edits are written, how they are sampled, and how often each is tried."""
+
+    candidates: Candidates = None
+    temperature: Temperature = None
+    seeds: EditSeeds = None
+    seed: Seed = None
+
+    def given(self) -> dict[str, Any]:
+        return {
+            "candidates": self.candidates,
+            "sampling": {"temperature": self.temperature},
+            "seeds": self.seeds,
+            "seed": self.seed,
+        }
+
+
+@dataclass
+class Adapting:
+    """The shape of the adapters."""
+
+    rank: Rank = None
+    alpha: Alpha = None
+    layers: Layers = None
+    target_modules: TargetModules = None
+
+    def given(self) -> dict[str, Any]:
+        from selfedit.console.common import parts
+
+        modules = None if self.target_modules is None else parts(self.target_modules)
+        return {
+            "lora": {
+                "rank": self.rank,
+                "alpha": self.alpha,
+                "layers": self.layers,
+                "target_modules": modules,
+            }
+        }
+
+
+@dataclass
+class Training:
+    """How an adapter is trained."""
+
+    learning_rate: LearningRate = None
+    epochs: Epochs = None
+    batch_size: BatchSize = None
+
+    def given(self) -> dict[str, Any]:
+        return {
+            "train": {
+                "learning_rate": self.learning_rate,
+                "epochs": self.epochs,
+                "batch_size": self.batch_size,
+            }
+        }
+
+
+@dataclass
+class Grading:
+    """Who grades the answers. None: what the preset says, else `offline`."""
+
+    grader: GraderName = None
+    judge_model: JudgeModel = None
+    judge_url: JudgeUrl = None
+
+    def chosen(self, store: Store, default: str = "offline") -> Grader:
+        """The grader; a judge is checked (package, key) now. Raises InputError."""
+        from selfedit.config import JudgeSettings
+        from selfedit.console.graders import endpoint_settings, named_grader
+
+        return named_grader(
+            self.grader or default,
+            lambda: endpoint_settings(JudgeSettings, "judge", self.judge_model, self.judge_url),
+            store,
+        )
+
+
+@dataclass
+class Outer:
+    """The rounds of the outer loop."""
+
+    rounds: Rounds = None
+    contexts: Contexts = None
+    rule: Rule = None
+    margin: Margin = None
+    reward: Reward = None
+    tracker: Tracker = None
+
+    def given(self) -> dict[str, Any]:
+        names = ("rounds", "contexts", "rule", "margin", "reward")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass
+class Going:
+    """How a command goes about it."""
+
+    yes: Yes = False
+    as_json: Json = False

@@ -16,14 +16,17 @@ Outer = TypeVar("Outer", bound="OuterSettings")
 Preset = TypeVar("Preset")
 
 
-def merge_settings(given: dict[str, Any]) -> LearnSettings:
-    """The defaults with what was given. Raises InputError for a value out of bounds."""
+def merge_settings(given: dict[str, Any], preset: dict[str, Any] | None = None) -> LearnSettings:
+    """The defaults, as a preset changes them, with what was given. Raises InputError for a value out
+    of bounds."""
     from pydantic import ValidationError
 
     from selfedit.config import LearnSettings
 
+    base = LearnSettings.model_validate(preset or {}).model_dump(mode="json")
     try:
-        return LearnSettings.model_validate(given_only(given))
+        chosen = with_alpha(base, given_only(given))
+        return LearnSettings.model_validate(merged(preset or {}, chosen))
     except ValidationError as error:
         raise wrong_value(error) from None
 
@@ -43,7 +46,9 @@ def preset_settings(
 
     preset = _named(presets, name)()
     try:
-        return preset.model_validate(merged(preset.model_dump(mode="json"), given_only(given)))
+        base, chosen = preset.model_dump(mode="json"), given_only(given)
+        inner = with_alpha(base["inner"], chosen.get("inner", {}))
+        return preset.model_validate(merged(base, {**chosen, "inner": inner}))
     except ValidationError as error:
         raise wrong_value(error) from None
 
@@ -62,6 +67,15 @@ def given_only(given: dict[str, Any]) -> dict[str, Any]:
         if chosen is not None and chosen != {}:
             kept[name] = chosen
     return kept
+
+
+def with_alpha(base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """What was given; a rank without an alpha keeps the base's alpha / rank."""
+    lora = given.get("lora", {})
+    if "rank" not in lora or "alpha" in lora:
+        return given
+    alpha = base["lora"]["alpha"] / base["lora"]["rank"] * lora["rank"]
+    return {**given, "lora": {**lora, "alpha": alpha}}
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,32 @@
+"""Settings out of options: presets, and what goes before them."""
+
+from __future__ import annotations
+
+import pytest
+
+from selfedit.console.options import Adapting, Training, Writing
+from selfedit.console.settings import merge_settings, preset_settings
+from selfedit.errors import InputError
+from selfedit.presets import ARC_PRESETS, inner_paper
+
+
+def test_what_is_given_goes_before_the_preset():
+    given = {**Training(epochs=3).given(), **Writing(seed=7).given()}
+    settings = merge_settings(given, inner_paper())
+    assert (settings.train.epochs, settings.seed) == (3, 7)
+    assert settings.lora.target_modules == ("q_proj", "v_proj")
+    own = merge_settings(Adapting(target_modules="q_proj, k_proj").given())
+    assert own.lora.target_modules == ("q_proj", "k_proj")
+
+
+@pytest.mark.parametrize(("alpha", "expected"), [(None, 1.0), (3.0, 3.0)])
+def test_alpha_changes_with_the_rank_unless_it_is_given(alpha, expected):
+    given = {"inner": Adapting(rank=8, alpha=alpha).given()}
+    settings = preset_settings(ARC_PRESETS, "arc-paper", given)  # rank 128, alpha 16
+    assert (settings.inner.lora.rank, settings.inner.lora.alpha) == (8, expected)
+    assert merge_settings(Adapting(rank=8).given()).lora.alpha == 16.0
+
+
+def test_a_value_out_of_bounds_names_its_option():
+    with pytest.raises(InputError, match="--rank 0"):
+        merge_settings(Adapting(rank=0).given())
