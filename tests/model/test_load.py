@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from selfedit.errors import ModelError
 from selfedit.model import embedded
@@ -62,8 +63,9 @@ def test_unknown_models(tmp_path, monkeypatch):
 
 def test_devices_and_dtypes_are_checked():
     assert pick_device("cpu") == "cpu"
-    with pytest.raises(ModelError, match="there is"):
-        pick_device("abacus")
+    for wrong in ("abacus", "cpu:abc", "cpu:", "cpu:1", "cuda:99"):
+        with pytest.raises(ModelError, match="there is"):
+            pick_device(wrong)
     with pytest.raises(ModelError, match="float32"):
         load_model("x/y", dtype="int3")
 
@@ -90,3 +92,52 @@ def test_pickled_weights_are_refused(tiny, tmp_path):
     torch.save(tiny.hf.state_dict(), tmp_path / "pytorch_model.bin")
     with pytest.raises(ModelError, match="safetensors"):
         load_model(str(tmp_path))
+
+
+@pytest.fixture
+def folder(tiny, tmp_path):
+    tiny.hf.save_pretrained(tmp_path / "model")
+    tiny.tokenizer.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_a_folder_that_lacks_a_tensor_is_refused(folder):
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, path, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lack 1 of its weights, such as model\.layers\.1\.mlp"):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("model.safetensors", ""),
+        ("model.safetensors", "{" * 64),
+        ("config.json", "{ not json"),
+        ("config.json", "[]"),
+        ("config.json", '{"model_type": "llama", "hidden_size": "wide"}'),
+        ("config.json", '{"model_type": "bert", "hidden_size": 64, "num_attention_heads": 4}'),
+        ("tokenizer.json", "{}"),
+        ("tokenizer.json", '{"version": "1.0", "model": {"type": "BPE", "vocab": 7}}'),
+        ("tokenizer_config.json", "null"),
+        ("tokenizer_config.json", '{"tokenizer_class": 7}'),
+        ("generation_config.json", '{"eos_token_id": "abc"}'),
+        ("chat_template.jinja", "{% for message in messages %}"),
+        ("chat_template.jinja", "{{ messages[7].content.nothing() }}"),
+    ],
+)
+def test_a_damaged_folder_is_an_error_that_says_what_to_do(folder, name, content):
+    assert (folder / name).exists()
+    (folder / name).write_text(content)
+    with pytest.raises(ModelError, match=r"cannot be loaded|is damaged"):
+        load_model(str(folder))
+
+
+def test_a_template_without_an_end_is_stopped(folder):
+    loop = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    (folder / "chat_template.jinja").write_text(loop)
+    with pytest.raises(ModelError, match="does not come to an end"):
+        load_model(str(folder))
+    assert load_model(str(folder), prompt_format="plain").form == "plain"

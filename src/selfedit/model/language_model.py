@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from selfedit.config import EngineSettings, LoraSettings, SamplingSettings, TrainSettings
@@ -18,7 +16,7 @@ from selfedit.forward.linear import layout_bytes, use_onednn
 from selfedit.forward.memory import memory_budget, memory_free, within_memory
 from selfedit.forward.packed import Decoder
 from selfedit.lora.bank import AdapterBank
-from selfedit.lora.files import load_adapter, save_adapter
+from selfedit.lora.files import Base, load_adapter, save_adapter
 from selfedit.lora.load import Steps
 from selfedit.lora.memory import Footprint, WaveMemory
 from selfedit.lora.sequences import NO_ANCHORS, Anchors, TokenSequence
@@ -27,7 +25,7 @@ from selfedit.model.anchors import AnchorWriter, Asked, generic_prompts
 from selfedit.model.cuda_graph import CudaGraph
 from selfedit.model.generate import generate
 from selfedit.model.prompts import Rendered, render
-from selfedit.model.quiet import quiet_transformers
+from selfedit.model.published import Origin, save_merged
 from selfedit.seams import Adapters
 from selfedit.types import Completion, Prompt, TrainingPlan, TrainingRecord, TrainingSequence
 
@@ -42,7 +40,8 @@ class LanguageModel:
     """A frozen transformers model with its tokenizer.
 
     name: what the user called it. revision: identity of the weights; adapters and trials carry it.
-    engine: how it uses this machine. status: told what a user should know while it works.
+    origin: where the weights are from. engine: how it uses this machine. status: told what
+    a user should know while it works.
     """
 
     def __init__(
@@ -53,12 +52,14 @@ class LanguageModel:
         name: str,
         revision: str,
         form: Literal["chat", "plain"],
+        origin: Origin | None = None,
         engine: EngineSettings | None = None,
         status: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.hf, self.tokenizer = hf.eval().requires_grad_(False), tokenizer
         use_onednn(self.hf)
         self.name, self.revision, self.form = name, revision, form
+        self.origin = origin or Origin()
         self.engine, self.status = engine or EngineSettings(), status
         self.decoder = Decoder(hf)
         self.num_layers = len(self.decoder.layers)
@@ -304,26 +305,16 @@ class LanguageModel:
         return memory_budget(self.decoder.device, standing, self.engine)
 
     def save_adapter(self, adapters: Adapters, k: int, folder: Path) -> None:
-        base = self.hf.config._name_or_path or self.name
-        save_adapter(_own(adapters), k, folder, base_model=base, base_revision=self.revision)
+        base = Base(self.name, self.revision, self.origin.hub_id, self.origin.folder)
+        save_adapter(_own(adapters), k, folder, base)
 
     def load_adapter(self, folder: Path) -> AdapterBank:
         return load_adapter(self.hf, folder, num_layers=self.num_layers, base_revision=self.revision)
 
     def save_merged(self, folder: Path, adapter: Path) -> None:
-        """A model folder with the adapter's update added to the weights, through PEFT."""
-        from peft import PeftModel
-
+        """A model folder with the adapter's update added to the weights, in their stored dtype."""
         self.load_adapter(adapter)  # refuses an adapter of other weights
-        try:
-            with quiet_transformers():
-                # PEFT merges in place: into a copy, so that this model stays frozen.
-                copied = copy.deepcopy(self.hf)
-                merged = PeftModel.from_pretrained(copied, str(adapter)).merge_and_unload()
-                merged.save_pretrained(folder)
-                self.tokenizer.save_pretrained(folder)
-        except (OSError, SafetensorError) as error:  # a full disk is the second
-            raise ModelError(f"the merged model cannot be written to {folder}: {error}") from error
+        save_merged(self.hf, self.tokenizer, adapter, folder, self.origin.dtype)
 
 
 def _own(adapters: Adapters) -> AdapterBank:

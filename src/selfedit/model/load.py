@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from selfedit.config import EngineSettings
-from selfedit.errors import ModelError
+from selfedit.errors import ModelError, SelfEditError
 from selfedit.forward.memory import engine_from_environment
 from selfedit.model import embedded
+from selfedit.model.generate import ending_tokens
 from selfedit.model.language_model import LanguageModel
-from selfedit.model.prompts import PromptFormat, resolve_format
+from selfedit.model.prompts import PromptFormat, resolve_format, try_template
+from selfedit.model.published import Origin
 from selfedit.model.quiet import quiet_transformers
 
 DEFAULT_MODEL = embedded.NAME
@@ -38,7 +40,10 @@ def pick_device(device: str = "auto") -> str:
     there["mps"] = torch.backends.mps.is_available()
     if device == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if there[name])
-    if not there.get(device.split(":", 1)[0], False):
+    kind, _, number = device.partition(":")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    known = not number or (number.isdecimal() and int(number) < count)
+    if not there.get(kind, False) or not known or device.endswith(":"):
         have = ", ".join(name for name, is_there in there.items() if is_there)
         raise ModelError(f"there is no device {device!r} here; there is: {have}.")
     return device
@@ -59,9 +64,6 @@ def load_model(
     dtype `auto`: bfloat16 on CUDA, float32 elsewhere. Weights come as safetensors only, since other
     formats are unpickled. engine: by default what the environment says (`model.memory`).
     """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     engine = engine or engine_from_environment()
     place = pick_device(device)
     if dtype not in DTYPES:
@@ -71,25 +73,61 @@ def load_model(
     status(f"loading {name}")
     try:
         with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
-            hf: Any = AutoModelForCausalLM.from_pretrained(
-                source,
-                dtype=getattr(torch, chosen),
-                use_safetensors=True,
-                trust_remote_code=trust_remote_code,
-            )
-            hf.to(place)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+            return _load(name, source, place, chosen, prompt_format, trust_remote_code, engine, status)
+    except SelfEditError:
+        raise
+    except Exception as error:
+        # Damaged files make transformers, tokenizers and jinja raise errors of every kind.
         raise ModelError(_load_advice(name, error)) from error
-    return LanguageModel(
-        hf,
+
+
+def _load(
+    name: str,
+    source: str,
+    device: str,
+    dtype: str,
+    prompt_format: PromptFormat,
+    trust_remote_code: bool,
+    engine: EngineSettings,
+    status: Callable[[str], None],
+) -> LanguageModel:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    trusted = {"trust_remote_code": trust_remote_code}
+    tokenizer = AutoTokenizer.from_pretrained(source, **trusted)
+    stored = getattr(AutoConfig.from_pretrained(source, **trusted), "dtype", None)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        source,
+        dtype=getattr(torch, dtype),
+        use_safetensors=True,
+        output_loading_info=True,
+        **trusted,
+    )
+    hf, found = loaded
+    if found["missing_keys"]:
+        # transformers would draw them at random.
+        missing = sorted(found["missing_keys"])
+        raise ModelError(
+            f"the model {name!r} is damaged: its files lack {len(missing)} of its weights, such as "
+            f"{missing[0]}. Fetch or save it again."
+        )
+    folder = source if Path(source).is_dir() else None
+    hub_id = embedded.HUB_ID if name == embedded.NAME else None if folder else source
+    model = LanguageModel(
+        hf.to(device),
         tokenizer,
         name=name,
         revision=_revision(source, hf.config),
         form=resolve_format(tokenizer, prompt_format),
+        origin=Origin(hub_id, folder, stored if isinstance(stored, torch.dtype) else None),
         engine=engine,
         status=status,
     )
+    if not all(isinstance(token, int) for token in ending_tokens(hf, tokenizer)):
+        raise ValueError("its eos_token_id is no token's number")
+    try_template(model.render)
+    return model
 
 
 def _source(name: str, status: Callable[[str], None]) -> str:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, Literal
 
+from selfedit.errors import ModelError
 from selfedit.types import Prompt
 
 PromptFormat = Literal["auto", "chat", "plain"]
+
+# Lines of a chat template that one short prompt may run; those of known models take some hundreds.
+_TEMPLATE_LINES = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,33 @@ def render(tokenizer: Any, prompt: Prompt, form: Literal["chat", "plain"]) -> Re
         ids += new
     stops = ("\n",) if form == "plain" and prompt.kind == "question" else ()
     return Rendered(tuple(ids), stops, tuple(replies), prompt.max_new_tokens, prompt.pattern)
+
+
+def try_template(render_one: Callable[[Prompt], Rendered]) -> None:
+    """Render a short prompt once, so that a damaged template is found when the model is loaded.
+
+    A template is a program out of a file: one that does not come to an end is stopped with ModelError.
+    """
+    lines = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal lines
+        if frame.f_code.co_filename != "<template>":
+            return None
+        lines += 1
+        if lines > _TEMPLATE_LINES:
+            raise ModelError(
+                "the model's chat template does not come to an end; repair chat_template.jinja (or the "
+                "one in tokenizer_config.json), or use --prompt-format plain."
+            )
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        render_one(Prompt("Hello", kind="question"))
+    finally:
+        sys.settrace(before)
 
 
 def _chat(tokenizer: Any, prompt: Prompt) -> list[str]:

@@ -1,0 +1,70 @@
+"""Models for other tools: merged folders that transformers 4, vLLM, TGI, mlx-lm, llama.cpp can read."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from selfedit.errors import ModelError
+from selfedit.lora.files import plain_modes
+from selfedit.model.quiet import quiet_transformers
+
+# What transformers 5 calls any tokenizer out of a tokenizer.json, and what older ones and others do.
+_NEW_CLASS, _KNOWN_CLASS = "TokenizersBackend", "PreTrainedTokenizerFast"
+# Keys that say how a tokenizer was loaded here.
+_LOCAL_KEYS = ("backend", "is_local", "local_files_only")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a model's weights are from.
+
+    hub_id: on the Hugging Face hub, None where they are on none. folder: on this machine, if they were
+    loaded from one. dtype: as they are stored; None: as they are loaded.
+    """
+
+    hub_id: str | None = None
+    folder: str | None = None
+    dtype: torch.dtype | None = None
+
+
+def save_merged(
+    model: PreTrainedModel, tokenizer: Any, adapter: Path, folder: Path, dtype: torch.dtype | None
+) -> None:
+    """A model folder with the adapter's update added to the weights, in `dtype` (None: the model's).
+
+    Merged through PEFT, into a copy: the model itself stays as it is. Raises ModelError.
+    """
+    from peft import PeftModel
+
+    try:
+        with quiet_transformers():
+            copied = copy.deepcopy(model)
+            merged = PeftModel.from_pretrained(copied, str(adapter)).merge_and_unload()
+            merged.to(dtype or model.dtype).save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+        make_portable(folder, tokenizer)
+    except Exception as error:
+        # Full disks, damaged adapter_config.json: PEFT and safetensors raise errors of many kinds.
+        raise ModelError(f"the merged model cannot be written to {folder}: {error}") from error
+
+
+def make_portable(folder: Path, tokenizer: Any) -> None:
+    """A saved tokenizer as other tools know it, its chat template in tokenizer_config.json too, and
+    file modes as the umask has them."""
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    for key in _LOCAL_KEYS:
+        config.pop(key, None)
+    if config.get("tokenizer_class") == _NEW_CLASS:
+        config["tokenizer_class"] = _KNOWN_CLASS
+    if isinstance(tokenizer.chat_template, str):
+        config["chat_template"] = tokenizer.chat_template
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    plain_modes(folder)
