@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from selfedit.types import (
+    AnswerScore,
     Completion,
     Group,
     Prompt,
@@ -97,6 +98,21 @@ class Model(Sampler, Protocol):
 
     def sequence_tokens(self, sequence: TrainingSequence) -> int:
         """Tokens of a whole training sequence, its prompt included."""
+        ...
+
+    def answer_scores(
+        self,
+        prompts: Sequence[Prompt],
+        replies: Sequence[str],
+        *,
+        adapters: Adapters | None = None,
+        owners: Sequence[int] | None = None,
+    ) -> list[AnswerScore]:
+        """How likely each prompt's reply is, teacher-forced; prompt i by adapter owners[i], if given.
+
+        A reply goes on where the prompt ends, its prefix included, and so begins with a space unless
+        it follows at once.
+        """
         ...
 
     def train(

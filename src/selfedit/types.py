@@ -135,6 +135,19 @@ class TrainingRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerScore:
+    """How likely a model finds a reply that it is given, token by token.
+
+    logprob: of the whole reply, in nats. tokens: of it. greedy: whether every token is the likeliest,
+    so that the model itself, decoding greedily, would write exactly this.
+    """
+
+    logprob: float
+    tokens: int
+    greedy: bool
+
+
+@dataclass(frozen=True, slots=True)
 class GradedAnswer:
     """One answer with its grades: `correct` is what accuracies count; f1 is in [0, 1].
 

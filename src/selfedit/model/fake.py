@@ -7,6 +7,7 @@ the model can be tested with it. `selfedit learn --model fake` works too.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import time
@@ -19,7 +20,14 @@ from selfedit.config import LoraSettings, SamplingSettings, TrainSettings, stabl
 from selfedit.domains.arc.fake import LEARNS, answer_grid, asks_for_edit, asks_for_grid, write_edit
 from selfedit.errors import AdapterError
 from selfedit.seams import Adapters
-from selfedit.types import Completion, Prompt, TrainingPlan, TrainingRecord, TrainingSequence
+from selfedit.types import (
+    AnswerScore,
+    Completion,
+    Prompt,
+    TrainingPlan,
+    TrainingRecord,
+    TrainingSequence,
+)
 
 _STOP_WORDS = frozenset(
     [
@@ -126,7 +134,30 @@ class FakeModel:
         wanted = _words(question)
         sentences = [s for text in [*known, *given] for s in re.split(r"(?<=[.!?])\s+|\n", text)]
         best = max(sentences, key=lambda s: len(wanted & _words(s)), default="")
-        return best if len(wanted & _words(best)) >= 2 else "I do not know."
+        if len(wanted & _words(best)) < 2:
+            return "I do not know."
+        if prompt.prefix and prompt.prefix in best:  # it goes on where it was made to begin
+            return best.split(prompt.prefix, 1)[1].strip()
+        return best
+
+    def answer_scores(
+        self,
+        prompts: Sequence[Prompt],
+        replies: Sequence[str],
+        *,
+        adapters: Adapters | None = None,
+        owners: Sequence[int] | None = None,
+    ) -> list[AnswerScore]:
+        """The beginning of the fake's own answer has a probability of 1/2, all else one of e**-9."""
+        self._called("answer_scores")
+        bank = None if adapters is None else _own(adapters)
+        scores = []
+        for i, (prompt, reply) in enumerate(zip(prompts, replies, strict=True)):
+            known = bank.texts[owners[i]] if bank is not None and owners is not None else []
+            wanted = re.findall(r"\w+", reply)
+            greedy = re.findall(r"\w+", self._answer(prompt, known))[: len(wanted)] == wanted
+            scores.append(AnswerScore(math.log(0.5) if greedy else -9.0, len(wanted), greedy))
+        return scores
 
     def sequence_tokens(self, sequence: TrainingSequence) -> int:
         said = [sequence.text]

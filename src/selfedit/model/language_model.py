@@ -22,12 +22,20 @@ from selfedit.lora.memory import Footprint, WaveMemory
 from selfedit.lora.sequences import NO_ANCHORS, Anchors, TokenSequence
 from selfedit.lora.train import BankTrainer
 from selfedit.model.anchors import AnchorWriter, Asked, generic_prompts
+from selfedit.model.answer_scores import Reading, answer_scores
 from selfedit.model.cuda_graph import CudaGraph
 from selfedit.model.generate import generate
 from selfedit.model.prompts import Rendered, render
 from selfedit.model.published import Origin, save_merged
 from selfedit.seams import Adapters
-from selfedit.types import Completion, Prompt, TrainingPlan, TrainingRecord, TrainingSequence
+from selfedit.types import (
+    AnswerScore,
+    Completion,
+    Prompt,
+    TrainingPlan,
+    TrainingRecord,
+    TrainingSequence,
+)
 
 # Rows x tokens of one generation batch. A CPU gains nothing beyond a few thousand.
 TOKEN_BUDGET = {"cpu": 12_288, "mps": 16_384, "cuda": 131_072}
@@ -183,6 +191,26 @@ class LanguageModel:
         general = generic_prompts(self.form, own.num_prompts, self.render, self.tokenizer)
         near = [Asked(self.render(prompt)) for prompt in neighbours]
         return Anchors(self._anchor_writer(general, own), self._anchor_writer(near, own))
+
+    def answer_scores(
+        self,
+        prompts: Sequence[Prompt],
+        replies: Sequence[str],
+        *,
+        adapters: Adapters | None = None,
+        owners: Sequence[int] | None = None,
+    ) -> list[AnswerScore]:
+        """How likely each prompt's reply is, teacher-forced; prompt i by adapter owners[i], if given.
+
+        A reply goes on where the prompt ends, its prefix included, and so begins with a space unless
+        it follows at once. Raises OutOfMemory.
+        """
+        bank = None if adapters is None else _own(adapters)
+        readings = [
+            Reading.of(self.render, prompt, reply, owners[i] if owners is not None else 0)
+            for i, (prompt, reply) in enumerate(zip(prompts, replies, strict=True))
+        ]
+        return answer_scores(self.decoder, readings, bank)
 
     def _token_budget(
         self, prompts: Sequence[Rendered], sampling: SamplingSettings, bank: AdapterBank | None
