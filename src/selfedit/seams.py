@@ -143,6 +143,23 @@ class Model(Sampler, Protocol):
         """Bytes that such a training may take; the same in every run on one machine."""
         ...
 
+    def divergence(
+        self,
+        sequences: Sequence[TrainingSequence],
+        adapters: Adapters | None = None,
+        k: int = 0,
+        *,
+        other: Model | None = None,
+        on_done: Callable[[int], None] | None = None,
+    ) -> list[float]:
+        """How far adapter k has moved from this model: for each sequence the mean over its supervised
+        tokens of KL(this model || adapted), in nats, over the whole vocabulary, teacher-forced.
+
+        other: the model that the adapters are of, or that is compared without any (a merged policy).
+        on_done(n): n more are finished. Raises ModelError where the two cannot be compared.
+        """
+        ...
+
     def save_adapter(self, adapters: Adapters, k: int, folder: Path) -> None: ...
 
     def load_adapter(self, folder: Path) -> Adapters:

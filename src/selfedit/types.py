@@ -42,12 +42,14 @@ class Completion:
     logprobs: of each token that was drawn, in nats, the one that ended the text among them, by the
     model at the sampling's temperature (1 where it is greedy), before top_p and a pattern cut anything
     off. tokens: their ids. Both are empty unless they were asked for; the text is stripped, so that
-    the tokens may say more than it does.
+    the tokens may say more than it does. ended: whether the text came to an end by itself, before the
+    limit of tokens; None where the sampler cannot tell.
     """
 
     text: str
     logprobs: tuple[float, ...] = ()
     tokens: tuple[int, ...] = ()
+    ended: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -318,3 +318,15 @@ def test_what_is_supervised_of_a_conversation(tiny):
     cut = tiny.encode(TrainingSequence("two", prompt, supervise="replies"), 12)
     assert len(cut.ids) == 12
     assert all(place < 12 for place in cut.supervised)
+
+
+def test_a_text_has_ended_if_it_stopped_before_its_limit(tiny):
+    """Greedy text of random weights runs on; where its own fourth token ends texts, it has ended."""
+    on = tiny.sample([PROMPTS[1]], GREEDY, [0], logprobs=True)[0]
+    assert not on.ended
+    assert len(on.tokens) == GREEDY.max_new_tokens
+    model = tiny_model()
+    model.hf.generation_config.eos_token_id = [on.tokens[3]]
+    stopped = model.sample([PROMPTS[1]], GREEDY, [0], logprobs=True)[0]
+    assert stopped.ended
+    assert len(stopped.tokens) <= 4

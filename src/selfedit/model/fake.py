@@ -19,7 +19,7 @@ from pathlib import Path
 from selfedit.config import LoraSettings, SamplingSettings, TrainSettings, stable_hash
 from selfedit.domains.arc.fake import LEARNS, answer_grid, asks_for_edit, asks_for_grid, write_edit
 from selfedit.errors import AdapterError
-from selfedit.seams import Adapters
+from selfedit.seams import Adapters, Model
 from selfedit.types import (
     AnswerScore,
     Completion,
@@ -126,7 +126,8 @@ class FakeModel:
         if on_done is not None:
             on_done(len(prompts))
         return [
-            Completion(text, (0.0,) * self.count_tokens(text) if logprobs else ()) for text in replies
+            Completion(text, (0.0,) * self.count_tokens(text) if logprobs else (), ended=True)
+            for text in replies
         ]
 
     def _answer(self, prompt: Prompt, known: list[str]) -> str:
@@ -188,6 +189,23 @@ class FakeModel:
         if on_step is not None:
             on_step(1, 1)
         return FakeAdapters(texts, [plan.learning_rate for plan in plans]), records
+
+    def divergence(
+        self,
+        sequences: Sequence[TrainingSequence],
+        adapters: Adapters | None = None,
+        k: int = 0,
+        *,
+        other: Model | None = None,
+        on_done: Callable[[int], None] | None = None,
+    ) -> list[float]:
+        """ln 2 where what was learned changes the answer to the sequence's prompt, else nothing."""
+        self._called("divergence")
+        known = [] if adapters is None else _own(adapters).texts[k]
+        prompts = [sequence.prompt or Prompt(sequence.text) for sequence in sequences]
+        if on_done is not None:
+            on_done(len(prompts))
+        return [math.log(2) if self._answer(p, known) != self._answer(p, []) else 0.0 for p in prompts]
 
     def planned_memory(
         self, lora: LoraSettings, settings: TrainSettings

@@ -54,10 +54,11 @@ class _Row:
     tokens: list[int] = field(default_factory=list)
     drawn: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    ended: bool = False
 
     def begin(self) -> None:
         """As if nothing had been written yet."""
-        self.tokens, self.drawn, self.logprobs = [], [], []
+        self.tokens, self.drawn, self.logprobs, self.ended = [], [], [], False
         self.generator.manual_seed(self.generator.initial_seed())
         if self.constraint is not None:
             self.constraint.restart()
@@ -139,7 +140,7 @@ def generate(
         for row in batch:
             text = tokenizer.decode(row.tokens, skip_special_tokens=True)
             text = cut(text, row.prompt.stops).strip()
-            replies[row.index] = Completion(text, tuple(row.logprobs), tuple(row.drawn))
+            replies[row.index] = Completion(text, tuple(row.logprobs), tuple(row.drawn), row.ended)
         if on_done is not None:
             on_done(len(batch))
     return replies
@@ -275,17 +276,20 @@ def _prefill(
 
 
 def _goes_on(row: _Row, token: int, stop_ids: set[int], tokenizer: Any) -> bool:
-    """Take the row's next token; False when the row has ended."""
-    if token in stop_ids:
-        return False
+    """Take the row's next token; False when the row has ended, by itself or at its limit."""
+    row.ended = token in stop_ids or _completes(row, token, tokenizer)
+    return not row.ended and len(row.tokens) < row.limit
+
+
+def _completes(row: _Row, token: int, tokenizer: Any) -> bool:
+    """Take a token of the text; whether the text is complete with it."""
     row.tokens.append(token)
     if row.constraint is not None and not row.constraint.take(token):
-        return False
+        return True
     if row.prompt.stops:
         text = tokenizer.decode(row.tokens, skip_special_tokens=True).lstrip()
-        if any(stop in text for stop in row.prompt.stops):
-            return False
-    return len(row.tokens) < row.limit
+        return any(stop in text for stop in row.prompt.stops)
+    return False
 
 
 def _constrained(logits_NV: Tensor, rows: list[_Row]) -> Tensor:

@@ -24,10 +24,11 @@ from selfedit.lora.train import BankTrainer
 from selfedit.model.anchors import AnchorWriter, Asked, generic_prompts
 from selfedit.model.answer_scores import Reading, answer_scores
 from selfedit.model.cuda_graph import CudaGraph
+from selfedit.model.divergence import Reader, divergence
 from selfedit.model.generate import generate
 from selfedit.model.prompts import Rendered, render
 from selfedit.model.published import Origin, save_merged
-from selfedit.seams import Adapters
+from selfedit.seams import Adapters, Model
 from selfedit.types import (
     AnswerScore,
     Completion,
@@ -42,6 +43,9 @@ TOKEN_BUDGET = {"cpu": 12_288, "mps": 16_384, "cuda": 131_072}
 
 # Threads that work side by side unless a number is given; more were not measured (docs/performance.md).
 _MOST_WORKERS = 4
+
+# Tokens of a text whose divergence is measured; what is longer is cut.
+_MOST_READ = 2048
 
 
 class LanguageModel:
@@ -332,6 +336,23 @@ class LanguageModel:
         standing = self.num_bytes + layout_bytes(self.hf)
         return memory_budget(self.decoder.device, standing, self.engine)
 
+    def divergence(
+        self,
+        sequences: Sequence[TrainingSequence],
+        adapters: Adapters | None = None,
+        k: int = 0,
+        *,
+        other: Model | None = None,
+        on_done: Callable[[int], None] | None = None,
+    ) -> list[float]:
+        """Mean KL(this model || adapter k, or the other model), as `seams.Model` has it."""
+        if other is not None and not _speaks_as(self, other):
+            raise ModelError(f"{other.name} and {self.name} have different tokenizers")
+        adapted = other if isinstance(other, LanguageModel) else self
+        bank = None if adapters is None else _own(adapters)
+        data = [self.encode(sequence, _MOST_READ) for sequence in sequences]
+        return divergence(Reader(self.decoder), Reader(adapted.decoder, bank, k), data, on_done=on_done)
+
     def save_adapter(self, adapters: Adapters, k: int, folder: Path) -> None:
         base = Base(self.name, self.revision, self.origin.hub_id, self.origin.folder)
         save_adapter(_own(adapters), k, folder, base)
@@ -350,6 +371,16 @@ def _own(adapters: Adapters) -> AdapterBank:
     if not isinstance(adapters, AdapterBank):
         raise ModelError(f"{type(adapters).__name__} are no adapters of a transformers model")
     return adapters
+
+
+def _speaks_as(model: LanguageModel, other: Model) -> bool:
+    """Whether what both expect next can be compared token by token."""
+    return (
+        isinstance(other, LanguageModel)
+        and model.tokenizer.get_vocab() == other.tokenizer.get_vocab()
+        and model.hf.get_output_embeddings().weight.shape[0]
+        == other.hf.get_output_embeddings().weight.shape[0]
+    )
 
 
 def _training(plans: Sequence[TrainingPlan]) -> str:
