@@ -7,6 +7,7 @@ import pytest
 from selfedit.config import (
     AnchorSettings,
     ArcOuterSettings,
+    DistillSettings,
     InnerSettings,
     KnowledgeOuterSettings,
     KnowledgeSettings,
@@ -48,3 +49,13 @@ def test_without_its_weight_an_anchor_changes_no_digest_and_with_it_each_setting
     assert len({plain, *digests}) == 1 + len(changes)
     inner = InnerSettings(train=TrainSettings(anchor=AnchorSettings(weight=1.0)))
     assert inner.digest() != InnerSettings().digest()
+
+
+def test_every_setting_of_a_distillation_and_of_the_form_changes_a_digest():
+    changes = [{}, {"weight": 2.0}, {"next_token": 0.0}, {"top_k": 3}]
+    digests = [TrainSettings(distill=DistillSettings(**{"weight": 1.0, **c})).digest() for c in changes]
+    assert len({TrainSettings().digest(), *digests}) == 1 + len(changes)
+    off = TrainSettings(distill=DistillSettings(next_token=0.0))
+    assert off.digest() == TrainSettings().digest()
+    forms = [KnowledgeSettings(), KnowledgeSettings(ends=True), KnowledgeSettings(form="turn")]
+    assert len({own.digest() for own in forms}) == 3

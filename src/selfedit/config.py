@@ -80,10 +80,28 @@ class AnchorSettings(Settings):
         return super().identity() if self.weight > 0 else {"weight": 0.0}
 
 
+class DistillSettings(Settings):
+    """Context distillation (Askell et al., arXiv 2112.00861; Snell et al., arXiv 2209.15189): the bare
+    model that reads the passage teaches the adapted one that does not. The loss of a token is
+    next_token * cross-entropy + weight * KL(bare with the passage || adapted). Sequences of which no
+    passage is known have next-token loss alone.
+    """
+
+    weight: float = Field(0.0, ge=0, description="Weight of the KL; 0: no distillation.")
+    next_token: float = Field(1.0, ge=0, description="Weight of the cross-entropy beside it.")
+    top_k: int = Field(
+        64, ge=1, description="Tokens whose probability is kept; the rest is one event beside them."
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """Without a weight nothing else matters."""
+        return super().identity() if self.weight > 0 else {"weight": 0.0}
+
+
 class TrainSettings(Settings):
     """How an adapter is trained: AdamW, its learning rate falling to zero over its own steps."""
 
-    added = {"anchor": {"weight": 0.0}}
+    added = {"anchor": {"weight": 0.0}, "distill": {"weight": 0.0}}
 
     learning_rate: float = Field(1e-3, gt=0, le=1)
     epochs: int = Field(10, ge=1, le=1000)
@@ -96,6 +114,19 @@ class TrainSettings(Settings):
     warmup_steps: int = Field(0, ge=0, description="Steps in which it first rises from zero.")
     max_tokens: int = Field(1024, ge=8, description="Longer training sequences are cut to this.")
     anchor: AnchorSettings = AnchorSettings()
+    distill: DistillSettings = DistillSettings()
+
+    @model_validator(mode="after")
+    def _one_width(self) -> TrainSettings:
+        """Both kinds of teacher share the head's pass over a step."""
+        both = self.anchor.weight > 0 and self.distill.weight > 0
+        if both and self.anchor.top_k != self.distill.top_k:
+            raise ValueError("anchor and distill must have the same top_k")
+        return self
+
+    def untaught(self) -> TrainSettings:
+        """Without teachers: next-token loss on the own sequences, and nothing else."""
+        return self.model_copy(update={"anchor": AnchorSettings(), "distill": DistillSettings()})
 
 
 class EngineSettings(Settings):
@@ -147,6 +178,8 @@ Strategy = Literal[
 class KnowledgeSettings(Settings):
     """How documents become self-edits and self-edits become training sequences."""
 
+    added = {"ends": False, "form": "text"}
+
     strategy: Strategy = "sentences"
     prompt_text: str | None = Field(
         None, description="Own instruction (--prompt-file); {title} and {context} are filled in."
@@ -159,6 +192,12 @@ class KnowledgeSettings(Settings):
     max_sequences: int = Field(30, ge=1, description="Statements kept of one edit, passage apart.")
     passage_words: int = Field(200, ge=20, description="Documents are split into such passages.")
     topic: bool = Field(False, description="Put the document's title before each question.")
+    ends: bool = Field(
+        False, description="Teach that a statement ends: the token that ends a reply follows it."
+    )
+    form: Literal["text", "turn"] = Field(
+        "text", description="Statements as plain texts, or as the model's replies in a chat."
+    )
 
 
 ArcGroup = Literal["basic", "size", "chain", "repeat"]

@@ -98,13 +98,14 @@ class TrainingSequence:
 
     "reply": `text` alone; "replies": the assistant's turns of the prompt too; "all": every token.
     ends: that the text ends is learned, too: the token that ends a reply follows it (behind a prompt it
-    always does).
+    always does). source: the passage that it is about, which the teacher of a distillation reads.
     """
 
     text: str
     prompt: Prompt | None = None
     supervise: Literal["reply", "replies", "all"] = "reply"
     ends: bool = False
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,20 @@ def test_one_statement_a_line() -> None:
     assert parse(text) == ["1. Voles fear kestrels.", "2. Hale could count."]
 
 
+def test_statements_that_end_and_statements_as_replies() -> None:
+    """What is trained is the same text, with its end, or as an answer that needs no title's line."""
+    edit = SelfEdit(TASK.id, 0, (), ("1. Voles fear kestrels.",))
+    plans = [
+        Knowledge(KnowledgeSettings(strategy="implications", **form)).parse(TASK, edit).sequences
+        for form in ({}, {"ends": True}, {"form": "turn"})
+    ]
+    assert [[own.ends for own in plan] for plan in plans] == [[False] * 2, [True] * 2, [False] * 2]
+    assert [own.text for own in plans[1]] == [own.text for own in plans[0]]
+    assert [own.text for own in plans[2]] == ["1. Voles fear kestrels.", TASK.context]
+    assert {own.prompt and own.prompt.text for own in plans[2]} == {"Tell me about Kestrel."}
+    assert {own.source for plan in plans for own in plan} == {TASK.context}
+
+
 @pytest.mark.parametrize(
     ("text", "lines"),
     [

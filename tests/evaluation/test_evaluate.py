@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from selfedit.config import KnowledgeSettings, LearnSettings
+from selfedit.config import AnchorSettings, KnowledgeSettings, LearnSettings
 from selfedit.endpoints.writer import read_edits
 from selfedit.errors import InputError
 from selfedit.evaluation.conditions import CONDITIONS, Subjects
@@ -23,7 +23,7 @@ from selfedit.grading.graders import exact
 from selfedit.model.fake import FakeModel
 from selfedit.model.tiny import tiny_model
 from selfedit.store import Store
-from selfedit.types import Completion, Query, Task
+from selfedit.types import Completion, Query, Task, TrainingRecord
 
 ALL = tuple(CONDITIONS)
 
@@ -257,6 +257,33 @@ def test_cpt_full_on_real_weights(tmp_path):
     assert plan is not None
     assert plan.trainings == 2
     assert plan.seconds > 0
+
+
+@pytest.mark.parametrize("regime", ["cpt", "cpt-full"])
+def test_a_training_is_known_by_all_that_it_depends_on(tmp_path, regime):
+    """Statements that end are other trainings; an anchor holds adapters, not finetuned weights."""
+    inner = settings(("passage",), regime).inner
+    anchored = inner.train.model_copy(update={"anchor": AnchorSettings(weight=1.0)})
+    ending = inner.knowledge.model_copy(update={"ends": True})
+    kept, trained = store(tmp_path), []
+
+    class Watched(FakeModel):
+        def train(self, *args, **options):
+            trained.append(args[2].anchor.weight)
+            return super().train(*args, **options)
+
+        def finetune(self, plan, train, *rest, **options):
+            trained.append(train.anchor.weight)
+            return self, TrainingRecord([1.0])
+
+    for own in (
+        inner,
+        inner,
+        *(inner.model_copy(update=c) for c in ({"train": anchored}, {"knowledge": ending})),
+    ):
+        chosen = settings(("passage",), regime).model_copy(update={"inner": own})
+        evaluate(Subjects(Watched()), TASKS, kept, chosen)
+    assert trained == ([0, 1.0, 0] if regime == "cpt" else [0, 0])
 
 
 def _passages(tasks):

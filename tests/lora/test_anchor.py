@@ -12,8 +12,8 @@ from selfedit.lora.load import Steps
 from selfedit.lora.loss import Soft, head_loss, teach
 from selfedit.lora.memory import Footprint
 from selfedit.lora.sequences import Anchors, SoftTargets, TokenSequence, anchored, batches
+from selfedit.lora.teacher import soften
 from selfedit.lora.train import BankTrainer
-from selfedit.model.anchors import soften
 from selfedit.model.tiny import tiny_model
 from tests.lora.anchored_reference import divergence, plain_anchored
 

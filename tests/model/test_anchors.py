@@ -10,7 +10,7 @@ import torch
 
 from selfedit.config import AnchorSettings, LoraSettings, TrainSettings
 from selfedit.home import anchors_folder
-from selfedit.model.anchors import FEWEST, generic_prompts, loops, shipped, soften
+from selfedit.model.anchors import FEWEST, generic_prompts, loops, shipped
 from selfedit.model.tiny import tiny_model
 from selfedit.types import Completion, Prompt, TrainingPlan, TrainingSequence
 
@@ -197,17 +197,6 @@ def test_training_through_the_model_uses_them():
     off = TRAIN.model_copy(update={"anchor": AnchorSettings()})
     planned = [bare.planned_memory(LORA, own)([PLAN], [0]) for own in (off, TRAIN)]
     assert planned[0] < planned[1]
-
-
-def test_a_teacher_that_reads_a_context(tiny):
-    """Its distributions are those behind the context."""
-    sequence = tiny.encode(TrainingSequence("a tower"), 100)
-    context = tuple(tiny.tokenizer("it is tall. ")["input_ids"])
-    (taught,) = soften(tiny.decoder, [sequence], 300, [context])
-    logits = tiny.hf(torch.tensor([[*context, *sequence.ids]])).logits[0].log_softmax(1)
-    for i, place in enumerate(sequence.supervised):
-        expected = logits[len(context) + place - 1][taught.soft.ids_Mk[i]]
-        assert torch.allclose(taught.soft.log_Mk[i], expected, atol=1e-9)
 
 
 def test_a_text_that_ends(tiny):

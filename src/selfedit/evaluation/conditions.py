@@ -92,8 +92,8 @@ def _with_passages(
 
 def _passage(place: Place, subjects: Subjects) -> Answers:
     inner = place.settings.inner
-    # Only these two of the knowledge settings matter, so that other strategies share the trials.
-    kept = {"title_line": inner.knowledge.title_line, "topic": inner.knowledge.topic}
+    # Only these of the knowledge settings matter, so that other strategies share the trials.
+    kept = {name: getattr(inner.knowledge, name) for name in ("title_line", "topic", "ends", "form")}
     plain = inner.model_copy(
         update={"knowledge": type(inner.knowledge)(strategy="none", **kept), "candidates": 1}
     )

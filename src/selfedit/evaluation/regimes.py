@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from selfedit.config import ANSWER_SAMPLING, LearnSettings, stable_hash
+from selfedit.config import ANSWER_SAMPLING, LearnSettings, TrainSettings, stable_hash
 from selfedit.domains.knowledge import Knowledge
+from selfedit.domains.knowledge.sequences import as_sequence, headed
 from selfedit.errors import InputError, InvalidSelfEdit
 from selfedit.evaluation.settings import EvaluationSettings
 from selfedit.loops.inner import run_trials
@@ -63,8 +64,8 @@ class PassageOnly(Knowledge):
 
 def passage_sequence(domain: Knowledge, task: Task) -> TrainingSequence:
     """The passage as a training sequence, the last of every edit's."""
-    head = f"{task.title}\n" if domain.settings.title_line else ""
-    return TrainingSequence(head + task.context)
+    text = headed(task.context, task.title, domain.settings)
+    return as_sequence(text, task.title, domain.settings, task.context)
 
 
 def closed_book(
@@ -199,14 +200,15 @@ def _training(
 ) -> dict[str, Any]:
     """One training with its answers, out of the store where it is there already."""
     full = place.settings.regime == "cpt-full"
+    train = inner.train.untaught() if full else inner.train  # what holds an adapter holds no weights
     asked = [prompt for task in place.tasks for prompt in domain.queries(task)]
     key = stable_hash(
         {
             "regime": place.settings.regime,
             "model": learner.identity,
-            "sequences": [sequence.text for sequence in plan.sequences],
+            "sequences": [_trained(sequence, train) for sequence in plan.sequences],
             "lora": None if full else inner.lora.digest(),
-            "train": inner.train.digest(),
+            "train": train.digest(),
             "seed": seed,
             "asked": [[prompt.text, prompt.kind, prompt.prefix] for prompt in asked],
         }
@@ -224,9 +226,9 @@ def _training(
 
     model, bank, owners = learner, None, None
     if full:
-        model, record = finetunable(learner).finetune(plan, inner.train, seed, on_step)
+        model, record = finetunable(learner).finetune(plan, train, seed, on_step)
     else:
-        bank, (record,) = learner.train([plan], inner.lora, inner.train, [seed], on_step=on_step)
+        bank, (record,) = learner.train([plan], inner.lora, train, [seed], on_step=on_step)
         owners = [0] * len(asked)
     replies: list[Completion] = []
     if not record.failure:
@@ -239,6 +241,15 @@ def _training(
     }
     place.store.put_cached("evaluation", {key: result}, place.run_id)
     return result
+
+
+def _trained(sequence: TrainingSequence, train: TrainSettings) -> Any:
+    """All of a sequence that its training depends on; of a plain text, which it mostly is, the text."""
+    if sequence.prompt is None and not sequence.ends and train.distill.weight == 0:
+        return sequence.text
+    asked = sequence.prompt.text if sequence.prompt is not None else None
+    source = sequence.source if train.distill.weight > 0 else ""
+    return [sequence.text, asked, sequence.ends, source]
 
 
 def finetunable(model: Model) -> FullFinetuning:

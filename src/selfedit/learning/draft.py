@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from selfedit.config import KnowledgeSettings
+from selfedit.domains.knowledge.sequences import as_sequence
 from selfedit.errors import CurrentMoved
 from selfedit.learning.outcome import Verdict, scores
 from selfedit.learning.shelf import Shelf
 from selfedit.seams import Adapters, Model
 from selfedit.store import AdapterRecord, LearnedDocument, Store
-from selfedit.types import LearnResult, TrainingPlan, TrainingSequence
+from selfedit.types import LearnResult, TrainingPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +27,13 @@ class Draft:
     losses: tuple[float, ...] = ()
 
 
-def final_plan(documents: Sequence[LearnedDocument]) -> TrainingPlan:
-    """Everything that a version is trained on, each text once."""
-    texts = dict.fromkeys(text for document in documents for text in document.sequences)
-    return TrainingPlan(tuple(TrainingSequence(text) for text in texts))
+def final_plan(documents: Sequence[LearnedDocument], settings: KnowledgeSettings) -> TrainingPlan:
+    """Everything that a version is trained on, each text once, under the first title that it has."""
+    titles: dict[str, str] = {}
+    for document in documents:
+        for text in document.sequences:
+            titles.setdefault(text, document.title)
+    return TrainingPlan(tuple(as_sequence(text, title, settings) for text, title in titles.items()))
 
 
 def commit(

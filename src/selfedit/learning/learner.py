@@ -171,7 +171,7 @@ class Learner:
         documents = (*older_documents(parent, new), *new)
         self.progress.start("training the final adapter", 100)
         adapters, (record,) = self.model.train(
-            [final_plan(documents)],
+            [final_plan(documents, self.settings.knowledge)],
             self.settings.lora,
             self.settings.train,
             [self.settings.seed],

@@ -28,8 +28,8 @@ from torch import Tensor
 from selfedit.config import AnchorSettings, SamplingSettings, stable_hash
 from selfedit.forward.packed import Decoder
 from selfedit.home import anchors_folder
-from selfedit.lora.loss import teach
 from selfedit.lora.sequences import WHOLE, SoftTargets, TokenSequence
+from selfedit.lora.teacher import soften
 from selfedit.model.prompts import Rendered
 from selfedit.types import Completion, Prompt
 
@@ -38,8 +38,6 @@ FEWEST = 8
 # Openings are drawn, since what a base model writes greedily soon goes round in circles.
 DRAWN = SamplingSettings(temperature=0.8, top_p=0.95)
 GREEDY = SamplingSettings(temperature=0.0, top_p=1.0)
-# Tokens that pass the model together while the teacher's distributions are computed.
-_TOGETHER = 4096
 # A text is a loop if fewer than this share of its runs of 4 tokens are different ones.
 _FRESH = 0.5
 _WORD = 4
@@ -168,54 +166,6 @@ def loops(ids: Sequence[int]) -> bool:
     """Whether a text goes round in circles."""
     runs = [tuple(ids[i : i + _WORD]) for i in range(len(ids) - _WORD + 1)]
     return len(runs) >= 2 * _WORD and len(set(runs)) < _FRESH * len(runs)
-
-
-def soften(
-    decoder: Decoder,
-    sequences: Sequence[TokenSequence],
-    top_k: int,
-    contexts: Sequence[Sequence[int]] | None = None,
-) -> list[TokenSequence]:
-    """The sequences with what the bare model expects at their supervised places.
-
-    contexts: token ids that it reads before each, as the teacher of a context distillation does; the
-    adapted model sees the sequence alone.
-    """
-    before = contexts if contexts is not None else [()] * len(sequences)
-    pairs = list(zip(sequences, before, strict=True))
-    head = decoder.model.get_output_embeddings()
-    result: list[TokenSequence] = []
-    for group in _groups(pairs):
-        inputs = [(*context, *sequence.ids[:-1]) for sequence, context in group]
-        places, offset = [], 0
-        for (sequence, context), ids in zip(group, inputs, strict=True):
-            places += [offset + len(context) + place - 1 for place in sequence.supervised]
-            offset += len(ids)
-        with torch.no_grad():
-            hidden_TD = decoder.hidden(inputs)
-            picked_MD = hidden_TD[torch.tensor(places, device=hidden_TD.device)]
-            parts = teach(picked_MD, head, top_k)
-        counts = [sequence.num_supervised for sequence, _ in group]
-        for (sequence, _), *own in zip(group, *(part.split(counts) for part in parts), strict=True):
-            # clone: the pieces must not keep the whole group alive
-            result.append(replace(sequence, soft=SoftTargets(*(piece.clone() for piece in own))))
-    return result
-
-
-Pair = tuple[TokenSequence, Sequence[int]]
-
-
-def _groups(pairs: Sequence[Pair]) -> list[list[Pair]]:
-    groups: list[list[Pair]] = []
-    size = _TOGETHER
-    for pair in pairs:
-        length = len(pair[0].ids) + len(pair[1])
-        if size + length > _TOGETHER:
-            groups.append([])
-            size = 0
-        groups[-1].append(pair)
-        size += length
-    return groups
 
 
 _WEIGHTS, _NOTE = "anchors.safetensors", "anchors.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -20,10 +21,12 @@ from selfedit.lora.files import Base, load_adapter, save_adapter
 from selfedit.lora.load import Steps
 from selfedit.lora.memory import Footprint, WaveMemory
 from selfedit.lora.sequences import NO_ANCHORS, Anchors, TokenSequence
+from selfedit.lora.teacher import blank, soften
 from selfedit.lora.train import BankTrainer
 from selfedit.model.anchors import AnchorWriter, Asked, generic_prompts
 from selfedit.model.answer_scores import Reading, answer_scores
 from selfedit.model.cuda_graph import CudaGraph
+from selfedit.model.distill import has_teacher, reading
 from selfedit.model.divergence import Reader, divergence
 from selfedit.model.generate import generate
 from selfedit.model.prompts import Rendered, render
@@ -277,7 +280,7 @@ class LanguageModel:
         checkpointing: bool,
     ) -> tuple[AdapterBank, list[TrainingRecord]]:
         bank = AdapterBank(self.hf, lora, seeds, num_layers=self.num_layers)
-        data = [self._encoded(plan, settings) for plan in plans]
+        data = [self._taught(plan, settings) for plan in plans]
         own = [directed(settings, plan) for plan in plans]
         trainer = BankTrainer(
             self.decoder,
@@ -316,12 +319,36 @@ class LanguageModel:
     def _encoded(self, plan: TrainingPlan, settings: TrainSettings) -> list[TokenSequence]:
         return [self.encode(sequence, settings.max_tokens) for sequence in plan.sequences]
 
+    def _taught(
+        self, plan: TrainingPlan, settings: TrainSettings, *, shapes: bool = False
+    ) -> list[TokenSequence]:
+        """The plan's sequences with what a distillation expects there; shapes: without its numbers."""
+        encoded, distill = self._encoded(plan, settings), settings.distill
+        if distill.weight == 0:
+            return encoded
+        read = {
+            i: reading(self.tokenizer, self.render, sequence, encoded[i])
+            for i, sequence in enumerate(plan.sequences)
+            if has_teacher(sequence) and encoded[i].num_supervised > 0
+        }
+        students = [
+            replace(encoded[i], hard=distill.next_token, soft_weight=distill.weight) for i in read
+        ]
+        if shapes:
+            vocabulary = self.hf.get_output_embeddings().weight.shape[0]
+            taught = [blank(student, distill.top_k, vocabulary) for student in students]
+        else:
+            taught = soften(self.decoder, students, distill.top_k, list(read.values()))
+        for i, student in zip(read, taught, strict=True):
+            encoded[i] = student
+        return encoded
+
     def planned_memory(self, lora: LoraSettings, settings: TrainSettings) -> WaveMemory:
         """Peak bytes of training (plans, seeds) together, beside the model (see `lora.memory`)."""
         return WaveMemory(
             Footprint.of(self.decoder, lora),
             lambda plan, seed: Steps.of(
-                self._encoded(plan, settings),
+                self._taught(plan, settings, shapes=True),
                 directed(settings, plan),
                 seed,
                 self.anchors(settings, plan.neighbours),

@@ -17,7 +17,7 @@ from selfedit.domains.knowledge.faithful import is_faithful
 from selfedit.domains.knowledge.sentences import split_sentences
 from selfedit.domains.knowledge.strategies import restatable_sentences
 from selfedit.errors import InvalidSelfEdit
-from selfedit.types import SelfEdit, Task, TrainingPlan, TrainingSequence
+from selfedit.types import Prompt, SelfEdit, Task, TrainingPlan, TrainingSequence
 
 _RULE_LINE = re.compile(r"^[ \t]*-{3,}[ \t]*$", re.MULTILINE)
 _FIRST_ITEM = re.compile(r"\s*\(?1[.)]\s")
@@ -47,9 +47,26 @@ def training_plan(task: Task, edit: SelfEdit, settings: KnowledgeSettings) -> Tr
         statements = _sentence_statements(task, edit, settings)
     else:
         statements = _passage_statements(task, edit, settings)
-    texts = [*statements, task.context]
-    head = f"{task.title}\n" if settings.title_line else ""
-    return TrainingPlan(tuple(TrainingSequence(head + text) for text in texts))
+    texts = [headed(text, task.title, settings) for text in (*statements, task.context)]
+    return TrainingPlan(tuple(as_sequence(text, task.title, settings, task.context) for text in texts))
+
+
+def headed(text: str, title: str, settings: KnowledgeSettings) -> str:
+    """A statement under the title's line, if the settings want one and it is trained as plain text."""
+    return f"{title}\n{text}" if settings.title_line and settings.form == "text" else text
+
+
+def as_sequence(
+    text: str, title: str, settings: KnowledgeSettings, source: str = ""
+) -> TrainingSequence:
+    """How a text is trained on: as it is, or as the model's reply to somebody who asks about the title.
+
+    source: the passage that it is about.
+    """
+    if settings.form == "turn":
+        prompt = Prompt(f"Tell me about {title}." if title else "Tell me something that you know.")
+        return TrainingSequence(text, prompt, source=source)
+    return TrainingSequence(text, ends=settings.ends, source=source)
 
 
 def split_statements(text: str, strategy: Strategy) -> list[str]:
