@@ -24,7 +24,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Nobody looks."""
+    """No-op progress."""
 
     def start(self, name: str, total: int) -> None:
         pass
@@ -81,6 +81,29 @@ class Noted:
 
     def warn(self, text: str) -> None:
         self._progress.warn(text)
+
+
+class Tracked:
+    """Progress that can be taken back, when work has to be done again."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._shown = progress, 0.0
+
+    def start(self, name: str, total: int) -> None:
+        self._progress.start(name, total)
+
+    def advance(self, amount: float = 1) -> None:
+        self._shown += amount
+        self._progress.advance(amount)
+
+    def note(self, text: str) -> None:
+        self._progress.note(text)
+
+    def warn(self, text: str) -> None:
+        self._progress.warn(text)
+
+    def take_back(self) -> None:
+        self._progress.advance(-self._shown)
 
 
 def by_steps(progress: Progress, units: float) -> Callable[[int, int], None]:

@@ -183,7 +183,7 @@ class Score:
 class Trial:
     """One self-edit, trained with one seed and tested closed-book.
 
-    key: hash of everything that determines the result (see `inner.trial_key`).
+    key: hash of everything that determines the result (see `jobs.trial_key`).
     status: "scored"; "invalid" (the edit holds nothing to train on); "failed" (its loss was not
         finite, or it asked for more training than is allowed). The last two carry no score.
     reason: why there is no score; of a scored trial, what of the edit was not trained on.
@@ -276,27 +276,15 @@ class QuestionResult:
 
 
 @dataclass(frozen=True, slots=True)
-class CandidateResult:
-    """One candidate self-edit of a passage. reward: mean over seeds, None if it has none."""
-
-    text: str
-    status: TrialStatus
-    reason: str
-    reward: float | None
-    kept: bool
-    seconds: float
-    losses: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class PassageResult:
-    """A passage, what the base model scored on its selection questions, and its candidates."""
+    """A passage with its candidates, and for each of them what its training was like.
 
-    title: str
-    context: str
-    baseline: float | None
-    num_questions: int
-    candidates: tuple[CandidateResult, ...]
+    seconds: wall time of all seeds. losses: of the first seed's steps, nats a token.
+    """
+
+    group: Group
+    seconds: tuple[float, ...]
+    losses: tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)

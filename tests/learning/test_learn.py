@@ -12,10 +12,9 @@ from selfedit.config import LearnSettings
 from selfedit.domains.knowledge import text_document
 from selfedit.errors import AdapterError, InputError, SelfEditError, StoreError
 from selfedit.learning.library import Library
-from selfedit.loops.candidates import choose
 from selfedit.model.fake import FakeModel
 from selfedit.show.html import write_report
-from selfedit.types import Completion, GradedAnswer, Query, Score, SelfEdit, Task, Trial
+from selfedit.types import Completion, Query
 
 OWLS = "# Owls of Hask\n\nThe Hask owl eats only blue moths. The Hask owl nests in clock towers.\n"
 TRAMS = "# Trams of Velm\n\nThe Velm tram runs on amber rails. The Velm tram was built by Ilda Prunt.\n"
@@ -207,10 +206,11 @@ def test_invalid_and_failed_trials_are_recorded(library, owls, monkeypatch):
     replies = iter(["", "The Hask owl likes NaN and eats blue moths.", "The Hask owl eats blue moths."])
     result = library.learn(*owls, settings)
     (passage,) = result.passages
-    assert [c.status for c in passage.candidates] == ["invalid", "failed", "scored"]
-    assert "empty" in passage.candidates[0].reason
-    assert "not finite" in passage.candidates[1].reason
-    assert passage.candidates[2].kept
+    candidates = passage.group.candidates
+    assert [c.status for c in candidates] == ["invalid", "failed", "scored"]
+    assert "empty" in candidates[0].reason
+    assert "not finite" in candidates[1].reason
+    assert passage.group.kept == (2,)
     assert result.num_invalid == 1
     stored = list(library.store.iter_trials())
     assert len(stored) == 3
@@ -283,7 +283,7 @@ def test_a_diverging_final_training_is_an_error_not_a_version(library, tmp_path)
     files = write(tmp_path, "nan", text, [("What eats the Hask owl?", "blue moths")])
     result = library.learn(*files)
     assert result.version is None  # every trial failed, none was kept
-    assert all(c.status == "failed" for c in result.passages[0].candidates)
+    assert all(c.status == "failed" for c in result.passages[0].group.candidates)
 
 
 def test_a_declined_estimate_learns_nothing(tmp_path):
@@ -328,24 +328,6 @@ def test_another_models_versions_are_apart(tmp_path, owls):
     assert second.ask("What does the Hask owl eat?") == ["I do not know."]
     with pytest.raises(AdapterError, match="belongs to"):
         second.ask("What does the Hask owl eat?", version=1)
-
-
-def trial(reward: float | None, status="scored") -> Trial:
-    edit = SelfEdit("t", 0, (), ("x",))
-    n = 4
-    answers = tuple(GradedAnswer("q", "g", "a", i < (reward or 0) * n) for i in range(n))
-    score = Score(answers) if status == "scored" else None
-    return Trial("k", "t", edit, 0, status, score=score)
-
-
-def test_choice_first_wins_ties_and_must_beat_the_baseline():
-    task = Task("t", "", "", (Query("q", ("g",)),))
-    groups = [(trial(0.25),), (trial(0.75),), (trial(0.75),)]
-    assert choose(task, 0.5, groups).kept == 1
-    assert choose(task, 0.75, groups).kept is None
-    seeds = [(trial(1.0), trial(0.0)), (trial(0.75), trial(0.5)), (trial(1.0), trial(0, "failed"))]
-    assert choose(task, 0.0, seeds).kept == 1  # by the mean; a failed seed takes the reward away
-    assert choose(task, None, [(trial(0, "invalid"),), (trial(0.0),)]).kept == 1
 
 
 def test_a_document_named_twice_is_learned_once(library, owls):

@@ -230,7 +230,7 @@ def test_the_budget_is_of_the_machine_and_the_setting(monkeypatch):
 
 
 def test_the_engine_is_no_part_of_a_trial():
-    from selfedit.loops.inner import trial_key
+    from selfedit.loops.jobs import trial_key
 
     (task, edit), *_ = pairs(1)
     keys = set()

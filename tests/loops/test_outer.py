@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from selfedit.algorithms.rest_em import ReSTEM
-from selfedit.config import KnowledgeOuterSettings, KnowledgeSettings, LearnSettings
+from selfedit.config import KnowledgeOuterSettings, KnowledgeSettings, LearnSettings, stable_hash
 from selfedit.domains.knowledge import Knowledge
 from selfedit.errors import InputError, SelfEditError, StoreError
 from selfedit.grading import GRADERS
-from selfedit.loops import rewards
 from selfedit.loops.outer import OuterRun
+from selfedit.loops.policies import Policies
 from selfedit.loops.rewards import CascadeReward, ProxyReward, TrueReward
 from selfedit.loops.rounds import stored_contexts
 from selfedit.model.fake import FakeModel, load_fake
 from selfedit.model.tiny import tiny_model
 from selfedit.progress import Silent
+from selfedit.runners import local
+from selfedit.runners.local import LocalRunner
 from selfedit.store import Store
 from selfedit.types import Query, Task
 from tests.sampled import texts as texts_of
@@ -44,12 +49,13 @@ def outer(tmp_path, model=None, settings=SETTINGS, tasks=TASKS, name="run", **op
     algorithm = ReSTEM(settings.rule, settings.margin, settings.policy, settings.seed)
     domain = options.pop("domain", None) or Knowledge(settings.inner.knowledge)
     store = Store(tmp_path / name / "store.sqlite")
+    policies = Policies(model or FakeModel(), options.pop("load", load_fake))
     return OuterRun(
-        model or FakeModel(),
-        options.pop("load", load_fake),
+        policies,
         domain,
-        algorithm,
-        options.pop("reward", None) or TrueReward(domain, settings.inner, store),
+        options.pop("algorithm", algorithm),
+        options.pop("reward", TrueReward()),
+        partial(LocalRunner, policies, store),
         tasks,
         store,
         tmp_path / name / "policies",
@@ -130,6 +136,56 @@ def test_a_finished_round_is_never_repeated(tmp_path):
     assert len(outer(tmp_path, settings=longer).run()) == 3  # another run, of its own
 
 
+class Other(ReSTEM):
+    identity = "another algorithm"
+
+
+def test_another_algorithm_is_another_run_and_earlier_runs_are_found(tmp_path, monkeypatch):
+    """Until the algorithm was a part of a run's key, there was ReST-EM alone."""
+    other = Other(SETTINGS.rule, SETTINGS.margin, SETTINGS.policy, SETTINGS.seed)
+    new = outer(tmp_path, settings=SETTINGS.model_copy(update={"rounds": 1}))
+    assert outer(tmp_path, settings=new.settings, algorithm=other).key != new.key
+
+    def without(values):
+        return stable_hash(values[:-1] if str(values[-1]).startswith("rest-em") else values)
+
+    with monkeypatch.context() as earlier:
+        earlier.setattr("selfedit.loops.outer.stable_hash", without)
+        old = outer(tmp_path, settings=new.settings)
+        records = old.run()
+    assert old.key != new.key
+    model = FakeModel()
+    again = outer(tmp_path, model, settings=new.settings)
+    assert (again.key, again.run()) == (old.key, records)
+    assert not model.calls
+    assert outer(tmp_path, settings=new.settings, algorithm=other).key not in (old.key, new.key)
+
+
+def test_a_run_goes_on_from_the_policy_of_the_last_round_that_changed_it(tmp_path):
+    """A round without a good edit leaves the policy of the round before it, not the first model."""
+    settings = SETTINGS.model_copy(update={"rounds": 3, "contexts": 1})
+    tasks = [task(0), replace(task(1), queries=(Query("How many moons?", ("seven",)),)), task(2)]
+    order = next(s for s in range(99) if [t.id for t in shuffled(tasks, s)] == ["id0", "id1", "id2"])
+    settings = settings.model_copy(update={"seed": order})
+    whole = outer(tmp_path, settings=settings, tasks=tasks, name="whole").run()
+    assert [record.changed for record in whole] == [True, False, True]
+
+    def stop(record):
+        if record.number == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        outer(tmp_path, settings=settings, tasks=tasks, on_round=stop).run()
+    records = outer(tmp_path, settings=settings, tasks=tasks).run()
+    assert [texts(r) for r in (records[0], records[2])] == [texts(r) for r in (whole[0], whole[2])]
+
+
+def shuffled(tasks, seed):
+    tasks = list(tasks)
+    random.Random(seed).shuffle(tasks)
+    return tasks
+
+
 def test_a_killed_update_is_done_again_without_scoring(tmp_path, monkeypatch):
     original = FakeModel.save_merged
 
@@ -196,14 +252,14 @@ def test_a_few_contexts_at_once_give_the_same_round(tmp_path, monkeypatch):
     wide = SETTINGS.model_copy(update={"contexts": 4})
     whole = outer(tmp_path, settings=wide, name="whole").run()
     at_once = []
-    original = rewards.run_trials
+    original = local.run_trials
 
     def counted(policy, domain, pairs, settings, **options):
         at_once.append(len(pairs))
         return original(policy, domain, pairs, settings, **options)
 
-    monkeypatch.setattr(rewards, "run_trials", counted)
-    monkeypatch.setattr(rewards, "CONTEXTS_AT_ONCE", 3)
+    monkeypatch.setattr(local, "run_trials", counted)
+    monkeypatch.setattr(local, "CONTEXTS_AT_ONCE", 3)
     monkeypatch.setattr("selfedit.loops.rounds._CONTEXTS_AT_ONCE", 3)
     run = outer(tmp_path, settings=wide)
     records = run.run()
@@ -215,7 +271,7 @@ def test_a_few_contexts_at_once_give_the_same_round(tmp_path, monkeypatch):
 
 
 def test_progress_tells_the_round_and_the_reward_so_far(tmp_path, monkeypatch):
-    monkeypatch.setattr(rewards, "CONTEXTS_AT_ONCE", 1)
+    monkeypatch.setattr(local, "CONTEXTS_AT_ONCE", 1)
     watched = Watched()
     outer(tmp_path, progress=watched).run()
     assert watched.notes[0] == "round 1 of 2"
@@ -349,17 +405,15 @@ def test_proxy_and_cascade_rewards(tmp_path):
     many = SETTINGS.model_copy(
         update={"inner": SETTINGS.inner.model_copy(update={"candidates": 4}), "rounds": 1}
     )
-    domain = Knowledge(many.inner.knowledge)
-    proxy = ProxyReward(domain, Rubric())
+    proxy = ProxyReward(Rubric())
     model = FakeModel()
     (record,) = outer(tmp_path, model, many, reward=proxy, name="proxy").run()
-    other = ProxyReward(domain, Rubric("another judge"))
+    other = ProxyReward(Rubric("another judge"))
     assert outer(tmp_path, reward=other).key != outer(tmp_path, reward=proxy).key
     assert model.calls["train"] == 1  # the policy update: no inner loop at all
     assert record.best_reward in (1.0, 0.75, 0.625, 0.5)
     assert len(record.selected) == 2
-    store = Store(tmp_path / "cascade" / "store.sqlite")
-    cascade = CascadeReward(proxy, TrueReward(domain, many.inner, store), keep=1)
+    cascade = CascadeReward(proxy, keep=1)
     (record,) = outer(tmp_path, FakeModel(), many, reward=cascade, name="cascade").run()
     assert record.num_trials == 2 * 1 * 2  # tasks x the best-rated x seeds
     assert len(record.selected) == 2
@@ -382,7 +436,7 @@ def test_a_judge_that_dies_half_way_loses_nothing(tmp_path):
     def run() -> OuterRun:
         own = JudgeSettings(base_url=server.url, concurrency=1, max_retries=2)
         judge = RubricJudge(own, Store(tmp_path / "run" / "store.sqlite"), sleep=lambda seconds: None)
-        reward = ProxyReward(Knowledge(settings.inner.knowledge), judge)
+        reward = ProxyReward(judge)
         return outer(tmp_path, settings=settings, reward=reward)
 
     try:

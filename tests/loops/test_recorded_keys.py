@@ -13,7 +13,7 @@ from selfedit.config import (
 from selfedit.domains.arc.domain import Arc, to_task
 from selfedit.domains.arc.self_edit import ORACLE
 from selfedit.domains.knowledge import Knowledge
-from selfedit.loops.inner import trial_key
+from selfedit.loops.jobs import trial_key
 from selfedit.loops.sampler import Writer
 from selfedit.store import Store
 from selfedit.types import Prompt, Query, SelfEdit, Task

@@ -18,7 +18,16 @@ from selfedit.show import wording
 from selfedit.show.html import render_report, write_report
 from selfedit.show.plots import COLOURS, accuracy_bars, loss_curves, wilson_interval
 from selfedit.show.terminal import print_result
-from selfedit.types import CandidateResult, LearnResult, PassageResult, QuestionResult
+from selfedit.types import (
+    Candidate,
+    Group,
+    LearnResult,
+    PassageResult,
+    Query,
+    QuestionResult,
+    SelfEdit,
+    Task,
+)
 
 NASTY = '<script>alert("1")</script> [bold]$x$[/bold] {{ 7*7 }} \x1b[31m\x00 \ud800 &amp;'
 NAN = float("nan")
@@ -28,6 +37,10 @@ def question(name: str, before: bool, after: bool, held_out: bool = True) -> Que
     return QuestionResult(
         f"What is {name}?", f"gold {name}", "no idea", f"gold {name}", before, after, held_out
     )
+
+
+def candidate(text, reward, status="scored", reason="") -> Candidate:
+    return Candidate(SelfEdit("n", 0, (), (text,)), (reward,), status, reason)
 
 
 RESULT = LearnResult(
@@ -55,16 +68,19 @@ RESULT = LearnResult(
     ),
     passages=(
         PassageResult(
-            "Notes",
-            "The dome is tin.",
-            0.25,
-            4,
-            (
-                CandidateResult("Tin is on the dome.", "scored", "", 0.75, True, 3.0, (2.0, 1.0)),
-                CandidateResult("A dome.", "scored", "lower reward", 0.5, False, 3.0, (2.0, 1.5)),
-                CandidateResult("", "invalid", "holds no sentence", None, False, 0.0),
-                CandidateResult("x", "failed", "loss not finite", None, False, 1.0, (2.0, NAN)),
+            Group(
+                Task("n", "Notes", "The dome is tin.", (Query("q", ("a",)),) * 4),
+                0.25,
+                (
+                    candidate("Tin is on the dome.", 0.75),
+                    candidate("A dome.", 0.5, reason="lower reward"),
+                    candidate("", None, "invalid", "holds no sentence"),
+                    candidate("x", None, "failed", "loss not finite"),
+                ),
+                kept=(0,),
             ),
+            (3.0, 3.0, 0.0, 1.0),
+            ((2.0, 1.0), (2.0, 1.5), (), (2.0, NAN)),
         ),
     ),
     final_losses=(3.0, 2.0, 1.0),
@@ -82,13 +98,15 @@ HOSTILE = dataclasses.replace(
     settings={NASTY: {NASTY: NASTY}},
     questions=(QuestionResult(NASTY, NASTY, "", NASTY * 50, False, False, False),),
     passages=(
-        PassageResult(NASTY, NASTY * 100, None, 0, ()),
+        PassageResult(Group(Task("", NASTY, NASTY * 100), None, ()), (), ()),
         PassageResult(
-            NASTY,
-            NASTY,
-            NAN,
-            2,
-            (CandidateResult(NASTY * 100, "failed", NASTY, NAN, False, NAN, (NAN, math.inf)),),
+            Group(
+                Task("", NASTY, NASTY, (Query(NASTY, (NASTY,)),) * 2),
+                NAN,
+                (candidate(NASTY * 100, NAN, "failed", NASTY),),
+            ),
+            (NAN,),
+            ((NAN, math.inf),),
         ),
     ),
     older_before=None,

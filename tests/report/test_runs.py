@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,14 @@ from selfedit.config import KnowledgeOuterSettings, KnowledgeSettings, LearnSett
 from selfedit.domains.knowledge import Knowledge
 from selfedit.errors import InputError, SelfEditError, StoreError
 from selfedit.loops.outer import OuterRun
-from selfedit.loops.rewards import Scored, TrueReward
+from selfedit.loops.policies import Policies
+from selfedit.loops.rewards import TrueReward
 from selfedit.loops.rounds import RoundRecord, put_round, stored_contexts, stored_rounds
 from selfedit.model.fake import FakeModel, load_fake
 from selfedit.release import import_release
 from selfedit.report.run_report import run_report
 from selfedit.report.runs import find_run, listing
+from selfedit.runners.local import LocalRunner
 from selfedit.show.html import render_page
 from selfedit.show.markdown import page_markdown
 from selfedit.show.page import Page, SideBySide, Table
@@ -46,9 +49,10 @@ def settings(rounds=3, contexts=2) -> KnowledgeOuterSettings:
 def outer(store: Store, folder: Path, tasks, given: KnowledgeOuterSettings, **options) -> OuterRun:
     domain = Knowledge(given.inner.knowledge)
     algorithm = ReSTEM(given.rule, given.margin, given.policy, given.seed)
-    reward = TrueReward(domain, given.inner, store)
+    policies = Policies(FakeModel(), load_fake)
+    runner = partial(LocalRunner, policies, store)
     return OuterRun(
-        FakeModel(), load_fake, domain, algorithm, reward, tasks, store, folder, given, **options
+        policies, domain, algorithm, TrueReward(), runner, tasks, store, folder, given, **options
     )
 
 
@@ -148,8 +152,11 @@ class _Rated:
     def digest(self):
         return "rated"
 
-    def score(self, policy, proposals, run_id, progress):
-        groups = [
+    def over(self, runner):
+        return self
+
+    def run(self, policy, domain, proposals, settings, progress):
+        return [
             Group(
                 own.task,
                 0.0,
@@ -160,7 +167,6 @@ class _Rated:
             )
             for own in proposals
         ]
-        return Scored(tuple(groups), 2 * len(groups), len(groups), "holds nothing")
 
 
 def test_ratings_are_not_compared_with_accuracies(store, tmp_path):

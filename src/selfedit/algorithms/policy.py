@@ -11,7 +11,7 @@ from rich.filesize import decimal
 
 from selfedit.config import PolicySettings
 from selfedit.errors import AdapterError, ModelError, OverLimit, SelfEditError, StoreError
-from selfedit.loops.inner import fitting
+from selfedit.loops.jobs import fitting
 from selfedit.seams import Model
 from selfedit.types import SelfEdit, TrainingPlan, TrainingSequence
 

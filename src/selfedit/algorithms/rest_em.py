@@ -10,75 +10,64 @@ policy-gradient ascent in which the gradient does not pass through the reward.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from selfedit.algorithms.policy import update_policy
-from selfedit.config import PolicySettings
-from selfedit.loops.candidates import best_of
+from selfedit.config import PolicySettings, stable_hash
+from selfedit.loops.groups import best_of
 from selfedit.progress import Progress, by_steps
-from selfedit.seams import Model
-from selfedit.types import Group, SelfEdit, Task
+from selfedit.seams import Model, Update
+from selfedit.types import Group
 
 Rule = Literal["positive", "best", "all-correct"]
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
-    """A candidate that is kept: the policy is to write `edit` when it is given `task`."""
-
-    task: Task
-    index: int
-    edit: SelfEdit
-    reward: float
-    baseline: float | None
-
-
 class ReSTEM:
-    """The M-step on the kept edits. Implements `outer.Algorithm`."""
+    """The M-step on the kept edits. Implements `seams.Algorithm`.
+
+    rule, margin: see `select`. settings: of the finetuning, with the given seed.
+    """
 
     def __init__(self, rule: Rule, margin: float, settings: PolicySettings, seed: int) -> None:
         self.rule, self.margin, self.settings, self.seed = rule, margin, settings, seed
 
-    def improve(
-        self, model: Model, groups: Sequence[Group], folder: Path, progress: Progress
-    ) -> tuple[list[SelfEdit], list[float]]:
-        """Select, finetune, merge into `folder`; nothing is written if nothing is selected.
+    @property
+    def identity(self) -> str:
+        return "rest-em " + stable_hash([self.rule, self.margin, self.settings.digest(), self.seed])
+
+    def improve(self, policy: Model, groups: Sequence[Group], out: Path, progress: Progress) -> Update:
+        """Select, finetune, merge into `out`; nothing is written if nothing is selected.
 
         Tasks without questions have no rewards and choose nothing.
         """
-        edits = [kept.edit for kept in select(groups, self.rule, self.margin)]
+        chosen = select(groups, self.rule, self.margin)
+        edits = [group.candidates[place].edit for group in chosen for place in group.kept]
         if not edits:
-            return [], []
+            return Update(None)
         progress.start("updating the policy", 100)
         on_step = by_steps(progress, 100)
-        return edits, update_policy(model, edits, self.settings, self.seed, folder, on_step)
+        losses = update_policy(policy, edits, self.settings, self.seed, out, on_step)
+        return Update(out, tuple(edits), tuple(losses))
 
 
-def select(groups: Iterable[Group], rule: Rule = "positive", margin: float = 0.0) -> list[Selected]:
-    """The candidates that are kept, in the order of the groups and, within one, of the candidates.
+def select(groups: Iterable[Group], rule: Rule = "positive", margin: float = 0.0) -> list[Group]:
+    """The groups, each with the candidates that are kept of it.
 
     best: the highest mean reward of each task, the first in a tie, even if every edit hurts (the
         paper's rule: always one for each task).
     positive: the same, if it beats the task's baseline by more than `margin`.
     all-correct: every candidate whose reward is 1 with every seed (few-shot tasks: solved or not).
 
-    A candidate without reward is never kept; a task in which none has a reward is skipped. ValueError
+    A candidate without reward is never kept; of a task in which none has a reward none is. ValueError
     for `positive` where there are rewards but no baseline.
     """
-    kept: list[Selected] = []
-    for group in groups:
-        rewards = [candidate.reward for candidate in group.candidates]
-        for index in _kept(group, rewards, rule, margin):
-            reward = rewards[index]
-            assert reward is not None
-            edit = group.candidates[index].edit
-            kept.append(Selected(group.task, index, edit, reward, group.baseline))
-    return kept
+    return [replace(group, kept=tuple(_kept(group, rule, margin))) for group in groups]
 
 
-def _kept(group: Group, rewards: Sequence[float | None], rule: Rule, margin: float) -> Iterable[int]:
+def _kept(group: Group, rule: Rule, margin: float) -> Iterable[int]:
+    rewards = [candidate.reward for candidate in group.candidates]
     if rule == "all-correct":
         return [i for i, reward in enumerate(rewards) if reward is not None and reward >= 1.0]
     if rule == "best":

@@ -70,9 +70,11 @@ def knowledge(
     from selfedit.domains.knowledge.data import read_tasks
     from selfedit.loops.outer import OuterRun
     from selfedit.loops.plan import plan_knowledge
+    from selfedit.loops.policies import Policies
     from selfedit.loops.rewards import make_reward
     from selfedit.loops.tracking import Trackers
     from selfedit.presets import PRESETS
+    from selfedit.runners.local import LocalRunner
 
     settings = preset_settings(
         PRESETS,
@@ -99,6 +101,7 @@ def knowledge(
     tasks = read_tasks(data)[:limit]
     load = model_loader(device, dtype, prompt_format, trust_remote_code)
     loaded = load(model)
+    policies = Policies(loaded, load)
     algorithm = ReSTEM(settings.rule, settings.margin, settings.policy, settings.seed)
     trackers = Trackers(tracker or [], folder / "tracking", settings)
     store = open_store(library)
@@ -107,8 +110,8 @@ def knowledge(
     _, records = run_rounds(
         partial(
             OuterRun,
-            loaded, load, domain, algorithm, make_reward(settings, domain, store, judge), tasks,
-            store, folder / "policies", settings,
+            policies, domain, algorithm, make_reward(settings, store, judge),
+            partial(LocalRunner, policies, store), tasks, store, folder / "policies", settings,
         ),
         lambda tasks: plan_knowledge(loaded, domain, tasks, settings),
         lambda record: round_line(record, rated=settings.reward == "proxy"),

@@ -69,8 +69,10 @@ def arc(
     from selfedit.algorithms.rest_em import ReSTEM
     from selfedit.domains.arc.domain import Arc
     from selfedit.loops.outer import OuterRun
+    from selfedit.loops.policies import Policies
     from selfedit.loops.rewards import TrueReward
     from selfedit.loops.tracking import Trackers
+    from selfedit.runners.local import LocalRunner
 
     settings = arc_options.preset_with(
         preset,
@@ -91,6 +93,7 @@ def arc(
     )
     for note in chosen.notes:
         status(note)
+    policies = Policies(loaded, load)
     algorithm = ReSTEM(settings.rule, settings.margin, settings.policy, settings.seed)
     trackers = Trackers(tracker or [], folder / "tracking", settings)
     domain = Arc(settings.inner.arc, settings.inner.train.batch_size)
@@ -98,8 +101,8 @@ def arc(
     run, records = run_rounds(
         partial(
             OuterRun,
-            loaded, load, domain, algorithm, TrueReward(domain, settings.inner, store), chosen.tasks,
-            store, folder / "policies", settings,
+            policies, domain, algorithm, TrueReward(), partial(LocalRunner, policies, store),
+            chosen.tasks, store, folder / "policies", settings,
         ),
         lambda tasks: _plan(loaded, domain, tasks, settings),
         lambda record: round_line(record, noun="task"),

@@ -17,13 +17,15 @@ from selfedit.evaluation.arc_outcome import Outcome, put_outcomes, solves
 from selfedit.evaluation.evaluate import Pair, numbers
 from selfedit.evaluation.settings import ArcEvaluationSettings
 from selfedit.grading.statistics import accuracy_interval, paired_difference, verdict
-from selfedit.loops.inner import run_trials
+from selfedit.loops.groups import trials_of
+from selfedit.loops.policies import Policies, ref_of
 from selfedit.loops.runs import recorded_run
 from selfedit.loops.sampler import Writer
 from selfedit.progress import Progress, Silent
+from selfedit.runners.local import LocalRunner
 from selfedit.seams import Model
 from selfedit.store import Store
-from selfedit.types import Score, SelfEdit, Task, TrainingPlan, Trial
+from selfedit.types import Proposal, Score, SelfEdit, Task, TrainingPlan, Trial
 
 CONDITIONS: dict[str, str] = {
     "in-context": "the demonstrations in the prompt, nothing trained",
@@ -190,24 +192,15 @@ class ArcEvaluator:
 
     def _train(self, model: Model, edits: Sequence[Sequence[SelfEdit]]) -> list[tuple[Trial, ...]]:
         """Each task's trials: of every edit with every seed."""
-        pairs = [(task, e) for task, own in zip(self.tasks, edits, strict=True) for e in own]
-        trials = iter(
-            run_trials(
-                model,
-                self.domain,
-                pairs,
-                self.settings.inner,
-                known=self.store.trials,
-                sink=self._keep,
-                progress=self.progress,
-            )
-        )
-        seeds = self.settings.inner.seeds
-        return [tuple(itertools.islice(trials, len(own) * seeds)) for own in edits]
-
-    def _keep(self, done: Sequence[Trial]) -> None:
-        self.store.put_trials(self.run_id, done)
-        self.on_trials(done)
+        proposals = [
+            Proposal(task, None, tuple(own)) for task, own in zip(self.tasks, edits, strict=True)
+        ]
+        runner = LocalRunner(Policies(model), self.store, self.run_id, self.on_trials)
+        groups = runner.run(ref_of(model), self.domain, proposals, self.settings.inner, self.progress)
+        return [
+            tuple(trial for own in candidates for trial in own)
+            for candidates in trials_of(self.store, groups)
+        ]
 
     def _row(self, name: str, outcome: Outcome) -> ArcRow:
         known = [i for i, task in enumerate(self.tasks) if is_known(task)]

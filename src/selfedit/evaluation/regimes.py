@@ -16,12 +16,14 @@ from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.sequences import as_sequence, headed
 from selfedit.errors import InputError, InvalidSelfEdit
 from selfedit.evaluation.settings import EvaluationSettings
-from selfedit.loops.inner import run_trials
+from selfedit.loops.groups import trials_of
+from selfedit.loops.policies import Policies, ref_of
 from selfedit.loops.sampler import Writer
 from selfedit.progress import Progress, Silent
+from selfedit.runners.local import LocalRunner
 from selfedit.seams import FullFinetuning, Model
 from selfedit.store import Store
-from selfedit.types import Completion, SelfEdit, Task, TrainingPlan, TrainingSequence, Trial
+from selfedit.types import Completion, Proposal, SelfEdit, Task, TrainingPlan, TrainingSequence, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +101,11 @@ def _single(
     inner: LearnSettings,
 ) -> Answers:
     """One adapter a passage and seed, in waves; trials that are stored are not run again."""
-    pairs = [(task, own[0]) for task, own in zip(place.tasks, edits, strict=True)]
-    trials = run_trials(
-        learner,
-        domain,
-        pairs,
-        inner,
-        known=place.store.trials,
-        sink=lambda done: place.store.put_trials(place.run_id, done),
-        progress=place.progress,
-    )
-    groups = [trials[at : at + inner.seeds] for at in range(0, len(trials), inner.seeds)]
+    proposals = [Proposal(task, None, (own[0],)) for task, own in zip(place.tasks, edits, strict=True)]
+    runner = LocalRunner(Policies(learner), place.store, place.run_id)
+    found = runner.run(ref_of(learner), domain, proposals, inner, place.progress)
+    groups = [own for (own,) in trials_of(place.store, found)]
+    trials = [trial for own in groups for trial in own]
     unchanged = [i for i, group in enumerate(groups) if any(t.score is None for t in group)]
     bare = dict(
         zip(

@@ -24,23 +24,24 @@ from selfedit.learning.material import (
 )
 from selfedit.learning.outcome import Outcome, judged, learn_result
 from selfedit.learning.shelf import Shelf
-from selfedit.loops.candidates import Choice, choose, with_plan
 from selfedit.loops.estimate import Confirm, estimate
-from selfedit.loops.inner import run_trials
+from selfedit.loops.groups import choose, kept_plan, trials_of
+from selfedit.loops.policies import Policies, ref_of
 from selfedit.loops.runs import recorded_run
 from selfedit.loops.sampler import Writer
 from selfedit.progress import Progress, Silent, by_steps
+from selfedit.runners.local import LocalRunner
 from selfedit.seams import Adapters, Model
 from selfedit.store import AdapterRecord, LearnedDocument, Store
 from selfedit.types import (
     GradedAnswer,
+    Group,
     LearnResult,
     Prompt,
+    Proposal,
     Query,
     Score,
-    SelfEdit,
     Task,
-    Trial,
 )
 
 # Below this many trainings there is nothing worth asking about.
@@ -105,14 +106,13 @@ class Learner:
         start = time.perf_counter()
         material = gather(passages, questions, self.writer, self.domain, self.settings)
         baseline = self._ask_bare(material.selection)
-        edits = self.writer.propose(self.domain, material.tasks, self.settings)
-        trials = self._try(material.tasks, edits)
-        choices = self._choose(material, trials, baseline)
+        groups = [choose(group) for group in self._try(self._propose(material, baseline))]
         parent = self.store.current(self.model.revision)
-        draft = self._final(material, choices, parent)
+        draft = self._final(material, groups, parent)
         outcome = self._measure(material, draft, parent)
         losses = draft.losses if draft is not None else ()
-        result = learn_result(self.model.name, self.settings, material, choices, outcome, losses)
+        trials = trials_of(self.store, groups)
+        result = learn_result(self.model.name, self.settings, material, groups, trials, outcome, losses)
         result = self._commit(result, draft)
         return self._reported(replace(result, seconds=time.perf_counter() - start))
 
@@ -123,49 +123,28 @@ class Learner:
         answers = self.writer.answer(self._prompts(queries), "asking the model as it is")
         return self._grade(queries, answers).answers
 
-    def _try(
-        self, tasks: Sequence[Task], edits: Sequence[Sequence[SelfEdit]]
-    ) -> list[list[tuple[Trial, ...]]]:
-        """Trials of each passage's candidates: [passage][candidate][seed], with their plans."""
-        pairs = [(task, edit) for task, own in zip(tasks, edits, strict=True) for edit in own]
-        trials = iter(
-            run_trials(
-                self.model,
-                self.domain,
-                pairs,
-                self.settings,
-                known=self.store.trials,
-                sink=lambda done: self.store.put_trials(self.run_id, done),
-                progress=self.progress,
-            )
-        )
-        seeds = self.settings.seeds
-        return [
-            [tuple(with_plan(self.domain, task, next(trials)) for _ in range(seeds)) for _ in own]
-            for task, own in zip(tasks, edits, strict=True)
-        ]
-
-    def _choose(
-        self,
-        material: Material,
-        trials: Sequence[Sequence[tuple[Trial, ...]]],
-        baseline: Sequence[GradedAnswer],
-    ) -> tuple[Choice, ...]:
-        """The best candidate of each passage, if it beats the bare model on the passage's questions."""
+    def _propose(self, material: Material, baseline: Sequence[GradedAnswer]) -> list[Proposal]:
+        """Self-edits of each passage, and what the bare model knows of it (None: no question)."""
         before = dict(zip(material.selection, baseline, strict=True))
-        choices = []
-        for task, groups in zip(material.tasks, trials, strict=True):
+        edits = self.writer.propose(self.domain, material.tasks, self.settings)
+        proposals = []
+        for task, own in zip(material.tasks, edits, strict=True):
             known = tuple(before[query] for query in task.queries)
-            choices.append(choose(task, Score(known).value if known else None, groups))
-        return tuple(choices)
+            proposals.append(Proposal(task, Score(known).value if known else None, tuple(own)))
+        return proposals
+
+    def _try(self, proposals: Sequence[Proposal]) -> list[Group]:
+        runner = LocalRunner(Policies(self.model), self.store, self.run_id)
+        return runner.run(ref_of(self.model), self.domain, proposals, self.settings, self.progress)
 
     # -- the final adapter -----------------------------------------------------------------------
 
     def _final(
-        self, material: Material, choices: Sequence[Choice], parent: AdapterRecord | None
+        self, material: Material, groups: Sequence[Group], parent: AdapterRecord | None
     ) -> Draft | None:
         """One adapter of everything kept, new and replayed; None if no self-edit was kept."""
-        new = learned_documents(material, {choice.task.id: choice.plan for choice in choices})
+        plans = {group.task.id: kept_plan(self.domain, group) for group in groups}
+        new = learned_documents(material, plans)
         if not any(document.sequences for document in new):
             return None
         documents = (*older_documents(parent, new), *new)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
 from selfedit.config import LearnSettings
 from selfedit.learning.material import Material
-from selfedit.loops.candidates import Choice, passage_result
-from selfedit.types import GradedAnswer, LearnResult, QuestionResult, Score
+from selfedit.types import (
+    GradedAnswer,
+    Group,
+    LearnResult,
+    PassageResult,
+    QuestionResult,
+    Score,
+    Trial,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +48,30 @@ def learn_result(
     model: str,
     settings: LearnSettings,
     material: Material,
-    choices: Sequence[Choice],
+    groups: Sequence[Group],
+    tried: Iterable[Sequence[Sequence[Trial]]],
     outcome: Outcome,
     losses: tuple[float, ...],
 ) -> LearnResult:
-    """What was tried and measured. Whether it is committed is not decided yet."""
-    trials = [trial for choice in choices for group in choice.candidates for trial in group]
-    trained = [trial.seconds for trial in trials if trial.status != "invalid"]
-    unmeasured = sum(choice.baseline is None for choice in choices)
+    """What was tried and measured. Whether it is committed is not decided yet.
+
+    tried: the trials of each group, as [candidate][seed].
+    """
+    statuses: list[str] = []
+    trained: list[float] = []
+    passages = []
+    for group, candidates in zip(groups, tried, strict=True):
+        trials = [trial for own in candidates for trial in own]
+        statuses += [trial.status for trial in trials]
+        trained += [trial.seconds for trial in trials if trial.status != "invalid"]
+        seconds = tuple(sum(trial.seconds for trial in own) for own in candidates)
+        first = tuple(own[0].losses for own in candidates)
+        passages.append(PassageResult(group, seconds, first))
+    unmeasured = sum(group.baseline is None for group in groups)
     notes = list(material.notes)
     if unmeasured:
         notes.append(
-            f"No question is about {unmeasured} of {len(choices)} passages: their first valid "
+            f"No question is about {unmeasured} of {len(groups)} passages: their first valid "
             "self-edit was kept without being measured."
         )
     return LearnResult(
@@ -63,8 +82,8 @@ def learn_result(
         version=None,
         committed=False,
         reason="",
-        num_trials=len(trials),
-        num_invalid=sum(trial.status == "invalid" for trial in trials),
+        num_trials=len(statuses),
+        num_invalid=statuses.count("invalid"),
         seconds_per_edit=sum(trained) / len(trained) if trained else 0.0,
         seconds=0.0,
         adapter_path=None,
@@ -73,7 +92,7 @@ def learn_result(
         documents=tuple(document.title for document in material.documents),
         settings=settings.model_dump(mode="json"),
         questions=outcome.questions(bool(material.held_out)),
-        passages=tuple(passage_result(choice) for choice in choices),
+        passages=tuple(passages),
         final_losses=losses,
         num_older=len(outcome.older_before),
         older_before=_value(outcome.older_before),

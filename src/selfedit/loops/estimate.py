@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from selfedit.config import InnerSettings, LearnSettings, TrainSettings
 from selfedit.errors import InvalidSelfEdit, OutOfMemory
-from selfedit.loops.inner import fitting
+from selfedit.loops.jobs import fitting
 from selfedit.loops.waves import Job, WaveBudget, plan_waves
 from selfedit.seams import Model
 from selfedit.types import SelfEdit, Task, TrainingPlan, TrainingSequence

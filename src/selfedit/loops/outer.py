@@ -12,43 +12,37 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 from filelock import FileLock, Timeout
 
 from selfedit.config import OuterSettings, stable_hash
 from selfedit.errors import InputError
-from selfedit.loops.rewards import Reward, Scored
-from selfedit.loops.rounds import RoundRecord, put_round, stored_rounds
+from selfedit.loops.policies import Policies, ref_of
+from selfedit.loops.rewards import Reward
+from selfedit.loops.rounds import RoundRecord, put_round, round_record, stored_rounds
 from selfedit.loops.runs import recorded_run
 from selfedit.loops.sampler import Writer
 from selfedit.progress import Noted, Progress, Silent
-from selfedit.seams import Domain, Model
+from selfedit.seams import Algorithm, Domain, Model, TrialRunner
 from selfedit.store import Store
-from selfedit.types import Group, Proposal, SelfEdit, Task
-
-
-class Algorithm(Protocol):
-    """Scored trials -> an improved policy."""
-
-    def improve(
-        self, model: Model, groups: Sequence[Group], folder: Path, progress: Progress
-    ) -> tuple[list[SelfEdit], list[float]]:
-        """Writes the next policy to `folder`, unless no edit deserves it. Returns the edits that it
-        learned from (none: the policy stays) and the losses of its training."""
-        ...
+from selfedit.types import Proposal, Task
 
 
 class OuterRun:
-    """One run, known by its model, settings and tasks: started again, it goes on where it was."""
+    """One run, known by its model, settings and tasks: started again, it goes on where it was.
+
+    runner: makes the runner of this run's trials, given its number in the store. folder: of the
+    policies. on_round: told of each round as it is finished. Raises InputError for tasks that cannot
+    be trained on.
+    """
 
     def __init__(
         self,
-        model: Model,
-        load: Callable[[str], Model],
+        policies: Policies,
         domain: Domain,
         algorithm: Algorithm,
         reward: Reward,
+        runner: Callable[[int], TrialRunner],
         tasks: Sequence[Task],
         store: Store,
         folder: Path,
@@ -60,62 +54,55 @@ class OuterRun:
             raise InputError("there are no contexts to train on")
         if not any(task.queries for task in tasks):
             raise InputError("none of the contexts has a question, so no edit can be rewarded")
-        self.model, self.load, self.domain, self.algorithm = model, load, domain, algorithm
+        self.policies, self.domain, self.algorithm, self.runner = policies, domain, algorithm, runner
         self.reward, self.store, self.settings = reward, store, settings
         self.progress, self.on_round = progress or Silent(), on_round
-        self.key = stable_hash(
-            [
-                model.identity,
-                settings.digest(),
-                domain.digest(),
-                reward.digest(),
-                [[t.id, _questions(t)] for t in tasks],
-            ]
-        )
+        self.start = ref_of(policies.model)
+        self.key = self._key(tasks)
         self.folder = folder / self.key[:12]
         order = list(tasks)
         random.Random(settings.seed).shuffle(order)
-        self.tasks, self.run_id = order, 0
+        self.tasks = order
+
+    def _key(self, tasks: Sequence[Task]) -> str:
+        """Hash of all that determines the run."""
+        parts = [
+            self.policies.model.identity,
+            self.settings.digest(),
+            self.domain.digest(),
+            self.reward.digest(),
+            [[task.id, _questions(task)] for task in tasks],
+        ]
+        # Until 2026-11-26 the algorithm was no part of it: there was one. Its runs are found again.
+        earlier = stable_hash(parts)
+        if self.algorithm.identity.startswith("rest-em") and stored_rounds(self.store, earlier, 1):
+            return earlier
+        return stable_hash([*parts, self.algorithm.identity])
 
     def run(self) -> list[RoundRecord]:
         """All rounds; those that are finished are read, not repeated. Raises SelfEditError."""
         inputs = {"key": self.key, "tasks": len(self.tasks)}
         with (
             self._alone(),
-            recorded_run(self.store, "train", self.model, self.settings, inputs) as run,
+            recorded_run(self.store, "train", self.start, self.settings, inputs) as run,
         ):
-            self.run_id = run.id
-            records = self._rounds()
+            records = self._rounds(self.reward.over(self.runner(run.id)))
             run.result = {"policy": records[-1].policy, "rounds": len(records)}
         return records
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Two processes would write one policy. Raises InputError while another is at work."""
-        try:
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder.with_suffix(".lock"), timeout=0):
-                yield
-        except Timeout:
-            raise InputError(
-                "another process is at work on this run; wait for it, or stop it and start again"
-            ) from None
-
-    def _rounds(self) -> list[RoundRecord]:
+    def _rounds(self, runner: TrialRunner) -> list[RoundRecord]:
         records = self.finished()
-        policy = self.load(records[-1].policy) if records and records[-1].changed else self.model
         for number in self.rounds_left(records):
-            start = time.perf_counter()
+            start, out = time.perf_counter(), self.folder / f"round-{number}"
             progress = Noted(self.progress, f"round {number} of {self.settings.rounds}")
-            proposals = self.propose(policy, self.sample(number))
-            scored = self.reward.score(policy, proposals, self.run_id, progress)
-            target = self.folder / f"round-{number}"
-            edits, losses = self.algorithm.improve(policy, scored.groups, target, progress)
-            record = _record(number, policy, target, proposals, scored, edits, losses, start)
-            self.commit(record, scored.groups, edits)
+            policy = self.policy_after(records)
+            edits = self.propose(policy, self.sample(number))
+            groups = runner.run(ref_of(policy), self.domain, edits, self.settings.inner, progress)
+            update = self.algorithm.improve(policy, groups, out, progress)
+            record = round_record(number, policy, edits, groups, update, time.perf_counter() - start)
+            put_round(self.store, self.key, record, groups, update.learned)
             records.append(record)
-            if record.changed:
-                policy = self.load(record.policy)
+            self.on_round(record)
         return records
 
     def finished(self) -> list[RoundRecord]:
@@ -131,6 +118,12 @@ class OuterRun:
 
     def rounds_left(self, records: Sequence[RoundRecord]) -> Iterator[int]:
         yield from range(len(records) + 1, self.settings.rounds + 1)
+
+    def policy_after(self, records: Sequence[RoundRecord]) -> Model:
+        """The policy of the next round; one that did not change is loaded already."""
+        if records and records[-1].policy != self.policies.model.name:
+            return self.policies.load(records[-1].policy)
+        return self.policies.model
 
     def sample(self, number: int) -> list[Task]:
         """The round's tasks: the next ones in a seeded order, from the start again when it ends."""
@@ -154,54 +147,17 @@ class OuterRun:
             for task, score, own in zip(tasks, baselines, edits, strict=True)
         ]
 
-    def commit(
-        self, record: RoundRecord, groups: Sequence[Group], selected: Sequence[SelfEdit]
-    ) -> None:
-        """From here on the round is finished: its policy is on disk, and now its record is, too."""
-        put_round(self.store, self.key, record, groups, selected)
-        self.on_round(record)
-
-
-def _record(
-    number: int,
-    policy: Model,
-    target: Path,
-    proposals: Sequence[Proposal],
-    scored: Scored,
-    edits: Sequence[SelfEdit],
-    losses: Sequence[float],
-    start: float,
-) -> RoundRecord:
-    rewards = [[c.reward for c in group.candidates] for group in scored.groups]
-    known = [[r for r in own if r is not None] for own in rewards]
-    statuses = [c.status for group in scored.groups for c in group.candidates]
-    note = ""
-    if not edits:
-        note = "no edit was selected, so the policy stays as it was"
-        if scored.num_trials and scored.num_invalid == scored.num_trials:
-            note = f"every edit was invalid ({scored.reason}), so the policy stays as it was"
-    return RoundRecord(
-        number=number,
-        policy=str(target) if edits else policy.name,
-        changed=bool(edits),
-        num_tasks=len(proposals),
-        num_trials=scored.num_trials,
-        num_invalid=scored.num_invalid,
-        baseline=_mean([own.baseline for own in proposals if own.baseline is not None]),
-        mean_reward=_mean([reward for own in known for reward in own]),
-        best_reward=_mean([max(own) for own in known if own]),
-        selected=tuple(edit.text for edit in edits),
-        losses=tuple(losses),
-        seconds=time.perf_counter() - start,
-        note=note,
-        num_edits=len(statuses),
-        invalid_edits=statuses.count("invalid"),
-        failed_edits=statuses.count("failed"),
-    )
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two processes would write one policy. Raises InputError while another is at work."""
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder.with_suffix(".lock"), timeout=0):
+                yield
+        except Timeout:
+            raise InputError(
+                "another process is at work on this run; wait for it, or stop it and start again"
+            ) from None
 
 
 def _questions(task: Task) -> list[list[object]]:

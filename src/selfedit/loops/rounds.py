@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from selfedit.config import stable_hash
+from selfedit.seams import Model, Update
 from selfedit.store import Store
-from selfedit.types import CandidateStatus, Group, SelfEdit
+from selfedit.types import CandidateStatus, Group, Proposal, SelfEdit
 
 _CONTEXTS_AT_ONCE = 100
 
@@ -45,6 +46,50 @@ class RoundRecord:
     num_edits: int = 0
     invalid_edits: int = 0
     failed_edits: int = 0
+
+
+def round_record(
+    number: int,
+    policy: Model,
+    proposals: Sequence[Proposal],
+    groups: Sequence[Group],
+    update: Update,
+    seconds: float,
+) -> RoundRecord:
+    """The numbers of a round that has just ended."""
+    candidates = [candidate for group in groups for candidate in group.candidates]
+    rewards = [[c.reward for c in group.candidates if c.reward is not None] for group in groups]
+    invalid = [candidate for candidate in candidates if candidate.status == "invalid"]
+    # Where nothing was trained on, an edit's rating is its trial.
+    trials = sum(len(candidate.trials) for candidate in candidates) or len(candidates)
+    num_invalid = sum(len(candidate.trials) or 1 for candidate in invalid)
+    note = ""
+    if update.policy is None:
+        note = "no edit was selected, so the policy stays as it was"
+        if invalid and num_invalid == trials:
+            note = f"every edit was invalid ({invalid[0].reason}), so the policy stays as it was"
+    return RoundRecord(
+        number=number,
+        policy=policy.name if update.policy is None else str(update.policy),
+        changed=update.policy is not None,
+        num_tasks=len(groups),
+        num_trials=trials,
+        num_invalid=num_invalid,
+        baseline=_mean([own.baseline for own in proposals if own.baseline is not None]),
+        mean_reward=_mean([reward for own in rewards for reward in own]),
+        best_reward=_mean([max(own) for own in rewards if own]),
+        selected=tuple(edit.text for edit in update.learned),
+        losses=update.losses,
+        seconds=seconds,
+        note=note,
+        num_edits=len(candidates),
+        invalid_edits=len(invalid),
+        failed_edits=sum(candidate.status == "failed" for candidate in candidates),
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +151,7 @@ def put_round(
 
 def _context(group: Group, left: Counter[SelfEdit]) -> RoundContext:
     """left: the selected edits that were not met yet. Of equal ones the first counts, as in
-    `selection.best_of`."""
+    `groups.best_of`."""
     edits = []
     for candidate in group.candidates:
         selected = left[candidate.edit] > 0

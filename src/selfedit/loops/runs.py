@@ -9,7 +9,7 @@ from typing import Any
 
 from selfedit.config import Settings
 from selfedit.errors import SelfEditError, StoreError
-from selfedit.seams import Model
+from selfedit.seams import Model, PolicyRef
 from selfedit.store import Store
 
 
@@ -23,7 +23,7 @@ class Run:
 
 @contextlib.contextmanager
 def recorded_run(
-    store: Store, kind: str, model: Model, settings: Settings, inputs: dict[str, Any]
+    store: Store, kind: str, model: Model | PolicyRef, settings: Settings, inputs: dict[str, Any]
 ) -> Iterator[Run]:
     """Start a run; at the end it is "finished", or "interrupted" or "failed" by what was raised."""
     values = settings.model_dump(mode="json")

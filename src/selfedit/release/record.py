@@ -16,7 +16,7 @@ from typing import Any
 from selfedit.algorithms.rest_em import select
 from selfedit.config import stable_hash
 from selfedit.home import library_folder
-from selfedit.loops.candidates import best_of
+from selfedit.loops.groups import best_of
 from selfedit.release.run import Layout, RecordedArticle, RecordedEdit, RecordedRun, read_release
 from selfedit.release.scores import DIGITS
 from selfedit.store import Store
@@ -176,9 +176,9 @@ def _kept(run: RecordedRun) -> list[RecordedEdit]:
         for article in run.articles
     ]
     chosen = [
-        article.edits[selected.index]
-        for article, group in zip(run.articles, groups, strict=True)
-        for selected in select([group], "best")
+        article.edits[place]
+        for article, group in zip(run.articles, select(groups, "best"), strict=True)
+        for place in group.kept
     ]
     return [edit for edit in chosen if edit.text.strip()]
 

@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from selfedit.loops.candidates import mean_reward
+from selfedit.loops.groups import candidate_of
 from selfedit.report.runs import (
     Report,
     facts,
@@ -99,9 +99,7 @@ def _edits(store: Store, run: RunRecord) -> list[Section]:
 
 def _entries(trials: Sequence[Trial]) -> Iterator[Entry]:
     for index, own in groupby(trials, key=lambda t: t.edit.index):
-        group = list(own)
-        reward = mean_reward(group)
-        line = percent(reward) if known(reward) else "no reward"
-        worst = next((t for t in group if t.status != "scored"), group[0])
-        look: Look = "" if worst.status == "scored" else "warn"
-        yield Entry(f"Edit {index + 1}", worst.status, look, line, worst.edit.text, worst.reason)
+        one = candidate_of(list(own))
+        line = percent(one.reward) if known(one.reward) else "no reward"
+        look: Look = "" if one.status == "scored" else "warn"
+        yield Entry(f"Edit {index + 1}", one.status, look, line, one.edit.text, one.reason)

@@ -66,7 +66,6 @@ def _environment() -> Environment:
         "percent": wording.percent,
         "duration": wording.duration,
         "change": wording.change,
-        "state": wording.candidate_state,
     }
     environment.globals |= {
         "words": wording,
@@ -82,7 +81,7 @@ def _markup(svg: str) -> Markup:
 def _candidate_losses(passage: PassageResult) -> str:
     return loss_curves(
         {
-            f"{number} ({wording.candidate_state(candidate)})": candidate.losses
-            for number, candidate in enumerate(passage.candidates, start=1)
+            f"{place + 1} ({wording.candidate_state(passage.group, place)})": losses
+            for place, losses in enumerate(passage.losses)
         }
     )

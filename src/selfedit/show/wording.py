@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from selfedit.types import CandidateResult, LearnResult, PassageResult, QuestionResult
+from selfedit.types import Group, LearnResult, PassageResult, QuestionResult
 
 UNKNOWN = "not measured"
 
@@ -71,7 +71,7 @@ def trials_line(result: LearnResult) -> str:
 
 def kept_line(passages: Sequence[PassageResult]) -> str:
     """For how many passages a candidate was kept."""
-    kept = sum(any(candidate.kept for candidate in passage.candidates) for passage in passages)
+    kept = sum(bool(passage.group.kept) for passage in passages)
     return f"a self-edit was kept for {kept} of {plural(len(passages), 'passage')}"
 
 
@@ -129,16 +129,16 @@ def change(question: QuestionResult) -> str:
     return "gained" if question.correct_after else "lost"
 
 
-def candidate_state(candidate: CandidateResult) -> str:
-    """One of "kept", "not kept", "invalid", "failed"."""
-    if candidate.status != "scored":
-        return candidate.status
-    return "kept" if candidate.kept else "not kept"
+def candidate_state(group: Group, place: int) -> str:
+    """One of "kept", "not kept", "invalid", "failed", "unscored"."""
+    status = group.candidates[place].status
+    if status != "scored":
+        return status
+    return "kept" if place in group.kept else "not kept"
 
 
-def reward_line(candidate: CandidateResult, baseline: float | None) -> str:
+def reward_line(reward: float | None, baseline: float | None) -> str:
     """A candidate's reward against the base model: "75% against 25% before (+50 points)"."""
-    reward = candidate.reward
     if reward is None or not math.isfinite(reward):
         return "no reward"
     if baseline is None or not math.isfinite(baseline):

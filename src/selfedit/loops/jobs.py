@@ -1,0 +1,112 @@
+"""Self-edits as jobs: what identifies a trial, and what of an edit there is to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from selfedit.config import InnerSettings, stable_hash
+from selfedit.errors import InvalidSelfEdit, OverLimit
+from selfedit.loops.waves import Job
+from selfedit.seams import Canonical, Domain, Model
+from selfedit.types import SelfEdit, Task, TrainingPlan, Trial, TrialStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A trial that somebody wants to have. Two may have one key: edits that say the same."""
+
+    key: str
+    task: Task
+    edit: SelfEdit
+    seed: int
+
+
+def asked_trials(
+    model: Model, domain: Domain, pairs: Sequence[tuple[Task, SelfEdit]], settings: InnerSettings
+) -> list[Asked]:
+    """Each (task, edit) with each of `settings.seeds` seeds, in that order."""
+    seeds = range(settings.seed, settings.seed + settings.seeds)
+    return [
+        Asked(trial_key(model, domain, task, edit, seed, settings), task, edit, seed)
+        for task, edit in pairs
+        for seed in seeds
+    ]
+
+
+def trial_key(
+    model: Model, domain: Domain, task: Task, edit: SelfEdit, seed: int, settings: InnerSettings
+) -> str:
+    """Hash of everything that determines a trial; a finished trial with this key is never rerun."""
+    return stable_hash(
+        {
+            "model": model.identity,
+            "context": [task.title, task.context],
+            "questions": [[q.question, q.answers, q.topic] for q in task.queries],
+            **_said(domain, task, edit),
+            "domain": domain.digest(),
+            "lora": settings.lora.digest(),
+            "train": settings.train.digest(),
+            "seed": seed,
+        }
+    )
+
+
+def _said(domain: Domain, task: Task, edit: SelfEdit) -> dict[str, object]:
+    """What an edit says, however it is worded, if the domain can tell; else its very words."""
+    if isinstance(domain, Canonical):
+        try:
+            return {"edit": domain.canonical(task, edit)}
+        except InvalidSelfEdit:
+            pass
+    return {
+        "prompts": [[p.text, p.kind, p.prefix, p.turns] for p in edit.prompts],
+        "edit": edit.completions,
+    }
+
+
+def plan_jobs(
+    model: Model, domain: Domain, asked: Sequence[Asked], settings: InnerSettings
+) -> tuple[list[Job], list[Trial]]:
+    """What is to be trained, each key once; and the trials of edits that hold nothing to train on
+    ("invalid") or ask for more than is allowed ("failed")."""
+    jobs: dict[str, Job] = {}
+    unsound: dict[str, Trial] = {}
+    for one in asked:
+        if one.key in jobs or one.key in unsound:
+            continue
+        try:
+            plan = domain.parse(one.task, one.edit)
+            plan, tokens, note = fitting(model, plan, settings.train.max_tokens)
+        except InvalidSelfEdit as error:
+            status: TrialStatus = "failed" if isinstance(error, OverLimit) else "invalid"
+            unsound[one.key] = Trial(one.key, one.task.id, one.edit, one.seed, status, str(error))
+            continue
+        jobs[one.key] = Job.of(
+            one.key, one.task, one.edit, one.seed, plan, tokens, settings.train, note
+        )
+    return list(jobs.values()), list(unsound.values())
+
+
+def fitting(model: Model, plan: TrainingPlan, max_tokens: int) -> tuple[TrainingPlan, int, str]:
+    """The plan without the conversations that are longer than max_tokens, its tokens, and what was left
+    out. A text is cut when it is trained on; a conversation would lose the reply that it is for.
+
+    Raises OverLimit if nothing is left.
+    """
+    lengths = [model.sequence_tokens(sequence) for sequence in plan.sequences]
+    kept = [
+        (sequence, length)
+        for sequence, length in zip(plan.sequences, lengths, strict=True)
+        if sequence.prompt is None or length <= max_tokens
+    ]
+    if len(kept) == len(lengths):
+        return plan, sum(lengths), ""
+    note = (
+        f"{len(lengths) - len(kept)} of {len(lengths)} training sequences are longer than "
+        f"{max_tokens:,} tokens (the longest: {max(lengths):,})"
+    )
+    if not kept:
+        raise OverLimit(f"all {note}")
+    fits = replace(plan, sequences=tuple(sequence for sequence, _ in kept))
+    return fits, sum(length for _, length in kept), f"not trained on: {note}"

@@ -1,0 +1,1 @@
+"""Where waves of trials run."""
