@@ -41,11 +41,15 @@ lint: $(VENV)/.dev ## check style and types
 bench: $(VENV)/.installed ## time the inner loop on this machine
 	$(BIN)/selfedit bench inner
 
-docs: $(VENV)/.installed ## write docs/cli.md out of the command's own help
+docs: $(VENV)/.docs ## write the generated pages, and build the site in build/site; a broken link stops it
 	$(BIN)/python scripts/cli_docs.py
+	$(BIN)/python scripts/settings_docs.py
+	$(BIN)/python scripts/tutorial.py
+	NO_COLOR=1 $(BIN)/zensical build --clean --strict
+	@echo "The site starts at build/site/index.html"
 
 clean: ## remove the environment, the demo's library and all caches
-	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
+	rm -rf $(VENV) $(DEMO) build dist .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
 	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # setuptools comes first and pinned, because an isolated build would fetch whichever is the latest.
@@ -58,4 +62,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.installed
 	@$(PIP) --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	@$(PIP) --no-build-isolation --editable '.[docs]'
 	@touch $@

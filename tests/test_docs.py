@@ -1,4 +1,4 @@
-"""What the documents say is true: commands exist, files are there, the generated page is fresh."""
+"""What the documents say is true: commands exist, files are there, generated pages are fresh."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from selfedit.cli import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -50,9 +51,9 @@ def parse(command: Any, name: str, arguments: list[str], parent: Any = None) -> 
         parse(inner, child, inner_arguments, context)
 
 
-def generator() -> ModuleType:
-    path = ROOT / "scripts" / "cli_docs.py"
-    spec = importlib.util.spec_from_file_location("cli_docs", path)
+def script(name: str) -> ModuleType:
+    path = ROOT / "scripts" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -63,15 +64,40 @@ def generator() -> ModuleType:
 def test_cli_page_is_fresh(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    assert page == generator().render(), "docs/cli.md is stale: run `make docs`"
+    assert page == script("cli_docs").render(), "docs/cli.md is stale: run `make docs`"
+
+
+def test_settings_page_is_fresh():
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
+    assert page == script("settings_docs").render(), "docs/reference/settings.md: run `make docs`"
+
+
+def test_the_tutorial_prints_what_it_says():
+    """All its commands, in order, with the fake model."""
+    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    assert len(commands(page)) > 8
+    assert page == script("tutorial").render(page), "docs/tutorial.md is stale: run `make docs`"
+
+
+def test_the_site_has_every_page_once():
+    listed = re.findall(r"^ +- ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
+    assert sorted(f"docs/{page}" for page in listed) == PAGES
 
 
 def test_readme_shows_commands():
     assert len(commands(README)) > 5
 
 
-@pytest.mark.parametrize("line", commands(README))
-def test_commands_of_the_readme_parse(line):
+@pytest.mark.parametrize(
+    "line",
+    [
+        line
+        for page in ("README.md", "CONTRIBUTING.md", *PAGES)
+        if page != "docs/cli.md"  # usage lines, and made of the commands
+        for line in commands((ROOT / page).read_text(encoding="utf-8"))
+    ],
+)
+def test_commands_of_the_pages_parse(line):
     _, *arguments = shlex.split(line, comments=True)
     with contextlib.suppress(typer.Exit):  # --version and --help
         parse(typer.main.get_command(app), "selfedit", arguments)
@@ -89,11 +115,7 @@ def test_a_wrong_command_does_not_parse(line):
 
 @pytest.mark.parametrize(
     "page",
-    [
-        "README.md",
-        "CHANGELOG.md",
-        *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")),
-    ],
+    ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", *PAGES],
 )
 def test_links_lead_somewhere(page):
     text = (ROOT / page).read_text(encoding="utf-8")

@@ -51,6 +51,14 @@ def learn_args(library: Path, document: Path = OWL, quiz: Path = QUIZ) -> list[o
     return ["learn", document, "--quiz", quiz, "--model", "fake", "--library", library, "--json"]
 
 
+def test_progress_is_on_stderr_and_quiet_stops_it(tmp_path):
+    args = learn_args(tmp_path / "library")
+    quiet = run(*args, "--quiet")
+    assert json.loads(quiet.stdout)["committed"] is True
+    assert quiet.stderr == ""
+    assert "training and testing self-edits: 0 of" in run(*args).stderr
+
+
 def test_learn_ask_and_adapters(tmp_path):
     library = tmp_path / "library"
     done = run(*learn_args(library))

@@ -53,6 +53,7 @@ def solvable(
     model: options.Model = options.DEFAULT_MODEL,
     library: options.Library = None,
     yes: options.Yes = False,
+    quiet: options.Quiet = False,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     prompt_format: options.Format = "auto",

@@ -78,6 +78,7 @@ def inner(
     plot: Annotated[
         Path | None, typer.Option(help="Draw seconds a self-edit against K (.svg, .png or .pdf).")
     ] = None,
+    quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
     """Training: the bank against a plain PEFT loop, PEFT's mixed batch, and the paper's public release.
@@ -132,6 +133,7 @@ def answers(
     edits: Annotated[int, typer.Option(min=1, help="Adapters of each article.")] = 4,
     repeats: Annotated[int, typer.Option(min=1, help="Timings of each way.")] = 3,
     layers: Annotated[str, typer.Option(help='"all", "upper-half" or e.g. "15-29".')] = "upper-half",
+    quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
     """Answering: all adapters and questions in one loop, against PEFT adapter by adapter."""

@@ -87,6 +87,7 @@ def knowledge(
     ] = True,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables there, too.")] = None,
     yes: options.Yes = False,
+    quiet: options.Quiet = False,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     prompt_format: options.Format = "auto",

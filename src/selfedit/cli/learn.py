@@ -64,6 +64,7 @@ def learn(
         bool, typer.Option("--topic", help="Put the document's title before each question.")
     ] = False,
     yes: options.Yes = False,
+    quiet: options.Quiet = False,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     prompt_format: options.Format = "auto",

@@ -53,6 +53,7 @@ def knowledge(
     seed: options.Seed = None,
     tracker: options.Tracker = None,
     yes: options.Yes = False,
+    quiet: options.Quiet = False,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     prompt_format: options.Format = "auto",

@@ -55,6 +55,7 @@ def arc(
     model: options.Model = options.DEFAULT_MODEL,
     library: options.Library = None,
     yes: options.Yes = False,
+    quiet: options.Quiet = False,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     prompt_format: options.Format = "auto",

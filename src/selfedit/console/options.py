@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from selfedit.console.common import set_quiet
+
 if TYPE_CHECKING:
     from selfedit import seams
     from selfedit.grading import Grader
@@ -134,6 +136,10 @@ JudgeUrl = Annotated[
 
 # How a command goes about it.
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", callback=set_quiet, help="No progress, only warnings and errors."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
@@ -278,4 +284,5 @@ class Going:
     """How a command goes about it."""
 
     yes: Yes = False
+    quiet: Quiet = False
     as_json: Json = False
