@@ -44,7 +44,8 @@ def _section(command: Any, context: Any) -> str:
     lines = [f"## {context.command_path}", ""]
     lines += ["```text", " ".join([context.command_path, *command.collect_usage_pieces(context)])]
     lines += ["```", "", inspect.cleandoc(command.help or "").split("\f")[0].strip(), ""]
-    defaults = _setting_defaults() if context.command_path == "selfedit learn" else {}
+    names = {param.name for param in command.get_params(context)}
+    defaults = _setting_defaults(names) if context.command_path == "selfedit learn" else {}
     for kind, heading in (("argument", "Argument"), ("option", "Option")):
         rows = [
             _row(param, context, defaults)
@@ -72,7 +73,7 @@ def _row(param: Any, context: Any, defaults: dict[str, Any]) -> str:
     return f"| `{_cell(names)}` | {_cell(meaning)} |"
 
 
-def _setting_defaults() -> dict[str, Any]:
+def _setting_defaults(options: set[str]) -> dict[str, Any]:
     """`learn` leaves what is not given to `config.py`: the values that apply then, by option."""
     found: dict[str, Any] = {}
 
@@ -81,7 +82,7 @@ def _setting_defaults() -> dict[str, Any]:
             value = getattr(settings, name)
             if isinstance(value, BaseModel):
                 collect(value)
-            elif value is not None:
+            elif value is not None and name in options:
                 if name in found:
                     raise ValueError(f"two settings are called {name}")
                 found[name] = value
