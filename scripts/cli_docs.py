@@ -43,7 +43,7 @@ def _walk(command: Any, name: str = "selfedit", parent: Any = None) -> Iterator[
 def _section(command: Any, context: Any) -> str:
     lines = [f"## {context.command_path}", ""]
     lines += ["```text", " ".join([context.command_path, *command.collect_usage_pieces(context)])]
-    lines += ["```", "", inspect.cleandoc(command.help or "").split("\f")[0].strip(), ""]
+    lines += ["```", "", _help(command), ""]
     names = {param.name for param in command.get_params(context)}
     defaults = _setting_defaults(names) if context.command_path == "selfedit learn" else {}
     for kind, heading in (("argument", "Argument"), ("option", "Option")):
@@ -64,6 +64,16 @@ def _section(command: Any, context: Any) -> str:
         ]
         lines += [""]
     return "\n".join(lines)
+
+
+def _help(command: Any) -> str:
+    """The help as Markdown: what stands behind a \\b line, as it is laid out there."""
+    paragraphs = inspect.cleandoc(command.help or "").split("\f")[0].strip().split("\n\n")
+    fixed = [p.startswith("\b\n") for p in paragraphs]
+    return "\n\n".join(
+        f"```text\n{p.removeprefix(chr(8)).strip()}\n```" if keep else p
+        for p, keep in zip(paragraphs, fixed, strict=True)
+    )
 
 
 def _row(param: Any, context: Any, defaults: dict[str, Any]) -> str:

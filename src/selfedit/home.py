@@ -20,6 +20,12 @@ def anchors_folder() -> Path:
     return Path(home) / "anchors" if home else user_cache_path("selfedit") / "anchors"
 
 
+def probes_folder() -> Path:
+    """What bare models answer to the probe's questions: can be deleted, and is asked again."""
+    home = os.environ.get("SELFEDIT_HOME")
+    return Path(home) / "probes" if home else user_cache_path("selfedit") / "probes"
+
+
 def library_folder() -> Path:
     """The default library: store, adapters and reports. Not a cache."""
     home = os.environ.get("SELFEDIT_HOME")

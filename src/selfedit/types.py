@@ -7,9 +7,9 @@ trials of a task's self-edits -> group -> improved policy.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 TrialStatus = Literal["scored", "invalid", "failed"]
 CandidateStatus = Literal["scored", "invalid", "failed", "unscored"]
@@ -285,6 +285,78 @@ class PassageResult:
     group: Group
     seconds: tuple[float, ...]
     losses: tuple[tuple[float, ...], ...]
+
+
+Bounds = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeExample:
+    """A question with the bare model's answer and the adapted one's. fact: the gold answer that was
+    lost, or what of a document the answer took."""
+
+    question: str
+    fact: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """What learning did to a model besides what it was to learn (`memory.probe`). None: not measured.
+
+    num_general: general questions that the bare model was asked; general_before: those that it
+    answers right; general_after: those of them that are still answered right; general_kept: their
+    share. drift: mean KL(bare || adapted) on num_drift generic texts of the bare model's, in nats a
+    token. leakage: share of num_neighbours questions about other things whose answer takes a fact of a
+    document; neighbour_drift: drift on those questions. ended: share of answers to the general_before
+    questions that end by themselves within the limit of tokens, ended_before: of the bare model's.
+    Bounds are 95 % intervals. lost: general questions that are not answered right any more; leaks:
+    those that took a fact. notes: what was not measured as it should be, and why.
+    """
+
+    num_general: int = 0
+    general_before: int = 0
+    general_after: int = 0
+    general_kept: float | None = None
+    general_kept_bounds: Bounds | None = None
+    drift: float | None = None
+    drift_bounds: Bounds | None = None
+    num_drift: int = 0
+    leakage: float | None = None
+    leakage_bounds: Bounds | None = None
+    num_neighbours: int = 0
+    neighbour_drift: float | None = None
+    neighbour_drift_bounds: Bounds | None = None
+    ended: float | None = None
+    ended_before: float | None = None
+    seconds: float = 0.0
+    lost: tuple[ProbeExample, ...] = ()
+    leaks: tuple[ProbeExample, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values by the fields' names; `from_json` takes them back."""
+        return asdict(self)
+
+    def measures(self) -> dict[str, Any]:
+        """The numbers alone, without examples and notes."""
+        return {k: v for k, v in self.to_json().items() if k not in ("lost", "leaks", "notes")}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ProbeResult:
+        """What `to_json` gave, after a way through JSON. Unknown keys are left out, so that a record
+        of a later version can be read; TypeError for anything else than such a record."""
+        kept = {k: _bounds(k, v) for k, v in value.items() if k in cls.__dataclass_fields__}
+        for name in ("lost", "leaks"):
+            kept[name] = tuple(ProbeExample(**example) for example in kept.get(name) or ())
+        kept["notes"] = tuple(kept.get("notes") or ())
+        return cls(**kept)
+
+
+def _bounds(name: str, value: Any) -> Any:
+    """An interval comes back from JSON as a list."""
+    return tuple(value) if name.endswith("_bounds") and value is not None else value
 
 
 @dataclass(frozen=True, slots=True)

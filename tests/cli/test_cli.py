@@ -249,3 +249,29 @@ def test_an_unknown_preset(tmp_path):
     wrong = run(*learn_args(tmp_path / "other"), "--preset", "best")
     assert wrong.returncode == 1
     assert "fast, balanced, paper" in wrong.stderr
+
+
+def test_probe_says_what_a_version_broke(tmp_path):
+    library = tmp_path / "library"
+    assert run(*learn_args(library)).returncode == 0
+    done = run("probe", "--model", "fake", "--library", library, "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    # The fake model knows nothing of the world, and gives a neighbour what it has learned.
+    assert (result["num_general"], result["general_before"], result["general_kept"]) == (383, 0, None)
+    assert result["leakage"] > 0
+    assert result["neighbour_drift"] > 0
+    shown = run("probe", "--model", "fake", "--library", library)
+    assert "Neighbours that take a fact" in shown.stdout
+    assert "cannot be judged" in shown.stdout
+    folder = run("probe", "--model", "fake", "--adapter", library / "adapters" / "v0001", "--json")
+    assert json.loads(folder.stdout)["leakage"] is None
+    assert json.loads(folder.stdout)["drift"] == result["drift"]
+
+
+def test_probe_refuses_what_does_not_go_together(tmp_path):
+    twice = run("probe", "--model", "fake", "--version", 1, "--base", "fake", "--library", tmp_path)
+    assert "exclude each other" in twice.stderr
+    none = run("probe", "--model", "fake", "--library", tmp_path)
+    assert none.returncode == 1
+    assert "no version to probe" in none.stderr

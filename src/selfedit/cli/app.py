@@ -19,6 +19,7 @@ from selfedit.cli import (
     import_,
     learn,
     models,
+    probe,
     report,
     train,
     train_arc,
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.command("learn")(learn.learn)
 app.command("ask")(ask.ask)
+app.command("probe")(probe.probe)
 app.command("grade")(grade.grade)
 app.command("report")(report.report)
 app.command("compare")(report.compare)

@@ -46,6 +46,11 @@ def accuracy_interval(values: Sequence[float], seed: int = 0, resamples: int = 1
     return interval
 
 
+def mean_interval(values: Sequence[float], seed: int = 0, resamples: int = 10_000) -> Interval:
+    """Mean of any values, such as nats, with its percentile bootstrap interval."""
+    return _bootstrap(np.asarray(values, dtype=np.float64), seed, resamples)
+
+
 def paired_difference(
     a: Sequence[float], b: Sequence[float], seed: int = 0, resamples: int = 10_000
 ) -> Interval:

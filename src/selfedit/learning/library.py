@@ -18,11 +18,13 @@ from selfedit.home import library_folder
 from selfedit.learning.learner import Learner, Report
 from selfedit.learning.shelf import Shelf
 from selfedit.loops.estimate import Confirm
+from selfedit.memory.probe import SAMPLE, Adapted, probe
+from selfedit.memory.subjects import subject_of_learned, subject_of_text
 from selfedit.model.prompts import PromptFormat
 from selfedit.progress import Progress
 from selfedit.seams import Adapters, Model
 from selfedit.store import AdapterRecord, Store
-from selfedit.types import LearnResult, Query
+from selfedit.types import LearnResult, ProbeResult, Query
 
 
 class Library:
@@ -186,6 +188,37 @@ class Library:
         except (OSError, shutil.Error) as error:
             raise AdapterError(f"version {record.version} cannot be exported: {error}") from error
         return target
+
+    def probe(
+        self,
+        version: int | None = None,
+        *,
+        adapter: str | Path | None = None,
+        documents: Sequence[Document] = (),
+        questions: Sequence[Query] = (),
+        sample: int = SAMPLE,
+    ) -> ProbeResult:
+        """What a version (default: the current one) or an adapter's folder broke of the bare model.
+
+        documents, questions: what an adapter was taught, for the questions about neighbours; a version
+        knows it. sample: how many general questions are asked again. Raises SelfEditError.
+        """
+        subjects = [subject_of_text(document, questions) for document in documents]
+        if adapter is not None:
+            adapters = self.model.load_adapter(Path(adapter))
+        else:
+            record = self.current() if version is None else self.adapter(version)
+            if record is None:
+                raise AdapterError(
+                    "there is no version to probe: the bare model is current. Name --version or "
+                    "--adapter."
+                )
+            loaded = self._adapters(record.version)
+            assert loaded is not None, "a version that there is"
+            adapters = loaded
+            subjects = subjects or [subject_of_learned(d) for d in record.documents]
+        changed = Adapted(adapters)
+        return probe(self.model, changed, subjects, progress=self.progress, sample=sample)
 
     def close(self) -> None:
         self.store.close()

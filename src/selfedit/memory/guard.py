@@ -1,0 +1,41 @@
+"""Whether what a version broke speaks against it."""
+
+from __future__ import annotations
+
+from selfedit.types import ProbeResult
+
+# With fewer questions that the bare model answers right a share says too little: of 20, a model that
+# truly loses one in twenty loses more than two in 8 of 100 probes.
+FEWEST_JUDGED = 20
+
+
+def too_damaged(result: ProbeResult, max_damage: float) -> str:
+    """Why a version must not be committed, or "" if nothing that was measured speaks against it.
+
+    max_damage: the share, in [0, 1], of the general questions right before that may be lost. Its
+    default of 0.1 is chosen for the probe's 100 questions: a version that truly loses 5 % of them, the
+    aim of learning with an anchor, loses more than 10 in 1 of 100 probes; one that truly loses 20 %
+    passes in 1 of 170 (binomial). The measured share is compared, not a bound of its interval: a bound
+    would let through a version that lost 15 of 100. With fewer than FEWEST_JUDGED questions nothing is
+    judged, and `cannot_judge` says so.
+    """
+    if cannot_judge(result) or result.general_kept is None:
+        return ""
+    before, lost = result.general_before, result.general_before - result.general_after
+    if lost <= max_damage * before + 1e-9:
+        return ""
+    return (
+        f"it lost {lost} of the {before} general questions that the bare model answers right, more "
+        f"than the {100 * max_damage:.0f}% allowed (--max-damage)"
+    )
+
+
+def cannot_judge(result: ProbeResult) -> str:
+    """Why the general questions cannot tell what was lost, or "" if they can."""
+    if result.general_before >= FEWEST_JUDGED:
+        return ""
+    return (
+        f"What was lost of general knowledge cannot be judged: the bare model answers only "
+        f"{result.general_before} of {result.num_general} general questions right, and "
+        f"{FEWEST_JUDGED} are needed. --max-damage was not applied."
+    )

@@ -1,0 +1,251 @@
+"""The probe: what an adapter broke, for any model and without labels.
+
+- General knowledge: of the shipped questions that the bare model answers right, those that are still
+  answered right.
+- Drift: KL(bare || adapted) on the bare model's own texts to prompts that no training sees.
+- Leakage: questions about neighbours of what was learned, whose answers take a fact of the document.
+
+What the bare model says is asked once and kept (`memory.bare`), so that a probe costs what the adapted
+model takes to answer about 100 short questions.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from selfedit.config import SamplingSettings
+from selfedit.domains.knowledge.degenerate import degeneracy
+from selfedit.grading import grade_all, offline
+from selfedit.grading.statistics import Interval, mean_interval
+from selfedit.memory.bare import CHUNK, Answer, BareAnswers
+from selfedit.memory.guard import cannot_judge
+from selfedit.memory.neighbours import (
+    NAMING_TOKENS,
+    NeighbourQuestion,
+    Subject,
+    naming_prompt,
+    neighbour_questions,
+    neighbours,
+    read_names,
+)
+from selfedit.memory.questions import GeneralQuestion, drift_prompts, general_questions
+from selfedit.progress import Progress, Silent
+from selfedit.seams import Adapters, Model
+from selfedit.show.plots import wilson_interval
+from selfedit.types import Bounds, ProbeExample, ProbeResult, Prompt, TrainingSequence
+
+# General questions that count, and questions about neighbours. 100 answers give an interval of about
+# 6 points at 90 %, and take half a minute of one core on the embedded model.
+SAMPLE, NEIGHBOURS = 100, 24
+# Tokens of an answer: long enough for a fact, too short for a ramble to hit one by chance.
+ANSWER_TOKENS = 32
+# Tokens of a text whose drift is measured.
+DRIFT_TOKENS = 48
+# With fewer texts a mean drift says little.
+_FEWEST_DRIFT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """What is held against a bare model: adapter k of a bank over it, or another model (a merged
+    policy), or an adapter over that."""
+
+    adapters: Adapters | None = None
+    k: int = 0
+    other: Model | None = None
+
+
+def probe(
+    bare: Model,
+    adapted: Adapted,
+    subjects: Sequence[Subject] = (),
+    *,
+    progress: Progress | None = None,
+    sample: int = SAMPLE,
+    num_neighbours: int = NEIGHBOURS,
+) -> ProbeResult:
+    """What the adapted model lost of the bare one.
+
+    subjects: the documents that were learned; without any, leakage is not measured. sample: how many
+    of the general questions that the bare model answers right are asked again. Raises SelfEditError.
+    """
+    start = time.perf_counter()
+    run = _Run(bare, adapted, progress or Silent())
+    result = run.neighbours(run.drift(run.general(ProbeResult(), sample)), subjects, num_neighbours)
+    if reason := cannot_judge(result):
+        result = replace(result, notes=(reason, *result.notes))
+    return replace(result, seconds=time.perf_counter() - start)
+
+
+def in_order() -> list[GeneralQuestion]:
+    """The general questions in the order in which they are asked: always the same, fields mixed."""
+    questions = list(general_questions())
+    random.Random(0).shuffle(questions)
+    return questions
+
+
+class _Run:
+    """One probe. Each part adds its fields to a result."""
+
+    def __init__(self, bare: Model, adapted: Adapted, progress: Progress) -> None:
+        self.bare, self.adapted, self.progress = bare, adapted, progress
+        self.known = BareAnswers(bare, progress)
+
+    def general(self, result: ProbeResult, sample: int) -> ProbeResult:
+        asked = 0
+        counted: list[tuple[GeneralQuestion, Answer]] = []
+        questions = in_order()
+        self.progress.start("asking the bare model general questions", len(questions))
+        while asked < len(questions) and len(counted) < sample:
+            chunk = questions[asked : asked + CHUNK]
+            answers = self.known.ask([_prompt(q) for q in chunk], ANSWER_TOKENS)
+            right = _right(chunk, [answer.text for answer in answers])
+            asked += len(chunk)
+            counted += [
+                pair for pair, ok in zip(zip(chunk, answers, strict=True), right, strict=True) if ok
+            ]
+        # Those beyond the sample are as if the last chunk had been shorter.
+        if len(counted) > sample:
+            asked = questions.index(counted[sample - 1][0]) + 1
+            counted = counted[:sample]
+        own = [question for question, _ in counted]
+        after = self._ask([_prompt(question) for question in own], "general questions")
+        right = _right(own, [answer.text for answer in after])
+        lost = tuple(
+            ProbeExample(q.query.question, q.query.gold, before.text, now.text)
+            for (q, before), now, ok in zip(counted, after, right, strict=True)
+            if not ok
+        )
+        kept, bounds = _share(sum(right), len(counted))
+        return replace(
+            result,
+            num_general=asked,
+            general_before=len(counted),
+            general_after=sum(right),
+            general_kept=kept,
+            general_kept_bounds=bounds,
+            ended=_ended(after),
+            ended_before=_ended([before for _, before in counted]),
+            lost=lost,
+        )
+
+    def drift(self, result: ProbeResult) -> ProbeResult:
+        prompts = [Prompt(text) for text in drift_prompts()]
+        self.progress.start("asking the bare model for texts", len(prompts))
+        texts = [answer.text for answer in self.known.ask(prompts, DRIFT_TOKENS)]
+        pairs = [(p, text) for p, text in zip(prompts, texts, strict=True) if not degeneracy(text)]
+        mean = self._divergence(pairs, "measuring the drift")
+        notes = result.notes
+        if len(pairs) < _FEWEST_DRIFT:
+            notes += (
+                f"Drift rests on {len(pairs)} of {len(prompts)} texts: the bare model's others are "
+                "empty or go round in circles.",
+            )
+        return replace(
+            result,
+            drift=mean.value if pairs else None,
+            drift_bounds=_bounds(mean),
+            num_drift=len(pairs),
+            notes=notes,
+        )
+
+    def neighbours(self, result: ProbeResult, subjects: Sequence[Subject], count: int) -> ProbeResult:
+        questions = self._neighbour_questions(subjects, count)
+        if not questions:
+            return result
+        prompts = [Prompt(question.question, kind="question") for question in questions]
+        self.progress.start("asking the bare model about neighbours", len(prompts))
+        before = [answer.text for answer in self.known.ask(prompts, ANSWER_TOKENS)]
+        after = [answer.text for answer in self._ask(prompts, "about neighbours")]
+        taken = [q.taken(b, a) for q, b, a in zip(questions, before, after, strict=True)]
+        leaks = tuple(
+            ProbeExample(question.question, fact, b, a)
+            for question, fact, b, a in zip(questions, taken, before, after, strict=True)
+            if fact
+        )
+        pairs = [(p, text) for p, text in zip(prompts, before, strict=True) if text]
+        mean = self._divergence(pairs, "measuring the drift about neighbours")
+        leakage, bounds = _share(len(leaks), len(questions))
+        return replace(
+            result,
+            leakage=leakage,
+            leakage_bounds=bounds,
+            num_neighbours=len(questions),
+            neighbour_drift=mean.value if pairs else None,
+            neighbour_drift_bounds=_bounds(mean),
+            leaks=leaks,
+        )
+
+    def _neighbour_questions(self, subjects: Sequence[Subject], count: int) -> list[NeighbourQuestion]:
+        """About neighbours of all subjects, as many of each; of more than `count`, of the last."""
+        own = list(subjects)[-count:] if count else []
+        if not own:
+            return []
+        self.progress.start("naming neighbours", len(own))
+        replies = self.known.ask([naming_prompt(subject) for subject in own], NAMING_TOKENS)
+        questions: dict[str, NeighbourQuestion] = {}
+        for i, (subject, reply) in enumerate(zip(own, replies, strict=True)):
+            things = neighbours(subject, read_names(subject, reply.text))
+            share = count * (i + 1) // len(own) - count * i // len(own)
+            for question in neighbour_questions(subject, things, share):
+                questions.setdefault(question.question, question)
+        return list(questions.values())
+
+    def _ask(self, prompts: Sequence[Prompt], what: str) -> list[Answer]:
+        """The adapted model's answers."""
+        self.progress.start(f"asking the adapted model {what}", len(prompts))
+        if not prompts:
+            return []
+        adapters = self.adapted.adapters
+        replies = (self.adapted.other or self.bare).sample(
+            prompts,
+            SamplingSettings(temperature=0.0, top_p=1.0, max_new_tokens=ANSWER_TOKENS),
+            [0] * len(prompts),
+            adapters=adapters,
+            owners=None if adapters is None else [self.adapted.k] * len(prompts),
+            on_done=self.progress.advance,
+        )
+        return [Answer(reply.text, reply.ended) for reply in replies]
+
+    def _divergence(self, pairs: Sequence[tuple[Prompt, str]], stage: str) -> Interval:
+        self.progress.start(stage, len(pairs))
+        if not pairs:
+            return mean_interval([])
+        values = self.bare.divergence(
+            [TrainingSequence(text, prompt) for prompt, text in pairs],
+            self.adapted.adapters,
+            self.adapted.k,
+            other=self.adapted.other,
+            on_done=self.progress.advance,
+        )
+        return mean_interval(values)
+
+
+def _prompt(question: GeneralQuestion) -> Prompt:
+    return Prompt(question.query.question, kind="question")
+
+
+def _right(questions: Sequence[GeneralQuestion], answers: Sequence[str]) -> list[bool]:
+    graded = grade_all([question.query for question in questions], answers, offline)
+    return [answer.correct for answer in graded]
+
+
+def _ended(answers: Sequence[Answer]) -> float | None:
+    """Share that ended by itself; None where the model cannot tell, or nothing was asked."""
+    known = [answer.ended for answer in answers if answer.ended is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _share(count: int, total: int) -> tuple[float | None, Bounds | None]:
+    """A share with Wilson's interval: right also where all or none are."""
+    if not total:
+        return None, None
+    return count / total, wilson_interval(count / total, total)
+
+
+def _bounds(mean: Interval) -> Bounds | None:
+    """None where there are too few values for an interval."""
+    return (mean.low, mean.high) if mean.contexts > 1 else None
