@@ -26,13 +26,13 @@ def model(seed=0, **own):
     made.said = []
     made.status = made.said.append
     made.batches = 0
-    write = made._write
+    write = made.write
 
     def counting(*args, **options):
         made.batches += 1
         return write(*args, **options)
 
-    made._write = counting
+    made.write = counting
     return made
 
 
@@ -57,7 +57,7 @@ def test_the_shipped_prompts_are_many_and_different():
 @pytest.mark.parametrize("chat", [True, False])
 def test_anchors_are_the_bare_models_own(chat):
     bare = model(chat=chat)
-    held = bare.anchors(TRAIN)
+    held = bare.training.anchors(TRAIN)
     assert not held.neighbours
     assert 0 < len(held.general) <= 10
     asked = generic_prompts(bare.form, 10, bare.render, bare.tokenizer)
@@ -80,36 +80,36 @@ def test_anchors_are_the_bare_models_own(chat):
 
 def test_they_are_written_once_and_then_read():
     first = model()
-    held = first.anchors(TRAIN)
+    held = first.training.anchors(TRAIN)
     assert first.batches == 1
     assert "once for this model" in first.said[0]
-    assert same(first.anchors(TRAIN).general, held.general)
+    assert same(first.training.anchors(TRAIN).general, held.general)
     again = model()
-    assert same(again.anchors(TRAIN).general, held.general)
+    assert same(again.training.anchors(TRAIN).general, held.general)
     assert (first.batches, again.batches, again.said) == (1, 0, [])
     other = TRAIN.model_copy(update={"anchor": ON.model_copy(update={"weight": 1.0, "interval": 3})})
-    assert again.anchors(other).general[0].soft_weight == 1.0  # and they are the same texts
+    assert again.training.anchors(other).general[0].soft_weight == 1.0  # and they are the same texts
     assert again.batches == 0
 
 
 def test_another_revisions_texts_are_never_used():
-    model().anchors(TRAIN)
+    model().training.anchors(TRAIN)
     (kept,) = [path for path in anchors_folder().iterdir() if path.is_dir()]
     other = model(seed=1)
-    other.anchors(TRAIN)
+    other.training.anchors(TRAIN)
     assert other.batches == 1
     # Also where somebody has put them in its place.
     (own,) = [path for path in anchors_folder().iterdir() if path.is_dir() and path != kept]
     shutil.rmtree(own)
     shutil.copytree(kept, own)
     third = model(seed=1)
-    assert same(third.anchors(TRAIN).general, other.anchors(TRAIN).general)
+    assert same(third.training.anchors(TRAIN).general, other.training.anchors(TRAIN).general)
     assert third.batches == 1
 
 
 @pytest.mark.parametrize("damage", ["cut", "no note", "other note"])
 def test_a_damaged_file_is_written_anew(damage):
-    held = model().anchors(TRAIN)
+    held = model().training.anchors(TRAIN)
     (folder,) = [path for path in anchors_folder().iterdir() if path.is_dir()]
     note = folder / "anchors.json"
     if damage == "cut":
@@ -120,26 +120,26 @@ def test_a_damaged_file_is_written_anew(damage):
         values = json.loads(note.read_text())
         note.write_text(json.dumps({**values, "texts": values["texts"][:-1]}))
     again = model()
-    assert same(again.anchors(TRAIN).general, held.general)
+    assert same(again.training.anchors(TRAIN).general, held.general)
     assert again.batches == 1
     third = model()
-    third.anchors(TRAIN)
+    third.training.anchors(TRAIN)
     assert third.batches == 0
 
 
-def test_a_killed_run_writes_nothing_twice_and_its_rest_goes(monkeypatch):
-    held = model().anchors(TRAIN)
+def test_a_killed_runwrites_nothing_twice_and_its_rest_goes(monkeypatch):
+    held = model().training.anchors(TRAIN)
     (folder,) = [path for path in anchors_folder().iterdir() if path.is_dir()]
     half = folder.with_name(f".making-{folder.name}-x1")
     folder.rename(half)  # killed before it got its name
     (half / "anchors.json").unlink()
     again = model()
-    assert same(again.anchors(TRAIN).general, held.general)
+    assert same(again.training.anchors(TRAIN).general, held.general)
     assert again.batches == 1
     assert not half.exists()
     # Killed later, between the texts and the training: nothing is written again.
     with monkeypatch.context() as patch:
-        patch.setattr("selfedit.model.language_model.BankTrainer.run", _killed)
+        patch.setattr("selfedit.model.training.BankTrainer.run", _killed)
         with pytest.raises(KeyboardInterrupt):
             again.train([PLAN], LORA, TRAIN, [0])
     resumed = model()
@@ -156,20 +156,20 @@ def test_without_a_place_to_keep_them_it_works_and_says_so(tmp_path, monkeypatch
     blocked.write_text("no folder")
     monkeypatch.setenv("SELFEDIT_HOME", str(blocked))
     bare = model()
-    held = bare.anchors(TRAIN)
+    held = bare.training.anchors(TRAIN)
     assert held.general
     assert "cannot be kept" in " ".join(bare.said)
-    assert same(bare.anchors(TRAIN).general, held.general)
+    assert same(bare.training.anchors(TRAIN).general, held.general)
     assert bare.batches == 1
 
 
 def test_loops_and_empties_are_dropped_and_few_are_told():
     bare = model()
     replies = ["", "la la la la la la la la la la", "  ", "Bees make honey in their hives."]
-    bare._write = lambda rendered, sampling, seeds, **own: [
+    bare.write = lambda rendered, sampling, seeds, **own: [
         Completion(replies[i] if i < 4 else "") for i in range(len(rendered))
     ]
-    held = bare.anchors(TRAIN)
+    held = bare.training.anchors(TRAIN)
     assert len(held.general) == 1 < FEWEST
     assert "only 1 of 10" in bare.said[-1]
     assert loops([1, 2, 3] * 6)
@@ -179,7 +179,7 @@ def test_loops_and_empties_are_dropped_and_few_are_told():
 
 def test_no_usable_text_at_all_trains_without():
     bare = model()
-    bare._write = lambda rendered, sampling, seeds, **own: [Completion("")] * len(rendered)
+    bare.write = lambda rendered, sampling, seeds, **own: [Completion("")] * len(rendered)
     _, (record,) = bare.train([PLAN], LORA, TRAIN, [0])
     assert record.losses
     assert not record.drifts
@@ -193,7 +193,7 @@ def test_training_through_the_model_uses_them():
     alone, _ = bare.train([near], LORA, TRAIN, [1])
     assert [len(own.drifts) for own in records] == [4, 4]
     assert (bank.weights_KP[1] - alone.weights_KP[0]).abs().max() <= 1e-9
-    assert len(bare.anchors(TRAIN, near.neighbours).neighbours) == 1
+    assert len(bare.training.anchors(TRAIN, near.neighbours).neighbours) == 1
     off = TRAIN.model_copy(update={"anchor": AnchorSettings()})
     planned = [bare.planned_memory(LORA, own)([PLAN], [0]) for own in (off, TRAIN)]
     assert planned[0] < planned[1]

@@ -30,7 +30,7 @@ def test_the_teacher_expects_what_the_bare_model_does_behind_the_passage(sequenc
     if bos:
         model.tokenizer.add_special_tokens({"bos_token": "<|user|>"})
         model.tokenizer = _WithBeginning(model.tokenizer)
-    (taught,) = model._taught(TrainingPlan((sequence,)), BOTH)
+    (taught,) = model.training.taught(TrainingPlan((sequence,)), BOTH)
     assert (taught.hard, taught.soft_weight) == (0.5, 2.0)
     assert taught.soft.ids_Mk.shape == (taught.num_supervised, 30)
     if sequence.prompt is None:
@@ -64,7 +64,7 @@ def test_equals_plain_peft(tiny):
     """Beside a plan without passages, which has next-token loss alone."""
     plain = TrainingPlan((TrainingSequence("a bridge"), TrainingSequence("it is old")))
     bank, records = tiny.train([TrainingPlan(TEXTS), plain], LORA, BOTH, [3, 4])
-    data = tiny._taught(TrainingPlan(TEXTS), BOTH)
+    data = tiny.training.taught(TrainingPlan(TEXTS), BOTH)
     factors, losses, _ = plain_anchored(tiny, LORA, data, BOTH, 3, NO_ANCHORS)
     assert records[0].losses == pytest.approx(losses, abs=1e-9)
     for name, (down, up) in factors.items():

@@ -94,7 +94,6 @@ class AnchorWriter:
     ) -> None:
         self.decoder, self.tokenizer, self.identity = decoder, tokenizer, list(identity)
         self.write, self.status = write, status
-        self._known: dict[str, tuple[TokenSequence, ...]] = {}
 
     def __call__(self, asked: Sequence[Asked], settings: AnchorSettings) -> tuple[TokenSequence, ...]:
         """The usable texts with their distributions; their weight is the settings'."""
@@ -107,10 +106,8 @@ class AnchorWriter:
             "reply_tokens": settings.reply_tokens,
             "top_k": settings.top_k,
         }
-        key = stable_hash(note)
-        if key not in self._known:
-            self._known[key] = self._kept(key, note, asked, settings)
-        return tuple(replace(sequence, soft_weight=settings.weight) for sequence in self._known[key])
+        found = self._kept(stable_hash(note), note, asked, settings)
+        return tuple(replace(sequence, soft_weight=settings.weight) for sequence in found)
 
     def _kept(
         self, key: str, note: dict[str, Any], asked: Sequence[Asked], settings: AnchorSettings

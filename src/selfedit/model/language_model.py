@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -12,25 +11,22 @@ import torch
 from transformers import PreTrainedModel
 
 from selfedit.config import EngineSettings, LoraSettings, SamplingSettings, TrainSettings
-from selfedit.errors import ModelError, OutOfMemory
+from selfedit.errors import ModelError
 from selfedit.forward.linear import layout_bytes, use_onednn
-from selfedit.forward.memory import memory_budget, memory_free, within_memory
+from selfedit.forward.memory import memory_budget
 from selfedit.forward.packed import Decoder
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.files import Base, load_adapter, save_adapter
-from selfedit.lora.load import Steps
 from selfedit.lora.memory import Footprint, WaveMemory
-from selfedit.lora.sequences import NO_ANCHORS, Anchors, TokenSequence
-from selfedit.lora.teacher import blank, soften
-from selfedit.lora.train import BankTrainer
-from selfedit.model.anchors import AnchorWriter, Asked, generic_prompts
+from selfedit.lora.sequences import TokenSequence
 from selfedit.model.answer_scores import Reading, answer_scores
 from selfedit.model.cuda_graph import CudaGraph
-from selfedit.model.distill import has_teacher, reading
 from selfedit.model.divergence import Reader, divergence
+from selfedit.model.encoding import encode
 from selfedit.model.generate import generate
 from selfedit.model.prompts import Rendered, render
 from selfedit.model.published import Origin, save_merged
+from selfedit.model.training import Training
 from selfedit.seams import Adapters, Model
 from selfedit.types import (
     AnswerScore,
@@ -114,22 +110,16 @@ class LanguageModel:
     def num_bytes(self) -> int:
         return sum(p.numel() * p.element_size() for p in self.hf.parameters())
 
+    @cached_property
+    def training(self) -> Training:
+        return Training(self)
+
     def render(self, prompt: Prompt) -> Rendered:
         return render(self.tokenizer, prompt, self.form)
 
     def encode(self, sequence: TrainingSequence, max_tokens: int) -> TokenSequence:
         """Tokens of a training sequence, cut to max_tokens from the right."""
-        if sequence.prompt is None:
-            plain = self.tokenizer(sequence.text)["input_ids"]
-            end = [self.tokenizer.eos_token_id] if sequence.ends else []
-            return TokenSequence((*plain, *end)[:max_tokens])
-        prompt = self.render(sequence.prompt)
-        text = self.tokenizer(sequence.text, add_special_tokens=False)["input_ids"]
-        ids = (*prompt.ids, *text, self.tokenizer.eos_token_id)[:max_tokens]
-        if sequence.supervise == "all":
-            return TokenSequence(ids)
-        earlier = prompt.replies if sequence.supervise == "replies" else ()
-        return TokenSequence(ids, (*earlier, (len(prompt.ids), len(ids))))
+        return encode(self.tokenizer, self.render, sequence, max_tokens)
 
     def count_tokens(self, text: str) -> int:
         return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -153,11 +143,11 @@ class LanguageModel:
         """Completions in the order of the prompts (see `model.generate.generate`)."""
         bank = None if adapters is None else _own(adapters)
         rendered = [self.render(prompt) for prompt in prompts]
-        return self._write(
+        return self.write(
             rendered, sampling, seeds, bank=bank, owners=owners, logprobs=logprobs, on_done=on_done
         )
 
-    def _write(
+    def write(
         self,
         rendered: Sequence[Rendered],
         sampling: SamplingSettings,
@@ -168,6 +158,7 @@ class LanguageModel:
         logprobs: bool = False,
         on_done: Callable[[int], None] | None = None,
     ) -> list[Completion]:
+        """The same of prompts that are tokens already."""
         graphs = self.engine.cuda_graphs and self.device == "cuda"
         return generate(
             self.decoder,
@@ -184,20 +175,6 @@ class LanguageModel:
             on_done=on_done,
             status=self.status,
         )
-
-    @cached_property
-    def _anchor_writer(self) -> AnchorWriter:
-        return AnchorWriter(self.decoder, self.tokenizer, self.identity, self._write, self.status)
-
-    def anchors(self, settings: TrainSettings, neighbours: Sequence[Prompt] = ()) -> Anchors:
-        """What an adapter that trains so is held to: written on first use, else from the cache folder
-        (`model.anchors`). neighbours: prompts about things like those that it learns about."""
-        own = settings.anchor
-        if own.weight == 0:
-            return NO_ANCHORS
-        general = generic_prompts(self.form, own.num_prompts, self.render, self.tokenizer)
-        near = [Asked(self.render(prompt)) for prompt in neighbours]
-        return Anchors(self._anchor_writer(general, own), self._anchor_writer(near, own))
 
     def answer_scores(
         self,
@@ -245,54 +222,7 @@ class LanguageModel:
         slots: how many at a time (None: all); a finished one's slot is filled with the next.
         Raises OutOfMemory; a single plan is tried with activation checkpointing before that.
         """
-        checkpointing = self.engine.checkpointing
-        needed = self.planned_memory(lora, settings)(plans, seeds, slots)
-        free = memory_free(self.decoder.device)
-        if needed > free and len(plans) > 1:
-            raise OutOfMemory(
-                f"training {len(plans)} self-edits together needs about {needed / 1e9:.1f} GB, and "
-                f"{free / 1e9:.1f} GB are free"
-            )
-        run = partial(self._train, plans, lora, settings, seeds, slots, on_step)
-        if len(plans) > 1 or checkpointing:
-            return within_memory(partial(run, checkpointing), _training(plans))
-        try:
-            return within_memory(partial(run, False), _training(plans))
-        except OutOfMemory as error:
-            self.status(f"{error}: trying once more with activation checkpointing, which is slower")
-        try:
-            return within_memory(partial(run, True), _training(plans))
-        except OutOfMemory as error:
-            raise OutOfMemory(
-                f"{error}, not even with activation checkpointing. It is no fault of the self-edit: "
-                "use a GPU or machine with more memory, a smaller model, fewer --layers, or shorter "
-                "training sequences."
-            ) from None
-
-    def _train(
-        self,
-        plans: Sequence[TrainingPlan],
-        lora: LoraSettings,
-        settings: TrainSettings,
-        seeds: Sequence[int],
-        slots: int | None,
-        on_step: Callable[[int, int], None] | None,
-        checkpointing: bool,
-    ) -> tuple[AdapterBank, list[TrainingRecord]]:
-        bank = AdapterBank(self.hf, lora, seeds, num_layers=self.num_layers)
-        data = [self._taught(plan, settings) for plan in plans]
-        own = [directed(settings, plan) for plan in plans]
-        trainer = BankTrainer(
-            self.decoder,
-            bank,
-            data,
-            own,
-            anchors=[self.anchors(settings, plan.neighbours) for plan in plans],
-            slots=slots,
-            beside=self.others,
-            checkpointing=checkpointing,
-        )
-        return bank, trainer.run(on_step)
+        return self.training.run(plans, lora, settings, seeds, slots, on_step)
 
     def finetune(
         self,
@@ -304,7 +234,11 @@ class LanguageModel:
         """A new model with every weight trained on the plan (see `model.finetune`)."""
         from selfedit.model.finetune import finetune
 
-        data = [sequence for sequence in self._encoded(plan, settings) if sequence.num_supervised > 0]
+        data = [
+            sequence
+            for sequence in self.training.encoded(plan, settings)
+            if sequence.num_supervised > 0
+        ]
         tuned, record = finetune(self.hf, data, settings, seed, on_step)
         return LanguageModel(
             tuned,
@@ -316,46 +250,9 @@ class LanguageModel:
             status=self.status,
         ), record
 
-    def _encoded(self, plan: TrainingPlan, settings: TrainSettings) -> list[TokenSequence]:
-        return [self.encode(sequence, settings.max_tokens) for sequence in plan.sequences]
-
-    def _taught(
-        self, plan: TrainingPlan, settings: TrainSettings, *, shapes: bool = False
-    ) -> list[TokenSequence]:
-        """The plan's sequences with what a distillation expects there; shapes: without its numbers."""
-        encoded, distill = self._encoded(plan, settings), settings.distill
-        if distill.weight == 0:
-            return encoded
-        read = {
-            i: reading(self.tokenizer, self.render, sequence, encoded[i])
-            for i, sequence in enumerate(plan.sequences)
-            if has_teacher(sequence) and encoded[i].num_supervised > 0
-        }
-        students = [
-            replace(encoded[i], hard=distill.next_token, soft_weight=distill.weight) for i in read
-        ]
-        if shapes:
-            vocabulary = self.hf.get_output_embeddings().weight.shape[0]
-            taught = [blank(student, distill.top_k, vocabulary) for student in students]
-        else:
-            taught = soften(self.decoder, students, distill.top_k, list(read.values()))
-        for i, student in zip(read, taught, strict=True):
-            encoded[i] = student
-        return encoded
-
     def planned_memory(self, lora: LoraSettings, settings: TrainSettings) -> WaveMemory:
         """Peak bytes of training (plans, seeds) together, beside the model (see `lora.memory`)."""
-        return WaveMemory(
-            Footprint.of(self.decoder, lora),
-            lambda plan, seed: Steps.of(
-                self._taught(plan, settings, shapes=True),
-                directed(settings, plan),
-                seed,
-                self.anchors(settings, plan.neighbours),
-            ),
-            workers=self.num_workers,
-            checkpointing=self.engine.checkpointing,
-        )
+        return self.training.planned_memory(lora, settings)
 
     @property
     def memory_budget(self) -> int:
@@ -408,13 +305,3 @@ def _speaks_as(model: LanguageModel, other: Model) -> bool:
         and model.hf.get_output_embeddings().weight.shape[0]
         == other.hf.get_output_embeddings().weight.shape[0]
     )
-
-
-def _training(plans: Sequence[TrainingPlan]) -> str:
-    return "training one adapter" if len(plans) == 1 else f"training {len(plans)} adapters together"
-
-
-def directed(settings: TrainSettings, plan: TrainingPlan) -> TrainSettings:
-    """The settings with the plan's own learning rate and epochs."""
-    changes = {"learning_rate": plan.learning_rate, "epochs": plan.epochs}
-    return settings.model_copy(update={k: v for k, v in changes.items() if v is not None})

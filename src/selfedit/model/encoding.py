@@ -1,4 +1,4 @@
-"""What the teacher of a context distillation reads."""
+"""Training sequences as tokens, and as what the teacher of a context distillation reads."""
 
 from __future__ import annotations
 
@@ -9,6 +9,26 @@ from typing import Any
 from selfedit.lora.sequences import TokenSequence
 from selfedit.model.prompts import Rendered
 from selfedit.types import Prompt, TrainingSequence
+
+
+def encode(
+    tokenizer: Any,
+    render: Callable[[Prompt], Rendered],
+    sequence: TrainingSequence,
+    max_tokens: int,
+) -> TokenSequence:
+    """Tokens of a training sequence, cut to max_tokens from the right."""
+    if sequence.prompt is None:
+        plain = tokenizer(sequence.text)["input_ids"]
+        end = [tokenizer.eos_token_id] if sequence.ends else []
+        return TokenSequence((*plain, *end)[:max_tokens])
+    prompt = render(sequence.prompt)
+    text = tokenizer(sequence.text, add_special_tokens=False)["input_ids"]
+    ids = (*prompt.ids, *text, tokenizer.eos_token_id)[:max_tokens]
+    if sequence.supervise == "all":
+        return TokenSequence(ids)
+    earlier = prompt.replies if sequence.supervise == "replies" else ()
+    return TokenSequence(ids, (*earlier, (len(prompt.ids), len(ids))))
 
 
 def has_teacher(sequence: TrainingSequence) -> bool:

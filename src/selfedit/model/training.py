@@ -1,0 +1,171 @@
+"""How a model's adapters are trained: texts to tokens, what teaches them, waves within memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from selfedit.config import AnchorSettings, LoraSettings, TrainSettings
+from selfedit.errors import OutOfMemory
+from selfedit.forward.memory import memory_free, within_memory
+from selfedit.lora.bank import AdapterBank
+from selfedit.lora.load import Steps
+from selfedit.lora.memory import Footprint, WaveMemory
+from selfedit.lora.sequences import NO_ANCHORS, Anchors, TokenSequence
+from selfedit.lora.teacher import blank, soften
+from selfedit.lora.train import BankTrainer
+from selfedit.model.anchors import AnchorWriter, Asked, generic_prompts
+from selfedit.model.encoding import has_teacher, reading
+from selfedit.types import Prompt, TrainingPlan, TrainingRecord
+
+if TYPE_CHECKING:
+    from selfedit.model.language_model import LanguageModel
+
+# Anchors that are kept at hand, for documents with neighbours of their own; others are read again.
+_AT_HAND = 64
+
+Trained = tuple[AdapterBank, list[TrainingRecord]]
+
+
+class Training:
+    """Trains adapters of a model."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.model = model
+        self._anchors: dict[tuple[AnchorSettings, tuple[Prompt, ...]], Anchors] = {}
+
+    def run(
+        self,
+        plans: Sequence[TrainingPlan],
+        lora: LoraSettings,
+        settings: TrainSettings,
+        seeds: Sequence[int],
+        slots: int | None,
+        on_step: Callable[[int, int], None] | None,
+    ) -> Trained:
+        """See `seams.Model.train`; a single plan is tried with activation checkpointing before it is
+        given up. Raises OutOfMemory."""
+        checkpointing = self.model.engine.checkpointing
+        needed = self.planned_memory(lora, settings)(plans, seeds, slots)
+        free = memory_free(self.model.decoder.device)
+        if needed > free and len(plans) > 1:
+            raise OutOfMemory(
+                f"training {len(plans)} self-edits together needs about {needed / 1e9:.1f} GB, and "
+                f"{free / 1e9:.1f} GB are free"
+            )
+        run = partial(self._run, plans, lora, settings, seeds, slots, on_step)
+        if len(plans) > 1 or checkpointing:
+            return within_memory(partial(run, checkpointing), _what(plans))
+        try:
+            return within_memory(partial(run, False), _what(plans))
+        except OutOfMemory as error:
+            self.model.status(
+                f"{error}: trying once more with activation checkpointing, which is slower"
+            )
+        try:
+            return within_memory(partial(run, True), _what(plans))
+        except OutOfMemory as error:
+            raise OutOfMemory(
+                f"{error}, not even with activation checkpointing. It is no fault of the self-edit: "
+                "use a GPU or machine with more memory, a smaller model, fewer --layers, or shorter "
+                "training sequences."
+            ) from None
+
+    def _run(
+        self,
+        plans: Sequence[TrainingPlan],
+        lora: LoraSettings,
+        settings: TrainSettings,
+        seeds: Sequence[int],
+        slots: int | None,
+        on_step: Callable[[int, int], None] | None,
+        checkpointing: bool,
+    ) -> Trained:
+        model = self.model
+        bank = AdapterBank(model.hf, lora, seeds, num_layers=model.num_layers)
+        trainer = BankTrainer(
+            model.decoder,
+            bank,
+            [self.taught(plan, settings) for plan in plans],
+            [directed(settings, plan) for plan in plans],
+            anchors=[self.anchors(settings, plan.neighbours) for plan in plans],
+            slots=slots,
+            beside=model.others,
+            checkpointing=checkpointing,
+        )
+        return bank, trainer.run(on_step)
+
+    def planned_memory(self, lora: LoraSettings, settings: TrainSettings) -> WaveMemory:
+        """Peak bytes of training (plans, seeds) together, beside the model (see `lora.memory`)."""
+        return WaveMemory(
+            Footprint.of(self.model.decoder, lora),
+            lambda plan, seed: Steps.of(
+                self.taught(plan, settings, shapes=True),
+                directed(settings, plan),
+                seed,
+                self.anchors(settings, plan.neighbours),
+            ),
+            workers=self.model.num_workers,
+            checkpointing=self.model.engine.checkpointing,
+        )
+
+    def encoded(self, plan: TrainingPlan, settings: TrainSettings) -> list[TokenSequence]:
+        """The tokens of a plan's sequences."""
+        return [self.model.encode(sequence, settings.max_tokens) for sequence in plan.sequences]
+
+    def taught(
+        self, plan: TrainingPlan, settings: TrainSettings, *, shapes: bool = False
+    ) -> list[TokenSequence]:
+        """The same with what a distillation expects there; shapes: without its numbers."""
+        model, distill = self.model, settings.distill
+        encoded = self.encoded(plan, settings)
+        if distill.weight == 0:
+            return encoded
+        read = {
+            i: reading(model.tokenizer, model.render, sequence, encoded[i])
+            for i, sequence in enumerate(plan.sequences)
+            if has_teacher(sequence) and encoded[i].num_supervised > 0
+        }
+        students = [
+            replace(encoded[i], hard=distill.next_token, soft_weight=distill.weight) for i in read
+        ]
+        if shapes:
+            vocabulary = model.hf.get_output_embeddings().weight.shape[0]
+            taught = [blank(student, distill.top_k, vocabulary) for student in students]
+        else:
+            taught = soften(model.decoder, students, distill.top_k, list(read.values()))
+        for i, student in zip(read, taught, strict=True):
+            encoded[i] = student
+        return encoded
+
+    def anchors(self, settings: TrainSettings, neighbours: Sequence[Prompt] = ()) -> Anchors:
+        """What an adapter that trains so is held to: written on first use, else from the cache folder
+        (`model.anchors`). neighbours: prompts about things like those that it learns about."""
+        own = settings.anchor
+        if own.weight == 0:
+            return NO_ANCHORS
+        key = own, tuple(neighbours)
+        if key not in self._anchors:
+            if len(self._anchors) >= _AT_HAND:
+                self._anchors.pop(next(iter(self._anchors)))
+            self._anchors[key] = self._write_anchors(own, neighbours)
+        return self._anchors[key]
+
+    def _write_anchors(self, own: AnchorSettings, neighbours: Sequence[Prompt]) -> Anchors:
+        model = self.model
+        write = AnchorWriter(model.decoder, model.tokenizer, model.identity, model.write, model.status)
+        general = generic_prompts(model.form, own.num_prompts, model.render, model.tokenizer)
+        near = [Asked(model.render(prompt)) for prompt in neighbours]
+        return Anchors(write(general, own), write(near, own))
+
+
+def _what(plans: Sequence[TrainingPlan]) -> str:
+    return "training one adapter" if len(plans) == 1 else f"training {len(plans)} adapters together"
+
+
+def directed(settings: TrainSettings, plan: TrainingPlan) -> TrainSettings:
+    """The settings with the plan's own learning rate and epochs."""
+    changes = {"learning_rate": plan.learning_rate, "epochs": plan.epochs}
+    return settings.model_copy(update={k: v for k, v in changes.items() if v is not None})
