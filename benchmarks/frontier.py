@@ -22,8 +22,9 @@ from typing import Any
 
 from selfedit.bench.floor import synchronise
 from selfedit.bench.material import recorded_edits
-from selfedit.config import ALL_LINEAR, InnerSettings, KnowledgeSettings, LoraSettings, TrainSettings
+from selfedit.config import ALL_LINEAR, InnerSettings, LoraSettings, TrainSettings
 from selfedit.domains.knowledge import Knowledge
+from selfedit.domains.knowledge.settings import KnowledgeSettings
 from selfedit.grading.graders import GRADERS
 from selfedit.grading.statistics import accuracy_interval, paired_difference
 from selfedit.loops.inner import run_trials

@@ -16,8 +16,9 @@ import time
 
 from selfedit.bench.floor import synchronise
 from selfedit.bench.material import recorded_edits
-from selfedit.config import ANSWER_SAMPLING, InnerSettings, KnowledgeSettings, TrainSettings
+from selfedit.config import ANSWER_SAMPLING, InnerSettings, TrainSettings
 from selfedit.domains.knowledge import Knowledge
+from selfedit.domains.knowledge.settings import KnowledgeSettings
 from selfedit.loops.inner import run_trials
 from selfedit.model.load import load_model
 from selfedit.types import SelfEdit

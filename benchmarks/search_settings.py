@@ -16,10 +16,11 @@ import time
 from pathlib import Path
 from statistics import mean
 
-from selfedit.config import KnowledgeSettings, LearnSettings, LoraSettings, SamplingSettings
+from selfedit.config import LoraSettings, SamplingSettings
 from selfedit.config import TrainSettings as Train
 from selfedit.domains.knowledge import Knowledge, read_document, read_quiz, split_passages
 from selfedit.domains.knowledge.assign import assign_queries
+from selfedit.domains.knowledge.settings import KnowledgeSettings, LearnSettings
 from selfedit.loops.inner import run_trials
 from selfedit.model.load import load_model
 from selfedit.types import SelfEdit

@@ -6,8 +6,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from selfedit.config import LearnSettings, SamplingSettings
+from selfedit.config import SamplingSettings
 from selfedit.domains.knowledge import Knowledge, read_document, split_passages
+from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.model.load import load_model
 from selfedit.types import SelfEdit
 

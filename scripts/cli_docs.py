@@ -14,7 +14,7 @@ import typer
 from pydantic import BaseModel
 
 from selfedit.cli import app
-from selfedit.config import LearnSettings
+from selfedit.domains.knowledge.settings import LearnSettings
 
 PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
 

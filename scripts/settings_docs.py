@@ -16,6 +16,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from selfedit import config
+from selfedit.domains.arc import settings as arc
+from selfedit.domains.knowledge import settings as knowledge
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
 
@@ -33,9 +35,11 @@ def render() -> str:
 
 
 def _classes() -> Iterator[type[config.Settings]]:
-    for value in vars(config).values():
-        if inspect.isclass(value) and issubclass(value, config.Settings) and value.model_fields:
-            yield value
+    for module in (config, knowledge, arc):
+        own = [v for v in vars(module).values() if getattr(v, "__module__", "") == module.__name__]
+        for value in own:
+            if inspect.isclass(value) and issubclass(value, config.Settings) and value.model_fields:
+                yield value
 
 
 def _section(settings: type[config.Settings]) -> str:

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from selfedit.config import (
-    AnchorSettings,
-    ArcOuterSettings,
-    DistillSettings,
-    InnerSettings,
-    KnowledgeOuterSettings,
-    KnowledgeSettings,
-    LearnSettings,
-    TrainSettings,
-)
+from selfedit.config import AnchorSettings, DistillSettings, InnerSettings, TrainSettings
+from selfedit.domains.arc.settings import ArcOuterSettings
+from selfedit.domains.knowledge.settings import KnowledgeOuterSettings, KnowledgeSettings, LearnSettings
 
 # Of commit 69870e9, before there was an anchor.
 BEFORE = [

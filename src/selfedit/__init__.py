@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from selfedit.config import LearnSettings as LearnSettings
+    from selfedit.domains.knowledge.settings import LearnSettings as LearnSettings
     from selfedit.learning.library import Library as Library
     from selfedit.types import LearnResult as LearnResult
 
@@ -23,7 +23,7 @@ __all__ = ["LearnResult", "LearnSettings", "Library", "__version__"]
 
 _HOMES = {
     "Library": "selfedit.learning.library",
-    "LearnSettings": "selfedit.config",
+    "LearnSettings": "selfedit.domains.knowledge.settings",
     "LearnResult": "selfedit.types",
 }
 

@@ -1,4 +1,5 @@
-"""Every setting, its default and its meaning, in exactly one place."""
+"""Settings of everything but the domains, whose own are in `domains/<name>/settings.py`: each with its
+default and its meaning, in exactly one place."""
 
 from __future__ import annotations
 
@@ -163,80 +164,6 @@ class SamplingSettings(Settings):
 
 ANSWER_SAMPLING = SamplingSettings(temperature=0.0, top_p=1.0, max_new_tokens=64)
 
-Strategy = Literal[
-    "implications",
-    "implications-long",
-    "implications-very-long",
-    "rewrite",
-    "self-qa",
-    "chain-of-thought",
-    "none",
-    "sentences",
-]
-
-
-class KnowledgeSettings(Settings):
-    """How documents become self-edits and self-edits become training sequences."""
-
-    added = {"ends": False, "form": "text"}
-
-    strategy: Strategy = "sentences"
-    prompt_text: str | None = Field(
-        None, description="Own instruction (--prompt-file); {title} and {context} are filled in."
-    )
-    restatements: int = Field(3, ge=1, description="Restatements of each sentence (`sentences`).")
-    faithful: bool = Field(
-        True, description="Drop restatements that lost a name or number, or invented a number."
-    )
-    title_line: bool = Field(True, description="Begin each training sequence with the title's line.")
-    max_sequences: int = Field(30, ge=1, description="Statements kept of one edit, passage apart.")
-    passage_words: int = Field(200, ge=20, description="Documents are split into such passages.")
-    topic: bool = Field(False, description="Put the document's title before each question.")
-    ends: bool = Field(
-        False, description="Teach that a statement ends: the token that ends a reply follows it."
-    )
-    form: Literal["text", "turn"] = Field(
-        "text", description="Statements as plain texts, or as the model's replies in a chat."
-    )
-
-
-ArcGroup = Literal["basic", "size", "chain", "repeat"]
-
-
-class ArcDataSettings(Settings):
-    """What a model is trained on for one ARC task (PAPER.md, Domain 2)."""
-
-    groups: tuple[ArcGroup, ...] = Field(
-        ("basic", "size", "chain", "repeat"), description="Groups of augmentations."
-    )
-    limit: int = Field(250, ge=1, description="Training tasks of one ARC task, at most.")
-
-
-class ArcSettings(Settings):
-    """How a task of ARC becomes prompts, training sequences and queries (PAPER.md, Domain 2)."""
-
-    grid: Literal["rows", "compact"] = Field(
-        "rows", description="Grids as nested lists (the paper), or a digit a cell and a line a row."
-    )
-    data: ArcDataSettings = Field(
-        ArcDataSettings(), description="groups: of the oracle; a self-edit names its own."
-    )
-    short_prompt: bool = Field(
-        False, description="Ask for a self-edit by one example, for models that more words confuse."
-    )
-    constrained: bool = Field(
-        False, description="Sample only self-edits of the right form, so that every edit is valid."
-    )
-    step_limit: int = Field(
-        375, ge=1, description="A self-edit that asks for more steps fails, without being trained."
-    )
-    prediction: Literal["greedy", "voting"] = Field(
-        "greedy", description="One answer to a test input, or two attempts by a vote over its views."
-    )
-    oracle_learning_rate: float = Field(1e-4, gt=0, le=0.1, description="Of the fixed best edit.")
-    oracle_epochs: int = Field(2, ge=1, le=1000)
-    seed: int = Field(0, ge=0, description="Of the training sets and of the views that vote.")
-
 
 class InnerSettings(Settings):
     """The inner loop of any domain."""
@@ -249,57 +176,6 @@ class InnerSettings(Settings):
     candidates: int = Field(4, ge=1, description="Self-edits written for each task.")
     seeds: int = Field(1, ge=1, description="Trainings of each candidate; its reward is their mean.")
     seed: int = Field(0, ge=0)
-
-
-class LearnSettings(InnerSettings):
-    """Everything that determines what `learn` does, apart from model, documents and quiz."""
-
-    knowledge: KnowledgeSettings = KnowledgeSettings()
-    max_forgetting: float = Field(
-        0.1, ge=0, le=1, description="Accuracy on older questions that a new version may lose."
-    )
-    split_from: int = Field(
-        8, ge=2, description="With at least this many questions, half are held out for the report."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _sampling_by_strategy(cls, values: Any) -> Any:
-        """Fill in what is not given. The paper samples at T=1.0, top-p 0.95; a model so small that it
-        needs `sentences` writes nonsense there, and one sentence is short (docs/log.md)."""
-        if not isinstance(values, dict) or isinstance(values.get("sampling"), SamplingSettings):
-            return values
-        knowledge = values.get("knowledge") or {}
-        given = knowledge if isinstance(knowledge, dict) else knowledge.model_dump()
-        short = given.get("strategy", "sentences") == "sentences"
-        default = {"temperature": 0.6, "max_new_tokens": 80} if short else {"max_new_tokens": 512}
-        return {**values, "sampling": {**default, **(values.get("sampling") or {})}}
-
-
-class ArcInnerSettings(InnerSettings):
-    """The inner loop of few-shot learning; the defaults are the paper's test-time training."""
-
-    arc: ArcSettings = ArcSettings()
-    lora: LoraSettings = LoraSettings(
-        rank=128,
-        alpha=16,
-        target_modules=("q_proj", "v_proj", "gate_proj", "up_proj", "down_proj"),
-        layers="all",
-    )
-    train: TrainSettings = Field(
-        TrainSettings(
-            learning_rate=1e-4,
-            epochs=2,
-            batch_size=2,
-            schedule="cosine",
-            warmup_steps=11,
-            max_tokens=8192,
-        ),
-        description="A self-edit gives its own learning rate and epochs. Longer training sequences "
-        "than max_tokens are left out, never cut.",
-    )
-    sampling: SamplingSettings = SamplingSettings(max_new_tokens=512)
-    candidates: int = Field(15, ge=1, description="Self-edits written for each task.")
 
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -382,25 +258,6 @@ class OuterSettings(Settings):
     )
     cascade_keep: int = Field(2, ge=1, description="Edits of each context that cascade trains on.")
     seed: int = Field(0, ge=0, description="Of the order of contexts and of the policy update.")
-
-
-class KnowledgeOuterSettings(OuterSettings):
-    """The outer loop of knowledge incorporation."""
-
-    inner: LearnSettings = LearnSettings()
-
-
-class ArcOuterSettings(OuterSettings):
-    """The outer loop of few-shot learning; the defaults are the paper's (Domain 2)."""
-
-    inner: ArcInnerSettings = ArcInnerSettings()
-    policy: PolicySettings = PolicySettings(
-        lora=LoraSettings(rank=16, alpha=16, layers="all"),
-        train=TrainSettings(learning_rate=5e-5, epochs=8, batch_size=5, max_tokens=8192),
-    )
-    rounds: int = Field(1, ge=1)
-    contexts: int = Field(11, ge=1, description="Tasks of each round.")
-    rule: Literal["best", "positive", "all-correct"] = "all-correct"
 
 
 def stable_hash(value: Any) -> str:

@@ -6,8 +6,9 @@ import pytest
 
 from selfedit.console.options import Adapting, Training, Writing
 from selfedit.console.settings import merge_settings, preset_settings
+from selfedit.domains.arc.presets import PRESETS as ARC_PRESETS
+from selfedit.domains.knowledge.presets import inner_paper
 from selfedit.errors import InputError
-from selfedit.presets import ARC_PRESETS, inner_paper
 
 
 def test_what_is_given_goes_before_the_preset():

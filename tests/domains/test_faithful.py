@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from selfedit.config import KnowledgeSettings
 from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.faithful import details, is_faithful
+from selfedit.domains.knowledge.settings import KnowledgeSettings
 from selfedit.errors import InvalidSelfEdit
 from selfedit.types import SelfEdit, Task
 

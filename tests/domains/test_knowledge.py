@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfedit.config import KnowledgeSettings, Strategy
 from selfedit.domains.knowledge import (
     Knowledge,
     is_fair_question,
@@ -21,6 +20,7 @@ from selfedit.domains.knowledge import (
     worth_asking,
 )
 from selfedit.domains.knowledge.self_quiz import _parts
+from selfedit.domains.knowledge.settings import KnowledgeSettings, Strategy
 from selfedit.domains.knowledge.strategies import TEMPLATES, fill
 from selfedit.grading import GRADERS, fitted, grade
 from selfedit.seams import Domain

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfedit.config import KnowledgeSettings, Strategy
 from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.degenerate import degeneracy
 from selfedit.domains.knowledge.sequences import restatement, split_statements
+from selfedit.domains.knowledge.settings import KnowledgeSettings, Strategy
 from selfedit.errors import InvalidSelfEdit
 from selfedit.types import SelfEdit, Task
 

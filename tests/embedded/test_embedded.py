@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from selfedit.bench.reference import plain_peft
-from selfedit.config import ANSWER_SAMPLING, LearnSettings, LoraSettings, TrainSettings
+from selfedit.config import ANSWER_SAMPLING, LoraSettings, TrainSettings
+from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.train import BankTrainer
 from selfedit.model.load import load_model

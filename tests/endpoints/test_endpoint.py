@@ -21,8 +21,9 @@ import pytest
 from pydantic import ValidationError
 
 import selfedit.endpoints.client as endpoint_module
-from selfedit.config import EndpointSettings, JudgeSettings, KnowledgeSettings, SamplingSettings
+from selfedit.config import EndpointSettings, JudgeSettings, SamplingSettings
 from selfedit.domains.knowledge import Knowledge
+from selfedit.domains.knowledge.settings import KnowledgeSettings
 from selfedit.endpoints.judge import Judge, read_verdict
 from selfedit.endpoints.replies import UnreadableReply, retry_after
 from selfedit.endpoints.rubric import RubricJudge, RubricScore, read_rubric

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from selfedit.config import AnchorSettings, KnowledgeSettings, LearnSettings
+from selfedit.config import AnchorSettings
+from selfedit.domains.knowledge.settings import KnowledgeSettings, LearnSettings
 from selfedit.endpoints.writer import read_edits
 from selfedit.errors import InputError
 from selfedit.evaluation.conditions import CONDITIONS, Subjects

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from selfedit.config import LearnSettings
 from selfedit.domains.knowledge import text_document
+from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import AdapterError, InputError, SelfEditError, StoreError
 from selfedit.learning.library import Library
 from selfedit.model.fake import FakeModel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from selfedit.config import LearnSettings
+from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import OutOfMemory
 from selfedit.loops.estimate import estimate
 from selfedit.model.fake import FakeModel

@@ -6,14 +6,9 @@ from functools import partial
 
 import pytest
 
-from selfedit.config import (
-    EngineSettings,
-    InnerSettings,
-    KnowledgeSettings,
-    LoraSettings,
-    TrainSettings,
-)
+from selfedit.config import EngineSettings, InnerSettings, LoraSettings, TrainSettings
 from selfedit.domains.knowledge import Knowledge
+from selfedit.domains.knowledge.settings import KnowledgeSettings
 from selfedit.errors import InputError, OutOfMemory
 from selfedit.forward.memory import engine_from_environment, is_out_of_memory, memory_budget
 from selfedit.forward.packed import Decoder

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from selfedit.algorithms.rest_em import ReSTEM
-from selfedit.config import KnowledgeOuterSettings, KnowledgeSettings, LearnSettings, stable_hash
+from selfedit.config import stable_hash
 from selfedit.domains.knowledge import Knowledge
+from selfedit.domains.knowledge.settings import KnowledgeOuterSettings, KnowledgeSettings, LearnSettings
 from selfedit.errors import InputError, SelfEditError, StoreError
 from selfedit.grading import GRADERS
 from selfedit.loops.outer import OuterRun

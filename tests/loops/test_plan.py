@@ -8,9 +8,9 @@ import pytest
 
 from selfedit.config import ANSWER_SAMPLING
 from selfedit.domains.knowledge import Knowledge
+from selfedit.domains.knowledge.presets import smoke
 from selfedit.loops import plan as outer_plan
 from selfedit.model.fake import FakeModel
-from selfedit.presets import smoke
 from selfedit.types import Completion, Prompt, Query, Task
 
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from selfedit.config import (
-    ArcInnerSettings,
-    KnowledgeSettings,
-    LearnSettings,
-    LoraSettings,
-    SamplingSettings,
-    TrainSettings,
-)
+from selfedit.config import LoraSettings, SamplingSettings, TrainSettings
 from selfedit.domains.arc.domain import Arc, to_task
 from selfedit.domains.arc.self_edit import ORACLE
+from selfedit.domains.arc.settings import ArcInnerSettings
 from selfedit.domains.knowledge import Knowledge
+from selfedit.domains.knowledge.settings import KnowledgeSettings, LearnSettings
 from selfedit.loops.jobs import trial_key
 from selfedit.loops.sampler import Writer
 from selfedit.store import Store

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from selfedit.algorithms.rest_em import ReSTEM
-from selfedit.config import KnowledgeOuterSettings, KnowledgeSettings, LearnSettings
 from selfedit.domains.knowledge import Knowledge
+from selfedit.domains.knowledge.settings import KnowledgeOuterSettings, KnowledgeSettings, LearnSettings
 from selfedit.errors import InputError, SelfEditError, StoreError
 from selfedit.loops.outer import OuterRun
 from selfedit.loops.policies import Policies

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from selfedit.cli import arc_options
-from selfedit.config import ArcDataSettings, ArcGroup
 from selfedit.console import options
 from selfedit.console.common import err, model_loader, out, parts, print_json
+from selfedit.domains.arc.settings import ArcDataSettings, ArcGroup
 from selfedit.errors import InputError
 from selfedit.show.files import write_whole
 

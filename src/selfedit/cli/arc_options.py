@@ -11,8 +11,8 @@ import typer
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
-    from selfedit.config import ArcOuterSettings
     from selfedit.domains.arc import ArcTask, sources
+    from selfedit.domains.arc.settings import ArcOuterSettings
     from selfedit.seams import Model
     from selfedit.types import Task
 
@@ -69,7 +69,7 @@ def preset_with(
     """The preset with what was given: the options that all commands have, and a command's own about
     the domain, the inner and the outer loop. Raises InputError."""
     from selfedit.console.settings import preset_settings
-    from selfedit.presets import ARC_PRESETS
+    from selfedit.domains.arc.presets import PRESETS as ARC_PRESETS
 
     domain = {
         "data": {"limit": examples},

@@ -18,7 +18,7 @@ from selfedit.errors import InputError
 from selfedit.show.files import check_writable, write_whole
 
 if TYPE_CHECKING:
-    from selfedit.config import ArcInnerSettings
+    from selfedit.domains.arc.settings import ArcInnerSettings
     from selfedit.evaluation.arc import ArcEvaluator, ArcRow
     from selfedit.evaluation.settings import ArcEvaluationSettings
     from selfedit.store import Store

@@ -69,12 +69,12 @@ def knowledge(
     from selfedit.config import JudgeSettings
     from selfedit.domains.knowledge import Knowledge
     from selfedit.domains.knowledge.data import read_tasks
+    from selfedit.domains.knowledge.presets import PRESETS
     from selfedit.loops.outer import OuterRun
     from selfedit.loops.plan import plan_knowledge
     from selfedit.loops.policies import Policies
     from selfedit.loops.rewards import make_reward
     from selfedit.loops.tracking import Trackers
-    from selfedit.presets import PRESETS
     from selfedit.runners.local import LocalRunner
 
     settings = preset_settings(

@@ -15,8 +15,8 @@ from selfedit.console import options
 from selfedit.console.common import folder_of, model_loader, open_store, print_json, status
 
 if TYPE_CHECKING:
-    from selfedit.config import ArcOuterSettings
     from selfedit.domains.arc.domain import Arc
+    from selfedit.domains.arc.settings import ArcOuterSettings
     from selfedit.loops.plan import OuterPlan
     from selfedit.seams import Model
     from selfedit.types import Task

@@ -10,7 +10,8 @@ from selfedit.errors import InputError
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-    from selfedit.config import LearnSettings, OuterSettings
+    from selfedit.config import OuterSettings
+    from selfedit.domains.knowledge.settings import LearnSettings
 
 Outer = TypeVar("Outer", bound="OuterSettings")
 Preset = TypeVar("Preset")
@@ -21,7 +22,7 @@ def merge_settings(given: dict[str, Any], preset: dict[str, Any] | None = None) 
     of bounds."""
     from pydantic import ValidationError
 
-    from selfedit.config import LearnSettings
+    from selfedit.domains.knowledge.settings import LearnSettings
 
     base = LearnSettings.model_validate(preset or {}).model_dump(mode="json")
     try:
@@ -33,7 +34,7 @@ def merge_settings(given: dict[str, Any], preset: dict[str, Any] | None = None) 
 
 def inner_preset(name: str) -> dict[str, Any]:
     """What a preset changes of the defaults. Raises InputError."""
-    from selfedit.presets import INNER_PRESETS
+    from selfedit.domains.knowledge.presets import INNER_PRESETS
 
     return _named(INNER_PRESETS, name)()
 

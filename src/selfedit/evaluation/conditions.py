@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from selfedit.config import LearnSettings
 from selfedit.domains.knowledge import Knowledge
+from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.endpoints.writer import EndpointWriter, RecordedEdits
 from selfedit.errors import InputError
 from selfedit.evaluation.regimes import (

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from selfedit.config import ANSWER_SAMPLING, LearnSettings, TrainSettings, stable_hash
+from selfedit.config import ANSWER_SAMPLING, TrainSettings, stable_hash
 from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.sequences import as_sequence, headed
+from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import InputError, InvalidSelfEdit
 from selfedit.evaluation.settings import EvaluationSettings
 from selfedit.loops.groups import trials_of

@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from selfedit.config import ArcInnerSettings, KnowledgeSettings, LearnSettings, Settings
+from selfedit.config import Settings
+from selfedit.domains.arc.settings import ArcInnerSettings
+from selfedit.domains.knowledge.settings import KnowledgeSettings, LearnSettings
 
 Regime = Literal["single", "cpt", "cpt-full"]
 

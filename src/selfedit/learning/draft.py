@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from selfedit.config import KnowledgeSettings
 from selfedit.domains.knowledge.sequences import as_sequence
+from selfedit.domains.knowledge.settings import KnowledgeSettings
 from selfedit.errors import CurrentMoved
 from selfedit.learning.outcome import Verdict, scores
 from selfedit.learning.shelf import Shelf

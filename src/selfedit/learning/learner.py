@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from selfedit.config import ANSWER_SAMPLING, LearnSettings
+from selfedit.config import ANSWER_SAMPLING
 from selfedit.domains.knowledge import Document, Knowledge
+from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import InputError, SelfEditError, StoreError
 from selfedit.learning.draft import Draft, commit, final_plan
 from selfedit.learning.material import (

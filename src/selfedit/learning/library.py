@@ -11,8 +11,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from selfedit.config import ANSWER_SAMPLING, LearnSettings
+from selfedit.config import ANSWER_SAMPLING
 from selfedit.domains.knowledge import Document, Knowledge, read_document, read_quiz
+from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import AdapterError, StoreError
 from selfedit.home import library_folder
 from selfedit.learning.learner import Learner, Report

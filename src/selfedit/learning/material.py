@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from selfedit.config import LearnSettings
 from selfedit.domains.knowledge import (
     Document,
     Knowledge,
@@ -14,6 +13,7 @@ from selfedit.domains.knowledge import (
     split_passages,
     split_quiz,
 )
+from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.learning.quiz_writer import write_quiz
 from selfedit.loops.sampler import Writer
 from selfedit.store import AdapterRecord, LearnedDocument

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
-from selfedit.config import LearnSettings
+from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.learning.material import Material
 from selfedit.types import (
     GradedAnswer,

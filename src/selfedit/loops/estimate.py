@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from selfedit.config import InnerSettings, LearnSettings, TrainSettings
+from selfedit.config import InnerSettings, TrainSettings
+from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import InvalidSelfEdit, OutOfMemory
 from selfedit.loops.jobs import fitting
 from selfedit.loops.waves import Job, WaveBudget, plan_waves

@@ -6,14 +6,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from selfedit.config import (
-    ANSWER_SAMPLING,
-    InnerSettings,
-    KnowledgeOuterSettings,
-    OuterSettings,
-    SamplingSettings,
-)
+from selfedit.config import ANSWER_SAMPLING, InnerSettings, OuterSettings, SamplingSettings
 from selfedit.domains.knowledge import Knowledge
+from selfedit.domains.knowledge.settings import KnowledgeOuterSettings
 from selfedit.loops.estimate import WRITTEN_RATIO, Estimate, estimate
 from selfedit.seams import Adapters, Domain, Model
 from selfedit.types import Prompt, Task, TrainingPlan, TrainingSequence

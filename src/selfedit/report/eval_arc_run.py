@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from selfedit.config import ArcSettings
 from selfedit.domains.arc.domain import Arc, with_outputs
 from selfedit.domains.arc.predict import Attempts
+from selfedit.domains.arc.settings import ArcSettings
 from selfedit.evaluation.arc import ArcEvaluation
 from selfedit.evaluation.arc_outcome import TaskOutcome, solves, stored_outcomes
 from selfedit.evaluation.arc_table import blocks

@@ -7,11 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from selfedit.config import ArcDataSettings, ArcInnerSettings, ArcSettings, TrainSettings
+from selfedit.config import TrainSettings
 from selfedit.domains.arc.domain import Arc, is_known, of_task, to_task
 from selfedit.domains.arc.edit_pattern import LONGEST_MATCH
 from selfedit.domains.arc.grids import Grid
 from selfedit.domains.arc.self_edit import ORACLE
+from selfedit.domains.arc.settings import ArcDataSettings, ArcInnerSettings, ArcSettings
 from selfedit.domains.arc.tasks import ArcTask, Example
 from selfedit.errors import InvalidSelfEdit, OverLimit
 from selfedit.loops.inner import run_trials

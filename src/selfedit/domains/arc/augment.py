@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from selfedit.config import ArcGroup
 from selfedit.domains.arc.grids import NUM_COLOURS, Cells
+from selfedit.domains.arc.settings import ArcGroup
 
 GridFunction = Callable[[Cells], Cells]
 

@@ -11,11 +11,12 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from selfedit.config import ArcSettings, stable_hash
+from selfedit.config import stable_hash
 from selfedit.domains.arc.edit_pattern import LONGEST_MATCH, pattern
 from selfedit.domains.arc.grids import Grid, MalformedGrid
 from selfedit.domains.arc.predict import Attempts, VotingQuery, vote, voting_queries
 from selfedit.domains.arc.self_edit import ORACLE, ArcSelfEdit, Training, instruction, parse_self_edit
+from selfedit.domains.arc.settings import ArcSettings
 from selfedit.domains.arc.submission import read_attempts, submission_to_json
 from selfedit.domains.arc.tasks import ArcTask, Example, example_to_json, task_from_json
 from selfedit.domains.arc.text import GridFormat, grid_to_text, parse_grid

@@ -13,7 +13,7 @@ from typing import Any, Literal, NoReturn, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from selfedit.config import ArcGroup
+from selfedit.domains.arc.settings import ArcGroup
 from selfedit.domains.arc.tasks import Example
 from selfedit.domains.arc.text import GridFormat, demonstrations
 from selfedit.errors import InvalidSelfEdit

@@ -18,7 +18,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from selfedit.config import ArcGroup
 from selfedit.domains.arc.augment import (
     GridFunction,
     augmentations,
@@ -26,6 +25,7 @@ from selfedit.domains.arc.augment import (
     translate,
 )
 from selfedit.domains.arc.grids import MAX_SIDE, NUM_COLOURS, Grid
+from selfedit.domains.arc.settings import ArcGroup
 from selfedit.domains.arc.tasks import ArcTask, Example
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from selfedit.config import KnowledgeSettings, stable_hash
+from selfedit.config import stable_hash
 from selfedit.domains.knowledge.sequences import training_plan
+from selfedit.domains.knowledge.settings import KnowledgeSettings
 from selfedit.domains.knowledge.strategies import edit_prompts
 from selfedit.grading import Grader, contains, grade_all, identity
 from selfedit.types import Prompt, Query, Score, SelfEdit, Task, TrainingPlan

@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from selfedit.config import KnowledgeSettings, Strategy
 from selfedit.domains.knowledge.degenerate import MARKER, comparable, degeneracy, without_marker
 from selfedit.domains.knowledge.faithful import is_faithful
 from selfedit.domains.knowledge.sentences import split_sentences
+from selfedit.domains.knowledge.settings import KnowledgeSettings, Strategy
 from selfedit.domains.knowledge.strategies import restatable_sentences
 from selfedit.errors import InvalidSelfEdit
 from selfedit.types import Prompt, SelfEdit, Task, TrainingPlan, TrainingSequence

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from selfedit.config import KnowledgeSettings, Strategy
 from selfedit.domains.knowledge.sentences import split_sentences
+from selfedit.domains.knowledge.settings import KnowledgeSettings, Strategy
 from selfedit.types import Prompt, Task
 
 _PASSAGE = "\n\n{title}\n{context}\n\n"

@@ -1,0 +1,93 @@
+"""Settings of the few-shot domain."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from selfedit.config import (
+    InnerSettings,
+    LoraSettings,
+    OuterSettings,
+    PolicySettings,
+    SamplingSettings,
+    Settings,
+    TrainSettings,
+)
+
+ArcGroup = Literal["basic", "size", "chain", "repeat"]
+
+
+class ArcDataSettings(Settings):
+    """What a model is trained on for one ARC task (PAPER.md, Domain 2)."""
+
+    groups: tuple[ArcGroup, ...] = Field(
+        ("basic", "size", "chain", "repeat"), description="Groups of augmentations."
+    )
+    limit: int = Field(250, ge=1, description="Training tasks of one ARC task, at most.")
+
+
+class ArcSettings(Settings):
+    """How a task of ARC becomes prompts, training sequences and queries (PAPER.md, Domain 2)."""
+
+    grid: Literal["rows", "compact"] = Field(
+        "rows", description="Grids as nested lists (the paper), or a digit a cell and a line a row."
+    )
+    data: ArcDataSettings = Field(
+        ArcDataSettings(), description="groups: of the oracle; a self-edit names its own."
+    )
+    short_prompt: bool = Field(
+        False, description="Ask for a self-edit by one example, for models that more words confuse."
+    )
+    constrained: bool = Field(
+        False, description="Sample only self-edits of the right form, so that every edit is valid."
+    )
+    step_limit: int = Field(
+        375, ge=1, description="A self-edit that asks for more steps fails, without being trained."
+    )
+    prediction: Literal["greedy", "voting"] = Field(
+        "greedy", description="One answer to a test input, or two attempts by a vote over its views."
+    )
+    oracle_learning_rate: float = Field(1e-4, gt=0, le=0.1, description="Of the fixed best edit.")
+    oracle_epochs: int = Field(2, ge=1, le=1000)
+    seed: int = Field(0, ge=0, description="Of the training sets and of the views that vote.")
+
+
+class ArcInnerSettings(InnerSettings):
+    """The inner loop of few-shot learning; the defaults are the paper's test-time training."""
+
+    arc: ArcSettings = ArcSettings()
+    lora: LoraSettings = LoraSettings(
+        rank=128,
+        alpha=16,
+        target_modules=("q_proj", "v_proj", "gate_proj", "up_proj", "down_proj"),
+        layers="all",
+    )
+    train: TrainSettings = Field(
+        TrainSettings(
+            learning_rate=1e-4,
+            epochs=2,
+            batch_size=2,
+            schedule="cosine",
+            warmup_steps=11,
+            max_tokens=8192,
+        ),
+        description="A self-edit gives its own learning rate and epochs. Longer training sequences "
+        "than max_tokens are left out, never cut.",
+    )
+    sampling: SamplingSettings = SamplingSettings(max_new_tokens=512)
+    candidates: int = Field(15, ge=1, description="Self-edits written for each task.")
+
+
+class ArcOuterSettings(OuterSettings):
+    """The outer loop of few-shot learning; the defaults are the paper's (Domain 2)."""
+
+    inner: ArcInnerSettings = ArcInnerSettings()
+    policy: PolicySettings = PolicySettings(
+        lora=LoraSettings(rank=16, alpha=16, layers="all"),
+        train=TrainSettings(learning_rate=5e-5, epochs=8, batch_size=5, max_tokens=8192),
+    )
+    rounds: int = Field(1, ge=1)
+    contexts: int = Field(11, ge=1, description="Tasks of each round.")
+    rule: Literal["best", "positive", "all-correct"] = "all-correct"

@@ -1,0 +1,81 @@
+"""Settings of the knowledge domain, and of `learn`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from selfedit.config import (
+    InnerSettings,
+    OuterSettings,
+    SamplingSettings,
+    Settings,
+)
+
+Strategy = Literal[
+    "implications",
+    "implications-long",
+    "implications-very-long",
+    "rewrite",
+    "self-qa",
+    "chain-of-thought",
+    "none",
+    "sentences",
+]
+
+
+class KnowledgeSettings(Settings):
+    """How documents become self-edits and self-edits become training sequences."""
+
+    added: ClassVar[dict[str, Any]] = {"ends": False, "form": "text"}
+
+    strategy: Strategy = "sentences"
+    prompt_text: str | None = Field(
+        None, description="Own instruction (--prompt-file); {title} and {context} are filled in."
+    )
+    restatements: int = Field(3, ge=1, description="Restatements of each sentence (`sentences`).")
+    faithful: bool = Field(
+        True, description="Drop restatements that lost a name or number, or invented a number."
+    )
+    title_line: bool = Field(True, description="Begin each training sequence with the title's line.")
+    max_sequences: int = Field(30, ge=1, description="Statements kept of one edit, passage apart.")
+    passage_words: int = Field(200, ge=20, description="Documents are split into such passages.")
+    topic: bool = Field(False, description="Put the document's title before each question.")
+    ends: bool = Field(
+        False, description="Teach that a statement ends: the token that ends a reply follows it."
+    )
+    form: Literal["text", "turn"] = Field(
+        "text", description="Statements as plain texts, or as the model's replies in a chat."
+    )
+
+
+class LearnSettings(InnerSettings):
+    """Everything that determines what `learn` does, apart from model, documents and quiz."""
+
+    knowledge: KnowledgeSettings = KnowledgeSettings()
+    max_forgetting: float = Field(
+        0.1, ge=0, le=1, description="Accuracy on older questions that a new version may lose."
+    )
+    split_from: int = Field(
+        8, ge=2, description="With at least this many questions, half are held out for the report."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sampling_by_strategy(cls, values: Any) -> Any:
+        """Fill in what is not given. The paper samples at T=1.0, top-p 0.95; a model so small that it
+        needs `sentences` writes nonsense there, and one sentence is short (docs/log.md)."""
+        if not isinstance(values, dict) or isinstance(values.get("sampling"), SamplingSettings):
+            return values
+        knowledge = values.get("knowledge") or {}
+        given = knowledge if isinstance(knowledge, dict) else knowledge.model_dump()
+        short = given.get("strategy", "sentences") == "sentences"
+        default = {"temperature": 0.6, "max_new_tokens": 80} if short else {"max_new_tokens": 512}
+        return {**values, "sampling": {**default, **(values.get("sampling") or {})}}
+
+
+class KnowledgeOuterSettings(OuterSettings):
+    """The outer loop of knowledge incorporation."""
+
+    inner: LearnSettings = LearnSettings()
