@@ -464,7 +464,7 @@ def test_openai_needs_a_key(monkeypatch):
     with pytest.raises(JudgeError, match="set the environment variable OPENAI_API_KEY"):
         Judge().check()
     monkeypatch.setenv("OPENAI_API_KEY", f"{KEY} and more")
-    with pytest.raises(JudgeError, match="is no key") as caught:
+    with pytest.raises(JudgeError, match="does not hold a key") as caught:
         Judge().check()
     assert KEY not in str(caught.value)
 
@@ -613,13 +613,13 @@ def test_recorded_edits(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "line 2: no valid JSON"),
+        ("{", "line 2: invalid JSON"),
         ("[1]", "line 2: not an object"),
         ('{"edit": "e"}', 'line 2: "context" is missing'),
         ('{"context": "c"}', 'line 2: "edit" is missing'),
-        ('{"context": "c", "edit": 3}', 'line 2: "edit" must be a text'),
+        ('{"context": "c", "edit": 3}', 'line 2: "edit" must be a string'),
         ('{"context": " ", "edit": "e"}', 'line 2: "context" is empty'),
-        ('{"context": "c", "edit": "e", "title": 3}', 'line 2: "title" must be a text'),
+        ('{"context": "c", "edit": "e", "title": 3}', 'line 2: "title" must be a string'),
     ],
 )
 def test_bad_lines_are_named(tmp_path, line, message):

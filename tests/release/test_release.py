@@ -394,11 +394,11 @@ def test_continued_pretraining_is_one_training(load, tmp_path, names):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("nonsense", r"run.json: no valid JSON .* expected a recorded run"),
-        ("", r"run.json: no valid JSON"),
+        ("nonsense", r"run.json: invalid JSON .* expected a recorded run"),
+        ("", r"run.json: invalid JSON"),
         ("3", r"holds a int"),
         ("[]", r"holds an empty list"),
-        ("[1]", r"holds a list of something else"),
+        ("[1]", r"holds a list of something other"),
         ('{"training": []}', r'holds the keys "training"'),
         ('{"base": {"overall": {}}, "iter1": {"overall": {}}}',
          r"summaries of 2 runs .*base, iter1.* no self-edits to import"),
@@ -408,12 +408,12 @@ def test_continued_pretraining_is_one_training(load, tmp_path, names):
         ('[{"title": "t", "context": "c", "questions": []}]', r'article 1, completion 1: no "text"'),
         ('[{"completion": "c"}]', r'article 1: no "context" and no "prompt"'),
         ('[{"context": "c", "completion": "c", "adapter_mean": 40.2}]', r"40.2; an accuracy is"),
-        ('[{"context": "c", "completion": "c", "adapter_mean": "x"}]', r"'x' is no number"),
-        ('[{"context": "c", "completion": "c", "gain": NaN}]', r"nan is no number that can be"),
-        ('[{"context": "c", "completion": "c", "gain": 1' + 400 * "0" + "}]", r"1000\d+ is no number"),
+        ('[{"context": "c", "completion": "c", "adapter_mean": "x"}]', r"'x' is not a number"),
+        ('[{"context": "c", "completion": "c", "gain": NaN}]', r"nan is not a number that can be"),
+        ('[{"context": "c", "completion": "c", "gain": 1' + 400 * "0" + "}]", r"1000\d+ is not a number"),
         ('[{"context": "c", "completion": "c", "questions": [{"adapter_correct": "si"}]}]',
          r"question 1: a verdict is true or false"),
-        ('{"a": 1}\n{"a": ', r"run.json, line 2: no valid JSON"),
+        ('{"a": 1}\n{"a": ', r"run.json, line 2: invalid JSON"),
     ],
 )  # fmt: skip
 def test_what_is_no_recorded_run(tmp_path, text, message):

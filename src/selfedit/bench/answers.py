@@ -1,7 +1,7 @@
-"""`selfedit bench answers`: questions x adapters a second, against PEFT, adapter by adapter.
+"""`selfedit bench answers`: questions x adapters per second, against PEFT, adapter by adapter.
 
-The adapters of several self-edits of one article are asked the same questions, as a round of the
-outer loop asks them. Both ways hold all adapters in memory, decode greedily and stop alike.
+The adapters of several self-edits of one article are asked the same questions, as a round of the outer
+loop asks them. Both ways hold all adapters in memory, decode greedily and stop at the same tokens.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def run_answers(
     """Timings under stable keys.
 
     `answers_ratio`: seconds of PEFT over ours; `same_answers`: share of answers that are equal word
-    for word (in float32 rounding can turn a tie); `ways`: answers a second of each way.
+    for word (in float32 rounding can break a tie differently); `ways`: answers per second of each way.
     """
     found, source = articles()
     chosen = [article for article in found if len(article.edits) >= edits][:num_articles]
@@ -58,7 +58,8 @@ def run_answers(
         with peft_with_adapters(model, folders) as peft_model:
             other = peft_answers(model, peft_model, asked, ANSWER_SAMPLING.max_new_tokens)
         for repeat in range(repeats):
-            # PEFT changes the model's modules, so each way finds it as it would be without the other.
+            # PEFT changes the model's modules, so each way gets the model as it would be without the
+            # other.
             with peft_with_adapters(model, folders) as peft_model:
                 start = time.perf_counter()
                 peft_answers(model, peft_model, asked, ANSWER_SAMPLING.max_new_tokens)

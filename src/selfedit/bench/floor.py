@@ -1,7 +1,7 @@
 """The least time that a self-edit can take on a device: operations, bytes, and measured ceilings.
 
-docs/performance.md derives the counts. A floor leaves out attention, norms and everything else that is
-no matrix product with weights, so that nothing can be below it.
+docs/performance.md derives the counts. A floor leaves out attention, norms and everything else that
+is not a matrix product with weights, so that nothing can be below it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _ADAPTER_PASSES = 11
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """What the device reaches at best: operations a second of a large product, bytes a second of a
-    large copy (read and written counted)."""
+    """What the device reaches at best: operations per second in a large product, bytes per second in a
+    large copy (reads and writes counted)."""
 
     matmul: float
     copy: float
@@ -61,13 +61,14 @@ class Counts:
         )
 
     def operations(self, tokens: int, epochs: int, trunk: bool) -> float:
-        """Of training one self-edit on `tokens` tokens in each of its epochs: 2 a weight and token
+        """Operations of training one self-edit on `tokens` tokens in each epoch: per weight and token 2
         forward, 2 backward (activations only: the base is frozen), 6 in the adapter."""
         lower = 2 * self.lower * tokens * (1 if trunk else epochs)
         return lower + (4 * (self.upper + self.head) + 6 * self.adapter) * tokens * epochs
 
     def bytes_a_step(self, trunk: bool) -> float:
-        """Of the model's weights, which all adapters of a step share; those above f read twice."""
+        """Bytes of the model's weights, which all adapters of a step share; those above f are read
+        twice."""
         return self.item * ((0 if trunk else self.lower) + 2 * (self.upper + self.head))
 
     def seconds(
@@ -112,7 +113,7 @@ def _best(work: Callable[[], Any], device: torch.device, repeats: int) -> float:
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given: CUDA returns before it has worked."""
+    """Wait until the device has finished: CUDA calls return before the work is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -1,7 +1,7 @@
-"""`selfedit bench inner`: seconds a self-edit for the bank, and for the ways it is measured against.
+"""`selfedit bench inner`: seconds per self-edit for the bank and for the ways it is compared with.
 
 One process, one model, the same edits and settings. Every way is warmed up on one epoch, then all are
-timed in turn, and medians are compared. The released way takes minutes an edit, nearly all of it on
+timed in turn, and medians are compared. The released way takes minutes per edit, nearly all of it on
 padding: a few of its steps are timed and the others counted at their median.
 """
 
@@ -42,14 +42,14 @@ def run_inner(
     """Timings and ratios under stable keys; None where a key's ways were not run.
 
     ratio_to_plain_loop, ratio_to_plain_loop_with_trunk, ratio_to_plain_loop_at_best,
-    ratio_to_unpadded_trainer, ratio_to_released, ratio_to_mixed_batch: tokens a second of the bank
+    ratio_to_unpadded_trainer, ratio_to_released, ratio_to_mixed_batch: tokens per second of the bank
     at the largest of `widths` over that way's; the same as seconds over seconds where both are
     timed on the same edits. The second is the bank with the trunk, from the third on it is the
     quickest bank (refilled slots may be fewer), in the last the one without the trunk.
     answers_ratio: seconds of PEFT, one adapter after the other, over ours. max_weight_difference:
     between the plain loop and any bank, after all epochs, over the edits that both trained.
-    planned_memory and peak_memory: bytes of tensors beside the model, of the widest bank's first
-    wave in one epoch, by one thread.
+    planned_memory and peak_memory: bytes of tensors in addition to the model, for the widest
+    bank's first wave in one epoch, by one thread.
     """
     work, source = one_edit_each(what.edits, what.questions)
     bench = Bench(model, work, lora, train)
@@ -91,7 +91,7 @@ class _Run:
         self.found = {way: Measured(bench) for way in ways}
         self.widest = self._widest(lambda found: True)
         self.device = bench.model.decoder.device
-        self.peft_answers: list[float] = []  # seconds a self-edit
+        self.peft_answers: list[float] = []  # seconds per self-edit
 
     def _widest(self, good: Callable[[Measured], object]) -> int:
         kinds = ("packed", "trunk")
@@ -129,8 +129,8 @@ class _Run:
         found.peak = measured_peak(partial(wave.run, way), self.device)
 
     def expected_seconds(self) -> float:
-        """Of all training that is to be timed, at the pace of the warm-up, which is rather slow: on a
-        CPU it was of one edit alone, and the frozen trunk saves from the second epoch on."""
+        """Seconds of all training to be timed, at the pace of the warm-up, which is rather slow: on a
+        CPU it trains one edit alone, and the frozen trunk saves time from the second epoch on."""
         return sum(
             found.pace * found.part.tokens * (self.what.repeats if self._is_main(way) else 1)
             for way, found in self.found.items()
@@ -138,7 +138,7 @@ class _Run:
         )
 
     def _guarded(self, way: Way, work: Callable[[], Any]) -> Any:
-        """work(); None, and a reason, where the way does not fit into memory."""
+        """Run `work`; None, with a recorded reason, if the way does not fit into memory."""
         try:
             return within_memory(work, way.name)
         except OutOfMemory as error:
@@ -157,7 +157,7 @@ class _Run:
                     continue
                 each, rate = found.seconds[-1] / len(found.part.data), found.rate
                 self.say(
-                    f"repeat {repeat + 1}: {way.name} {each:.2f} s a self-edit, {rate:.0f} tokens/s"
+                    f"repeat {repeat + 1}: {way.name} {each:.2f} s per self-edit, {rate:.0f} tokens/s"
                 )
                 if repeat == 0:
                     plain = trained if way.kind == "plain" else plain
@@ -182,7 +182,7 @@ class _Run:
         return trained[0]
 
     def _time_answers(self, way: Way, banks: list[AdapterBank]) -> None:
-        """What each wave's adapters are asked; once through PEFT too."""
+        """Time the questions of each wave's adapters; once through PEFT, too."""
         if not self.what.questions:
             return
         first, found = not self.peft_answers, self.found[way]
@@ -195,7 +195,7 @@ class _Run:
         self.say(f"answered: {way.name}")
 
     def _answer_through_peft(self, banks: list[AdapterBank]) -> float:
-        """Seconds a self-edit; a few adapters are enough, since each is asked by itself."""
+        """Seconds per self-edit; a few adapters are enough, since each is asked by itself."""
         times: list[float] = []
         count = self.bench.answer_through_peft(
             banks, lambda work: times.append(self._seconds(work)), most=PEFT_ADAPTERS
@@ -210,8 +210,8 @@ class _Run:
         return time.perf_counter() - start
 
     def time_released(self) -> float:
-        """Tokens a second of the released way for all edits, by steps from the edits that it was timed
-        on: every step of it costs the same, whatever the sequence holds."""
+        """Tokens per second of the released way for all edits, by steps from the edits that it was
+        timed on: every step of it costs the same, whatever the sequence holds."""
         some = self.bench.first(self.what.released_edits)
         spent = 0.0
         for sequences in some.data:
@@ -226,7 +226,7 @@ class _Run:
         return self.bench.tokens / (spent / some.steps * self.bench.steps)
 
     def outcome(self, released: float | None) -> dict[str, Any]:
-        """The ratios, the device's ceilings, the model's sizes, and `ways`: a row each."""
+        """The ratios, the device's ceilings, the model's sizes, and `ways`: one row for each."""
         model = self.bench.model
         main = Way(self._answering, self.widest)
         ceiling = measure_ceiling(self.device, model.hf.dtype)

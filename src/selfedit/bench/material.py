@@ -43,7 +43,7 @@ class Article:
 
 
 def articles() -> tuple[list[Article], str]:
-    """The articles and where they come from: a recorded run of the paper's authors where
+    """The articles and where they come from: a recorded run of the paper's authors if
     $SELFEDIT_DATA has one, else edits of the embedded model that ship with this package."""
     path = _data_folder() / "recorded/round1_trials.json"
     if path.exists():
@@ -52,8 +52,8 @@ def articles() -> tuple[list[Article], str]:
 
 
 def recorded_edits() -> list[tuple[Task, list[str]]]:
-    """The contexts of the recorded round with their questions out of SQuAD, in the recorded order, and
-    the texts of the self-edits. Raises InputError where $SELFEDIT_DATA has them not."""
+    """The contexts of the recorded round with their questions from SQuAD, in the recorded order, and
+    the texts of the self-edits. Raises InputError if $SELFEDIT_DATA does not have them."""
     folder = _data_folder()
     recorded, squad = folder / "recorded/round1_trials.json", folder / "squad/train_round1.json"
     if not (recorded.exists() and squad.exists()):

@@ -1,4 +1,4 @@
-"""PEFT's own way to have several adapters in one batch, made to train.
+"""PEFT's own way to use several adapters in one batch, applied to training.
 
 `adapter_names` sends each row of a batch through its own adapter. PEFT means it for inference and
 refuses it in training mode; in eval mode, with gradients on, it trains as well (there is no dropout).
@@ -28,7 +28,8 @@ def mixed_peft(
     settings: TrainSettings,
     seeds: Sequence[int],
 ) -> list[PlainResult]:
-    """All adapters together: one padded forward a step, one fused AdamW with a group an adapter."""
+    """All adapters together: one padded forward pass per step, one fused AdamW with a group per
+    adapter."""
     from peft import get_peft_model
 
     bank = AdapterBank(model.hf, lora, seeds, num_layers=model.num_layers)

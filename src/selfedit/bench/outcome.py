@@ -1,4 +1,4 @@
-"""What `bench inner` measured, as JSON: a row a way, and ratios under stable keys."""
+"""What `bench inner` measured, as JSON: one row per way, and ratios under stable keys."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ RELEASED = "released way"
 
 @dataclass
 class Measured:
-    """What is known of a way.
+    """What was measured of one way.
 
-    part: the edits that it is timed on. seconds: of all of them, a timing each. answers: seconds of one
-    self-edit's questions. pace: seconds a token in the warm-up. peak, planned: bytes of tensors.
-    resident: bytes that the process grew by. difference: to the plain loop. left_out: why it was not
-    timed.
+    part: the edits that it is timed on. seconds: for all of them, one value per timing. answers:
+    seconds for one self-edit's questions. pace: seconds per token in the warm-up. peak, planned: bytes
+    of tensors. resident: bytes that the process grew by. difference: from the plain loop. left_out: why
+    it was not timed.
     """
 
     part: Bench
@@ -35,7 +35,8 @@ class Measured:
 
     @property
     def rate(self) -> float | None:
-        """Trained tokens a second. Ways that were timed on other edits compare by it alone."""
+        """Trained tokens per second: the only fair measure between ways that were timed on different
+        edits."""
         return over(self.part.tokens, middle(self.seconds))
 
 
@@ -47,11 +48,11 @@ def ratios(
     peft_answers: Sequence[float],
 ) -> dict[str, float | None]:
     """The keys of `run_inner`. main: the way that answers, at the largest width that was timed.
-    released: tokens a second of the released way."""
+    released: tokens per second of the released way."""
     widest = main.adapters
 
     def rate(kind: Kind, width: int | None = None) -> float | None:
-        """Of this kind at this width, or at the only one that it has."""
+        """Rate of this kind at this width, or at the only one that it has."""
         rates = [
             f.rate for w, f in found.items() if w.kind == kind and w.adapters == (width or w.adapters)
         ]
@@ -59,7 +60,7 @@ def ratios(
 
     plain, trainer = rate("plain"), rate("trainer")
     packed, trunk, threads = (rate(kind, widest) for kind in ("packed", "trunk", "threads"))
-    # Where all edits have slots of their own at the widest K, a narrower one is filled again.
+    # If all edits have their own slots at the widest K, a narrower one refills its slots.
     full = max((w.adapters for w, f in found.items() if w.kind == "refilled" and f.rate), default=0)
     refilled = rate("refilled", full)
     best = max(filter(None, (packed, trunk, threads, refilled)), default=None)
@@ -91,8 +92,8 @@ def ratios(
 def row(
     way: Way, found: Measured, answers: float | None, ceiling: Ceiling, counts: Counts
 ) -> dict[str, Any]:
-    """A way's seconds, tokens a second, memory, and how far it is from its floor, all of the edits that
-    it was timed on. answers: seconds of a self-edit's questions."""
+    """A way's seconds, tokens per second, memory and distance from its floor, for the edits that it was
+    timed on. answers: seconds for one self-edit's questions."""
     part, spent = found.part, middle(found.seconds)
     count, epochs = len(part.data), part.train.epochs
     floor = counts.seconds(
@@ -122,7 +123,7 @@ def row(
 
 
 def released_row(bench: Bench, rate: float) -> dict[str, Any]:
-    """The released way's, for all edits. rate: tokens a second."""
+    """The row of the released way, for all edits. rate: tokens per second."""
     return {
         "kind": "released",
         "adapters": 1,

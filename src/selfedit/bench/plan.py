@@ -12,10 +12,10 @@ PRODUCTS: tuple[Kind, ...] = ("packed", "trunk", "threads", "refilled", "checkpo
 
 @dataclass(frozen=True, slots=True)
 class InnerBench:
-    """What is run. widths: K, the adapters that share a step. repeats: of the plain loop and the widest
-    bank; the other ways are side questions and are timed once. peer_edits: all but the widest bank are
-    timed on the first so many edits, in whole waves, 0: on all; the mixed batch has no more of them in
-    a step. released_edits: edits of the released way, 0: none; released_steps: steps of each that are
+    """What to run. widths: K, the adapters that share a step. repeats: timings of the plain loop and
+    the widest bank; the other ways are timed once. peer_edits: all but the widest bank are timed on
+    that many of the first edits, in whole waves, 0: on all; the mixed batch has no more of them in a
+    step. released_edits: edits of the released way, 0: none; released_steps: steps of each that are
     taken, 0: all."""
 
     edits: int = 4
@@ -39,8 +39,8 @@ class InnerBench:
 def list_ways(what: InnerBench, trunk: bool, *, workers: int = 1, lane: int = 1) -> list[Way]:
     """The ways of each kind, the banks at each width up to the number of edits.
 
-    trunk: whether there is one. workers: threads that can train side by side. lane: adapters a slot,
-    where slots are filled again.
+    trunk: whether there is one. workers: threads that can train side by side. lane: adapters per slot,
+    where slots are refilled.
     """
     widths = sorted({min(width, what.edits) for width in what.widths})
     ways = []
@@ -52,8 +52,8 @@ def list_ways(what: InnerBench, trunk: bool, *, workers: int = 1, lane: int = 1)
         elif kind == "checkpointed":
             ways.append(Way(kind, widths[-1]))
         else:
-            # One adapter at a time has no padding, unless it has batches, and nobody beside it; and
-            # where each adapter has its own slot, none is filled again.
+            # One adapter at a time has no padding, unless it trains in batches, and no neighbours; and
+            # where each adapter has its own slot, none is refilled.
             least = 1 if kind in ("packed", "trunk") else 2
             most = what.edits - 1 if kind == "refilled" else what.edits
             own = lane if kind == "refilled" else 1

@@ -1,4 +1,4 @@
-"""Seconds a self-edit against K, and against the size of the model, out of `bench inner --json`."""
+"""Seconds per self-edit against K, and against the size of the model, from `bench inner --json`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COLOUR = dict(zip((*_CURVES, *_LEVELS), (*COLOURS, "#777777", "#333333"), stric
 
 
 def save_by_width(results: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Training seconds a self-edit against K, both axes logarithmic, a panel a result.
+    """Training seconds per self-edit against K, both axes logarithmic, one panel per result.
 
     Raises InputError if no bank was timed or the file's ending is unknown, StoreError if it cannot be
     written.
@@ -52,7 +52,7 @@ def save_by_width(results: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def save_by_size(results: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Training seconds a self-edit against the model's weights, each way at its largest K.
+    """Training seconds per self-edit against the model's weights, each way at its largest K.
 
     Raises as `save_by_width`.
     """
@@ -85,10 +85,10 @@ def save_by_size(results: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def _points(result: Mapping[str, Any], kind: str) -> list[tuple[int, float]]:
-    """(K, seconds a self-edit) of a kind of way, by K.
+    """(K, seconds per self-edit) of one kind of way, by K.
 
-    Of an edit with as many tokens as all of them have on average: a way that was timed on some of the
-    edits would else be shown by their length.
+    For an edit with as many tokens as all have on average: otherwise a way that was timed on some of
+    the edits would be shown by their length.
     """
     tokens = result["tokens"] / result["edits"]
     return sorted(
@@ -125,11 +125,11 @@ def _panels(count: int) -> tuple[Any, list[Any]]:
 def _finish(axes: Any) -> None:
     from matplotlib.ticker import NullFormatter
 
-    axes.set_ylabel("seconds a self-edit, training")
+    axes.set_ylabel("seconds per self-edit, training")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
     low, high = axes.get_ylim()
-    # Over about one decade the numbers between its ends are needed to read the axis.
+    # An axis of about one decade needs the numbers between its ends to be readable.
     axes.yaxis.set_minor_formatter("{x:g}" if high < 12 * low else NullFormatter())
     axes.tick_params(axis="y", which="minor", labelsize=7)
     axes.grid(which="both", axis="y", alpha=0.2)

@@ -1,4 +1,4 @@
-"""Plain ways to train one adapter at a time: what the bank must equal, and is timed against."""
+"""Plain ways to train one adapter at a time: the bank must equal them, and is timed against them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def plain_peft(
     settings: Sequence[TrainSettings],
     seeds: Sequence[int],
 ) -> list[PlainResult]:
-    """One adapter after the other: PEFT, torch's AdamW, one forward a batch, nothing else.
+    """One adapter after the other: PEFT, torch's AdamW, one forward pass per batch, nothing else.
 
     One `get_peft_model` serves all (its weights are reset for each); sequences of a batch are padded
     on the right, pads neither attended nor in the loss.
@@ -140,7 +140,7 @@ def _get_weights(modules: dict[str, Any]) -> dict[str, tuple[Tensor, Tensor]]:
 
 @contextmanager
 def peft_with_adapters(model: LanguageModel, folders: Sequence[Path]) -> Iterator[Any]:
-    """The model under PEFT with the adapters of the folders, named "0", "1", ..., for a while."""
+    """While open, the model under PEFT with the adapters in the folders, named "0", "1", ..."""
     from peft import PeftModel
 
     peft_model = PeftModel.from_pretrained(model.hf, str(folders[0]), adapter_name="0")

@@ -1,7 +1,7 @@
 """Models of known shapes with random weights: for speed alone, no hub and no weights needed.
 
-The tokenizer is the embedded model's. Random weights never end an answer, so that each takes all the
-tokens it may have; those of a trained model are shorter.
+The tokenizer is the embedded model's. Random weights never end an answer, so each takes all the tokens
+it may have; a trained model's answers are shorter.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def shape_config(shape: str) -> Any:
 def draw(config: Any, device: str, dtype: str) -> Any:
     """A transformers model of this config with its architecture's own initial weights, seed 0.
 
-    Built without memory first: a module that is made on a device fills its weights by PyTorch's rule,
-    and transformers draws over them. The global random state stays as it was.
+    Built on the meta device first: a module made on a real one fills its weights by PyTorch's rule,
+    and transformers draws them again. The global random state stays as it was.
     """
     import torch
     from transformers import AutoModelForCausalLM

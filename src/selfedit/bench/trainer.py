@@ -34,8 +34,8 @@ def trainer_way(
     saved to disk and loaded again.
 
     pad_to: as the release, each sequence is padded to this width and the pads are in the loss; None:
-    no padding. max_steps: after so many steps the rest is not taken but counted, at the median of the
-    steps' times without the first (which warms up).
+    no padding. max_steps: further steps are not taken but counted, at the median time of those taken,
+    without the first (which warms up).
     """
     from peft import get_peft_model
 

@@ -28,9 +28,9 @@ Kind = Literal[
     "plain", "trainer", "mixed", "padded", "packed", "trunk", "threads", "refilled", "checkpointed"
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-# What is compared unless other kinds are asked for; the last is a side question about memory.
+# Compared by default: all but the last, which is about memory only.
 DEFAULT_KINDS = KINDS[:-1]
-# What a way leaves behind: banks whose seeds are the edits' numbers, or plain weights by that number.
+# Result of a way: banks whose seeds are the edits' numbers, or plain weights by that number.
 Trained = list[AdapterBank] | dict[int, PlainResult] | None
 
 
@@ -38,7 +38,7 @@ Trained = list[AdapterBank] | dict[int, PlainResult] | None
 class Way:
     """One way to train the edits, `adapters` of them sharing each step.
 
-    lane: of them that train one after the other in a slot, before any is asked.
+    lane: edits that train one after the other in a slot, before any is asked.
     """
 
     kind: Kind
@@ -65,12 +65,12 @@ class Way:
 
     @property
     def uses_trunk(self) -> bool:
-        """Whether it starts at the first adapted layer where the model can."""
+        """Whether it starts at the first adapted layer, if the model can."""
         return self.kind in ("trunk", "threads", "refilled", "checkpointed")
 
     @property
     def uses_threads(self) -> bool:
-        """Whether threads train side by side, where the model has several."""
+        """Whether threads train side by side, if the model has several."""
         return self.kind in ("threads", "refilled")
 
     @property
@@ -93,16 +93,16 @@ class Bench:
 
     @property
     def tokens(self) -> int:
-        """Of all edits in all epochs."""
+        """Tokens of all edits in all epochs."""
         return sum(len(s.ids) for sequences in self.data for s in sequences) * self.train.epochs
 
     @property
     def steps(self) -> int:
-        """Of all edits, one after the other."""
+        """Steps of all edits, one after the other."""
         return sum(num_steps(len(sequences), self.train) for sequences in self.data)
 
     def first(self, edits: int) -> Bench:
-        """The same of the first edits alone, under the same seeds."""
+        """The same for the first edits alone, with the same seeds."""
         return Bench(self.model, self.work[:edits], self.lora, self.train)
 
     def shorter(self, edits: int, epochs: int) -> Bench:
@@ -143,7 +143,8 @@ class Bench:
         return bank
 
     def planned_memory(self, way: Way) -> int:
-        """Peak bytes of a packed bank's first wave, beside the model, as the planner predicts them."""
+        """Peak bytes of a packed bank's first wave, in addition to the model, as the planner predicts
+        them."""
         footprint = Footprint.of(self.model.decoder, self.lora, use_trunk=way.uses_trunk)
         first = next(self.waves(way.wave))
         return footprint.training(
@@ -227,7 +228,7 @@ def _by_edit(trained: Trained) -> Iterator[tuple[int, dict[str, tuple[Tensor, Te
 
 @contextmanager
 def padded_rows(decoder: Decoder) -> Iterator[None]:
-    """The decoder as if it could not pack: rows padded on the right, as for other architectures."""
+    """While open, the decoder pads rows on the right, as for architectures that cannot pack."""
     before = decoder.packs()
     decoder._packs = False
     try:

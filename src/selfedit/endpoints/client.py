@@ -1,10 +1,10 @@
 """Asking an OpenAI-compatible endpoint, many prompts at once: retries, cached replies, safe errors.
 
-The judges (`grading/judge.py`, `grading/rubric.py`) and `model/endpoint.py` are built on `Endpoint`.
-A reply is read, and stored as soon as it arrives. What is transient (429, 408, 5xx, time-outs, broken
-connections, replies that cannot be read) is tried again; what is not stops the batch with an error,
-and no reply that has arrived is lost. The key is read from the environment when it is needed; it is
-in no object that outlives the batch, and it is cut out of every message.
+`judge.py`, `rubric.py` and `writer.py` are built on `Endpoint`.
+A reply is read, and stored as soon as it arrives. Transient failures (429, 408, 5xx, time-outs, broken
+connections, unreadable replies) are retried; any other stops the batch with an error, and replies
+that have arrived are kept. The key is read from the environment when it is needed; no object that
+outlives the batch holds it, and it is cut out of every message.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from selfedit.errors import EndpointError
 if TYPE_CHECKING:
     from openai import OpenAI
 
-FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0  # seconds; doubled from one to the other
+FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0  # seconds; doubled from the first to the longest
 LONGEST_RETRY_AFTER = 300.0  # seconds; an endpoint that asks for more is not waited for
 _TRANSIENT = frozenset({408, 409, 425, 429})
 
@@ -48,7 +48,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class _Problem:
-    """Why an attempt brought nothing, and what to do about it (`advice`, if not the usual)."""
+    """Why an attempt failed, and what to do about it (`advice`, unless the usual one applies)."""
 
     said: str
     advice: str = ""
@@ -74,8 +74,8 @@ class _Stopped(Exception):
 class Endpoint:
     """A model behind an OpenAI-compatible API.
 
-    role: what messages call it ("judge"). error: the class of what is raised. sleep, jitter (a number
-    in [0, 1)): injectable, for tests.
+    role: its name in messages ("judge"). error: class of the exceptions that are raised. sleep, jitter
+    (a number in [0, 1)): injectable, for tests.
     """
 
     def __init__(
@@ -97,7 +97,8 @@ class Endpoint:
         return f"{self.role} {self.settings.model} at {self.settings.base_url}"
 
     def check(self) -> None:
-        """Raises what a first request would for want of the `openai` package or a key; asks nothing."""
+        """Raises what the first request would if the `openai` package or the key is missing; sends
+        nothing."""
         self._client(self._key()).close()
 
     def ask_many(
@@ -183,7 +184,7 @@ class Endpoint:
         raise AssertionError("max_retries is not negative")
 
     def _attempt(self, batch: _Batch, ask: Ask) -> Any:
-        """The reply as `read` gives it, or a _Problem (no exception: those may hold the key)."""
+        """The reply as `read` gives it, or a _Problem (not an exception: those may hold the key)."""
         from openai import APIConnectionError, APIStatusError, OpenAIError
 
         limit = self.settings.limit_parameter
@@ -219,7 +220,7 @@ class Endpoint:
         if status in _TRANSIENT or status >= 500:
             wait = retry_after(error.response.headers)
             if wait is not None and wait > LONGEST_RETRY_AFTER:
-                return _Problem(said, f"It asks to be left alone for {wait:.0f} s: wait.", False)
+                return _Problem(said, f"It asks for a pause of {wait:.0f} s: wait.", False)
             return _Problem(said, retry_after=wait)
         variable = self.settings.api_key_env
         advice = {
@@ -247,7 +248,7 @@ class Endpoint:
         return max(whole * (0.5 + 0.5 * self._jitter()), wait or 0.0)
 
     def _key(self) -> str:
-        """The key. A local server needs none; the client wants some text all the same."""
+        """The key. A local server needs none, but the client requires some text."""
         variable = self.settings.api_key_env
         key = os.environ.get(variable, "").strip()
         if not key and self.settings.base_url == OPENAI_URL:
@@ -257,7 +258,7 @@ class Endpoint:
             )
         if not key.isascii() or not key.isprintable() or " " in key:
             raise self.error(
-                f"What the environment variable {variable} holds is no key (it has spaces or odd "
+                f"The environment variable {variable} does not hold a key (it has spaces or unusual "
                 f"characters); set the key of the {self.name}."
             )
         return key or "none"
@@ -281,7 +282,7 @@ class Endpoint:
         except Exception as error:  # a proxy or certificate of the environment that cannot be used
             problem = redacted(f"{type(error).__name__}: {error}", key)
         raise self.error(
-            f"No connection to the {self.name} could be prepared ({problem}). Check the proxy and "
+            f"The connection to the {self.name} could not be prepared ({problem}). Check the proxy and "
             "certificate variables of the environment."
         )
 

@@ -14,7 +14,7 @@ from selfedit.endpoints.judge_client import EndpointJudge
 from selfedit.endpoints.replies import UnreadableReply, without_thoughts
 from selfedit.types import Query
 
-# A changed wording is another judge: the template is a part of the verdicts' identity.
+# The template is part of the verdicts' identity: another wording is another judge.
 PROMPT = """\
 Somebody was asked a question and answered it from memory. Decide whether the answer conveys the \
 correct answer. Other words, further details and slips of spelling do not matter. An answer is not \
@@ -48,7 +48,7 @@ class Judge(EndpointJudge):
 
     @property
     def identity(self) -> str:
-        """Who judges, and by which wording."""
+        """The judge's model and address, and a hash of its prompt."""
         own = self.settings
         return f"{own.model} at {own.base_url} (prompt {stable_hash(PROMPT)[:8]})"
 

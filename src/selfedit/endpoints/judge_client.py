@@ -1,4 +1,4 @@
-"""What the judges share: an endpoint that decodes greedily, and replies that are kept."""
+"""What the judges share: greedy decoding, and replies that are stored."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from selfedit.errors import JudgeError
 
 
 class EndpointJudge:
-    """A model behind an endpoint that judges. role: what messages call it.
+    """A model behind an endpoint that judges. role: its name in messages.
 
-    cache: keeps what it said (a `Store`); without one, everything costs a call every time.
+    cache: stores its replies (a `Store`); without one, every verdict costs a call each time.
     sleep, jitter: see `endpoint.Endpoint`.
     """
 
@@ -39,5 +39,5 @@ class EndpointJudge:
 
     @property
     def greedy(self) -> dict[str, Any]:
-        """How every reply is decoded, in the words of the API."""
+        """Request parameters of greedy decoding."""
         return {"temperature": 0, "max_tokens": self.settings.max_tokens}

@@ -1,4 +1,4 @@
-"""What an endpoint sends back: the text of its reply, how long it asks to wait, what may be shown."""
+"""What an endpoint sends back: the text of its reply, the wait that it asks for, what may be shown."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
-_SHORTEST_SECRET = 6  # shorter "keys" of local servers are words, and stay in messages
+_SHORTEST_SECRET = 6  # shorter "keys" of local servers are plain words, and stay in messages
 _SHOWN = 200  # characters of what an endpoint says
 _THOUGHTS = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 
 
 class UnreadableReply(ValueError):
-    """A reply that is not what was asked for. It is asked for again, and is never an answer."""
+    """A reply of the wrong form. The request is retried; the reply never counts as an answer."""
 
 
 def without_thoughts(reply: str) -> str:
@@ -52,7 +52,7 @@ def content_of(text: str) -> str:
 
 
 def redacted(text: str, secret: str) -> str:
-    """The text without the key, on one line, and only then cut: half a key is a key too."""
+    """The text without the key, on one line, and only then shortened: half a key is secret, too."""
     shown = text.replace(secret, "[key]") if len(secret) >= _SHORTEST_SECRET else text
     shown = " ".join(shown.split())
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"

@@ -78,7 +78,7 @@ class RubricJudge(EndpointJudge):
         return [RubricScore(**next(ratings)) if edit.strip() else _POOREST for _, edit in pairs]
 
     def digest(self) -> str:
-        """Who rates, and by which words."""
+        """Hash of the judge and of its prompt."""
         return stable_hash(self._identity())
 
     def _identity(self) -> list[str]:
@@ -96,7 +96,8 @@ class RubricJudge(EndpointJudge):
 def read_rubric(reply: str) -> RubricScore:
     """A JSON object of the four ratings and nothing else, bare or in a code fence.
 
-    Raises UnreadableReply for other text, other names, and what is no whole number from 1 to 5.
+    Raises UnreadableReply for other text, other names, and ratings that are not whole numbers from 1 to
+    5.
     """
     text = without_thoughts(reply)
     fenced = _FENCE.fullmatch(text)

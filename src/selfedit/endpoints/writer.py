@@ -52,7 +52,7 @@ class EndpointWriter:
         number of texts that just came. Raises EndpointError where the endpoint fails for good.
         """
         if any(prompt.pattern for prompt in prompts):
-            raise InputError("an endpoint cannot be held to a form of reply: leave --constrained out")
+            raise InputError("an endpoint's replies cannot be constrained: leave out --constrained")
         asks = [self._ask(p, sampling, seed) for p, seed in zip(prompts, seeds, strict=True)]
         texts = self.endpoint.ask_many("endpoint text", asks, str, on_done)
         return [_without_prefix(t, p.prefix) for t, p in zip(texts, prompts, strict=True)]
@@ -75,13 +75,13 @@ class EndpointWriter:
 
 @dataclass(frozen=True, slots=True)
 class RecordedEdits:
-    """Self-edits of a file, by context (white space aside), in the order of the file."""
+    """Self-edits from a file, by context (ignoring white space), in the order of the file."""
 
     path: Path
     by_context: Mapping[str, tuple[str, ...]]
 
     def of(self, context: str) -> tuple[str, ...]:
-        """The edits of a context. Raises InputError where the file has none."""
+        """The edits of a context. Raises InputError if the file has none."""
         edits = self.by_context.get(_plain(context))
         if edits is None:
             raise InputError(f'{self.path} holds no edit for the context "{_plain(context)[:60]}…"')
@@ -95,7 +95,7 @@ class RecordedEdits:
 
 
 def read_edits(path: Path | str) -> RecordedEdits:
-    """Edits of a file with one JSON object a line: {"title"?, "context", "edit"}.
+    """Edits from a file with one JSON object per line: {"title"?, "context", "edit"}.
 
     A context may have several. Raises InputError with the file and the line.
     """
@@ -121,17 +121,17 @@ def _entry(where: str, line: str) -> dict[str, Any]:
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):
-        raise InputError(f"{where}: no valid JSON; each line is one edit: {_FORM}") from None
+        raise InputError(f"{where}: invalid JSON; each line is one edit: {_FORM}") from None
     if not isinstance(entry, dict):
         raise InputError(f"{where}: not an object; write {_FORM}")
     for name in ("context", "edit"):
         if not isinstance(entry.get(name), str):
-            state = "must be a text" if name in entry else "is missing"
+            state = "must be a string" if name in entry else "is missing"
             raise InputError(f'{where}: "{name}" {state}; write {_FORM}')
     if not entry["context"].strip():
         raise InputError(f'{where}: "context" is empty')
     if not isinstance(entry.get("title", ""), str):
-        raise InputError(f'{where}: "title" must be a text')
+        raise InputError(f'{where}: "title" must be a string')
     return entry
 
 
@@ -140,7 +140,7 @@ def _plain(context: str) -> str:
 
 
 def _without_prefix(text: str, prefix: str) -> str:
-    """The prefix is put into the model's mouth, and never a part of its reply (`types.Prompt`)."""
+    """The prefix is forced on the model and is never part of its reply (`types.Prompt`)."""
     if not prefix or not text.lstrip().startswith(prefix):
         return text
     return text.lstrip()[len(prefix) :]

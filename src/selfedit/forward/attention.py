@@ -1,8 +1,8 @@
 """Causal attention inside each of several sequences that stand end to end in one row.
 
-Registered with transformers as an attention function, which `attending` turns on for a while. On a CPU
-each sequence is attended to by itself; elsewhere they are unpacked to a grid [N, heads, S, head_dim]
-for one call of PyTorch's causal attention, and packed again.
+Registered with transformers as an attention function, which `attending` turns on while it is open. On a
+CPU each sequence is attended to by itself; elsewhere they are unpacked to a grid [N, heads, S,
+head_dim] for one call of PyTorch's causal attention, and packed again.
 """
 
 from __future__ import annotations

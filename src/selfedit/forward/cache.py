@@ -1,7 +1,7 @@
 """A key-value cache that grows in place, and one of fixed shape.
 
 transformers' `DynamicCache` copies all keys and values of every layer for each new token; with many
-rows that is as much traffic as reading the weights. Here a layer has room for tokens to come, and
+rows that costs as much traffic as reading the weights. Here a layer has room for tokens to come, and
 what attention gets is a view (`GrowingLayer`), or, where shapes and addresses have to stay, the whole
 room (`FixedLayer`).
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, StaticLayer
 
-# Room that is added when a layer is full, in tokens.
+# Tokens of room added when a layer is full.
 ROOM = 64
 
 
@@ -66,7 +66,7 @@ class GrowingLayer(DynamicLayer):
 class FixedLayer(StaticLayer):
     """Keys and values [N, heads, room, head_dim] of fixed shape and address, zeros where none are yet.
 
-    It goes on from a `GrowingLayer`. transformers' own layer counts the tokens that it was given. This
+    It continues a `GrowingLayer`. transformers' own layer counts the tokens that it was given. This
     one writes each token where `place` (int64 [1], the same tensor for all layers) says: a step may
     then be run twice, as comparing a graph with it needs, and a layer takes two kernels, not five.
     """
@@ -99,7 +99,7 @@ class FixedLayer(StaticLayer):
 
 
 def _roomy(full: Tensor, room: int) -> Tensor:
-    """A buffer for `room` tokens, with what is there already."""
+    """A buffer for `room` tokens that holds what is there already."""
     rows, heads, length, width = full.shape
     buffer = full.new_zeros(rows, heads, room, width)
     buffer[:, :, :length] = full
@@ -107,7 +107,7 @@ def _roomy(full: Tensor, room: int) -> Tensor:
 
 
 def growing_cache(config: Any) -> DynamicCache:
-    """A cache for the model of this config; layers of another kind than plain stay transformers'."""
+    """A cache for the model of this config: plain layers grow in place, others stay transformers'."""
     cache = DynamicCache(config=config)
     cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache

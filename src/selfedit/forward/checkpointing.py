@@ -1,7 +1,7 @@
 """Activation checkpointing over decoder layers (Chen et al., arXiv 1604.06174).
 
-Only what enters a layer is kept for the backward pass; the rest is computed once more there. What a
-forward pass finds around it (hooks, contexts, random generators) must be found by the second one too.
+Only each layer's input is kept for the backward pass, where the rest is recomputed. The second forward
+pass must see the same surroundings (hooks, contexts, random generators) as the first.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch.utils.checkpoint import checkpoint
 
 
 class Checkpointed(nn.Module):
-    """Stands in for a layer. surroundings(): opened around the second forward pass.
+    """Stands in for a layer. surroundings(): context manager around the second forward pass.
 
-    generators: what the layer's random draws come from; the second pass draws the same.
+    generators: sources of the layer's random draws; the second pass draws the same numbers.
     """
 
     def __init__(

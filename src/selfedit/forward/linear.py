@@ -1,8 +1,8 @@
-"""Frozen linear modules that multiply by oneDNN on a CPU.
+"""Frozen linear modules that use oneDNN for their products on a CPU.
 
 torch's float32 products on a CPU are MKL's, which uses half of the vector unit on other makers'
 processors: on an AMD EPYC (Zen 5) 110 GFLOP/s a core, where oneDNN has 250 (docs/performance.md). For a
-few rows, as in decoding, oneDNN is faster by reading weights that it has laid out once.
+few rows, as in decoding, oneDNN is faster because it reads weights that it laid out once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-# Laid out for oneDNN the weights stand in memory twice; up to this share of it, that is worth it.
+# oneDNN's layout keeps the weights in memory twice; it is used up to this share of the memory.
 _LAYOUT_SHARE = 0.1
 
 
@@ -40,7 +40,7 @@ class _Product(torch.autograd.Function):
 
 
 class FrozenLinear(nn.Linear):
-    """An nn.Linear whose frozen float32 weight oneDNN multiplies; else it is as every other."""
+    """An nn.Linear that uses oneDNN for a frozen float32 weight, and otherwise behaves as usual."""
 
     _layout: tuple[int, Tensor] | None = None
 
@@ -71,7 +71,7 @@ class FrozenLinear(nn.Linear):
 
 
 def use_onednn(model: nn.Module) -> None:
-    """Make a CPU model's plain float32 linear modules `FrozenLinear`, where torch has oneDNN."""
+    """Turn a CPU model's plain float32 linear modules into `FrozenLinear`, if torch has oneDNN."""
     linears = [module for module in model.modules() if type(module) is nn.Linear]
     linears = [module for module in linears if _can(module.weight)]
     size = sum(module.weight.numel() * module.weight.element_size() for module in linears)
@@ -84,13 +84,13 @@ def use_onednn(model: nn.Module) -> None:
 
 
 def layout_bytes(model: nn.Module) -> int:
-    """What the weights take that stand in oneDNN's layout beside the model's own."""
+    """Bytes of the weights in oneDNN's layout, in addition to the model's own."""
     laid_out = [m for m in model.modules() if isinstance(m, FrozenLinear) and m._layout is not None]
     return sum(module.weight.numel() * module.weight.element_size() for module in laid_out)
 
 
 def same_weights(model: nn.Module) -> nn.Module:
-    """A copy of the model's modules over the very same weights, for another thread to hang hooks on."""
+    """A copy of the model's modules over the same weights, so that another thread has its own hooks."""
     shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     copied = copy.deepcopy(model, shared)
     for own, other in zip(model.modules(), copied.modules(), strict=True):
@@ -101,7 +101,7 @@ def same_weights(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def plain_linears(model: nn.Module) -> Iterator[None]:
-    """The model as transformers made it, for a while: what others' ways are timed on."""
+    """While open, the model is as transformers made it: other methods are timed on that."""
     frozen: list[nn.Module] = [m for m in model.modules() if type(m) is FrozenLinear]
     for module in frozen:
         module.__class__ = nn.Linear
@@ -113,14 +113,14 @@ def plain_linears(model: nn.Module) -> Iterator[None]:
 
 
 def logits_of(head: nn.Linear, hidden_MD: Tensor) -> Tensor:
-    """[M, V] without the bias and without a graph, by the head's own way to multiply."""
+    """Logits [M, V] without the bias and without an autograd graph, by the head's own product."""
     if isinstance(head, FrozenLinear) and hidden_MD.dtype == torch.float32:
         return multiply(hidden_MD, head._laid_out())
     return hidden_MD @ head.weight.T
 
 
 def back_through(head: nn.Linear, gradient_MV: Tensor) -> Tensor:
-    """The gradient [M, D] by the hidden states, of one by the logits."""
+    """Gradient [M, D] with respect to the hidden states, from the one with respect to the logits."""
     if isinstance(head, FrozenLinear) and gradient_MV.dtype == torch.float32:
         return multiply(gradient_MV, head.weight.T)
     return gradient_MV @ head.weight

@@ -1,4 +1,4 @@
-"""A device's memory: how much there is, how running out of it looks, what a piece of work takes."""
+"""Device memory: how much there is, how to recognise that it ran out, how much some work takes."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from selfedit.errors import InputError, OutOfMemory
 
 T = TypeVar("T")
 
-# Share of the whole memory that a model and its wave may take together. On a GPU the rest is for the
-# allocator's fragments and torch's own workspaces, on a CPU for everything else that runs there.
+# Share of the whole memory that a model and its wave may take together. On a GPU the rest is for
+# fragmentation and torch's workspaces, on a CPU for everything else that runs there.
 _SHARE = {"cuda": 0.85, "cpu": 0.5, "mps": 0.5}
 _CLEAR_REFS, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def engine_from_environment() -> EngineSettings:
-    """What SELFEDIT_MEMORY_GB, _CHECKPOINTING, _WORKERS and _CUDA_GRAPHS say. Raises InputError."""
+    """Settings from SELFEDIT_MEMORY_GB, _CHECKPOINTING, _WORKERS, _CUDA_GRAPHS. Raises InputError."""
     names = {field: f"SELFEDIT_{field.upper()}" for field in EngineSettings.model_fields}
     given = {field: os.environ[name] for field, name in names.items() if os.environ.get(name)}
     try:
@@ -36,16 +36,16 @@ def engine_from_environment() -> EngineSettings:
         wrong = ", ".join(f"{names[str(e['loc'][0])]}={e['input']}" for e in error.errors())
         raise InputError(
             f"{wrong} in the environment: SELFEDIT_MEMORY_GB is a number above 0, SELFEDIT_WORKERS a "
-            "whole one, and SELFEDIT_CHECKPOINTING and SELFEDIT_CUDA_GRAPHS are 0 or 1."
+            "whole number, and SELFEDIT_CHECKPOINTING and SELFEDIT_CUDA_GRAPHS are 0 or 1."
         ) from error
 
 
 def memory_budget(device: torch.device, model_bytes: int, engine: EngineSettings) -> int:
-    """Bytes that a wave may take beside the model.
+    """Bytes that a wave may take in addition to the model.
 
     A constant of machine, model and setting: what happens to be free at the moment must not decide
     which self-edits train together, because a resumed run is to have the same waves
-    (`waves.py`).
+    (`loops/waves.py`).
     """
     if engine.memory_gb is not None:
         return int(engine.memory_gb * 1e9)
@@ -64,7 +64,7 @@ def _total(device: torch.device) -> int:
 
 
 def memory_free(device: torch.device) -> int:
-    """Bytes that could be had at this moment."""
+    """Bytes that are free at this moment."""
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + cached
@@ -82,14 +82,14 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def within_memory(work: Callable[[], T], what: str) -> T:
-    """work(); raises OutOfMemory, which names `what`, where torch ran out of memory."""
+    """Run `work`. Raises OutOfMemory, naming `what`, if torch runs out of memory."""
     try:
         return work()
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    # Outside the handler: the traceback held the tensors of the attempt.
+    # Outside the handler: the traceback holds the tensors of the attempt.
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -100,9 +100,9 @@ def measured_peak(work: Callable[[], object], device: torch.device) -> int:
     """Peak bytes of tensors while `work` runs, above what stood at its start.
 
     CUDA: torch's own counter. CPU: every allocation of torch's allocator, operators' temporaries
-    included, as the profiler records them. It keeps each until the end, so measure an epoch, not a
-    training. Only this thread's are seen: for others there is `resident_peak`.
-    Raises NotImplementedError on other devices.
+    included, as the profiler records them. It keeps every record until the end, so measure an epoch,
+    not a whole training. Only this thread's allocations are seen; `resident_peak` sees all. Raises
+    NotImplementedError on other devices.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -132,13 +132,13 @@ def measured_peak(work: Callable[[], object], device: torch.device) -> int:
 def resident_peak(work: Callable[[], object]) -> int | None:
     """Peak bytes of the whole process while `work` runs, above what was resident at its start.
 
-    What malloc keeps of freed memory counts, so that it can be more than the tensors took. None where
-    Linux's counters are not at hand.
+    Freed memory that malloc keeps counts too, so this can exceed what the tensors took. None where
+    Linux's counters are not available.
     """
     gc.collect()
     try:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
-        _CLEAR_REFS.write_text("5", encoding="ascii")  # the peak begins anew: proc(5)
+        _CLEAR_REFS.write_text("5", encoding="ascii")  # resets the peak: proc(5)
     except OSError:
         return None
     before = psutil.Process().memory_info().rss

@@ -1,8 +1,8 @@
 """Forward passes over packed sequences: no padding in any matrix product of the base model.
 
 N sequences stand end to end in one row of T tokens. Only attention has to know where they end
-(`attention.py`). `Decoder` finds out by a probe whether an architecture can be run so (and started at a
-layer above the first), and falls back to padded rows where not.
+(`attention.py`). `Decoder` probes whether an architecture supports that (and starting at a layer above
+the first), and falls back to padded rows if it does not.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Decoder:
     def beside(self) -> Decoder:
         """The same weights behind other modules, to be run by another thread at the same time."""
         other = Decoder(cast(PreTrainedModel, same_weights(self.model)))
-        # What was found out of one is true of all, and is found out once.
+        # What one of them finds out holds for all, and is probed once.
         other._packs = self.packs()
         other._trunk_ok, other._shares = self._trunk_ok, self._shares
         return other
@@ -69,7 +69,7 @@ class Decoder:
         return torch.device(self.model.device)
 
     def packs(self) -> bool:
-        """Whether packed sequences give what padded rows give; found out once."""
+        """Whether packed sequences give what padded rows give; probed once."""
         if self._packs is None:
             ids = self._probe_ids()
             try:
@@ -82,7 +82,7 @@ class Decoder:
         return self._packs
 
     def has_trunk(self, first_layer: int) -> bool:
-        """Whether layers below `first_layer` can be run once and left out afterwards."""
+        """Whether layers below `first_layer` can be run once and skipped afterwards."""
         if first_layer not in self._trunk_ok:
             self._trunk_ok[first_layer] = first_layer > 0 and self.packs() and self._try(first_layer)
         return self._trunk_ok[first_layer]
@@ -98,7 +98,7 @@ class Decoder:
             return False
 
     def shares_prompts(self, first_layer: int) -> bool:
-        """Whether `prefill` gives what each row would give by itself; found out once a layer."""
+        """Whether `prefill` gives what each row would give by itself; probed once per layer."""
         if first_layer not in self._shares:
             self._shares[first_layer] = self.has_trunk(first_layer) and self._try_prefill(first_layer)
         return self._shares[first_layer]
@@ -167,7 +167,7 @@ class Decoder:
 
     @contextmanager
     def _packing(self, lengths: Sequence[int]) -> Iterator[None]:
-        """While open, attention finds sequences of these lengths; none: padded rows as they are."""
+        """While open, attention sees packed sequences of these lengths; none: padded rows."""
         if not lengths:
             yield
             return
@@ -202,7 +202,7 @@ class Decoder:
         )
         lower = cache.layers[:first_layer]
         select_rows(lower, row_M)
-        # The mask is made for the length of layer 0, which must not be there yet.
+        # The mask is made for the cached length of layer 0, which must still be empty.
         cache.layers[:first_layer] = [type(layer)() for layer in lower]
         hidden_MSD = hidden_NSD.index_select(0, row_M)
         layout_M = {name: value.index_select(0, row_M) for name, value in layout_N.items()}
@@ -214,7 +214,7 @@ class Decoder:
         return output.last_hidden_state
 
     def _entering(self, first_layer: int, run: Callable[[], Any]) -> Tensor:
-        """What enters the layer when `run` runs the stack; the layers from there on are not run."""
+        """The layer's input when `run` runs the stack; neither it nor the layers above are run."""
 
         def stop(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             raise _TrunkReached(args[0] if args else kwargs["hidden_states"])
@@ -232,7 +232,7 @@ class Decoder:
     def _starting_at(
         self, first_layer: int, hidden: Tensor, lengths: Sequence[int] = ()
     ) -> Iterator[None]:
-        """While open, the stack lets the layers below out, and `hidden` enters this one.
+        """While open, the stack skips the layers below, and `hidden` enters this one.
 
         lengths: of the packed sequences, where they are packed.
         """
@@ -240,7 +240,7 @@ class Decoder:
         def enter(
             module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
         ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-            # Some decoders scale their input embeddings: what enters the layer is set, not trusted.
+            # Some decoders scale their input embeddings, so the layer's input is replaced here.
             if args:
                 return (hidden, *args[1:]), kwargs
             return args, {**kwargs, "hidden_states": hidden}
@@ -283,7 +283,7 @@ class Decoder:
 
 
 def _reraise_if_out_of_memory(error: Exception) -> None:
-    """A probe that found no memory has not found out anything about the architecture."""
+    """A probe that ran out of memory says nothing about the architecture."""
     if is_out_of_memory(error):
         raise error
 

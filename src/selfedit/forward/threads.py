@@ -1,7 +1,7 @@
-"""Pieces of work side by side, each in a thread of its own.
+"""Runs pieces of work side by side, each in its own thread.
 
-On a CPU two threads that each multiply for themselves do more than two that share every product: what
-is small is not worth sharing, and the rest (attention, norms, adapters, Python) is done twice at a time
+On a CPU two threads that each multiply for themselves do more than two that share every product: small
+products are not worth sharing, and the rest (attention, norms, adapters, Python) runs two at a time
 (docs/performance.md).
 """
 
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 
 def side_by_side(works: Sequence[Callable[[Event], T]]) -> list[T]:
-    """What each work returns, in their order; the first runs in this thread.
+    """Results of the pieces of work, in their order; the first runs in this thread.
 
-    Torch's threads are shared out among them. The event is set when one of them has failed or Ctrl-C
-    was pressed: the others are to return soon, and the failure is raised.
+    Torch's threads are divided among them. The event is set when one of them fails or Ctrl-C is
+    pressed: the others should return soon, and the failure is raised.
     """
     stop = Event()
     if len(works) == 1:

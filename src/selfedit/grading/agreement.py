@@ -1,6 +1,6 @@
 """How far two graders agree: Cohen's kappa (Cohen 1960), and an interval over groups of answers.
 
-Answers to the questions of one passage rise and fall together, so the bootstrap draws whole passages.
+Answers about one passage are correlated, so the bootstrap draws whole passages.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """kappa: in [-1, 1]; NaN where it is not defined (no answers, or both graders say one thing).
+    """kappa: in [-1, 1]; NaN where it is undefined (no answers, or both graders always say the same).
 
     agreement: share of equal verdicts, NaN without answers. The yes rates are shares too.
     """
@@ -27,7 +27,8 @@ class Agreement:
 
 
 def agreement(correct: Sequence[bool], verdicts: Sequence[bool]) -> Agreement:
-    """Of a grader's decisions with the verdicts on the same answers. ValueError if lengths differ."""
+    """Agreement of a grader's decisions with verdicts on the same answers. ValueError if lengths
+    differ."""
     table = _tables(correct, verdicts, np.zeros(len(correct), dtype=np.int64))[0]
     num = int(table.sum())
     share = table / max(1, num)
@@ -53,7 +54,7 @@ def kappa_interval(
 
     correct: the decisions, once for each partition of a repeated cross-validation; a draw's kappa is
         the mean over them. One row for a grader that is not cross-validated.
-    Draws whose kappa is not defined are left out; NaN if none is left.
+    Draws whose kappa is undefined are left out; NaN if none are left.
     """
     return _interval(_kappa, correct, verdicts, groups, level, draws, seed)
 
@@ -66,7 +67,7 @@ def yes_gap_interval(
     draws: int = 10_000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """The same for the grader's yes rate less that of the verdicts."""
+    """The same for the grader's yes rate minus that of the verdicts."""
     return _interval(_yes_gap, correct, verdicts, groups, level, draws, seed)
 
 
@@ -108,7 +109,7 @@ def _tables(
 
 
 def _kappa(tables: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Kappa of tables [..., 4]; NaN where agreement by chance is certain."""
+    """Kappa from tables [..., 4]; NaN where chance agreement is certain."""
     no_no, no_yes, yes_no, yes_yes = np.moveaxis(tables.astype(np.float64), -1, 0)
     num = no_no + no_yes + yes_no + yes_yes
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -120,7 +121,7 @@ def _kappa(tables: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _yes_gap(tables: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Yes rate of the decisions less that of the verdicts, of tables [..., 4]."""
+    """Yes rate of the decisions minus that of the verdicts, from tables [..., 4]."""
     _, no_yes, yes_no, _ = np.moveaxis(tables.astype(np.float64), -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return (yes_no - no_yes) / tables.sum(-1)

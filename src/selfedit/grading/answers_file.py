@@ -1,4 +1,4 @@
-"""Answers to grade, out of JSON lines."""
+"""Answers to grade, read from JSON lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _VERDICTS = {"yes": True, "no": False, "true": True, "false": False, "1": True, 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A line. verdict: what another judge said of the answer, None where the line has no verdict."""
+    """One line. verdict: another judge's verdict on the answer, None if the line has none."""
 
     question: str
     golds: tuple[str, ...]
@@ -26,7 +26,7 @@ class Answered:
 def parse_answers(path: Path, text: str) -> tuple[Answered, ...]:
     """The lines of a file, in order; blank ones are skipped. InputError with the file and the line.
 
-    A line is an object with "question", "gold" (a text, a number, or a list of either), "answer" (may
+    A line is an object with "question", "gold" (a string, a number, or a list of either), "answer" (may
     be empty) and, where a judge was asked, "verdict": true, false, "yes", "no", 0 or 1.
     """
     # Not splitlines(): JSON text may hold U+2028 and the like.
@@ -41,9 +41,9 @@ def _line(where: str, line: str) -> Answered:
         entry = json.loads(line)
     except json.JSONDecodeError as error:
         why = f"{error.msg}, column {error.colno}"
-        raise InputError(f"{where}: no valid JSON ({why}); each line is one answer: {_FORM}") from None
+        raise InputError(f"{where}: invalid JSON ({why}); each line is one answer: {_FORM}") from None
     except (ValueError, RecursionError):
-        raise InputError(f"{where}: no usable JSON; each line is one answer: {_FORM}") from None
+        raise InputError(f"{where}: unusable JSON; each line is one answer: {_FORM}") from None
     if not isinstance(entry, dict):
         raise InputError(f"{where}: not an object; write {_FORM}")
     for name in ("question", "gold", "answer"):
@@ -60,8 +60,8 @@ def _line(where: str, line: str) -> Answered:
 
 def _text(where: str, name: str, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        several = " or a list of texts" if name == "gold" else ""
-        raise InputError(f'{where}: "{name}" must be a text{several}')
+        several = " or a list of strings" if name == "gold" else ""
+        raise InputError(f'{where}: "{name}" must be a string{several}')
     return str(value).strip()
 
 

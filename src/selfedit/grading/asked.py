@@ -1,4 +1,5 @@
-"""A question with its gold, analysed once for all its answers; where an answer has the gold's words."""
+"""A question with its gold, analysed once for all its answers; where an answer holds the gold's
+words."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from selfedit.grading.dates import Period, periods, within
 from selfedit.grading.synonyms import groups
 from selfedit.grading.words import NEGATIONS, Word, similarity, words
 
-CLOSE = 0.7  # a similarity of stems that counts as the same word
+CLOSE = 0.7  # similarity of stems from which they count as the same word
 _SYNONYM = 0.85
 _OF = r"\b(?:what|which)\s+(?:\w+\s+)?"
 _KINDS = {
@@ -48,7 +49,7 @@ class Asked:
 
 @lru_cache(maxsize=4096)
 def analyse(question: str, gold: str) -> Asked:
-    """Both in words, and the features that no answer changes (`Asked.fixed`)."""
+    """The words of both, and the features that do not depend on the answer (`Asked.fixed`)."""
     in_question = words(question)
     in_gold = words(gold)
     content = [word for word in in_gold if word.content] or in_gold
@@ -74,14 +75,14 @@ def analyse(question: str, gold: str) -> Asked:
 
 
 def _weight(word: Word) -> float:
-    """How much a word says: names, numbers and long words are rarer."""
+    """How informative a word is: names, numbers and long words are rarer."""
     if word.number is not None:
         return 1.5
     return min(len(word.text), 10) / 10 + 0.5 * word.name
 
 
 def found_in(asked: Asked, said: list[Word]) -> list[tuple[float, int]]:
-    """For each content word of the gold: its best similarity in the answer, and where (-1: nowhere)."""
+    """For each content word of the gold, its best similarity in the answer, and where (-1: nowhere)."""
     places: dict[str, int] = {}
     alike: dict[str, list[str]] = {}  # similar stems begin alike, see `similarity`
     for index, word in enumerate(said):
@@ -115,7 +116,7 @@ def found_in(asked: Asked, said: list[Word]) -> list[tuple[float, int]]:
 
 
 def _in_periods(asked: Asked, said: list[Word]) -> dict[Word, int]:
-    """For the gold's words that name a period: where the answer has a year of it ("1834")."""
+    """For words of the gold that name a period: where the answer has a year in it ("1834")."""
     found = {}
     for period in asked.periods:
         place = within(period, said)
@@ -126,7 +127,7 @@ def _in_periods(asked: Asked, said: list[Word]) -> dict[Word, int]:
 
 
 def _spelled_out(word: Word, said: list[Word]) -> int:
-    """Where the words behind an acronym stand in the answer ("IMF"), or -1."""
+    """Where the words that an acronym ("IMF") stands for are in the answer, or -1."""
     if not (word.acronym and len(word.text) > 2):
         return -1
     content = [(index, other.text[0]) for index, other in enumerate(said) if other.content]

@@ -1,4 +1,4 @@
-"""Numbers and dates: which of the gold's are in the answer, and which are others."""
+"""Numbers and dates: which of the gold's the answer has, and which others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SAME_NUMBER = 1e-6
 class Period:
     """Years from `first` to `last` (BC: negative), named by some words ("19th century", "1920s").
 
-    first_word, last_word: their places among the words that were read.
+    first_word, last_word: positions of its name among the words that were read.
     """
 
     first_word: int
@@ -47,7 +47,7 @@ def periods(read: Sequence[Word]) -> list[Period]:
 
 
 def within(period: Period, said: Sequence[Word]) -> int:
-    """The place of the first year or narrower period that lies in this period, or -1."""
+    """Position of the first year or narrower period within this period, or -1."""
     for place, word in enumerate(said):
         if word.number is None or _text(said, place + 1) in _CENTURY:
             continue
@@ -109,7 +109,7 @@ def is_year(value: float | None) -> bool:
 
 
 def _far(wanted: float | None, told: float | None, century: bool = False) -> float:
-    """Relative distance; 0 if a year lies in the century that is wanted."""
+    """Relative distance; 0 if a year lies in the wanted century."""
     assert wanted is not None
     assert told is not None
     if century and wanted < 22 and (wanted - 1) * 100 <= told < wanted * 100 and told >= 100:

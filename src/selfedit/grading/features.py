@@ -1,7 +1,7 @@
 """What the fitted grader looks at: (question, gold, answer) -> named numbers.
 
-Nothing here knows any data: word forms, numbers by value, names, where and in which order the words
-of the gold stand in the answer, what the question already said, and what else the answer says.
+Nothing here depends on any data set: word forms, numbers by value, names, where and in which order the
+words of the gold stand in the answer, what the question already said, and what else the answer says.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def _stance(asked: Asked, answer: str, said: list[Word]) -> Features:
 
 
 def _covered(wanted: frozenset[Any], told: set[Any]) -> float:
-    """Share of what is wanted that is told; a half where nothing is wanted."""
+    """Share of the wanted words that are there; a half if none are wanted."""
     return len(wanted & told) / len(wanted) if wanted else 0.5
 
 

@@ -1,8 +1,8 @@
 """The offline grader: logistic regression over `features`, fitted on recorded verdicts of GPT-4.1.
 
 The weights are readable (`weights.json`: mean, scale and weight of each feature, written by
-`scripts/fit_grader.py`); nothing is pickled and nothing but the standard library is needed. What it
-agrees on with the judge is measured in docs/graders.md.
+`scripts/fit_grader.py`); nothing is pickled, and the standard library suffices. How well it
+agrees with the judge is measured in docs/graders.md.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from selfedit.grading.features import features
 from selfedit.grading.match import exact_match, normalise
 
 _NOT = frozenset("not never isnt wasnt arent werent didnt doesnt dont cannot".split())
-_REACH = 3  # words before the gold within which a "not" denies it
+_REACH = 3  # a "not" within so many words before the gold denies it
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
     """A fitted model.
 
-    terms: (feature, mean, scale, weight). clip: a feature counts up to so many standard deviations.
+    terms: (feature, mean, scale, weight). clip: features are clipped at so many standard deviations.
     """
 
     terms: tuple[tuple[str, float, float, float], ...]
@@ -41,7 +41,7 @@ class Weights:
 
     @classmethod
     def from_json(cls, text: str) -> Weights:
-        """Raises KeyError, TypeError or ValueError on anything else than what fit_grader.py writes."""
+        """Raises KeyError, TypeError or ValueError for anything but what fit_grader.py writes."""
         value = json.loads(text)
         terms = tuple(
             (name, float(term["mean"]), float(term["scale"]), float(term["weight"]))
@@ -54,7 +54,7 @@ class Weights:
         return weights
 
     def probability(self, named: dict[str, float]) -> float:
-        """That the judge says yes, in [0, 1]. KeyError if a feature is missing."""
+        """Probability that the judge says yes, in [0, 1]. KeyError if a feature is missing."""
         logit = self.intercept
         for name, mean, scale, weight in self.terms:
             deviation = (named[name] - mean) / scale
@@ -71,8 +71,8 @@ def shipped() -> Weights:
 
 
 def known(question: str, gold: str, answer: str) -> float | None:
-    """The probability where no model is needed: no text, the gold and no more, the gold denied, or
-    other months than the gold's."""
+    """The probability where no model is needed: no text, exactly the gold, the gold denied, or
+    months other than the gold's."""
     if not answer.strip():
         return 0.0
     if exact_match([gold], answer):
@@ -97,7 +97,7 @@ def _denied(question: str, gold: str, answer: str) -> bool:
 def probability(
     question: str, golds: Sequence[str], answer: str, weights: Weights | None = None
 ) -> float:
-    """That the answer conveys one of the golds, in [0, 1]: the best over the golds."""
+    """Probability that the answer conveys one of the golds, in [0, 1]: the highest over the golds."""
     weights = weights or shipped()
     best = 0.0
     for gold in golds:

@@ -24,7 +24,7 @@ def exact(question: str, golds: Sequence[str], answer: str) -> bool:
 
 
 def by_f1(question: str, golds: Sequence[str], answer: str) -> bool:
-    """Correct from a word overlap (F1) of F1_THRESHOLD: forgives a word more or less."""
+    """Correct if the word overlap (F1) is at least F1_THRESHOLD: forgives a word more or less."""
     return f1(golds, answer) >= F1_THRESHOLD
 
 
@@ -32,7 +32,7 @@ GRADERS: dict[str, Grader] = {"offline": offline, "contains": contains, "exact":
 
 
 def identity(grader: Grader) -> str:
-    """What determines a grader's verdicts, in words: a part of the key of what is stored with them."""
+    """What determines a grader's verdicts, in words: part of the key under which they are stored."""
     if grader is offline:
         return f"offline (weights {shipped().digest})"
     own = getattr(grader, "identity", None) or getattr(grader, "__name__", None)

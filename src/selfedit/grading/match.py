@@ -1,9 +1,9 @@
 """Normalised comparison of an answer with its gold answers (after SQuAD, arXiv 1606.05250).
 
-Differences from the SQuAD script, each because it judged right answers wrong or wrong ones right:
-dashes, slashes and commas part words ("13th-century" holds "13th century"; SQuAD joins them);
-"3.5" stays 3.5 and "-5" stays -5 (SQuAD makes them 35 and 5); "1,200" is 1200; "Japan's" is Japan;
-text is NFKC.
+Differences from the SQuAD script, each because SQuAD's rule judged right answers wrong or wrong ones
+right: dashes, slashes and commas separate words ("13th-century" holds "13th century"; SQuAD joins
+them); "3.5" stays 3.5 and "-5" stays -5 (SQuAD makes them 35 and 5); "1,200" is 1200; "Japan's" is
+Japan; text is NFKC.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _KEPT_POINT, _KEPT_MINUS = "\ue000", "\ue001"  # private use: what survives the 
 
 
 class _Punctuation(dict[int, str | None]):
-    """Translation table, filled as characters are met: punctuation and currency signs go."""
+    """Translation table, filled as characters occur: removes punctuation and currency signs."""
 
     def __missing__(self, code: int) -> str | None:
         character = chr(code)
@@ -41,7 +41,7 @@ _PUNCTUATION = _Punctuation()
 
 
 def normalise(text: str) -> str:
-    """Lower case, NFKC, without punctuation and articles, words parted by one space."""
+    """Lower case, NFKC, without punctuation and articles, words separated by one space."""
     text = unicodedata.normalize("NFKC", text).lower()
     text = _GROUP_COMMA.sub("", text)
     text = _DECIMAL_POINT.sub(_KEPT_POINT, text)
@@ -58,7 +58,7 @@ def exact_match(golds: Sequence[str], answer: str) -> bool:
 
 
 def contains_gold(golds: Sequence[str], answer: str) -> bool:
-    """Whether the words of a gold stand side by side in the answer ("art" is not in "party").
+    """Whether the words of a gold occur side by side in the answer ("art" is not in "party").
 
     A gold without any word of its own ("The", "+") must be the whole answer.
     """

@@ -1,6 +1,6 @@
-"""Common English words that say the same: a short list, written by hand, compared by stem.
+"""Common English synonyms: a short list, written by hand, compared by stem.
 
-It is no dictionary. A word may stand in several groups, and stems make further forms of a word belong
+It is not a dictionary. A word may be in several groups, and stems include further forms of a word
 ("modified", "modification").
 """
 

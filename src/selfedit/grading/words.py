@@ -1,4 +1,4 @@
-"""Words as the fitted grader sees them: numbers by value, stems, names, sentences.
+"""Words, as the fitted grader sees them: numbers by value, stems, names, sentences.
 
 "1.2 million" and "1,200,000" are the same number; "13th", "thirteen" and "XIII" are 13; "mediating" and
 "mediator" have the same stem; "B.C.E." is "bc". English only: other languages are compared as written.
@@ -46,8 +46,8 @@ _SAME = {
     "ww2": "wwii", "film": "movie", "films": "movie", "colour": "color",
 }  # fmt: skip
 
-# What is said of a country, its people and its language counts as the country. Only those whose stems
-# differ: "Italian" and "Italy" have the same.
+# Words for a country's people and language count as the country. Listed only where the stems differ:
+# "Italian" and "Italy" share one.
 _COUNTRIES = {
     form: country
     for country, forms in (
@@ -69,7 +69,7 @@ _COUNTRIES = {
 }  # fmt: skip
 _SAME |= _COUNTRIES
 
-# Expressions of several words, brought to one word before words are told apart.
+# Expressions of several words, replaced by one word before the text is split.
 _PHRASES = tuple(
     (re.compile(rf"\b(?:{pattern})\b"), word)
     for pattern, word in (

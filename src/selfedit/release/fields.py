@@ -11,7 +11,7 @@ COMPLETIONS = ("completions", "self_edits", "edits", "candidates")
 TITLE = ("title", "topic")
 CONTEXT = ("context", "passage")
 TEXT = ("text", "completion", "implications", "self_edit", "edit", "output", "response")
-PROMPT_ONLY = ("prompt",)  # a self-edit's text, where it has no other
+PROMPT_ONLY = ("prompt",)  # a self-edit's text, if it has no other
 QUESTIONS = ("questions", "per_question", "answers")
 TRAININGS = ("reps", "runs", "evals", "trials")
 REP = ("rep", "seed", "run")
@@ -51,6 +51,7 @@ def text_of(holder: Mapping[str, Any], names: Sequence[str]) -> str:
 
 
 def parse_prompt(prompt: str) -> tuple[str, str]:
-    """Title and context of a prompt of the release; of another prompt, no title and all of it."""
+    """Title and context of a prompt of the release; for another prompt, no title and all of its
+    text."""
     found = _PLAIN.search(prompt) or _CHAT.search(prompt)
     return (found.group(1), found.group(2)) if found else ("", prompt.strip())

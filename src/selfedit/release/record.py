@@ -1,8 +1,8 @@
 """Recorded runs into the store, as trials under a run of kind "import".
 
-One trial for each self-edit and training. Its score is made of its graded answers; where none are
-recorded it has no score, and the recorded mean stands in its reason and in the run's result. The key of
-a trial is a hash of the file's content and its place in it: an import that is repeated adds nothing.
+One trial for each self-edit and training. Its score comes from its graded answers; if none are
+recorded it has no score, and the recorded mean is in its reason and in the run's result. The key of a
+trial is a hash of the file's content and its place in it: importing twice adds nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from selfedit.release.scores import DIGITS
 from selfedit.store import Store
 from selfedit.types import Candidate, Group, Prompt, Score, SelfEdit, Trial
 
-_SAME = 0.5 * 10**-DIGITS + 1e-9  # what two roundings of one number may differ by
+_SAME = 0.5 * 10**-DIGITS + 1e-9  # two roundings of one number differ by no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class ImportResult:
 def import_release(path: Path | str, library: Path | str | None = None) -> ImportResult:
     """Read a recorded run and store its trials in a library (default: the user's own).
 
-    Raises InputError for a file that is none, and then touches no library.
+    Raises InputError for any other file, and then touches no library.
     """
     run = read_release(path)
     kept = _kept(run)
@@ -76,20 +76,21 @@ def import_release(path: Path | str, library: Path | str | None = None) -> Impor
 
 
 def article_mean(article: RecordedArticle, which: str) -> float | None:
-    """ "baseline" or "adapted" accuracy: mean over the self-edits; without any, the recorded one."""
+    """ "baseline" or "adapted" accuracy: mean over the self-edits; if none has one, the recorded
+    value."""
     mean = _mean([getattr(edit, which) for edit in article.edits])
     recorded: float | None = getattr(article, which)
     return mean if mean is not None else recorded
 
 
 def run_mean(run: RecordedRun, which: str) -> float | None:
-    """Mean over the articles; if none has an accuracy, what the file records of the whole run."""
+    """Mean over the articles; if none has an accuracy, what the file records for the whole run."""
     mean = _mean([article_mean(article, which) for article in run.articles])
     return mean if mean is not None or run.layout == "proxy" else _overall(run, which)
 
 
 def notes(run: RecordedRun) -> Iterator[str]:
-    """What is worth knowing: what is missing, and what does not follow from the answers."""
+    """What a reader should know: what is missing, and what does not follow from the answers."""
     edits = _edits(run)
     measured, pretrained = run.layout == "single-passage", run.layout == "continued-pretraining"
     if run.layout == "proxy":
@@ -143,7 +144,7 @@ def _apart(one: float | None, other: float | None) -> bool:
 
 
 def _by_rounding(article: RecordedArticle) -> bool:
-    """Whether accuracies without rounding would choose another self-edit."""
+    """Whether unrounded accuracies would choose another self-edit."""
     exact = []
     for edit in article.edits:
         rates = [Score(answers).value for answers in edit.answers.values()]
@@ -160,7 +161,7 @@ def _overall(run: RecordedRun, which: str) -> float | None:
 
 
 def _kept(run: RecordedRun) -> list[RecordedEdit]:
-    """What the paper's rule keeps, as the release did it: by the recorded means, no empty text."""
+    """What the paper's rule keeps, as in the release: by the recorded means, never an empty text."""
     if run.layout == "kept":
         return _edits(run)
     groups = [

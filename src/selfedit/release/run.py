@@ -1,4 +1,4 @@
-"""Reading a recorded run: from whichever layout, into articles with their self-edits.
+"""Reads a recorded run, in any of its layouts, into articles with their self-edits.
 
 The release writes these files:
 - single-passage runs (`query_server`): {"overall", ..., "articles": [{"title", "context", "prompt",
@@ -13,7 +13,7 @@ Accuracies
     of one training: right answers / questions, rounded to 4 digits, as the release rounded it before
         it averaged (that decides ties: 1/3, 1/3, 1/3 is below 0, 1/3, 2/3);
     of a self-edit: the mean over its trainings. What the file records (`adapter_mean`,
-        `baseline_mean`) is used; without it, it is computed from the answers;
+        `baseline_mean`) is used; otherwise it is computed from the answers;
     of an article: the mean over its self-edits; of a run: the mean over its articles, so every
         article weighs the same, however many questions it has. A continued-pretraining run is one
         training; its accuracy is right answers / questions.
@@ -58,7 +58,7 @@ _EXPECTED = (
 
 @dataclass(frozen=True, slots=True)
 class RecordedEdit:
-    """A self-edit with what is recorded of it. Accuracies in [0, 1], means over its trainings.
+    """A self-edit with what is recorded about it. Accuracies in [0, 1], means over its trainings.
 
     answers: the graded answers of each training, by its number; empty where none are recorded.
     recomputed: (baseline, adapted) from the answers; baseline and adapted are the file's own if given.
@@ -110,7 +110,7 @@ def read_release(path: Path | str) -> RecordedRun:
         raise InputError(f"{path} holds {_found(data)}; {_EXPECTED}")
     articles = _articles(path, entries, header)
     layout = _layout(articles, entries, header)
-    if layout == "proxy":  # zeros stand for accuracies that nobody measured
+    if layout == "proxy":  # zeros stand for accuracies that were not measured
         articles = [_without_accuracies(article) for article in articles]
     return RecordedRun(path, digest, layout, tuple(articles), header, len(articles))
 
@@ -123,7 +123,7 @@ def _load(path: Path) -> Any:
     except (ValueError, RecursionError) as error:
         lines = isinstance(error, json.JSONDecodeError) and error.msg == "Extra data"
         if not lines:
-            raise InputError(f"{path}: no valid JSON ({error}); {_EXPECTED}") from None
+            raise InputError(f"{path}: invalid JSON ({error}); {_EXPECTED}") from None
     values = []
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
@@ -131,12 +131,12 @@ def _load(path: Path) -> Any:
                 values.append(json.loads(line))
             except (ValueError, RecursionError) as error:
                 where = f"{path}, line {number}"
-                raise InputError(f"{where}: no valid JSON ({error}); {_EXPECTED}") from None
+                raise InputError(f"{where}: invalid JSON ({error}); {_EXPECTED}") from None
     return values
 
 
 def _entries(data: Any) -> list[Any] | None:
-    """The list of articles (or of self-edits), None where there is no list of objects."""
+    """The list of articles (or of self-edits), None if there is no list of objects."""
     if isinstance(data, dict):
         lists = (data.get(name) for name in ARTICLES)
         data = next((v for v in lists if isinstance(v, list) and v), None)
@@ -146,7 +146,7 @@ def _entries(data: Any) -> list[Any] | None:
 
 
 def _header(data: Any) -> dict[str, Any]:
-    """What a file says of the whole run: everything that is no list of articles or answers."""
+    """What a file says about the whole run: everything but lists of articles or answers."""
     if not isinstance(data, dict):
         return {}
     bulky = {*ARTICLES, "server_reply", "per_article", "per_question"}
@@ -162,7 +162,7 @@ def _found(data: Any) -> str:
             return "the accuracy matrix of a continual run and no self-edits to import"
         return "the keys " + (", ".join(f'"{key}"' for key in list(data)[:8]) or "(none)")
     if isinstance(data, list):
-        return "an empty list" if not data else "a list of something else than objects"
+        return "an empty list" if not data else "a list of something other than objects"
     return f"a {type(data).__name__}"
 
 

@@ -25,7 +25,7 @@ from selfedit.release.fields import (
 )
 from selfedit.types import GradedAnswer, Query
 
-DIGITS = 4  # to which the release rounds the accuracy of one training
+DIGITS = 4  # digits of the accuracy of one training in the release
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Answers:
     """Answers by training: the graded ones after it, and the verdicts before it.
 
     questions: all that were listed, graded or not, each with its gold answer.
-    trainings: how many there were, 0 where the entry does not tell.
+    trainings: how many there were, 0 if the entry does not say.
     """
 
     adapted: Mapping[int, tuple[GradedAnswer, ...]] = field(default_factory=dict)
@@ -80,7 +80,7 @@ def answers_of(where: str, entry: Mapping[str, Any], header: Mapping[str, Any]) 
 
 
 def graded(where: str, correct: Sequence[Any], texts: Sequence[Any]) -> tuple[GradedAnswer, ...]:
-    """Answers out of parallel lists, whose questions are not recorded."""
+    """Answers from parallel lists, whose questions are not recorded."""
     answers = []
     for number, value in enumerate(correct):
         verdict = _verdict(f"{where}, answer {number + 1}", value)
@@ -202,13 +202,13 @@ def _number(where: str, value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"{where}: {value!r} is no number")
+        raise InputError(f"{where}: {value!r} is not a number")
     try:
         number = float(value)
     except OverflowError:  # JSON has integers of any length
         number = math.inf
     if not math.isfinite(number):
-        raise InputError(f"{where}: {str(value)[:20]} is no number that can be a score")
+        raise InputError(f"{where}: {str(value)[:20]} is not a number that can be a score")
     return number
 
 

@@ -1,4 +1,4 @@
-"""What a command writes where the user says: whole or not at all, and checked before the work."""
+"""Files that the user names: written whole or not at all, and checked before the work."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ FIGURES = (".svg", ".png", ".pdf")
 def write_whole(path: Path, content: str | bytes) -> Path:
     """Writes a file, whole or not at all, and returns its path. Missing folders are made.
 
-    A symlink stays one: its target is written. Into what is no regular file, such as a device or a
-    pipe, the content is written as it comes. Half a surrogate pair is escaped. Raises StoreError if it
-    cannot be written.
+    A symlink stays one: its target is written. To anything but a regular file, such as a device or a
+    pipe, the content is written directly. Lone surrogates are escaped. Raises StoreError if it cannot
+    be written.
     """
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     try:
@@ -40,7 +40,7 @@ def write_whole(path: Path, content: str | bytes) -> Path:
 
 
 def check_writable(path: Path) -> None:
-    """Raises StoreError where `write_whole` could not write now. Leaves nothing behind."""
+    """Raises StoreError if `write_whole` could not write now. Leaves nothing behind."""
     try:
         if _is_special(path):
             return

@@ -1,4 +1,4 @@
-"""Self-contained HTML, about a `learn` or any other run: no script, no request, readable for years."""
+"""Self-contained HTML of a `learn` or any other run: no script, no request, readable for years."""
 
 from __future__ import annotations
 

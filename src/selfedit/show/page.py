@@ -1,4 +1,4 @@
-"""What a report says, apart from how it looks: a page is HTML, Markdown and terminal output alike."""
+"""What a report says, apart from how it looks: the same page as HTML, Markdown and terminal output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """An <svg> element of `report/plots.py`, and in words what it shows, for where it cannot be."""
+    """An <svg> element from `plots.py`, and what it shows in words, for media without pictures."""
 
     svg: str
     words: str
@@ -27,14 +27,14 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A longer text, as it was written by somebody else."""
+    """A longer text by a document or a model, shown as it is."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """Sentences, one a line."""
+    """Sentences, one per line."""
 
     lines: tuple[str, ...]
 

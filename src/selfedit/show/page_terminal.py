@@ -1,4 +1,4 @@
-"""A page in the terminal. Plots are left out; long texts are cut, the files have all of them."""
+"""A page in the terminal. Plots are left out and long texts cut; the files have everything."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _entry(column: Column, place: int, console: Console) -> Text:
 
 
 def _text(text: str, console: Console) -> Text:
-    """Its own lines, each of them literal; cut where it is long."""
+    """The text's own lines, literal; long ones are cut."""
     kept = text.strip()
     if len(kept) > LONGEST_TEXT:
         kept = kept[:LONGEST_TEXT].rstrip() + " …"

@@ -28,7 +28,7 @@ LABEL_CHARACTERS = 28
 
 
 def loss_curves(curves: Mapping[str, Sequence[float]]) -> str:
-    """Training loss (nats a token) over optimizer steps, one line a label; "" if nothing is finite.
+    """Training loss (nats per token) over optimizer steps, one line per label; "" if nothing is finite.
 
     Values that are not finite leave a gap in their line.
     """
@@ -55,7 +55,7 @@ def loss_curves(curves: Mapping[str, Sequence[float]]) -> str:
         )
         handles.append(line)
     axes.set_xlabel("optimizer step")
-    axes.set_ylabel("loss, nats a token")
+    axes.set_ylabel("loss, nats per token")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     if all(loss >= 0 for losses in drawn.values() for loss in losses if math.isfinite(loss)):
         axes.set_ylim(bottom=0)
@@ -96,7 +96,7 @@ def interval_figure(
         values = [100 * points[place][0] for place in places]
         handles.append(
             axes.errorbar(
-                # Lines that stand beside each other do not hide each other's intervals.
+                # Lines are shifted sideways, so that they do not hide each other's intervals.
                 [place + 0.03 * (number - (len(drawn) - 1) / 2) for place in places],
                 values,
                 yerr=[_reach(points, places, 1), _reach(points, places, 2)],
@@ -130,7 +130,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     with matplotlib.rc_context({"svg.hashsalt": "selfedit", "svg.fonttype": "none"}):
         figure.savefig(drawn, format=form[1:], facecolor="white", dpi=200, metadata=dates.get(form))
     data = drawn.getvalue()
-    if form == ".svg":  # no page around it whose colour it could take
+    if form == ".svg":  # there is no page whose colour it could take
         data = data.replace(INK.encode(), _FILE_INK.encode())
     write_whole(path, data)
 
@@ -138,7 +138,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 def _reach(
     points: Mapping[int, tuple[float, float, float]], places: Sequence[int], end: int
 ) -> list[float]:
-    """How far the interval's end is from the value, in points; 0 where there is none."""
+    """Distance of the interval's end from the value, in points; 0 if there is no interval."""
     reach = [100 * abs(points[place][end] - points[place][0]) for place in places]
     return [value if math.isfinite(value) else 0.0 for value in reach]
 
@@ -177,7 +177,7 @@ def _short(label: str) -> str:
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """An empty figure (inches) that belongs to no pyplot state."""
+    """An empty figure (size in inches) outside of pyplot's state."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""A `learn` in the terminal: what was asked, what changed, what was decided, where it lies.
+"""A `learn` in the terminal: what was asked, what changed, what was decided, where it is.
 
 Everything that comes from documents or models is `Text`, never markup, without control characters.
 """
@@ -18,14 +18,14 @@ from selfedit.types import LearnResult, QuestionResult
 RIGHT, WRONG = "green", "red"
 LONGEST_ANSWER = 120
 LONGEST_QUESTION = 240
-MOST_ROWS = 50  # of one table; the report has all
+MOST_ROWS = 50  # rows of one table; the report has all
 # Control characters (terminal escapes among them), text direction overrides, lone surrogates.
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 ASCII = str.maketrans({"✓": "+", "✗": "x", "→": ">", "…": "~", "±": "", "\N{MINUS SIGN}": "-"})
 
 
 def print_result(result: LearnResult, console: Console) -> None:
-    """Prints the tables of questions, the accuracies, the decision, and where things are."""
+    """Print the tables of questions, the accuracies, the decision, and where things are."""
     for group in wording.question_groups(result):
         console.print(question_table(group.title, group.questions, console))
         console.print()
@@ -106,7 +106,7 @@ def _answer(answer: str, correct: bool, console: Console) -> Text:
 
 
 def literal(words: str, console: Console, style: str = "", limit: int | None = None) -> Text:
-    """One line of literal text that this console can encode and that cannot move its cursor."""
+    """One line of literal text that this console can encode and that cannot move the cursor."""
     line = UNPRINTABLE.sub("", re.sub(r"\s*[\t-\r]\s*", " ", words))
     if limit is not None and len(line) > limit:
         line = line[: limit - 1].rstrip() + "…"

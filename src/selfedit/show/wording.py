@@ -60,7 +60,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def trials_line(result: LearnResult) -> str:
-    """How much was done: "12 self-edits tried (1 invalid), 3.40 s each; 52.0 s in all"."""
+    """What was done: "12 self-edits tried (1 invalid), 3.40 s each; 52.0 s in all"."""
     tried = f"{plural(result.num_trials, 'self-edit')} tried"
     if result.num_invalid:
         tried += f" ({result.num_invalid} invalid)"
@@ -70,7 +70,7 @@ def trials_line(result: LearnResult) -> str:
 
 
 def kept_line(passages: Sequence[PassageResult]) -> str:
-    """For how many passages a candidate was kept."""
+    """Number of passages for which a candidate was kept."""
     kept = sum(bool(passage.group.kept) for passage in passages)
     return f"a self-edit was kept for {kept} of {plural(len(passages), 'passage')}"
 
@@ -100,7 +100,7 @@ class QuestionGroup:
 
 
 def question_groups(result: LearnResult) -> tuple[QuestionGroup, ...]:
-    """The counted questions first; where some are held out, the others under their own heading."""
+    """The counted questions first; if some are held out, the others under their own heading."""
     held_out = tuple(question for question in result.questions if question.held_out)
     others = tuple(question for question in result.questions if not question.held_out)
     groups = (

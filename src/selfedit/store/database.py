@@ -1,4 +1,4 @@
-"""Connecting to the store's database, bringing its schema up to date, and what errors mean."""
+"""Connecting to the store's database, migrating its schema, explaining its errors."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def store_file(url: URL) -> Path | None:
 
 
 def store_name(url: URL) -> str:
-    """What messages call the store; never shows a password."""
+    """The store's name in messages; never shows a password."""
     return str(store_file(url) or url.render_as_string(hide_password=True))
 
 
@@ -97,7 +97,7 @@ def connect(url: URL) -> Engine:
 def migrate(engine: Engine) -> None:
     """Create the schema or bring it to this code's revision; one process at a time.
 
-    Raises StoreError where the stored revision is unknown here (a newer selfedit) or the database
+    Raises StoreError if the stored revision is unknown here (a newer selfedit) or the database
     belongs to another program.
     """
     name = store_name(engine.url)
@@ -199,17 +199,17 @@ def _opening(url: URL) -> Iterator[None]:
 
 
 def _advice(name: str, error: DBAPIError) -> str:
-    """A message that says what to do. The driver's words are cut to a line: no values."""
+    """A message that says what to do. The driver's message is cut to one line, without values."""
     said = _first_line(error.orig)
     advice = (
         (
             "disk is full",
-            "has no room left, nothing was half-written: free some space and run again",
+            "has no disk space left; nothing was half-written: free some space and run again",
         ),
         ("readonly", "cannot be written: make the file and its folder writable"),
         ("unable to open", "cannot be opened: make its folder exist and be writable"),
         ("locked", f"was kept busy for {BUSY_SECONDS:.0f} s by another process: end it, run again"),
-        ("not a database", "is no SQLite database: move that file away or choose another path"),
+        ("not a database", "is not an SQLite database: move that file away or choose another path"),
         ("malformed", "is damaged: restore it from a backup, or move it away to start a new one"),
         ("disk i/o", "could not be read or written: check the disk and run again"),
         ("no such table", "lacks a table: restore it from a backup, or move it away"),

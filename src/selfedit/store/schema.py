@@ -72,7 +72,7 @@ class Base(DeclarativeBase):
 
 
 class RunRow(Base):
-    """One call of a command: what it was given and what came of it."""
+    """One call of a command: its input and its outcome."""
 
     __tablename__ = "runs"
 

@@ -15,10 +15,10 @@ from selfedit.store.schema import Base
 
 
 class Sessions:
-    """A database, in an SQLite file or at a SQLAlchemy URL. Raises StoreError when it cannot serve."""
+    """A database, in an SQLite file or at a SQLAlchemy URL. Raises StoreError if it cannot be used."""
 
     def __init__(self, url_or_path: str | Path) -> None:
-        """Open the store; create or upgrade it first where needed."""
+        """Open the store; create or upgrade it first if needed."""
         url = store_url(url_or_path)
         self.name = store_name(url)
         self._engine = connect(url)
@@ -30,7 +30,7 @@ class Sessions:
             raise
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Close all connections."""
         self._engine.dispose()
 
     def __enter__(self) -> Self:

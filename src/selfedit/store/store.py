@@ -1,6 +1,6 @@
 """The store: runs, trials, cached verdicts, adapters and their lineage.
 
-Every public write is one transaction, so an interrupted program leaves a store that is whole.
+Every public write is one transaction, so an interrupted program leaves a consistent store.
 Several processes and threads may use one store.
 """
 
@@ -25,7 +25,7 @@ from selfedit.store.schema import CacheRow, RunRow, TrialRow
 from selfedit.store.versions import Versions
 from selfedit.types import Trial
 
-_KEYS_PER_QUERY = 500  # below SQLite's smallest limit of variables (999)
+_KEYS_PER_QUERY = 500  # below SQLite's lowest limit on variables (999)
 
 
 class Store(Versions):
@@ -87,7 +87,7 @@ class Store(Versions):
             rows = session.scalars(select(RunRow).order_by(RunRow.id.desc()).limit(limit))
             return [run_record(row) for row in rows]
 
-    # What is determined by its key
+    # Values that are determined by their keys
 
     def cached(self, keys: Iterable[str]) -> dict[str, Any]:
         """The values of those keys that are known."""
