@@ -112,14 +112,14 @@ class TrainingSequence:
 class TrainingPlan:
     """What a self-edit asks for: sequences and, where the edit says so, its own directives.
 
-    neighbours: prompts about things like those that the edit is about. Where training has an anchor
-    (`AnchorSettings`), the bare model's answers to them are part of it.
+    neighbours: texts about things like those that the edit is about, whether true or not. Where
+    training has an anchor (`AnchorSettings`), the adapter is held to what the bare model expects there.
     """
 
     sequences: tuple[TrainingSequence, ...]
     learning_rate: float | None = None
     epochs: int | None = None
-    neighbours: tuple[Prompt, ...] = ()
+    neighbours: tuple[str, ...] = ()
 
 
 @dataclass

@@ -12,7 +12,7 @@ from selfedit.config import AnchorSettings, LoraSettings, TrainSettings
 from selfedit.home import anchors_folder
 from selfedit.model.anchors import FEWEST, generic_prompts, loops, shipped
 from selfedit.model.tiny import tiny_model
-from selfedit.types import Completion, Prompt, TrainingPlan, TrainingSequence
+from selfedit.types import Completion, TrainingPlan, TrainingSequence
 
 ON = AnchorSettings(weight=2.0, num_prompts=10, reply_tokens=12, top_k=7, interval=1)
 TRAIN = TrainSettings(epochs=2, anchor=ON)
@@ -188,7 +188,7 @@ def test_no_usable_text_at_all_trains_without():
 
 def test_training_through_the_model_uses_them():
     bare = model()
-    near = PLAN.__class__(PLAN.sequences, neighbours=(Prompt("Who built the bridge?"),))
+    near = PLAN.__class__(PLAN.sequences, neighbours=("The bridge was built by",))
     bank, records = bare.train([PLAN, near], LORA, TRAIN, [0, 1])
     alone, _ = bare.train([near], LORA, TRAIN, [1])
     assert [len(own.drifts) for own in records] == [4, 4]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from selfedit.domains.knowledge.sequences import as_sequence
 from selfedit.domains.knowledge.settings import KnowledgeSettings
+from selfedit.domains.knowledge.swaps import swapped_texts
 from selfedit.errors import CurrentMoved
 from selfedit.learning.outcome import Verdict, scores
 from selfedit.learning.shelf import Shelf
@@ -33,7 +34,17 @@ def final_plan(documents: Sequence[LearnedDocument], settings: KnowledgeSettings
     for document in documents:
         for text in document.sequences:
             titles.setdefault(text, document.title)
-    return TrainingPlan(tuple(as_sequence(text, title, settings) for text, title in titles.items()))
+    count = -(-settings.neighbours // max(1, len(documents)))
+    return TrainingPlan(
+        tuple(as_sequence(text, title, settings) for text, title in titles.items()),
+        neighbours=tuple(text for document in documents for text in _neighbours(document, count)),
+    )
+
+
+def _neighbours(document: LearnedDocument, count: int) -> tuple[str, ...]:
+    """As of a self-edit (`training_plan`): its statements stand for the text."""
+    statements = [text.removeprefix(f"{document.title}\n") for text in document.sequences]
+    return swapped_texts(document.title, "\n".join(statements), statements, count)
 
 
 def commit(

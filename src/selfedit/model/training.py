@@ -16,9 +16,9 @@ from selfedit.lora.memory import Footprint, WaveMemory
 from selfedit.lora.sequences import NO_ANCHORS, Anchors, TokenSequence
 from selfedit.lora.teacher import blank, soften
 from selfedit.lora.train import BankTrainer
-from selfedit.model.anchors import AnchorWriter, Asked, generic_prompts
+from selfedit.model.anchors import AnchorWriter, generic_prompts
 from selfedit.model.encoding import has_teacher, reading
-from selfedit.types import Prompt, TrainingPlan, TrainingRecord
+from selfedit.types import TrainingPlan, TrainingRecord, TrainingSequence
 
 if TYPE_CHECKING:
     from selfedit.model.language_model import LanguageModel
@@ -34,7 +34,7 @@ class Training:
 
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
-        self._anchors: dict[tuple[AnchorSettings, tuple[Prompt, ...]], Anchors] = {}
+        self._anchors: dict[tuple[AnchorSettings, int, tuple[str, ...]], Anchors] = {}
 
     def run(
         self,
@@ -140,25 +140,31 @@ class Training:
             encoded[i] = student
         return encoded
 
-    def anchors(self, settings: TrainSettings, neighbours: Sequence[Prompt] = ()) -> Anchors:
+    def anchors(self, settings: TrainSettings, neighbours: Sequence[str] = ()) -> Anchors:
         """What an adapter that trains so is held to: written on first use, else from the cache folder
-        (`model.anchors`). neighbours: prompts about things like those that it learns about."""
+        (`model.anchors`). neighbours: texts about things like those that it learns about."""
         own = settings.anchor
         if own.weight == 0:
             return NO_ANCHORS
-        key = own, tuple(neighbours)
+        key = own, settings.max_tokens, tuple(neighbours)
         if key not in self._anchors:
             if len(self._anchors) >= _AT_HAND:
                 self._anchors.pop(next(iter(self._anchors)))
-            self._anchors[key] = self._write_anchors(own, neighbours)
+            self._anchors[key] = self._write_anchors(own, settings.max_tokens, neighbours)
         return self._anchors[key]
 
-    def _write_anchors(self, own: AnchorSettings, neighbours: Sequence[Prompt]) -> Anchors:
+    def _write_anchors(
+        self, own: AnchorSettings, max_tokens: int, neighbours: Sequence[str]
+    ) -> Anchors:
         model = self.model
         write = AnchorWriter(model.decoder, model.tokenizer, model.identity, model.write, model.status)
         general = generic_prompts(model.form, own.num_prompts, model.render, model.tokenizer)
-        near = [Asked(model.render(prompt)) for prompt in neighbours]
-        return Anchors(write(general, own), write(near, own))
+        texts = [model.encode(TrainingSequence(text), max_tokens) for text in neighbours]
+        held = [
+            replace(text, hard=0.0, soft_weight=own.weight) for text in texts if text.num_supervised > 0
+        ]
+        near = soften(model.decoder, held, own.top_k)
+        return Anchors(write(general, own), tuple(near))
 
 
 def _what(plans: Sequence[TrainingPlan]) -> str:

@@ -16,6 +16,7 @@ from selfedit.domains.knowledge.faithful import is_faithful
 from selfedit.domains.knowledge.sentences import split_sentences
 from selfedit.domains.knowledge.settings import KnowledgeSettings, Strategy
 from selfedit.domains.knowledge.strategies import restatable_sentences
+from selfedit.domains.knowledge.swaps import swapped_texts
 from selfedit.errors import InvalidSelfEdit
 from selfedit.types import Prompt, SelfEdit, Task, TrainingPlan, TrainingSequence
 
@@ -48,7 +49,10 @@ def training_plan(task: Task, edit: SelfEdit, settings: KnowledgeSettings) -> Tr
     else:
         statements = _passage_statements(task, edit, settings)
     texts = [headed(text, task.title, settings) for text in (*statements, task.context)]
-    return TrainingPlan(tuple(as_sequence(text, task.title, settings, task.context) for text in texts))
+    return TrainingPlan(
+        tuple(as_sequence(text, task.title, settings, task.context) for text in texts),
+        neighbours=swapped_texts(task.title, task.context, statements, settings.neighbours),
+    )
 
 
 def headed(text: str, title: str, settings: KnowledgeSettings) -> str:

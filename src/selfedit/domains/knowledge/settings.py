@@ -28,7 +28,7 @@ Strategy = Literal[
 class KnowledgeSettings(Settings):
     """How documents become self-edits and self-edits become training sequences."""
 
-    added: ClassVar[dict[str, Any]] = {"ends": False, "form": "text"}
+    added: ClassVar[dict[str, Any]] = {"ends": False, "form": "text", "neighbours": 0}
 
     strategy: Strategy = "sentences"
     prompt_text: str | None = Field(
@@ -47,6 +47,12 @@ class KnowledgeSettings(Settings):
     )
     form: Literal["text", "turn"] = Field(
         "text", description="Statements as plain texts, or as the model's replies in a chat."
+    )
+    neighbours: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Texts about neighbours for the anchor: statements under another name (`swaps`).",
     )
 
 
