@@ -260,6 +260,17 @@ class OuterSettings(Settings):
     seed: int = Field(0, ge=0, description="Of the order of contexts and of the policy update.")
 
 
+class EvaluationSettings(Settings):
+    """Everything that determines an evaluation of any domain, apart from models, tasks and grader."""
+
+    conditions: tuple[str, ...] = Field(("base", "own"), min_length=1)
+    regime: str = Field("single", description="single: an adapter for each self-edit and seed.")
+    inner: InnerSettings = Field(
+        InnerSettings(candidates=1), description="candidates: edits of a task; seeds: trainings of one."
+    )
+    resamples: int = Field(10_000, ge=100, description="Draws of the bootstrap.")
+
+
 def stable_hash(value: Any) -> str:
     """Hex digest (128 bits) of a JSON-able value; equal values hash alike on every machine."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=_jsonable)

@@ -28,7 +28,7 @@ def test_one_json_object_and_a_page(tmp_path):
     assert {row["contexts"] for row in result["rows"]} == {4}
     assert result["grader"].startswith("offline (weights ")
     assert set(result["pairs"][0]) == {"a", "b", "difference", "low", "high", "verdict"}
-    assert "4 passages, 8 trainings" in done.stderr
+    assert "4 contexts, 8 trainings" in done.stderr
     assert "too few contexts" in page.read_text(encoding="utf-8")
     table = run(*args(tmp_path, "--yes", "--contexts", "4"))
     assert table.returncode == 0, table.stderr

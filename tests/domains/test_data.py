@@ -6,24 +6,28 @@ import itertools
 import json
 import sys
 import tracemalloc
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from selfedit.config import stable_hash
-from selfedit.domains.knowledge.data import (
+from selfedit.domains.data import (
     TaskCounts,
     count_tasks,
     iter_tasks,
     merge_tasks,
     read_tasks,
-    refuse_overlap,
     split_tasks,
     take,
 )
+from selfedit.domains.knowledge import Knowledge
 from selfedit.errors import InputError
+from selfedit.evaluation import lineage
 from selfedit.types import Query, Task
+
+refuse_overlap = partial(lineage.refuse_overlap, Knowledge())
 
 
 def task(name: str, context: str | None = None) -> Task:
@@ -254,7 +258,7 @@ def test_overlap_is_refused():
     refuse_overlap(train, [task("c")])
     with pytest.raises(InputError, match=r"d: an owl of the north") as caught:
         refuse_overlap(train, [task("c"), task("d", "an owl of the north"), task("a")])
-    assert "2 contexts in all" in str(caught.value)
+    assert "2 of these 3 contexts" in str(caught.value)
 
 
 def test_merging_keeps_the_order():
@@ -324,5 +328,5 @@ def test_the_papers_contexts(shared_data):
     assert count_tasks(evaluation) == TaskCounts(200, 974, 0)
     train = read_tasks(shared_data("squad/train_round1.json"))
     refuse_overlap(train, evaluation)
-    with pytest.raises(InputError, match="200 contexts in all"):
+    with pytest.raises(InputError, match="200 of these 200 contexts"):
         refuse_overlap(read_tasks(shared_data("squad/validation.json")), evaluation)

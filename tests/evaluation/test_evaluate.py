@@ -8,25 +8,29 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from selfedit import experiments
 from selfedit.config import AnchorSettings
+from selfedit.domains.knowledge import Knowledge
+from selfedit.domains.knowledge.conditions import conditions as conditions_of
+from selfedit.domains.knowledge.evaluation import REGIMES, KnowledgeEvaluation, inner_values
 from selfedit.domains.knowledge.settings import KnowledgeSettings, LearnSettings
+from selfedit.domains.rows import Evaluation
 from selfedit.endpoints.writer import read_edits
 from selfedit.errors import InputError
-from selfedit.evaluation.conditions import CONDITIONS, Subjects
-from selfedit.evaluation.evaluate import evaluate, graded
-from selfedit.evaluation.plan import plan_evaluation
-from selfedit.evaluation.plots import accuracy_by_round
-from selfedit.evaluation.regimes import Answers
-from selfedit.evaluation.settings import REGIMES, EvaluationSettings, inner_values
-from selfedit.evaluation.table import cell, markdown, rich_table
-from selfedit.grading import contains
+from selfedit.evaluation.evaluate import regraded
+from selfedit.grading import contains, offline
 from selfedit.grading.graders import exact
 from selfedit.model.fake import FakeModel
 from selfedit.model.tiny import tiny_model
+from selfedit.report.by_round import accuracy_by_round
+from selfedit.report.evaluation_blocks import cell, evaluation_sections
+from selfedit.show.markdown import page_markdown
+from selfedit.show.page import Page
+from selfedit.show.page_terminal import print_page
 from selfedit.store import Store
-from selfedit.types import Completion, Query, Task, TrainingRecord
+from selfedit.types import Completion, GradedAnswer, Query, Score, Task, TrainingRecord
 
-ALL = tuple(CONDITIONS)
+ALL = tuple(conditions_of())
 
 
 def task(i: int, *, questions: bool = True) -> Task:
@@ -41,14 +45,36 @@ def task(i: int, *, questions: bool = True) -> Task:
 TASKS = [task(i) for i in range(7)]
 
 
-def settings(conditions=("base", "passage", "own"), regime="single", **inner) -> EvaluationSettings:
+def settings(conditions=("base", "passage", "own"), regime="single", **inner) -> KnowledgeEvaluation:
     given = {"knowledge": {"restatements": 3}, "train": {"epochs": 2}, **inner}
     values = LearnSettings.model_validate(inner_values(regime, given))
-    return EvaluationSettings(conditions=conditions, regime=regime, inner=values, resamples=200)
+    return KnowledgeEvaluation(conditions=conditions, regime=regime, inner=values, resamples=200)
 
 
 def store(tmp_path, name="a") -> Store:
     return Store(tmp_path / name / "store.sqlite")
+
+
+def evaluate(
+    model, tasks, kept, chosen, *, policy=None, elsewhere=None, grader=offline, **more
+) -> Evaluation:
+    found = experiments.evaluate(
+        Knowledge(chosen.inner.knowledge),
+        tasks,
+        model,
+        chosen,
+        kept,
+        policy=None if policy is None else policy.name,
+        load=lambda name: policy,
+        conditions=conditions_of(elsewhere),
+        grader=grader,
+        **more,
+    )
+    return found.evaluation
+
+
+def page(found: Evaluation) -> Page:
+    return Page("", "", (), "", "", tuple(evaluation_sections(found, Knowledge())))
 
 
 @pytest.fixture
@@ -80,10 +106,12 @@ class Broken(FakeModel):
 def test_every_condition_has_its_row(tmp_path, edits, regime):
     policy = FakeModel("policy", "fake-policy")
     result = evaluate(
-        Subjects(FakeModel(), lambda: policy, edits),
+        FakeModel(),
         [*TASKS, task(99, questions=False)],
         store(tmp_path),
         settings(ALL, regime),
+        policy=policy,
+        elsewhere=edits,
     )
     assert [row.condition for row in result.rows] == list(ALL)
     rows = {row.condition: row for row in result.rows}
@@ -128,8 +156,8 @@ def test_edits_from_an_endpoint_that_dies_half_way(tmp_path):
 
     def run():
         writer = EndpointWriter(own, store(tmp_path))
-        subjects = Subjects(FakeModel(), writer=writer)
-        return evaluate(subjects, TASKS, store(tmp_path), settings(("base", "file")))
+        chosen = settings(("base", "file"))
+        return evaluate(FakeModel(), TASKS, store(tmp_path), chosen, elsewhere=writer)
 
     try:
         with pytest.raises(EndpointError, match="writer-1"):
@@ -148,28 +176,28 @@ def test_stopped_and_started_again(tmp_path, regime, stop_at):
     chosen = settings(("base", "passage", "own"), regime, seeds=2)
     tasks = [task(i) for i in range(20)]  # three waves a row
     whole_model = FakeModel()
-    whole = evaluate(Subjects(whole_model), tasks, store(tmp_path, "whole"), chosen)
+    whole = evaluate(whole_model, tasks, store(tmp_path, "whole"), chosen)
     kept = store(tmp_path, "broken")
     with pytest.raises(KeyboardInterrupt):
-        evaluate(Subjects(Broken(stop_at)), tasks, kept, chosen)
+        evaluate(Broken(stop_at), tasks, kept, chosen)
     assert kept.runs()[0].status == "interrupted"
     model = FakeModel()
-    again = evaluate(Subjects(model), tasks, kept, chosen)
+    again = evaluate(model, tasks, kept, chosen)
     plain = [replace(row, seconds=None) for row in again.rows]
     assert plain == [replace(row, seconds=None) for row in whole.rows]
     assert again.pairs == whole.pairs
     assert model.calls["train"] == whole_model.calls["train"] - (stop_at - 1)
     idle = FakeModel()
-    third = evaluate(Subjects(idle), tasks, kept, chosen)
+    third = evaluate(idle, tasks, kept, chosen)
     assert third == again  # seconds, too: as they were measured
     assert not idle.calls
 
 
 def test_stored_trials_are_graded_anew(tmp_path):
     kept = store(tmp_path)
-    first = evaluate(Subjects(FakeModel()), TASKS, kept, settings(), grader=contains)
+    first = evaluate(FakeModel(), TASKS, kept, settings(), grader=contains)
     idle = FakeModel()
-    second = evaluate(Subjects(idle), TASKS, kept, settings(), grader=exact)
+    second = evaluate(idle, TASKS, kept, settings(), grader=exact)
     assert not idle.calls
     assert first.rows[2].accuracy == 0.5
     assert second.rows[2].accuracy == 0.0
@@ -186,19 +214,25 @@ def test_a_judge_gets_all_answers_together(tmp_path):
             self.asked.append(len(queries))
             return [True] * len(queries)
 
-    result = evaluate(Subjects(FakeModel()), TASKS, store(tmp_path), settings(("base",)), grader=Yes())
+    result = evaluate(FakeModel(), TASKS, store(tmp_path), settings(("base",)), grader=Yes())
     assert result.rows[0].accuracy == 1.0
     assert Yes.asked == [14]
 
 
 def test_seeds_are_averaged_question_by_question():
     said = ((("stone0", "nowhere"), ("stone0", "?"), ("?", "?")), (("", "nowhere"),) * 3)
-    assert graded(contains, TASKS[:2], Answers(said)) == [[2 / 3, 1 / 3], [0.0, 1.0]]
+    scores = [
+        [Score(tuple(GradedAnswer("", "", answer, False) for answer in one)) for one in own]
+        for own in said
+    ]
+    graded = regraded(contains, TASKS[:2], scores)
+    marks = [Knowledge().marks(task, own) for task, own in zip(TASKS[:2], graded, strict=True)]
+    assert marks == [[2 / 3, 1 / 3], [0.0, 1.0]]
 
 
 def test_the_mean_over_contexts_and_the_share_of_questions(tmp_path):
     wide = replace(task(0), queries=(*task(0).queries, *[Query("Why so?", ("z",))] * 2))
-    result = evaluate(Subjects(FakeModel()), [wide, task(1)], store(tmp_path), settings(("own",)))
+    result = evaluate(FakeModel(), [wide, task(1)], store(tmp_path), settings(("own",)))
     row = result.rows[0]
     assert row.accuracy == pytest.approx((1 / 4 + 1 / 2) / 2)
     assert row.pooled == pytest.approx(2 / 6)
@@ -214,18 +248,17 @@ def test_what_trains_nothing_leaves_the_model_as_it_was(tmp_path, regime):
                 for p, r in zip(prompts, replies, strict=True)
             ]
 
-    result = evaluate(Subjects(Mute()), TASKS, store(tmp_path), settings(("base", "own"), regime))
+    result = evaluate(Mute(), TASKS, store(tmp_path), settings(("base", "own"), regime))
     own = result.rows[1]
     assert own.invalid == (7 if regime == "single" else 35)
     assert own.accuracy == (result.rows[0].accuracy if regime == "single" else 0.5)
     bad = [replace(t, context=f"{t.context} NaN it is.") for t in TASKS]
     chosen = settings(("base", "passage"), regime, seeds=2)
-    failed = evaluate(Subjects(FakeModel()), bad, store(tmp_path, "b"), chosen).rows[1]
+    failed = evaluate(FakeModel(), bad, store(tmp_path, "b"), chosen).rows[1]
     assert failed.failed == (14 if regime == "single" else 2)
     assert failed.accuracy == 0.0
-    assert "failed trainings" in markdown(
-        evaluate(Subjects(FakeModel()), bad, store(tmp_path, "b"), chosen)
-    )
+    again = evaluate(FakeModel(), bad, store(tmp_path, "b"), chosen)
+    assert "failed trainings" in page_markdown(page(again))
 
 
 def test_cpt_trains_each_statement_once_and_the_passage_last(tmp_path, edits):
@@ -236,7 +269,7 @@ def test_cpt_trains_each_statement_once_and_the_passage_last(tmp_path, edits):
             seen.append([s.text for s in plans[0].sequences])
             return super().train(plans, *rest, **options)
 
-    evaluate(Subjects(Watched(), edits=edits), TASKS, store(tmp_path), settings(("file",), "cpt"))
+    evaluate(Watched(), TASKS, store(tmp_path), settings(("file",), "cpt"), elsewhere=edits)
     (texts,) = seen
     assert len(texts) == len(set(texts)) == 3 * 7
     assert texts[2::3] == [f"{t.title}\n{t.context}" for t in TASKS]
@@ -248,15 +281,17 @@ def test_cpt_full_on_real_weights(tmp_path):
     tasks = [replace(task(i), queries=task(i).queries[:1]) for i in range(2)]
     chosen = settings(("base", "passage"), "cpt-full", seeds=2)
     kept = store(tmp_path)
-    result = evaluate(Subjects(model), tasks, kept, chosen)
+    result = evaluate(model, tasks, kept, chosen)
     assert all(value.equal(before[name]) for name, value in model.hf.state_dict().items())
     row = result.rows[1]
     tokens = sum(len(model.encode(s, 1024).ids) for s in _passages(tasks))
     assert row.tokens == tokens * 2 * 2  # epochs, seeds
-    assert evaluate(Subjects(model), tasks, kept, chosen) == result
-    plan = plan_evaluation(model, tasks, chosen)
-    assert plan is not None
+    assert evaluate(model, tasks, kept, chosen) == result
+    plans = []
+    evaluate(model, tasks, kept, chosen, confirm=lambda plan: plans.append(plan) or True)
+    (plan,) = plans
     assert plan.trainings == 2
+    assert plan.tokens > 0
     assert plan.seconds > 0
 
 
@@ -283,7 +318,7 @@ def test_a_training_is_known_by_all_that_it_depends_on(tmp_path, regime):
         *(inner.model_copy(update=c) for c in ({"train": anchored}, {"knowledge": ending})),
     ):
         chosen = settings(("passage",), regime).model_copy(update={"inner": own})
-        evaluate(Subjects(Watched()), TASKS, kept, chosen)
+        evaluate(Watched(), TASKS, kept, chosen)
     assert trained == ([0, 1.0, 0] if regime == "cpt" else [0, 0])
 
 
@@ -295,7 +330,7 @@ def _passages(tasks):
 
 def test_settings_of_the_regimes():
     for regime, own in REGIMES.items():
-        chosen = EvaluationSettings(
+        chosen = KnowledgeEvaluation(
             regime=regime, inner=LearnSettings.model_validate(inner_values(regime, {}))
         ).inner
         assert chosen.candidates == own["candidates"]
@@ -303,7 +338,7 @@ def test_settings_of_the_regimes():
     full = LearnSettings.model_validate(inner_values("cpt-full", {"train": {"epochs": 2}})).train
     assert (full.learning_rate, full.epochs, full.batch_size) == (7e-5, 2, 8)
     with pytest.raises(ValueError, match="one edit"):
-        EvaluationSettings(inner=LearnSettings(candidates=2))
+        KnowledgeEvaluation(inner=LearnSettings(candidates=2))
     assert LearnSettings(knowledge=KnowledgeSettings(topic=True)).candidates != 1
 
 
@@ -320,7 +355,7 @@ def test_settings_of_the_regimes():
 def test_refused_before_any_work(tmp_path, conditions, regime, message):
     model = FakeModel()
     with pytest.raises(InputError, match=message):
-        evaluate(Subjects(model), TASKS, store(tmp_path), settings(conditions, regime))
+        evaluate(model, TASKS, store(tmp_path), settings(conditions, regime))
     assert not model.calls
 
 
@@ -328,28 +363,29 @@ def test_a_file_must_hold_every_context(tmp_path, edits):
     model = FakeModel()
     with pytest.raises(InputError, match="holds no edit"):
         evaluate(
-            Subjects(model, edits=edits),
+            model,
             [*TASKS, task(50)],
             store(tmp_path),
             settings(("base", "file")),
+            elsewhere=edits,
         )
     assert not model.calls
     with pytest.raises(InputError, match="nothing to measure"):
-        evaluate(Subjects(model), [task(1, questions=False)], store(tmp_path), settings())
+        evaluate(model, [task(1, questions=False)], store(tmp_path), settings())
 
 
 def test_tables_and_plots(tmp_path):
     hostile = FakeModel("[red]x|y")
-    result = evaluate(Subjects(hostile), TASKS, store(tmp_path), settings())
+    result = evaluate(hostile, TASKS, store(tmp_path), settings())
     console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
-    console.print(rich_table(result))
+    print_page(page(result), console)
     shown = console.export_text()
-    text = markdown(result)
-    for page in (shown, text):
-        assert "own is better than base" in page
-        assert "±0 points" in page
-        assert "50%" in page
-        assert "[red]x" in page
+    text = page_markdown(page(result))
+    for told in (shown, text):
+        assert "own is better than base" in told
+        assert "±0 points" in told
+        assert "50%" in told
+        assert "[red]x" in told.replace("\\[red\\]", "[red]")
     assert "x\\|y" in text
     row = result.rows[2]
     assert cell(row).endswith("n=14/7")

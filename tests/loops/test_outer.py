@@ -457,7 +457,7 @@ def test_a_judge_that_dies_half_way_loses_nothing(tmp_path):
 
 
 def test_a_policy_knows_the_contexts_of_all_rounds_before_it(tmp_path):
-    from selfedit.evaluation.sources import trained_on
+    from selfedit.evaluation.lineage import trained_on
 
     run = outer(tmp_path)
     first, second = run.run()

@@ -8,12 +8,12 @@ import math
 
 import pytest
 
+from selfedit.domains.rows import Evaluation, Row
 from selfedit.errors import InputError
-from selfedit.evaluation.compare import compare, summary
-from selfedit.evaluation.evaluate import Evaluation, Row
-from selfedit.evaluation.plots import accuracy_by_round, save_accuracy_by_round
 from selfedit.grading.statistics import paired_difference
 from selfedit.loops.rounds import RoundRecord, round_key
+from selfedit.report.by_round import accuracy_by_round, save_accuracy_by_round
+from selfedit.report.compare import compare, summary
 from selfedit.report.compare_page import compare_page
 from selfedit.report.run_report import run_report
 from selfedit.show.html import render_page

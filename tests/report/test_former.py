@@ -88,9 +88,10 @@ def report(number: int) -> str:
 
 
 def listed() -> list[list]:
-    """The runs with their results, each in a line."""
+    """The runs with their results, each in a line; their kinds as they are called now."""
     runs = json.loads(run("report", "--library", "lib", "--json"))["runs"]
-    return [[one["run"], one["kind"], one["headline"]] for one in runs]
+    kinds = {"eval-arc": "eval"}
+    return [[one["run"], kinds.get(one["kind"], one["kind"]), one["headline"]] for one in runs]
 
 
 def open_former(folder: Path) -> None:
@@ -102,10 +103,19 @@ def open_former(folder: Path) -> None:
         database.close()
 
 
+# What a row of `eval arc` was called before every domain had the same rows.
+RENAMED = {"success": "accuracy", "tasks": "contexts", "by_task": "by_context"}
+
+
 def same(new: object, old: object) -> object:
     """The parts of `new` that `old` has, apart from what varies."""
     if isinstance(old, dict):
         assert isinstance(new, dict)
+        if "success" in old:
+            valid = new["models"] - new["invalid"] if new["regime"] != "none" else 0
+            new |= {former: new[name] for former, name in RENAMED.items()} | {"valid": valid}
+        if "prediction" in old:
+            new |= {"prediction": new["grader"]}
         return {name: same(new[name], old[name]) for name in old if name not in VARYING}
     if isinstance(old, list):
         assert isinstance(new, list)

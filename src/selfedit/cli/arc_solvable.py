@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from selfedit.cli import arc_options
-from selfedit.cli.arc_options import choose_tasks, scorable
+from selfedit.cli.arc_options import choose_tasks
+from selfedit.cli.evaluation import agreed
 from selfedit.console import options
 from selfedit.console.common import (
     err,
@@ -21,13 +22,11 @@ from selfedit.console.common import (
     print_json,
     status,
 )
-from selfedit.console.plan import announce
 from selfedit.console.progress import RichProgress
 from selfedit.show.files import check_writable, write_whole
 
 if TYPE_CHECKING:
-    from selfedit.evaluation.arc import ArcEvaluator
-    from selfedit.evaluation.arc_solvable import Solvable
+    from selfedit.domains.arc.solvable import Solvable
     from selfedit.types import Trial
 
 
@@ -64,9 +63,10 @@ def solvable(
 
     The paper kept such tasks alone. Killed and started again, it goes on where it was.
     """
-    from selfedit.evaluation.arc import ArcEvaluator, ArcSubjects
-    from selfedit.evaluation.arc_solvable import solvable as tried
-    from selfedit.evaluation.settings import ArcEvaluationSettings
+    from selfedit import experiments
+    from selfedit.domains.arc.conditions import ArcEvaluation
+    from selfedit.domains.arc.domain import Arc
+    from selfedit.domains.arc.solvable import solvable as tried
 
     if ids_file is not None:
         check_writable(ids_file)
@@ -80,15 +80,21 @@ def solvable(
         arc={"oracle_learning_rate": learning_rate, "oracle_epochs": epochs},
     )
     loaded = model_loader(device, dtype, prompt_format, trust_remote_code)(model)
-    chosen = scorable(
-        choose_tasks(loaded, settings, tasks, solutions, dataset, split, ids, filters, limit)
-    )
-    store = open_store(library)
-    evaluation = ArcEvaluationSettings(conditions=("in-context", "oracle"), inner=settings.inner)
+    chosen = choose_tasks(loaded, settings, tasks, solutions, dataset, split, ids, filters, limit)
+    evaluation = ArcEvaluation(conditions=("in-context", "oracle"), inner=settings.inner)
     with RichProgress(err) as progress:
-        evaluator = ArcEvaluator(ArcSubjects(loaded), chosen.tasks, store, evaluation, progress, _say)
-        _plan(evaluator, yes, progress)
-        result = tried(evaluator)
+        result = experiments.at_bench(
+            "arc-solvable",
+            tried,
+            Arc(settings.inner.arc, settings.inner.train.batch_size),
+            chosen.tasks,
+            loaded,
+            evaluation,
+            open_store(library),
+            confirm=lambda plan: agreed(plan, "task", yes, progress),
+            progress=progress,
+            on_trials=_say,
+        )
     if ids_file is not None:
         write_whole(ids_file, result.ids_file())
         status(f"wrote {ids_file}")
@@ -96,19 +102,6 @@ def solvable(
         print_json({**result.summary(), "notes": chosen.notes})
     else:
         _show(result)
-
-
-def _plan(evaluator: ArcEvaluator, yes: bool, progress: RichProgress) -> None:
-    from selfedit.loops.estimate import estimate_plans
-    from selfedit.show.wording import duration
-
-    inner = evaluator.settings.inner
-    found = estimate_plans(evaluator.subjects.model, evaluator.oracle_plans(), inner, inner.seeds)
-    said = (
-        f"Plan: {len(evaluator.tasks)} tasks x {inner.seeds} seeds, about {found.tokens:,} tokens of "
-        f"training: roughly {duration(found.seconds)} on this machine, answering apart."
-    )
-    announce(said, found.seconds, yes, progress)
 
 
 def _say(trials: Sequence[Trial]) -> None:

@@ -7,30 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from selfedit.cli.evaluation import agreed, named_conditions, print_evaluation, say_row
 from selfedit.console import options
-from selfedit.console.common import (
-    err,
-    model_loader,
-    open_store,
-    out,
-    parts,
-    print_json,
-    status,
-)
+from selfedit.console.common import err, model_loader, open_store
 from selfedit.console.graders import endpoint_settings, named_grader
-from selfedit.console.plan import agreed
 from selfedit.console.progress import RichProgress
 from selfedit.console.settings import given_only, merge_settings
 from selfedit.errors import InputError
-from selfedit.show.files import check_writable, write_whole
+from selfedit.show.files import check_writable
 
 if TYPE_CHECKING:
+    from selfedit.domains.knowledge.evaluation import KnowledgeEvaluation
     from selfedit.endpoints.writer import EndpointWriter
-    from selfedit.evaluation.conditions import Subjects
-    from selfedit.evaluation.evaluate import Row
-    from selfedit.evaluation.settings import EvaluationSettings
     from selfedit.store import Store
-    from selfedit.types import Task
 
 app = typer.Typer(help="Compare ways to know a text, with honest intervals.", no_args_is_help=True)
 
@@ -99,13 +88,12 @@ def knowledge(
     A row has its 95% interval over contexts, and each pair of rows that of its difference. Killed and
     started again, it goes on where it was.
     """
+    from selfedit import experiments
     from selfedit.config import JudgeSettings
-    from selfedit.domains.knowledge.data import read_tasks
+    from selfedit.domains.data import read_tasks
+    from selfedit.domains.knowledge import Knowledge
+    from selfedit.domains.knowledge.conditions import conditions as of_knowledge
     from selfedit.endpoints.writer import read_edits
-    from selfedit.evaluation.conditions import Subjects
-    from selfedit.evaluation.evaluate import evaluate
-    from selfedit.evaluation.table import markdown as as_markdown
-    from selfedit.evaluation.table import rich_table
 
     if markdown is not None:
         check_writable(markdown)
@@ -123,76 +111,45 @@ def knowledge(
             "seed": seed,
         },
     )
-    tasks, left_out = _tasks(read_tasks(data), contexts, settings.inner.seed, train_data)
+    tasks = read_tasks(data)
+    trained = None if train_data is None else read_tasks(train_data)
     store = open_store(library)
     chosen = named_grader(
         grader, lambda: endpoint_settings(JudgeSettings, "judge", judge_model, judge_url), store
     )
-
+    elsewhere = read_edits(edits) if edits is not None else _writer(writer_model, writer_url, store)
     load = model_loader(device, dtype, prompt_format, trust_remote_code)
-    notes = [f"{left_out} contexts without questions were left out"] if left_out else []
-    checked = policy is not None and _refuse_seen(store, str(policy), tasks)
-    if "seal" in settings.conditions and train_data is None and not checked:
-        notes.append("whether the policy was trained on these contexts was not checked (--train-data)")
     with RichProgress(err) as progress:
-        subjects = Subjects(
+        found = experiments.evaluate(
+            Knowledge(settings.inner.knowledge),
+            tasks,
             load(model),
-            None if policy is None else lambda: load(str(policy)),
-            None if edits is None else read_edits(edits),
-            _writer(writer_model, writer_url, store),
+            settings,
+            store,
+            policy=None if policy is None else str(policy),
+            load=load,
+            conditions=of_knowledge(elsewhere),
+            grader=chosen,
+            trained=trained,
+            sample=contexts,
+            confirm=lambda plan: agreed(plan, "context", yes, progress),
+            progress=progress,
+            on_row=say_row,
         )
-        _plan(subjects, tasks, settings, store, yes, progress)
-        result = evaluate(
-            subjects, tasks, store, settings,
-            grader=chosen, progress=progress, on_row=_say, notes=notes,
-        )  # fmt: skip
-    if markdown is not None:
-        write_whole(markdown, as_markdown(result))
-    if as_json:
-        print_json({**result.summary(), "without_questions": left_out})
-    else:
-        out.print(rich_table(result))
+    print_evaluation(store, found, markdown, as_json)
 
 
-def _settings(conditions: str, regime: str, top_k: int, given: dict[str, Any]) -> EvaluationSettings:
-    from selfedit.evaluation.conditions import check_names
-    from selfedit.evaluation.settings import REGIMES, EvaluationSettings, inner_values
+def _settings(conditions: str, regime: str, top_k: int, given: dict[str, Any]) -> KnowledgeEvaluation:
+    from selfedit.domains.knowledge.evaluation import REGIMES, KnowledgeEvaluation, inner_values
 
     if regime not in REGIMES:
         raise InputError(f"--regime {regime}: use one of {', '.join(REGIMES)}.")
     inner = merge_settings(inner_values(regime, given_only(given)))
     if regime == "single" and inner.candidates != 1:
         raise InputError("--candidates: `single` samples one edit a context; use --regime cpt.")
-    names = parts(conditions)
-    if not names:
-        raise InputError("--conditions names nothing to evaluate.")
-    check_names(names)
-    return EvaluationSettings(conditions=names, regime=regime, inner=inner, top_k=top_k)
-
-
-def _tasks(
-    tasks: list[Task], count: int | None, seed: int, train_data: str | None
-) -> tuple[list[Task], int]:
-    """The contexts with questions, or a sample of them, and how many had none. Raises InputError."""
-    from selfedit.domains.knowledge.data import read_tasks, refuse_overlap, take
-    from selfedit.evaluation.evaluate import with_questions
-
-    kept, left_out = with_questions(tasks)
-    if count is not None:
-        kept = take(kept, count, seed)
-    if train_data is not None:
-        refuse_overlap(read_tasks(train_data), kept)
-    return kept, left_out
-
-
-def _refuse_seen(store: Store, policy: str, tasks: list[Task]) -> bool:
-    """Whether the library knows what the policy was trained on. Raises InputError if that is here."""
-    from selfedit.domains.knowledge.data import refuse_overlap
-    from selfedit.evaluation.sources import trained_on
-
-    seen = trained_on(store, policy)
-    refuse_overlap(seen or [], tasks)
-    return seen is not None
+    return KnowledgeEvaluation(
+        conditions=named_conditions(conditions), regime=regime, inner=inner, top_k=top_k
+    )
 
 
 def _writer(model: str | None, url: str | None, store: Store) -> EndpointWriter | None:
@@ -202,30 +159,3 @@ def _writer(model: str | None, url: str | None, store: Store) -> EndpointWriter 
     from selfedit.endpoints.writer import EndpointWriter
 
     return EndpointWriter(endpoint_settings(EndpointSettings, "writer", model, url), store)
-
-
-def _plan(
-    subjects: Subjects,
-    tasks: list[Task],
-    settings: EvaluationSettings,
-    store: Store,
-    yes: bool,
-    progress: RichProgress,
-) -> None:
-    """Refuse what cannot work, then show what will be trained; before long work, ask."""
-    from selfedit.evaluation.conditions import check_subjects
-    from selfedit.evaluation.plan import plan_evaluation
-    from selfedit.evaluation.regimes import Place
-
-    check_subjects(Place(tasks, settings, store, 0), subjects)
-    if yes:
-        return
-    plan = plan_evaluation(subjects.model, tasks, settings)
-    if plan is not None and not agreed(plan, progress):
-        raise InputError("stopped before anything was trained")
-
-
-def _say(row: Row) -> None:
-    from selfedit.show.wording import percent
-
-    status(f"{row.condition}: {percent(row.accuracy)} of {row.questions} questions")

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from selfedit.cli import arc_options
-from selfedit.cli.arc_options import Chosen, choose_tasks, scorable
+from selfedit.cli.arc_options import choose_tasks
+from selfedit.cli.evaluation import agreed, named_conditions, print_evaluation, say_row
 from selfedit.console import options
-from selfedit.console.common import err, model_loader, open_store, out, parts, print_json, status
-from selfedit.console.plan import announce
+from selfedit.console.common import err, model_loader, open_store, status
 from selfedit.console.progress import RichProgress
-from selfedit.errors import InputError
-from selfedit.show.files import check_writable, write_whole
-
-if TYPE_CHECKING:
-    from selfedit.domains.arc.settings import ArcInnerSettings
-    from selfedit.evaluation.arc import ArcEvaluator, ArcRow
-    from selfedit.evaluation.settings import ArcEvaluationSettings
-    from selfedit.store import Store
-    from selfedit.types import Task
+from selfedit.show.files import check_writable
 
 # Edits of a held-out task in the paper's table (PAPER.md, Domain 2).
 _CANDIDATES = 5
@@ -74,7 +65,9 @@ def arc(
     A row has its 95% interval over tasks, and each pair of rows that of its difference. Killed and
     started again, it goes on where it was.
     """
-    from selfedit.evaluation.arc import ArcEvaluator, ArcSubjects
+    from selfedit import experiments
+    from selfedit.domains.arc.conditions import ArcEvaluation
+    from selfedit.domains.arc.domain import Arc
 
     settings = arc_options.preset_with(
         preset,
@@ -93,93 +86,29 @@ def arc(
     for path in filter(None, (markdown, submission)):
         check_writable(path)
     load = model_loader(device, dtype, prompt_format, trust_remote_code)
-    evaluation = _evaluation(conditions, settings.inner)
+    evaluation = ArcEvaluation(conditions=named_conditions(conditions), inner=settings.inner)
     loaded = load(model)
     chosen = choose_tasks(loaded, settings, tasks, solutions, dataset, split, ids, filters, limit)
-    if submission is None:
-        chosen = scorable(chosen)
     store = open_store(library)
-    checked = _refuse_trained(store, [model, *([] if policy is None else [str(policy)])], chosen.tasks)
+    domain = Arc(settings.inner.arc, settings.inner.train.batch_size)
     with RichProgress(err) as progress:
-        subjects = ArcSubjects(loaded, None if policy is None else lambda: load(str(policy)))
-        evaluator = ArcEvaluator(subjects, chosen.tasks, store, evaluation, progress)
-        _plan(evaluator, yes, progress)
-        result = evaluator.run(_say, _notes(chosen, evaluation, checked))
-    if submission is not None:
-        from selfedit.evaluation.arc_submission import write
-
-        write(submission, evaluator)
-        status(f"wrote {submission}")
-    _print(evaluator, result.summary(), markdown, as_json)
-
-
-def _evaluation(conditions: str, inner: ArcInnerSettings) -> ArcEvaluationSettings:
-    from selfedit.evaluation.settings import ArcEvaluationSettings
-
-    names = parts(conditions)
-    if not names:
-        raise InputError("--conditions names nothing to evaluate.")
-    return ArcEvaluationSettings(conditions=names, inner=inner)
-
-
-def _refuse_trained(store: Store, policies: Sequence[str], tasks: Sequence[Task]) -> bool:
-    """Whether the library knows what the last one was trained on. Raises InputError if that is here."""
-    from selfedit.evaluation.sources import refuse_puzzles, trained_on
-
-    seen = [trained_on(store, policy) for policy in policies]
-    for own in seen:
-        refuse_puzzles(own or [], tasks)
-    return seen[-1] is not None
-
-
-def _notes(chosen: Chosen, settings: ArcEvaluationSettings, checked: bool) -> list[str]:
-    notes = list(chosen.notes)
-    if "seal" in settings.conditions and not checked:
-        notes.append(
-            "whether the policy was trained on these tasks was not checked: it is not of this library"
+        found = experiments.evaluate(
+            domain,
+            chosen.tasks,
+            loaded,
+            evaluation,
+            store,
+            policy=None if policy is None else str(policy),
+            load=load,
+            keep_ungradable=submission is not None,
+            confirm=lambda plan: agreed(plan, "task", yes, progress),
+            progress=progress,
+            on_row=say_row,
+            notes=chosen.notes,
         )
-    return notes
+    if submission is not None:
+        from selfedit.domains.arc.submission import write_predictions
 
-
-def _plan(evaluator: ArcEvaluator, yes: bool, progress: RichProgress) -> None:
-    """Show what will be trained, as if every edit asked for as much as the oracle; maybe ask."""
-    from selfedit.loops.estimate import estimate_plans
-    from selfedit.show.wording import duration
-
-    inner, names = evaluator.settings.inner, evaluator.settings.conditions
-    edits = sum(
-        {"ttt": inner.candidates, "seal": inner.candidates, "oracle": 1}.get(n, 0) for n in names
-    )
-    if not edits:
-        return
-    found = estimate_plans(
-        evaluator.subjects.model, evaluator.oracle_plans(), inner, edits * inner.seeds
-    )
-    said = (
-        f"Plan: {len(evaluator.tasks)} tasks, {found.trainings:,} trainings, about {found.tokens:,} "
-        f"tokens if edits are as large as the oracle: roughly {duration(found.seconds)} of training on "
-        "this machine, writing and answering apart."
-    )
-    announce(said, found.seconds, yes, progress)
-
-
-def _say(row: ArcRow) -> None:
-    from selfedit.show.wording import percent
-
-    status(f"{row.condition}: {row.solved} of {row.models} solved, {percent(row.success)} over tasks")
-
-
-def _print(
-    evaluator: ArcEvaluator, summary: dict[str, Any], markdown: Path | None, as_json: bool
-) -> None:
-    from selfedit.report.run_report import run_report
-    from selfedit.show.markdown import page_markdown
-    from selfedit.show.page_terminal import print_page
-
-    page = run_report(evaluator.store, evaluator.store.run(evaluator.run_id)).page
-    if markdown is not None:
-        write_whole(markdown, page_markdown(page))
-    if as_json:
-        print_json(summary)
-    else:
-        print_page(page, out)
+        write_predictions(submission, domain, found.tasks, found.outcomes[evaluation.conditions[-1]])
+        status(f"wrote {submission}")
+    print_evaluation(store, found, markdown, as_json)

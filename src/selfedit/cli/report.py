@@ -93,9 +93,9 @@ def compare(
 
     Each cell has its interval and its n; pairs that were measured on different contexts are refused.
     """
-    from selfedit.evaluation.compare import FORMS, summary
-    from selfedit.evaluation.compare import compare as compared
-    from selfedit.evaluation.plots import save_accuracy_by_round
+    from selfedit.report.by_round import save_accuracy_by_round
+    from selfedit.report.compare import FORMS, summary
+    from selfedit.report.compare import compare as compared
     from selfedit.report.compare_page import compare_page
     from selfedit.show.files import check_figure
 

@@ -67,8 +67,8 @@ def knowledge(
     """
     from selfedit.algorithms.rest_em import ReSTEM
     from selfedit.config import JudgeSettings
+    from selfedit.domains.data import read_tasks
     from selfedit.domains.knowledge import Knowledge
-    from selfedit.domains.knowledge.data import read_tasks
     from selfedit.domains.knowledge.presets import PRESETS
     from selfedit.loops.outer import OuterRun
     from selfedit.loops.plan import plan_knowledge

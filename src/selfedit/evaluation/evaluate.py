@@ -3,197 +3,170 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
 
-from selfedit.config import stable_hash
+from selfedit.config import EvaluationSettings, stable_hash
+from selfedit.domains.base import BaseDomain
+from selfedit.domains.conditions import Bench, Outcome, solves
+from selfedit.domains.rows import Evaluation, Pair, Row
 from selfedit.errors import InputError
-from selfedit.evaluation.conditions import CONDITIONS, Subjects, check_subjects
-from selfedit.evaluation.regimes import Answers, Place
-from selfedit.evaluation.settings import EvaluationSettings
-from selfedit.grading import Grader, identity, offline, verdicts
+from selfedit.evaluation.bench import StoredBench
+from selfedit.evaluation.outcomes import put_outcomes
+from selfedit.grading import Grader, identity, verdicts
 from selfedit.grading.statistics import accuracy_interval, paired_difference, verdict
 from selfedit.loops.runs import recorded_run
-from selfedit.progress import Progress, Silent
-from selfedit.store import Store
-from selfedit.types import Task
+from selfedit.types import Score, Task
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A condition's result. accuracy: mean over contexts, in [0, 1], with its 95 % interval; pooled:
-    share of all questions. regime: "none" where nothing was trained. tokens, seconds, trainings,
-    invalid, failed: see `regimes.Answers`. by_context: each context's accuracy, mean over seeds."""
-
-    condition: str
-    regime: str
-    accuracy: float
-    low: float
-    high: float
-    questions: int
-    contexts: int
-    tokens: int
-    seconds: float | None
-    pooled: float
-    trainings: int
-    invalid: int
-    failed: int
-    writer: str
-    learner: str
-    note: str
-    by_context: tuple[float, ...] = field(repr=False, default=())
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Row a minus row b on the same contexts, in accuracy, with its 95 % interval."""
-
-    a: str
-    b: str
-    difference: float
-    low: float
-    high: float
-    verdict: str
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What `evaluate` found. without_questions: contexts that were left out for that."""
-
-    rows: tuple[Row, ...]
-    pairs: tuple[Pair, ...]
-    model: str
-    grader: str
-    regime: str
-    seed: int
-    seeds: int
-    without_questions: int = 0
-    notes: tuple[str, ...] = ()
-
-    def summary(self) -> dict[str, Any]:
-        """A JSON value: what `selfedit eval knowledge --json` prints, and what the store keeps."""
-        return asdict(self)
-
-    @classmethod
-    def of(cls, summary: Mapping[str, Any]) -> Evaluation:
-        """The evaluation whose summary it is, as it comes back out of the store (NaN as None)."""
-        rows = tuple(
-            Row(**{**numbers(row), "by_context": tuple(row.get("by_context", ()))})
-            for row in summary["rows"]
-        )
-        pairs = tuple(Pair(**numbers(pair)) for pair in summary["pairs"])
-        values = {**summary, "rows": rows, "pairs": pairs, "notes": tuple(summary.get("notes", ()))}
-        return cls(**values)
-
-
-def numbers(values: Mapping[str, Any]) -> dict[str, Any]:
-    """With the ends of an interval that were not a number; other numbers are always there."""
-    missing = {name: math.nan for name in ("low", "high") if values[name] is None}
-    return {**values, **missing}
-
-
-def with_questions(tasks: Sequence[Task]) -> tuple[list[Task], int]:
-    """The contexts that have questions, and how many have none. Raises InputError if all have none."""
-    kept = [task for task in tasks if task.queries]
+def gradable(domain: BaseDomain, tasks: Sequence[Task]) -> tuple[list[Task], int]:
+    """The tasks of which something can be graded, and how many are left out. Raises InputError where
+    all are."""
+    kept = [task for task in tasks if domain.is_gradable(task)]
     if not kept:
-        raise InputError("none of the contexts has a question, so there is nothing to measure")
+        raise InputError(f"none of the {domain.noun}s has {domain.gold}: there is nothing to measure")
     return kept, len(tasks) - len(kept)
 
 
 def evaluate(
-    subjects: Subjects,
-    tasks: Sequence[Task],
-    store: Store,
-    settings: EvaluationSettings,
+    bench: StoredBench,
     *,
-    grader: Grader = offline,
-    progress: Progress | None = None,
+    grader: Grader | None = None,
     on_row: Callable[[Row], None] = lambda row: None,
     notes: Sequence[str] = (),
+    left_out: int = 0,
 ) -> Evaluation:
-    """Every condition of the settings on the tasks that have questions. Raises SelfEditError.
-
-    notes: what the caller knows and a reader of the table must know, too; they are kept with it.
+    """Every condition of the settings on the bench's tasks. Raises SelfEditError.
 
     Trials, texts and trainings that are stored are not repeated, so a killed evaluation goes on where
-    it was. Answers are graded here, by `grader`, whatever graded the stored trials.
+    it was. grader: of all answers, whatever graded the stored trials; None: as the domain graded them.
+    notes: what the caller knows and a reader of the table must know, too; they are kept with it.
+    left_out: contexts that were not evaluated because nothing of them can be graded.
     """
-    kept, left_out = with_questions(tasks)
-    place = Place(kept, settings, store, 0, progress or Silent())
-    check_subjects(place, subjects)
-    names = settings.conditions
-    ids = stable_hash([[t.id, [[q.question, q.answers] for q in t.queries]] for t in kept])
-    inputs = {"contexts": len(kept), "tasks": ids, "grader": identity(grader)}
-    with recorded_run(store, "eval", subjects.model, settings, inputs) as run:
-        place.run_id = run.id
+    bench.check()
+    domain, tasks, settings, model = bench.domain, bench.tasks, bench.settings, bench.model
+    graded = domain.grading() if grader is None else identity(grader)
+    inputs = {
+        "contexts": len(tasks),
+        "tasks": _identity(tasks),
+        "grader": graded,
+        "domain": domain.name,
+    }
+    with recorded_run(bench.store, "eval", model, settings, inputs) as run:
+        bench.run_id = run.id
         rows = []
-        for name in names:
-            answers = CONDITIONS[name].answer(place, subjects)
-            rows.append(_row(name, place, answers, grader))
+        for name in settings.conditions:
+            rows.append(_row(name, bench, bench.outcome(name), grader))
             on_row(rows[-1])
+        if domain.draws:
+            put_outcomes(bench.store, run.id, tasks, bench.outcomes)
         result = Evaluation(
             tuple(rows),
             tuple(_pairs(rows, settings)),
-            model=subjects.model.name,
-            grader=identity(grader),
+            model=model.name,
+            grader=graded,
             regime=settings.regime,
             seed=settings.inner.seed,
             seeds=settings.inner.seeds,
             without_questions=left_out,
             notes=tuple(notes),
+            candidates=settings.inner.candidates,
+            task_ids=tuple(task.id for task in tasks if domain.is_gradable(task)),
+            domain=domain.name,
         )
         run.result = result.summary()
     return result
 
 
-def _row(name: str, place: Place, answers: Answers, grader: Grader) -> Row:
-    right = graded(grader, place.tasks, answers)
-    by_context = [sum(own) / len(own) for own in right]
-    interval = accuracy_interval(by_context, place.settings.inner.seed, place.settings.resamples)
-    questions = sum(len(own) for own in right)
+class Result(Protocol):
+    """What the work at a bench found."""
+
+    def summary(self) -> dict[str, Any]:
+        """A JSON value, which the store keeps."""
+        ...
+
+
+Found = TypeVar("Found", bound=Result)
+
+
+def record(bench: StoredBench, kind: str, work: Callable[[Bench], Found]) -> Found:
+    """A run of a kind of the domain's own. Raises SelfEditError."""
+    inputs = {"contexts": len(bench.tasks), "domain": bench.domain.name}
+    with recorded_run(bench.store, kind, bench.model, bench.settings, inputs) as run:
+        bench.run_id = run.id
+        found = work(bench)
+        if bench.domain.draws:
+            put_outcomes(bench.store, run.id, bench.tasks, bench.outcomes)
+        run.result = found.summary()
+    return found
+
+
+def _identity(tasks: Sequence[Task]) -> str:
+    """Evaluations of the same contexts and questions can be compared."""
+    return stable_hash([[t.id, [[q.question, q.answers] for q in t.queries]] for t in tasks])
+
+
+def _row(name: str, bench: StoredBench, outcome: Outcome, grader: Grader | None) -> Row:
+    domain, settings = bench.domain, bench.settings
+    known = [i for i, task in enumerate(bench.tasks) if domain.is_gradable(task)]
+    tasks, scores = [bench.tasks[i] for i in known], [outcome.scores[i] for i in known]
+    if grader is not None:
+        scores = regraded(grader, tasks, scores)
+    marks = [domain.marks(task, own) for task, own in zip(tasks, scores, strict=True)]
+    by_context = [sum(own) / len(own) for own in marks]
+    interval = accuracy_interval(by_context, settings.inner.seed, settings.resamples)
+    questions = sum(map(len, marks))
     return Row(
         condition=name,
-        regime=place.settings.regime if CONDITIONS[name].trained else "none",
+        regime=outcome.regime,
         accuracy=interval.value,
         low=interval.low,
         high=interval.high,
         questions=questions,
         contexts=interval.contexts,
-        tokens=answers.tokens,
-        seconds=answers.seconds,
-        pooled=sum(map(sum, right)) / questions,
-        trainings=answers.trainings,
-        invalid=answers.invalid,
-        failed=answers.failed,
-        writer=answers.writer,
-        learner=answers.learner,
-        note=answers.note,
+        tokens=outcome.tokens,
+        seconds=outcome.seconds,
+        pooled=sum(map(sum, marks)) / questions,
+        trainings=outcome.trainings,
+        invalid=outcome.invalid,
+        failed=outcome.failed,
+        writer=outcome.writer,
+        learner=outcome.learner,
+        note=outcome.note,
         by_context=tuple(by_context),
+        models=sum(map(len, scores)),
+        solved=sum(solves(score) for own in scores for score in own),
+        reasons=outcome.reasons,
     )
 
 
-def graded(grader: Grader, tasks: Sequence[Task], answers: Answers) -> list[list[float]]:
-    """[context][question]: the share of the training seeds that answered it right.
+def regraded(
+    grader: Grader, tasks: Sequence[Task], scores: Sequence[Sequence[Score | None]]
+) -> list[tuple[Score | None, ...]]:
+    """The same answers, graded by the grader.
 
     Each (question, answer) is graded once; a judge (`grade_many`) gets all of them together.
     """
     asked = [
-        (query, said[place].strip())
-        for task, own in zip(tasks, answers.by_context, strict=True)
-        for said in own
-        for place, query in enumerate(task.queries)
+        (query, answer.answer.strip())
+        for task, own in zip(tasks, scores, strict=True)
+        for score in own
+        if score is not None
+        for query, answer in zip(task.queries, score.answers, strict=True)
     ]
     distinct = list(dict.fromkeys(asked))
     found = verdicts([query for query, _ in distinct], [answer for _, answer in distinct], grader)
-    right = dict(zip(distinct, found, strict=True))
+    verdict_of = dict(zip(distinct, found, strict=True))
+    right = iter([verdict_of[pair] for pair in asked])
     return [
-        [
-            sum(right[query, said[place].strip()] for said in own) / len(own)
-            for place, query in enumerate(task.queries)
-        ]
-        for task, own in zip(tasks, answers.by_context, strict=True)
+        tuple(
+            None
+            if score is None
+            else Score(tuple(replace(answer, correct=next(right)) for answer in score.answers))
+            for score in own
+        )
+        for own in scores
     ]
 
 

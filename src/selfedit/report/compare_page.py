@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from selfedit.evaluation.compare import Comparison
-from selfedit.evaluation.plots import accuracy_by_round, in_words
-from selfedit.evaluation.table import PAIR_HEADINGS, cell, pair_cells
+from selfedit.report.by_round import accuracy_by_round, in_words
+from selfedit.report.compare import Comparison
+from selfedit.report.evaluation_blocks import PAIR_HEADINGS, cell, pair_cells
 from selfedit.show.page import Block, Notes, Page, Plot, Section, Table
 
 _TITLES = {

@@ -1,40 +1,57 @@
-"""The report of an `eval` run: its rows, every pair of them, and what has to be known to read them."""
+"""The report of an evaluation, and of the runs that are one domain's own."""
 
 from __future__ import annotations
 
-from selfedit.evaluation.evaluate import Evaluation
-from selfedit.evaluation.table import (
-    PAIR_HEADINGS,
-    ROW_HEADINGS,
-    note_lines,
-    pair_cells,
-    row_cells,
-    title,
-)
+from selfedit.domains.evaluable import Evaluable, OwnRun
+from selfedit.domains.rows import Evaluation
+from selfedit.domains.stored import domain_of
+from selfedit.evaluation.outcomes import stored_outcomes
+from selfedit.report.evaluation_blocks import evaluation_sections
 from selfedit.report.runs import Report, facts, failure, run_values, settings_section, trials_section
-from selfedit.show.page import Notes, Page, Section, Table
+from selfedit.show.page import Page, Section
 from selfedit.store import RunRecord, Store
+
+MOST_DRAWN = 40  # tasks; a page with the pictures of 400 would be too large to open
 
 
 def eval_report(store: Store, run: RunRecord) -> Report:
-    sections = []
-    values = run_values(store, run) | {"result": run.result}
+    domain = domain_of(run)
     if run.result is None:
-        sections.append(trials_section(store, run))
+        sections = [trials_section(store, run)]
     else:
-        found = Evaluation.of(run.result)
-        rows = tuple(tuple(row_cells(row)) for row in found.rows)
-        sections.append(Section("Conditions", (Table(ROW_HEADINGS, rows, title(found)),)))
-        if found.pairs:
-            pairs = tuple(tuple(pair_cells(pair)) for pair in found.pairs)
-            sections.append(Section("Pair by pair", (Table(PAIR_HEADINGS, pairs),)))
-        sections.append(Section("Notes", (Notes(tuple(note_lines(found))),)))
+        found = evaluation_sections(Evaluation.of(run.result), domain)
+        sections = [*found, *_drawn(store, run, domain)]
+    return _report(store, run, domain, f"selfedit eval {domain.name}", domain.compared, sections)
+
+
+def own_report(store: Store, run: RunRecord, own: OwnRun) -> Report:
+    """Of a kind that is the run's domain's own."""
+    domain = domain_of(run)
+    if run.result is None:
+        sections = [trials_section(store, run)]
+    else:
+        sections = [*own.sections(run.result), *_drawn(store, run, domain)]
+    return _report(store, run, domain, own.command, own.title, sections)
+
+
+def _drawn(store: Store, run: RunRecord, domain: Evaluable) -> list[Section]:
+    """Tasks in pictures; an earlier version of selfedit may have kept none."""
+    if not domain.draws:
+        return []
+    total = int(run.inputs["contexts"])
+    outcomes = stored_outcomes(store, run, min(total, MOST_DRAWN))
+    return domain.drawn(outcomes, run.settings["conditions"], total)
+
+
+def _report(
+    store: Store, run: RunRecord, domain: Evaluable, command: str, title: str, sections: list[Section]
+) -> Report:
     page = Page(
-        "selfedit eval",
-        "Ways to know a text, compared",
-        facts(run, ("Contexts", str(run.inputs.get("contexts", "—")))),
+        command,
+        title,
+        facts(run, (f"{domain.noun.capitalize()}s", str(run.inputs.get("contexts", "—")))),
         failure(run),
         "warn" if run.status != "failed" else "bad",
         (*sections, settings_section(run)),
     )
-    return Report(page, values)
+    return Report(page, run_values(store, run) | {"result": run.result})

@@ -5,24 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from selfedit.domains.arc.domain import with_outputs
-from selfedit.domains.arc.svg import task_svg
-from selfedit.domains.arc.text import GridFormat
+from selfedit.domains.evaluable import Evaluable
 from selfedit.errors import InputError
 from selfedit.loops.rounds import RoundContext, RoundEdit
-from selfedit.show.page import (
-    Block,
-    Column,
-    Entry,
-    Look,
-    Notes,
-    Passage,
-    Plot,
-    Section,
-    SideBySide,
-    Table,
-)
-from selfedit.show.wording import percent, plural, points
+from selfedit.show.page import Column, Entry, Look, Notes, Section, SideBySide, Table
+from selfedit.show.wording import percent, points
 from selfedit.store import Store
 from selfedit.types import Query, Task, Trial
 
@@ -60,13 +47,12 @@ def context_section(
     store: Store,
     chosen: Seen,
     shown: Sequence[tuple[int, RoundContext]],
-    form: GridFormat | None = None,
+    domain: Evaluable,
 ) -> Section:
-    """form: of the grids, where the context is a task of ARC."""
     _, first = shown[0]
-    noun = "context" if form is None else "task"
-    blocks: list[Block] = _passage(first) if form is None else [_grids(first, form)]
-    columns = tuple(_column(store, number, own, form is not None) for number, own in shown)
+    noun = domain.noun
+    blocks = domain.picture(_task(first))
+    columns = tuple(_column(store, number, own, domain) for number, own in shown)
     heading = "The self-edits of each round side by side"
     blocks.append(SideBySide(heading, columns))
     if len(shown) == 1:
@@ -75,32 +61,22 @@ def context_section(
     return Section(f"One {noun}: {chosen.title or chosen.id} ({chosen.id[:8]})", tuple(blocks))
 
 
-def _passage(context: RoundContext) -> list[Block]:
-    blocks: list[Block] = [Passage(context.passage)]
-    if context.questions:
-        rows = tuple((str(n), q, gold) for n, (q, gold) in enumerate(context.questions, start=1))
-        blocks.append(Table(("", "question", "answer"), rows, "Its questions"))
-    return blocks
-
-
-def _grids(context: RoundContext, form: GridFormat) -> Plot:
+def _task(context: RoundContext) -> Task:
     queries = tuple(Query(question, (gold,)) for question, gold in context.questions)
-    task = with_outputs(Task(context.id, context.title, context.passage, queries), form)
-    shown = plural(len(task.train), "demonstration")
-    return Plot(task_svg(task), f"{shown} and {plural(len(queries), 'test input')} of task {task.id}")
+    return Task(context.id, context.title, context.passage, queries)
 
 
-def _column(store: Store, number: int, context: RoundContext, grids: bool) -> Column:
+def _column(store: Store, number: int, context: RoundContext, domain: Evaluable) -> Column:
     trials = store.trials(key for edit in context.edits for key in edit.trials)
     entries = tuple(
-        _entry(place, edit, [trials[k] for k in edit.trials if k in trials], context.baseline, grids)
+        _entry(place, edit, [trials[k] for k in edit.trials if k in trials], context.baseline, domain)
         for place, edit in enumerate(context.edits, start=1)
     )
     return Column(f"Round {number}", f"Without an edit: {percent(context.baseline)}", entries)
 
 
 def _entry(
-    place: int, edit: RoundEdit, trials: Sequence[Trial], baseline: float | None, grids: bool
+    place: int, edit: RoundEdit, trials: Sequence[Trial], baseline: float | None, domain: Evaluable
 ) -> Entry:
     tag = "selected" if edit.selected else _unselected(edit)
     look: Look = "good" if edit.selected else _look(edit)
@@ -110,7 +86,7 @@ def _entry(
     known = [reward for reward in edit.rewards if reward is not None]
     if len(edit.rewards) > 1 and known:
         line += f"; by seed: {', '.join(map(percent, known))}"
-    if right := _right(trials, grids):
+    if right := _right(trials, domain):
         line += f"; right: {right}"
     return Entry(f"Edit {place}", tag, look, line, edit.text, edit.reason)
 
@@ -124,24 +100,23 @@ def _look(edit: RoundEdit) -> Look:
     return looks.get(edit.status, "")
 
 
-def _right(trials: Sequence[Trial], grids: bool) -> str:
-    """Which questions were answered right, by how many seeds: "1, 3 (2 of 3 seeds)". A test input of
-    ARC is right by itself, even where the task is not solved."""
+def _right(trials: Sequence[Trial], domain: Evaluable) -> str:
+    """Which questions were answered right, by how many seeds: "1, 3 (2 of 3 seeds)"."""
     scores = [trial.score.answers for trial in trials if trial.score is not None]
     if not scores or len({len(answers) for answers in scores}) > 1:
         return ""
     said = []
     for place in range(len(scores[0])):
         graded = [answers[place] for answers in scores]
-        right = sum(own.exact if grids else own.correct for own in graded)
+        right = sum(map(domain.is_right, graded))
         if right:
             seeds = f" ({right} of {len(scores)} seeds)" if right < len(scores) else ""
             said.append(f"{place + 1}{seeds}")
-    noun = f"{'test input' if grids else 'question'}{'s' * (len(said) > 1)}"
+    noun = f"{domain.query_noun}{'s' * (len(said) > 1)}"
     return f"{noun} {', '.join(said)}" if said else "none"
 
 
-def contexts_section(seen: Sequence[Seen], noun: str = "context") -> Section:
+def contexts_section(seen: Sequence[Seen], noun: str) -> Section:
     rows = [
         (
             own.id[:8],

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from selfedit.domains.stored import domain_of, kind_of
 from selfedit.errors import InputError
-from selfedit.report.eval_arc_run import eval_arc_report, solvable_report
-from selfedit.report.eval_run import eval_report
+from selfedit.report.eval_run import eval_report, own_report
 from selfedit.report.import_run import import_report
 from selfedit.report.learn_run import learn_report, other_report
 from selfedit.report.runs import Report
@@ -16,19 +16,20 @@ from selfedit.store import RunRecord, Store
 
 def run_report(store: Store, run: RunRecord, context: str | None = None) -> Report:
     """context: whose self-edits are shown (`train`, `import`). Raises InputError if there is none."""
-    match run.kind:
+    kind = kind_of(run)
+    match kind:
         case "train":
             return train_report(store, run, context)
         case "import":
             return import_report(store, run, context)
     if context is not None:
         raise InputError(f"--context: run {run.id} is of kind {run.kind}; it is for train and import.")
-    return _REPORTS.get(run.kind, other_report)(store, run)
+    if own := domain_of(run).own_runs().get(kind):
+        return own_report(store, run, own)
+    return _REPORTS.get(kind, other_report)(store, run)
 
 
 _REPORTS: dict[str, Callable[[Store, RunRecord], Report]] = {
     "eval": eval_report,
-    "eval-arc": eval_arc_report,
-    "arc-solvable": solvable_report,
     "learn": learn_report,
 }

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from selfedit.domains.rows import Evaluation
+from selfedit.domains.stored import domain_of, kind_of
 from selfedit.errors import InputError
-from selfedit.loops.rounds import RoundRecord, stored_rounds
+from selfedit.evaluation.lineage import rounds_of
+from selfedit.loops.rounds import RoundRecord
 from selfedit.show.page import Look, Notes, Page, Section, Table
 from selfedit.show.wording import UNKNOWN, duration, flat, percent, plural
 from selfedit.store import RunRecord, Store
@@ -35,7 +38,7 @@ class Report:
 def find_run(store: Store, name: str, kind: str = "") -> RunRecord:
     """The run of a number, or the "latest" (of a kind). Raises InputError, StoreError."""
     if name == "latest":
-        found = [run for run in store.runs(None) if kind in ("", run.kind)]
+        found = [run for run in store.runs(None) if kind in ("", kind_of(run))]
         if not found:
             raise InputError(f"the library holds no {kind + ' ' if kind else ''}run yet.")
         return found[0]
@@ -49,28 +52,18 @@ def state(run: RunRecord) -> str:
     return STATES[run.status][0]
 
 
-def rounds_of(store: Store, run: RunRecord) -> list[RoundRecord]:
-    """The finished rounds of a `train` run, whichever call of the command finished them."""
-    key, rounds = run.inputs.get("key"), run.settings.get("rounds")
-    if not isinstance(key, str) or not isinstance(rounds, int):
-        return []
-    return stored_rounds(store, key, rounds)
-
-
 def headline(store: Store, run: RunRecord) -> str:
     """The run's result in a line; "" where there is none."""
     if run.kind == "train":
         return _train_line(run, rounds_of(store, run))
-    lines = {
+    lines: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "learn": _learn_line,
         "eval": _eval_line,
-        "eval-arc": _eval_arc_line,
-        "arc-solvable": _solvable_line,
         "import": _import_line,
     }
-    if run.result is None or run.kind not in lines:
-        return ""
-    return lines[run.kind](run.result)
+    lines |= {kind: own.headline for kind, own in domain_of(run).own_runs().items()}
+    kind = kind_of(run)
+    return "" if run.result is None or kind not in lines else lines[kind](run.result)
 
 
 def _learn_line(result: Mapping[str, Any]) -> str:
@@ -80,15 +73,8 @@ def _learn_line(result: Mapping[str, Any]) -> str:
 
 
 def _eval_line(result: Mapping[str, Any]) -> str:
-    return ", ".join(f"{row['condition']} {percent(row['accuracy'])}" for row in result["rows"])
-
-
-def _eval_arc_line(result: Mapping[str, Any]) -> str:
-    return ", ".join(f"{row['condition']} {percent(row['success'])}" for row in result["rows"])
-
-
-def _solvable_line(result: Mapping[str, Any]) -> str:
-    return f"{len(result['solvable'])} of {len(result['tried'])} tasks solvable"
+    rows = Evaluation.of(result).rows
+    return ", ".join(f"{row.condition} {percent(row.accuracy)}" for row in rows)
 
 
 def _import_line(result: Mapping[str, Any]) -> str:
@@ -121,11 +107,6 @@ def valid_edits(record: RoundRecord) -> str:
     valid = f"{total - invalid} of {plural(total, noun)} ({percent((total - invalid) / total)})"
     failed = record.failed_edits
     return f"{valid}; {failed} failed ({percent(failed / total)})" if failed else valid
-
-
-def is_arc(run: RunRecord) -> bool:
-    """Whether a `train` run is of the few-shot domain."""
-    return "arc" in run.settings.get("inner", {})
 
 
 LISTED = ("run", "kind", "model", "started", "how it ended", "result")

@@ -6,6 +6,9 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
+from selfedit.domains.evaluable import Evaluable
+from selfedit.domains.stored import domain_of
+from selfedit.evaluation.lineage import rounds_of
 from selfedit.grading.statistics import Interval, accuracy_interval, paired_difference, verdict
 from selfedit.loops.rounds import RoundContext, RoundRecord, stored_contexts
 from selfedit.report.one_context import Seen, choose_context, context_section, contexts_section
@@ -13,8 +16,6 @@ from selfedit.report.runs import (
     Report,
     facts,
     failure,
-    is_arc,
-    rounds_of,
     run_values,
     settings_section,
     trials_section,
@@ -39,13 +40,6 @@ _HEADINGS = (
 )  # fmt: skip
 
 
-_MEASURE = {
-    "context": "accuracy of questions that are answered without the passage",
-    "task": "share of adapted models that solve their task; without edits: the model as it is, with "
-    "the demonstrations in its prompt",
-}
-
-
 @dataclass
 class Measured:
     """A round's contexts that have questions and rewards: without edits, mean edit, best edit."""
@@ -61,14 +55,14 @@ def train_report(store: Store, run: RunRecord, context: str | None) -> Report:
     key = str(run.inputs.get("key"))
     seen: dict[str, Seen] = {}
     rated = run.settings.get("reward") == "proxy"
-    form = run.settings["inner"]["arc"]["grid"] if is_arc(run) else None
-    noun = "context" if form is None else "task"
+    domain = domain_of(run)
+    noun = domain.noun
     measured = {r.number: _read(_contexts(store, key, r, rated), r.number, seen) for r in records}
     chosen = choose_context(list(seen.values()), context)
     shown = [] if chosen is None else _of_context(store, key, records, chosen, rated)
-    sections = [Section("Rounds", _rounds(records, measured, rated, noun))] if records else []
+    sections = [Section("Rounds", _rounds(records, measured, rated, domain))] if records else []
     if shown and chosen is not None:
-        sections.append(context_section(store, chosen, shown, form))
+        sections.append(context_section(store, chosen, shown, domain))
     elif records and not seen:
         note = "the edits of these rounds were not kept: an earlier version of selfedit ran them"
         sections.append(Section("Self-edits", (Notes((note,)),)))
@@ -138,8 +132,9 @@ def _of_context(
 
 
 def _rounds(
-    records: Sequence[RoundRecord], measured: dict[int, Measured], rated: bool, noun: str
+    records: Sequence[RoundRecord], measured: dict[int, Measured], rated: bool, domain: Evaluable
 ) -> tuple[Block, ...]:
+    noun = domain.noun
     headings = tuple(heading.format(noun) for heading in _HEADINGS)
     table = Table(headings, tuple(_round_row(record, measured[record.number]) for record in records))
     if rated:
@@ -149,7 +144,7 @@ def _rounds(
         )
         return (table, Notes((note, *_round_notes(records))))
     notes = [
-        f"{_MEASURE[noun]}; intervals: 95 %, bootstrap over the round's {noun}s",
+        f"{domain.measure}; intervals: 95 %, bootstrap over the round's {noun}s",
         f"the best edit of each {noun} is the best of several tries: by chance alone it is above the "
         "mean, so only the mean edit can be compared with the policy without edits",
         f"rounds may have sampled different {noun}s, so their difference does not show what RL did: "

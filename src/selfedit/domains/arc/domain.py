@@ -6,12 +6,13 @@ A self-edit says how the model is to be trained on the demonstrations (PAPER.md,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 from selfedit.config import stable_hash
+from selfedit.domains.arc import report, table
 from selfedit.domains.arc.edit_pattern import LONGEST_MATCH, pattern
 from selfedit.domains.arc.grids import Grid, MalformedGrid
 from selfedit.domains.arc.predict import Attempts, VotingQuery, vote, voting_queries
@@ -21,7 +22,12 @@ from selfedit.domains.arc.submission import read_attempts, submission_to_json
 from selfedit.domains.arc.tasks import ArcTask, Example, example_to_json, task_from_json
 from selfedit.domains.arc.text import GridFormat, grid_to_text, parse_grid
 from selfedit.domains.arc.training_set import TrainingTask, training_set
+from selfedit.domains.base import BaseDomain
+from selfedit.domains.conditions import Bench, Condition, Expected, TaskOutcome, solves
+from selfedit.domains.evaluable import OwnRun
+from selfedit.domains.rows import Column, Evaluation
 from selfedit.errors import OverLimit
+from selfedit.show.page import Block, Section
 from selfedit.types import (
     GradedAnswer,
     Prompt,
@@ -74,11 +80,24 @@ def is_known(task: Task) -> bool:
     return bool(task.queries) and all(query.gold != UNKNOWN for query in task.queries)
 
 
-class Arc:
+class Arc(BaseDomain):
     """Few-shot learning (arXiv 2506.10943, section 4.2). Implements `seams.Domain` and `Canonical`.
 
     batch_size: sequences of a training step, by which steps are counted.
     """
+
+    name = "arc"
+    noun = "task"
+    query_noun = "test input"
+    gold = "known test outputs"
+    measure = (
+        "share of adapted models that solve their task; without edits: the model as it is, with the "
+        "demonstrations in its prompt"
+    )
+    compared = "Few-shot learning, by condition"
+    by_itself = ("ttt", "seal")
+    unchanged_counts = False  # an invalid edit solves nothing, as in the paper
+    draws = True
 
     def __init__(self, settings: ArcSettings | None = None, batch_size: int = 2) -> None:
         self.settings, self.batch_size = settings or ArcSettings(), batch_size
@@ -166,6 +185,62 @@ class Arc:
 
     def digest(self) -> str:
         return stable_hash(["arc", self.settings.digest(), self.batch_size])
+
+    # -- evaluations and reports --
+
+    @classmethod
+    def of_settings(cls, inner: Mapping[str, Any]) -> Self:
+        return cls(ArcSettings.model_validate(inner["arc"]), inner["train"]["batch_size"])
+
+    def conditions(self) -> dict[str, Condition]:
+        from selfedit.domains.arc.conditions import CONDITIONS
+
+        return CONDITIONS
+
+    def expected_plan(self, task: Task) -> TrainingPlan:
+        """The oracle's: as if every edit asked for as much."""
+        return self.plan(of_task(task), self.oracle())
+
+    def expected(self, bench: Bench, condition: str) -> Expected:
+        found = super().expected(bench, condition)
+        return replace(found, repeats=bench.settings.inner.seeds) if condition == "oracle" else found
+
+    def is_gradable(self, task: Task) -> bool:
+        return is_known(task)
+
+    def marks(self, task: Task, scores: Sequence[Score | None]) -> list[float]:
+        """One: a model solves the task or not."""
+        return [sum(map(solves, scores)) / len(scores)]
+
+    def is_right(self, answer: GradedAnswer) -> bool:
+        """A test input is right by itself, even where the task is not solved."""
+        return answer.exact
+
+    def grading(self) -> str:
+        return self.settings.prediction
+
+    def identity(self, task: Task) -> str:
+        return puzzle(task)
+
+    def columns(self) -> tuple[Column, ...]:
+        return table.COLUMNS
+
+    def caption(self, found: Evaluation) -> str:
+        return table.caption(found)
+
+    def notes(self, found: Evaluation) -> list[str]:
+        return [*self.meanings(found), *table.notes(found)]
+
+    def picture(self, task: Task) -> list[Block]:
+        return [report.picture(with_outputs(task, self.settings.grid))]
+
+    def drawn(
+        self, outcomes: Iterable[TaskOutcome], conditions: Sequence[str], total: int
+    ) -> list[Section]:
+        return report.drawn(self, outcomes, conditions, total)
+
+    def own_runs(self) -> Mapping[str, OwnRun]:
+        return {"arc-solvable": report.SOLVABLE}
 
     def _views(self, task: ArcTask) -> tuple[VotingQuery, ...]:
         return voting_queries(task, self.settings.seed)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selfedit.domains.arc.grids import Grid
 from selfedit.domains.arc.predict import Attempts
@@ -14,6 +14,11 @@ from selfedit.domains.arc.sources import read_json
 from selfedit.domains.arc.tasks import ArcTask, grid_from_json
 from selfedit.errors import InputError
 from selfedit.show.files import write_whole
+from selfedit.types import Task
+
+if TYPE_CHECKING:
+    from selfedit.domains.arc.domain import Arc
+    from selfedit.domains.conditions import Outcome
 
 _FORM = '{"007bbfb7": [{"attempt_1": [[0, 1]], "attempt_2": [[1, 0]]}]}'
 _KEYS = ("attempt_1", "attempt_2")
@@ -48,6 +53,17 @@ def submission_to_json(attempts: Mapping[str, Sequence[Attempts]]) -> dict[str, 
 def write_submission(path: Path, attempts: Mapping[str, Sequence[Attempts]]) -> None:
     """Raises StoreError if the file cannot be written."""
     write_whole(path, json.dumps(submission_to_json(attempts)) + "\n")
+
+
+def write_predictions(path: Path, domain: Arc, tasks: Sequence[Task], outcome: Outcome) -> None:
+    """Two attempts at each test input: of each task's first edit that was trained (none: attempts that
+    are no grids). Raises StoreError if the file cannot be written."""
+    made = {}
+    for task, scores in zip(tasks, outcome.scores, strict=True):
+        score = next((score for score in scores if score is not None), None)
+        none = tuple(Attempts(None, None) for _ in task.queries)
+        made[task.id] = none if score is None else domain.attempts(score)
+    write_submission(path, made)
 
 
 def read_submission(path: Path) -> dict[str, tuple[Attempts, ...]]:

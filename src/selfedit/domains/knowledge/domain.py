@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 from selfedit.config import stable_hash
+from selfedit.domains.base import BaseDomain
+from selfedit.domains.conditions import Bench, Condition, Expected
+from selfedit.domains.evaluable import row_notes
 from selfedit.domains.knowledge.sequences import training_plan
 from selfedit.domains.knowledge.settings import KnowledgeSettings
 from selfedit.domains.knowledge.strategies import edit_prompts
+from selfedit.domains.rows import Evaluation
 from selfedit.grading import Grader, contains, grade_all, identity
-from selfedit.types import Prompt, Query, Score, SelfEdit, Task, TrainingPlan
+from selfedit.show.wording import plural
+from selfedit.types import Prompt, Query, Score, SelfEdit, Task, TrainingPlan, TrainingSequence
+
+# Tokens of a self-edit for each token of its passage (recorded runs and `sentences`: 3 to 5).
+WRITTEN_RATIO = 4
 
 
-class Knowledge:
+class Knowledge(BaseDomain):
     """Knowledge incorporation (arXiv 2506.10943, section 4.1). Implements `seams.Domain`."""
+
+    name = "knowledge"
+    noun = "context"
+    measure = "accuracy of questions that are answered without the passage"
+    compared = "Ways to know a text, compared"
 
     def __init__(self, settings: KnowledgeSettings | None = None, grader: Grader = contains) -> None:
         self.settings = settings or KnowledgeSettings()
@@ -45,3 +59,42 @@ class Knowledge:
         """Grades for the answers, in the order of `queries`."""
         assert len(answers) == len(task.queries), "one answer for each question"
         return Score(grade_all(task.queries, answers, self.grader))
+
+    # -- evaluations and reports --
+
+    @classmethod
+    def of_settings(cls, inner: Mapping[str, Any]) -> Self:
+        return cls(KnowledgeSettings.model_validate(inner["knowledge"]))
+
+    @property
+    def variant(self) -> str:
+        return self.settings.strategy
+
+    def conditions(self) -> dict[str, Condition]:
+        from selfedit.domains.knowledge.conditions import conditions
+
+        return conditions()
+
+    def expected_plan(self, task: Task) -> TrainingPlan:
+        written = 0 if self.settings.strategy == "none" else WRITTEN_RATIO
+        return TrainingPlan((TrainingSequence(task.context),) * (1 + written))
+
+    def expected(self, bench: Bench, condition: str) -> Expected:
+        from selfedit.domains.knowledge.regimes import expected
+
+        return expected(bench, condition)
+
+    def label(self, task: Task) -> str:
+        return f"{task.title}: {' '.join(task.context.split()[:12])} ..."
+
+    def caption(self, found: Evaluation) -> str:
+        trainings = plural(found.seeds, "seed")
+        return f"{found.model}, {found.regime}, {trainings} from {found.seed}, graded by {found.grader}"
+
+    def notes(self, found: Evaluation) -> list[str]:
+        lines = self.meanings(found)
+        lines.append(
+            "accuracy is the mean over contexts, as in the paper's table; intervals are a bootstrap "
+            "over contexts, each for itself: among many pairs, some differ by chance"
+        )
+        return lines + [note for row in found.rows for note in row_notes(row)]

@@ -1,4 +1,4 @@
-"""Settings of an evaluation, and how each regime trains unless told otherwise."""
+"""Settings of an evaluation of knowledge, and how each regime trains unless told otherwise."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from selfedit.config import Settings
-from selfedit.domains.arc.settings import ArcInnerSettings
+from selfedit.config import EvaluationSettings
 from selfedit.domains.knowledge.settings import KnowledgeSettings, LearnSettings
 
 Regime = Literal["single", "cpt", "cpt-full"]
@@ -21,20 +20,19 @@ REGIMES: dict[Regime, dict[str, Any]] = {
 }
 
 
-class EvaluationSettings(Settings):
+class KnowledgeEvaluation(EvaluationSettings):
     """Everything that determines an evaluation, apart from models, contexts, edits and grader."""
 
     conditions: tuple[str, ...] = Field(("base", "in-context", "passage", "own"), min_length=1)
-    regime: Regime = "single"
+    regime: Regime = Field("single", description="An adapter a passage, one for all, or all weights.")
     inner: LearnSettings = Field(
         LearnSettings(candidates=1, knowledge=KnowledgeSettings(topic=True)),
         description="candidates: edits of a passage (1 in `single`); seeds: trainings of a row.",
     )
     top_k: int = Field(3, ge=1, description="Passages in the prompt of `retrieval`.")
-    resamples: int = Field(10_000, ge=100, description="Of the bootstrap.")
 
     @model_validator(mode="after")
-    def _one_edit(self) -> EvaluationSettings:
+    def _one_edit(self) -> KnowledgeEvaluation:
         if self.regime == "single" and self.inner.candidates != 1:
             raise ValueError("`single` samples one edit a context, as in the paper: candidates = 1")
         return self
@@ -47,13 +45,3 @@ def inner_values(regime: Regime, given: dict[str, Any]) -> dict[str, Any]:
     values["train"] = {**REGIMES[regime].get("train", {}), **given.get("train", {})}
     values["knowledge"] = {"topic": True, **given.get("knowledge", {})}
     return values
-
-
-class ArcEvaluationSettings(Settings):
-    """Everything that determines an evaluation on ARC, apart from models and tasks."""
-
-    conditions: tuple[str, ...] = Field(("in-context", "ttt", "oracle"), min_length=1)
-    inner: ArcInnerSettings = Field(
-        ArcInnerSettings(candidates=5), description="candidates: edits of a task (the paper: 5)."
-    )
-    resamples: int = Field(10_000, ge=100, description="Of the bootstrap.")

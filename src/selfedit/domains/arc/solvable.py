@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from selfedit.evaluation.arc import ArcEvaluator
-from selfedit.evaluation.arc_outcome import put_outcomes, solves
-from selfedit.loops.runs import recorded_run
-from selfedit.types import Task, Trial
+from selfedit.domains.arc.domain import Arc
+from selfedit.domains.conditions import Bench, solves
+from selfedit.types import Score, Task, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,39 +55,34 @@ class Solvable:
         return "\n".join([*(f"# {line}" for line in said.splitlines()), *self.ids]) + "\n"
 
 
-def solvable(evaluator: ArcEvaluator) -> Solvable:
-    """Every task of the evaluator, answered in context and after the oracle's training."""
-    model, tasks, inner = evaluator.subjects.model, evaluator.tasks, evaluator.settings.inner
-    inputs = {"contexts": len(tasks), "domain": "arc"}
-    with recorded_run(evaluator.store, "arc-solvable", model, evaluator.settings, inputs) as run:
-        evaluator.run_id = run.id
-        outcomes = {name: evaluator.answer(name) for name in ("in-context", "oracle")}
-        before, trials = outcomes["in-context"].scores, outcomes["oracle"].trials
-        tried = [
-            _tried(task, own, score.value == 1.0)
-            for task, own, score in zip(tasks, trials, before, strict=True)
-        ]
-        oracle = evaluator.domain.oracle()
-        how = (
-            f"{model.name} (weights {model.revision[:16]}) under the oracle: {oracle.text()}, LoRA "
-            f"r{inner.lora.rank} alpha {inner.lora.alpha:g} on layers {inner.lora.layers}, at most "
-            f"{inner.arc.data.limit} examples, {inner.arc.prediction} answers, "
-            f"seeds {inner.seed} to {inner.seed + inner.seeds - 1}"
-        )
-        put_outcomes(evaluator.store, run.id, tasks, outcomes)
-        result = Solvable(tuple(tried), model.name, how)
-        run.result = result.summary()
-    return result
+def solvable(bench: Bench) -> Solvable:
+    """Every task of the bench, answered in context and after the oracle's training."""
+    before = bench.outcome("in-context")
+    after = bench.outcome("oracle")
+    tried = [
+        _tried(task, trials, score)
+        for task, trials, (score,) in zip(bench.tasks, after.trials, before.scores, strict=True)
+    ]
+    inner, domain, model = bench.settings.inner, bench.domain, bench.model
+    assert isinstance(domain, Arc)
+    own = domain.settings
+    how = (
+        f"{model.name} (weights {model.revision[:16]}) under the oracle: {domain.oracle().text()}, "
+        f"LoRA r{inner.lora.rank} alpha {inner.lora.alpha:g} on layers {inner.lora.layers}, at most "
+        f"{own.data.limit} examples, {own.prediction} answers, "
+        f"seeds {inner.seed} to {inner.seed + inner.seeds - 1}"
+    )
+    return Solvable(tuple(tried), model.name, how)
 
 
-def _tried(task: Task, trials: Sequence[Trial], in_context: bool) -> Tried:
+def _tried(task: Task, trials: Sequence[Trial], before: Score | None) -> Tried:
     first = trials[0]
     graded = first.score.answers if first.score is not None else ()
     reasons = [first.reason, *(answer.reason for answer in graded)]
     return Tried(
         id=task.id,
-        solved=all(map(solves, trials)),
-        in_context=in_context,
+        solved=all(solves(trial.score) for trial in trials),
+        in_context=solves(before),
         status=first.status,
         reason="; ".join(filter(None, reasons)),
         seconds=sum(trial.seconds for trial in trials) / len(trials),

@@ -123,20 +123,6 @@ def take(tasks: Iterable[Task], n: int, seed: int) -> list[Task]:
     return sorted(kept.values(), key=lambda task: _rank(task, seed))
 
 
-def refuse_overlap(train: Iterable[Task], evaluation: Iterable[Task]) -> None:
-    """Raises InputError if a context is in both: case, punctuation and spacing do not count."""
-    seen = {_text_key(task): task.title for task in train}
-    shared = [task for task in evaluation if _text_key(task) in seen]
-    if shared:
-        first = shared[0]
-        begin = " ".join(first.context.split()[:12])
-        others = f" ({len(shared)} contexts in all)" if len(shared) > 1 else ""
-        raise InputError(
-            f'"{first.title}: {begin} ..." is in the training and in the evaluation data{others}; '
-            "what is trained on cannot be held out. Remove it from one of them."
-        )
-
-
 def _rank(task: Task, seed: int) -> tuple[int, int]:
     """By hash and not random.shuffle, whose draws may change between versions of Python."""
     return int(stable_hash([seed, _text_key(task)]), 16), int(stable_hash(task.id), 16)

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 from selfedit.domains.arc import ArcTask, Example, Grid
 from selfedit.domains.arc.predict import Attempts
-from selfedit.report.arc_task import task_section
+from selfedit.domains.arc.task_section import task_section
 from selfedit.show.html import render_page
 from selfedit.show.markdown import page_markdown
 from selfedit.show.page import Page, Plot

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from selfedit.evaluation.retrieval import PassageIndex
+from selfedit.domains.knowledge.retrieval import PassageIndex
 from selfedit.types import Query, Task
 
 pytest.importorskip("bm25s")

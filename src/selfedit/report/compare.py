@@ -11,18 +11,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from selfedit.domains.rows import Pair, Row
 from selfedit.errors import InputError
-from selfedit.evaluation.evaluate import Pair, Row
-from selfedit.evaluation.sources import Source, policy_name, policy_rounds, read_sources
+from selfedit.evaluation.lineage import policy_name, policy_rounds
 from selfedit.grading.statistics import paired_difference, verdict
+from selfedit.report.sources import Source, read_sources
 from selfedit.show.wording import plural
 from selfedit.store import Store
 
 Form = Literal["table2", "prompts", "figure4"]
 FORMS: tuple[Form, ...] = ("table2", "prompts", "figure4")
-
-# The rows of the prompt table and of figure 4: edits by a model, learned by itself.
-_BY_ROUND = ("own", "seal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,8 @@ def compare(store: Store, names: Sequence[str], form: Form) -> Comparison:
     placed = list(_table2(sources, rounds) if form == "table2" else _by_round(sources, rounds))
     if not placed:
         raise InputError(
-            "none of these runs has a row of `own` or `seal`, which this table is made of."
+            "none of these runs has a row of a model that learned its own edits, such as `own` or "
+            "`seal`: this table is made of them."
         )
     cells: dict[tuple[str, str], Cell] = {}
     for place, cell in placed:
@@ -120,15 +119,15 @@ def _table2(sources: Sequence[Source], rounds: Mapping[str, int]) -> Placed:
     columns: dict[tuple[str, str], str] = {}
     for source in sources:
         contexts = source.evaluation.rows[0].contexts
-        name = f"{source.evaluation.regime}, {plural(contexts, 'context')}"
+        name = f"{source.evaluation.regime}, {plural(contexts, source.domain.noun)}"
         key = (source.evaluation.regime, source.tasks)
         if key not in columns:
             columns[key] = f"{name} (run {source.run})" if name in columns.values() else name
         for row in source.evaluation.rows:
-            trained = row.condition in (*_BY_ROUND, "file")
+            trained = row.condition in (*source.domain.by_itself, "file")
             words = [row.condition, *several(source, strategy=trained)]
             number = _rounds_of(source, row, rounds)
-            if row.condition in _BY_ROUND and number:
+            if row.condition in source.domain.by_itself and number:
                 words.append(_rounds_name(number))
             name = ", ".join(words[1:])
             yield (f"{words[0]} ({name})" if name else words[0], columns[key]), Cell(row, source)
@@ -139,7 +138,7 @@ def _by_round(sources: Sequence[Source], rounds: Mapping[str, int]) -> Placed:
     several = _distinguishing(sources)
     for source in sources:
         for row in source.evaluation.rows:
-            if row.condition not in _BY_ROUND:
+            if row.condition not in source.domain.by_itself:
                 continue
             number = _rounds_of(source, row, rounds)
             if number is None:
@@ -201,7 +200,7 @@ def _same(one: Cell, other: Cell) -> bool:
 
 def _trained(cells: Mapping[tuple[str, str], Cell], row: str, column: str) -> Cell | None:
     cell = cells.get((row, column))
-    return None if cell is None or cell.row.regime == "none" else cell
+    return cell if cell is not None and cell.row.trained else None
 
 
 def _pairs(

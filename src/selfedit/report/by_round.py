@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from selfedit.domains.rows import Row
 from selfedit.errors import InputError
-from selfedit.evaluation.evaluate import Row
 from selfedit.show.plots import interval_figure, interval_lines, save_figure
 from selfedit.show.wording import percent
 

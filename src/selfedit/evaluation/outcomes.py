@@ -1,46 +1,20 @@
-"""What came of each task of ARC under each condition, now and out of the store, for the report."""
+"""What came of each task under each condition, now and out of the store, for reports that draw it."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 from selfedit.config import stable_hash
+from selfedit.domains.conditions import Outcome, TaskOutcome
 from selfedit.store import RunRecord, Store
-from selfedit.types import GradedAnswer, Query, Score, Task, Trial
+from selfedit.types import GradedAnswer, Query, Score, Task
 
 _TASKS_AT_ONCE = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Each task's trials, or scores where nothing was trained (in the order of the tasks)."""
-
-    trials: tuple[tuple[Trial, ...], ...] = ()
-    scores: tuple[Score, ...] = ()
-    learner: str = ""
-
-    @property
-    def by_task(self) -> list[float]:
-        """Share of each task's models that solve it."""
-        if not self.trials:
-            return [float(score.value == 1.0) for score in self.scores]
-        return [sum(solves(trial) for trial in own) / len(own) for own in self.trials]
-
-
-def solves(trial: Trial) -> bool:
-    """Whether the adapted model gives every test output."""
-    return trial.reward == 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class TaskOutcome:
-    """A task with what each condition came to: its trials, or its score where nothing was trained."""
-
-    task: Task
-    trials: dict[str, tuple[Trial, ...]] = field(default_factory=dict)
-    scores: dict[str, Score] = field(default_factory=dict)
+_KIND = "task outcome"
+_FORMER = "arc-task"  # in stores of versions that drew one domain only
 
 
 def put_outcomes(
@@ -49,23 +23,24 @@ def put_outcomes(
     """Keep for the run's report what is not in the store yet: each task, and which trials are its."""
     for start in range(0, len(tasks), _TASKS_AT_ONCE):
         values = {
-            _key(run_id, place): _entry(tasks[place], place, outcomes)
+            _key(_KIND, run_id, place): _entry(tasks[place], place, outcomes)
             for place in range(start, min(start + _TASKS_AT_ONCE, len(tasks)))
         }
-        store.put_cached("arc-task", values, run_id)
+        store.put_cached(_KIND, values, run_id)
 
 
 def stored_outcomes(store: Store, run: RunRecord, count: int) -> Iterator[TaskOutcome]:
     """The first tasks of a run; none where an earlier version of selfedit ran it."""
-    known = store.cached([_key(run.id, place) for place in range(count)])
-    for place in range(count):
-        values = known.get(_key(run.id, place))
+    keys = {kind: [_key(kind, run.id, place) for place in range(count)] for kind in (_KIND, _FORMER)}
+    known = store.cached(itertools.chain(*keys.values()))
+    for key, former in zip(keys[_KIND], keys[_FORMER], strict=True):
+        values = known.get(key) or known.get(former)
         if values is not None:
             yield _outcome(store, values)
 
 
-def _key(run_id: int, place: int) -> str:
-    return stable_hash(["arc-task", run_id, place])
+def _key(kind: str, run_id: int, place: int) -> str:
+    return stable_hash([kind, run_id, place])
 
 
 def _entry(task: Task, place: int, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
@@ -77,9 +52,9 @@ def _entry(task: Task, place: int, outcomes: Mapping[str, Outcome]) -> dict[str,
             if outcome.trials
         },
         "answers": {
-            name: [asdict(answer) for answer in outcome.scores[place].answers]
+            name: [asdict(answer) for answer in score.answers]
             for name, outcome in outcomes.items()
-            if outcome.scores
+            if not outcome.trials and (score := outcome.scores[place][0]) is not None
         },
     }
 

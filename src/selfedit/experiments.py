@@ -1,0 +1,136 @@
+"""The composition root: what the commands are made of, as functions for everybody.
+
+The command line parses, calls these, and prints; a notebook, a server or a cluster calls the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from selfedit.config import EvaluationSettings
+from selfedit.domains.base import BaseDomain
+from selfedit.domains.conditions import Bench, Condition, Outcome
+from selfedit.domains.data import take
+from selfedit.domains.rows import Evaluation, Row
+from selfedit.errors import InputError
+from selfedit.evaluation import evaluate as evaluation
+from selfedit.evaluation.bench import StoredBench
+from selfedit.evaluation.evaluate import Found
+from selfedit.evaluation.lineage import refuse_overlap, trained_on
+from selfedit.evaluation.plan import plan_evaluation
+from selfedit.grading import Grader
+from selfedit.loops.estimate import Estimate
+from selfedit.progress import Progress
+from selfedit.seams import Model
+from selfedit.store import Store
+from selfedit.types import Task, Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """An evaluation that is done. run: its number in the store. tasks, outcomes: what each condition
+    came to, task by task."""
+
+    evaluation: Evaluation
+    run: int
+    tasks: tuple[Task, ...]
+    outcomes: Mapping[str, Outcome]
+
+
+def evaluate(
+    domain: BaseDomain,
+    tasks: Sequence[Task],
+    model: Model,
+    settings: EvaluationSettings,
+    store: Store,
+    *,
+    policy: str | None = None,
+    load: Callable[[str], Model] | None = None,
+    conditions: Mapping[str, Condition] | None = None,
+    grader: Grader | None = None,
+    trained: Sequence[Task] | None = None,
+    sample: int | None = None,
+    keep_ungradable: bool = False,
+    confirm: Callable[[Estimate], bool] | None = None,
+    progress: Progress | None = None,
+    on_row: Callable[[Row], None] = lambda row: None,
+    notes: Sequence[str] = (),
+) -> Evaluated:
+    """Every condition of the settings on the tasks, compared pair by pair (the paper's tables 1 and 2).
+
+    Work that is in the store is not repeated: a killed evaluation goes on where it was.
+
+    policy, load: name of the trained policy, and what loads it when its row comes. conditions: the
+    domain's own by default. grader: of all answers; None: as the domain grades. trained: tasks that the
+    policy was trained on; those that the store knows of need not be named. sample: evaluate a seeded
+    sample of so many tasks. keep_ungradable: answer tasks that cannot be graded, too, as for a
+    submission. confirm: shown what will be trained, before it is; False stops. notes: what a reader of
+    the table must know, too.
+
+    Raises InputError for what cannot be evaluated, also where the policy was trained on these tasks,
+    and SelfEditError.
+    """
+    kept, left_out = (list(tasks), 0) if keep_ungradable else evaluation.gradable(domain, tasks)
+    if sample is not None:
+        kept = take(kept, sample, settings.inner.seed)
+    bench = StoredBench(
+        domain,
+        kept,
+        model,
+        settings,
+        store,
+        load_policy=None if policy is None or load is None else lambda: load(policy),
+        conditions=conditions,
+        progress=progress,
+    )
+    bench.check()
+    checked = _refuse_seen(bench, policy, trained)
+    _agree(bench, confirm)
+    said = list(notes)
+    if bench.asks_for_policy and not checked:
+        said.append(
+            f"whether the policy was trained on these {domain.noun}s was not checked: it is not of "
+            "this library (--train-data)"
+        )
+    found = evaluation.evaluate(bench, grader=grader, on_row=on_row, notes=said, left_out=left_out)
+    return Evaluated(found, bench.run_id, tuple(kept), dict(bench.outcomes))
+
+
+def _refuse_seen(bench: StoredBench, policy: str | None, trained: Sequence[Task] | None) -> bool:
+    """Whether it is known what the policy was trained on. Raises InputError if that is evaluated."""
+    seen = {name: trained_on(bench.store, name) for name in (bench.model.name, policy) if name}
+    for own in (trained, *seen.values()):
+        refuse_overlap(bench.domain, own or (), bench.tasks)
+    return trained is not None or (policy is not None and seen[policy] is not None)
+
+
+def _agree(bench: StoredBench, confirm: Callable[[Estimate], bool] | None) -> None:
+    plan = None if confirm is None else plan_evaluation(bench)
+    if confirm is not None and plan is not None and not confirm(plan):
+        raise InputError("stopped before anything was trained")
+
+
+def at_bench(
+    kind: str,
+    work: Callable[[Bench], Found],
+    domain: BaseDomain,
+    tasks: Sequence[Task],
+    model: Model,
+    settings: EvaluationSettings,
+    store: Store,
+    *,
+    confirm: Callable[[Estimate], bool] | None = None,
+    progress: Progress | None = None,
+    on_trials: Callable[[Sequence[Trial]], None] = lambda trials: None,
+) -> Found:
+    """Work of a domain's own that needs what an evaluation needs, as a run of its own kind.
+
+    Its conditions are those of the settings; `BaseDomain.own_runs` says how its report looks. confirm:
+    see `evaluate`. on_trials: told of trials as they finish. Raises SelfEditError.
+    """
+    kept, _ = evaluation.gradable(domain, tasks)
+    bench = StoredBench(domain, kept, model, settings, store, progress=progress, on_trials=on_trials)
+    bench.check()
+    _agree(bench, confirm)
+    return evaluation.record(bench, kind, work)
