@@ -55,8 +55,8 @@ class WrongInOneRow(TapeGraph):
     [
         (Refusing, "CUDA error: operation not permitted when stream is capturing"),
         (Waiting, "called a synchronizing CUDA operation"),
-        (Wrong, "its first replay gave other logits than the step itself"),
-        (WrongInOneRow, "its first replay gave other logits than the step itself"),
+        (Wrong, "the logits of its first replay differ from those of the step itself"),
+        (WrongInOneRow, "the logits of its first replay differ from those of the step itself"),
     ],
 )
 def test_without_a_graph_that_fails(kind, reason):

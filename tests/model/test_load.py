@@ -138,6 +138,6 @@ def test_a_damaged_folder_is_an_error_that_says_what_to_do(folder, name, content
 def test_a_template_without_an_end_is_stopped(folder):
     loop = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
     (folder / "chat_template.jinja").write_text(loop)
-    with pytest.raises(ModelError, match="does not come to an end"):
+    with pytest.raises(ModelError, match="does not terminate"):
         load_model(str(folder))
     assert load_model(str(folder), prompt_format="plain").form == "plain"

@@ -1,8 +1,8 @@
 """A bank of K LoRA adapters over one frozen model (Hu et al., arXiv 2106.09685).
 
-All weights stand in one tensor [K, P]; each linear module's A [K, in, r] and B [K, r, out] are views
-of it. One forward serves all adapters: the base model multiplies every token once, each adapter
-adds its own `x A B * alpha / r` to the tokens that are its own (`Routing`).
+All weights are in one tensor [K, P]; each linear module's A [K, in, r] and B [K, r, out] are views
+of it. One forward pass serves all adapters: the base model multiplies every token once, each
+adapter adds its own `x A B * alpha / r` to its own tokens (`Routing`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from selfedit.lora.routing import Routing
 
 @dataclass(frozen=True)
 class Target:
-    """One adapted linear module and the place of its A and B in a row of the bank's weights."""
+    """One adapted linear module, and the place of its A and B in a row of the bank's weights."""
 
     name: str
     linear: nn.Linear
@@ -79,7 +79,7 @@ def find_targets(model: nn.Module, settings: LoraSettings, num_layers: int) -> l
 
 
 def first_layer(targets: Sequence[Target]) -> int:
-    """The lowest decoder layer that has an adapter; those below are the frozen trunk."""
+    """The lowest decoder layer with an adapter; those below are the frozen trunk."""
     return min(layer_index(target.name) or 0 for target in targets)
 
 
@@ -87,8 +87,7 @@ class AdapterBank:
     """K adapters of one shape over `model`, initialised as PEFT does: A uniform, B zero.
 
     weights_KP, gradient_KP: dtype `dtype` (float32 on half-precision models), on the model's device.
-    The base model is never changed: `attached()` hangs hooks on its linear modules and takes them
-    off again.
+    The base model is never changed: `attached()` adds hooks to its linear modules and removes them.
     """
 
     def __init__(
@@ -124,14 +123,14 @@ class AdapterBank:
         self.factors = {target.name: self._views(self.weights_KP, target) for target in self.targets}
 
     def like(self, num_adapters: int, model: nn.Module) -> AdapterBank:
-        """A bank of this shape, whose adapters are all zeros, over a model of the same modules."""
+        """A bank of this shape with all-zero adapters, over a model with the same modules."""
         other = self.over(model)
         other.seeds = [0] * num_adapters
         other._hold(self.weights_KP.new_zeros(num_adapters, self.weights_KP.shape[1]))
         return other
 
     def over(self, model: nn.Module) -> AdapterBank:
-        """The very same adapters over a model of the same modules."""
+        """The same adapters (shared memory) over a model with the same modules."""
         other = copy.copy(self)
         modules = dict(model.named_modules())
         other.targets = [
@@ -170,8 +169,8 @@ class AdapterBank:
     def require_gradients(self) -> None:
         """From now on a backward pass writes each factor's gradient into `gradient_KP`.
 
-        Written, not added: one backward pass a step. Rows of adapters that take no part keep what
-        was there.
+        Written, not added: there is one backward pass per step. Rows of adapters that do not take part
+        keep their values.
         """
         self.gradient_KP = torch.zeros_like(self.weights_KP)
         for target in self.targets:
@@ -186,7 +185,7 @@ class AdapterBank:
 
     @contextmanager
     def attached(self) -> Iterator[None]:
-        """While open, the model's forward adds each token's adapter, by `self.routing`."""
+        """While open, the model's forward pass adds each token's adapter, by `self.routing`."""
         handles = [
             target.linear.register_forward_hook(self._hook(target.name)) for target in self.targets
         ]
@@ -235,7 +234,7 @@ class AdapterBank:
     def _dropout_mask(self, x_KSI: Tensor, routing: Routing) -> Tensor:
         """Each adapter draws from its own generator, so that its neighbours do not matter.
 
-        The draw is by token in the adapter's own order; gaps of the grid lie behind the tokens.
+        It draws per token, in the adapter's own order; gaps of the grid come after the tokens.
         """
         assert self.dropout is not None
         keep = 1 - self.settings.dropout

@@ -1,4 +1,4 @@
-"""One thread's share of a bank's training: slots, what trains in them, and one step after the other."""
+"""One thread's share of a bank's training: its slots, what trains in them, step by step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Trainee:
     """An adapter that is to be trained.
 
     number: its row of the bank. sequences: those with a supervised token. anchors: what it is held to
-    (see `AnchorSettings`). record: what it leaves.
+    (see `AnchorSettings`). record: of its training.
     """
 
     number: int
@@ -41,13 +41,13 @@ class Trainee:
 
     @property
     def tokens(self) -> int:
-        """In all epochs, anchors included."""
+        """Tokens in all epochs, anchors included."""
         steps = self.batches()
         return sum(len(sequence.ids) for own, held in steps for sequence in (*own, *held))
 
     @property
     def texts(self) -> list[TokenSequence]:
-        """All that it may see in a step."""
+        """All sequences that may be in a step."""
         held = self.anchors.all if self.settings.anchor.weight > 0 else ()
         return [*self.sequences, *held]
 
@@ -59,7 +59,7 @@ class Trainee:
         return anchored(self.sequences, self.settings, self.seed, self.anchors)
 
     def took(self, batch: Sequence[TokenSequence], loss: StepLoss, ok: bool) -> None:
-        """A step was taken, or was refused since something was not finite."""
+        """Record a step, taken or refused because something was not finite."""
         self.record.losses.append(loss.own)
         if loss.drift is not None:
             self.record.drifts.append(loss.drift)
@@ -77,7 +77,7 @@ Running = dict[int, tuple[Trainee, Iterator[Step]]]
 class Desk:
     """Trains lanes of adapters, a slot for each lane.
 
-    bank: what the adapters come out of and go back to; they train in it where each has a slot in it.
+    bank: where the adapters come from and return to; they train in it if each has a slot in it.
     trunk: states that enter the first adapted layer, by token ids; None: all layers run in every step.
     """
 
@@ -118,12 +118,12 @@ class Desk:
                 if on_step is not None:
                     on_step(step + 1, longest)
         if on_step is not None and not stop.is_set():
-            on_step(longest, longest)  # also where adapters failed before their last step
+            on_step(longest, longest)  # also if adapters failed before their last step
         self.adapters.dropout = None
         self.adapters.freeze()
 
     def _begin(self, slot: int, trainee: Trainee) -> tuple[Trainee, Iterator[Step]]:
-        """The adapter takes the slot, as it was drawn."""
+        """The adapter takes the slot, with its initial weights."""
         if self.adapters is not self.bank:
             self.adapters.weights_KP[slot] = self.bank.weights_KP[trainee.number]
         if self.adapters.dropout is not None:

@@ -29,8 +29,8 @@ _FLOATS = ("F64", "F32", "F16", "BF16")
 class Base:
     """The model that an adapter belongs to.
 
-    name: as the user called it. revision: identity of its weights. hub_id: where anybody finds it, None
-    if nowhere; folder: where it was on the machine that trained the adapter, if it was in one.
+    name: as the user called it. revision: identity of its weights. hub_id: its id on the Hugging Face
+    hub, None if it has none; folder: where it was on the machine that trained the adapter, if in one.
     """
 
     name: str
@@ -43,7 +43,7 @@ def save_adapter(bank: AdapterBank, k: int, folder: Path, base: Base) -> None:
     """Write adapter k as `adapter_config.json` and `adapter_model.safetensors`, atomically.
 
     `selfedit.json` beside them says which base weights the adapter belongs to; the configuration names
-    no place on this machine. A folder that is there already is replaced. Raises AdapterError if it
+    no path on this machine. An existing folder is replaced. Raises AdapterError if it
     cannot be written.
     """
     from peft import LoraConfig, TaskType
@@ -90,8 +90,8 @@ def save_adapter(bank: AdapterBank, k: int, folder: Path, base: Base) -> None:
 
 
 def plain_modes(folder: Path) -> None:
-    """Weights get the mode that the umask gives any other file: safetensors writes them as 0600, which
-    a server under another user cannot read."""
+    """Give weights the mode that the umask gives other files: safetensors writes them as 0600, which a
+    server under another user cannot read."""
     files = [path for path in folder.iterdir() if path.is_file()]
     mode = next(path.stat().st_mode for path in files if path.suffix == ".json")
     for path in files:
@@ -160,7 +160,7 @@ def _read_weights(folder: Path, targets: Sequence[Target], rank: int) -> dict[st
 
 
 def _names(target: Target) -> tuple[str, str]:
-    """Of a target's A and B in the file."""
+    """Names of a target's A and B in the file."""
     name = f"{_PREFIX}{target.name}"
     return f"{name}.lora_A.weight", f"{name}.lora_B.weight"
 
@@ -175,5 +175,5 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise AdapterError(f"{path} cannot be read: {error}") from error
     if not isinstance(value, dict):
-        raise AdapterError(f"{path} is no adapter note")
+        raise AdapterError(f"{path} is not an adapter note")
     return value

@@ -1,4 +1,4 @@
-"""What the steps of a wave hold: tokens, and the shapes that the engine brings them to."""
+"""What the steps of a wave hold: tokens, and the shapes that the engine gives them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from selfedit.lora.sequences import NO_ANCHORS, Anchors, TokenSequence, anchored
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What one adapter brings to each of its steps; int64 arrays over the steps.
+    """What one adapter contributes to each of its steps; int64 arrays over the steps.
 
-    tokens: that go through the model (all but each sequence's last). longest: of its sequences.
-    scores: of a head, where attention is written out: the squares of the lengths up to `SHORT`.
-    fused: tokens of the longer sequences. taught: probabilities that teachers give. texts: its distinct
-    sequences, as the frozen trunk sees them.
+    tokens: those that go through the model (all but each sequence's last). longest: length of its
+    longest sequence. scores: attention scores of one head, where attention is written out: the squares
+    of the lengths up to `SHORT`. fused: tokens of the longer sequences. taught: probabilities that
+    teachers give. texts: its distinct sequences, as the frozen trunk sees them.
     """
 
     tokens: np.ndarray
@@ -64,12 +64,12 @@ class Steps:
 
     @property
     def total(self) -> int:
-        """Tokens as `Trainee.tokens` counts them: with each sequence's last."""
+        """Tokens as `Trainee.tokens` counts them, each sequence's last included."""
         return int((self.tokens + self.rows).sum())
 
     @classmethod
     def lane(cls, steps: Sequence[Steps]) -> Steps:
-        """Of adapters that train one after the other in one slot."""
+        """The steps of adapters that train one after the other in one slot."""
         arrays = {
             own.name: np.concatenate([getattr(one, own.name) for one in steps])
             for own in fields(cls)
@@ -82,9 +82,9 @@ class Steps:
 class Load:
     """Every step of a wave, as int64 arrays over the steps.
 
-    tokens: rows of the base model's products, pads included; real: without pads. cells: of the bank's
-    grid [slots, width]; chosen: steps whose adapters the grid picks out. square: of the grid of
-    sequences [rows, longest]; active: adapters that take part. The others: see `Steps`.
+    tokens: rows of the base model's products, pads included; real: without pads. cells: size of the
+    bank's grid [slots, width]; chosen: steps in which the grid picks out adapters. square: size of the
+    grid of sequences [rows, longest]; active: adapters that take part. The others: see `Steps`.
     """
 
     tokens: np.ndarray
@@ -102,7 +102,8 @@ class Load:
 
     @classmethod
     def of(cls, wave: Sequence[Steps], packs: bool) -> Load:
-        """Of adapters, or lanes of them, that train together (see `Routing.of_lengths`, `Decoder`)."""
+        """The load of adapters, or lanes of them, that train together (see `Routing.of_lengths`,
+        `Decoder`)."""
         length = max(len(steps.tokens) for steps in wave)
 
         def table(field: str) -> np.ndarray:

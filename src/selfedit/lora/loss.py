@@ -1,7 +1,7 @@
 """Losses of the language-model head without keeping its logits.
 
 A token's loss is its cross-entropy, the KL to a teacher's distribution, or a weighted sum of both. The
-teacher (Hinton et al., arXiv 1503.02531) is known by its k most likely tokens and the mass of the rest,
+teacher (Hinton et al., arXiv 1503.02531) is given by its k most likely tokens and the mass of the rest,
 which counts as one more event: with k the whole vocabulary it is the full KL, else a lower bound of it
 (what is missing is the rest's mass times the KL within the rest).
 """
@@ -44,8 +44,9 @@ class Soft:
 class _HeadLoss(torch.autograd.Function):
     """Weighted losses of a frozen linear head, chunk by chunk.
 
-    The head is frozen, so the gradient by the hidden states is complete as soon as a chunk's
-    softmax is known: it is formed in the forward pass, and [tokens, vocabulary] never stands whole.
+    The head is frozen, so the gradient with respect to the hidden states is complete as soon as a
+    chunk's softmax is known: it is formed in the forward pass, and [tokens, vocabulary] is never held
+    whole.
     """
 
     @staticmethod
@@ -66,7 +67,7 @@ class _HeadLoss(torch.autograd.Function):
         divergence_S = loss_M.new_empty(num_soft)
         for start in range(0, num, chunk):
             part = slice(start, start + chunk)
-            # No logsumexp: on a CPU torch's takes longer than the product itself.
+            # No torch.logsumexp: on a CPU it takes longer than the product itself.
             logits_CV = logits_of(head, hidden_MD[part]).to(wide)
             if head.bias is not None:
                 logits_CV += head.bias.to(wide)
@@ -75,7 +76,7 @@ class _HeadLoss(torch.autograd.Function):
             wanted = logits_CV.gather(1, target)
             total = logits_CV.exp_().sum(dim=1, keepdim=True)
             loss_M[part] = (total.log() - wanted).squeeze(1)
-            first = max(start, num - num_soft)  # of this chunk's, that has a teacher
+            first = max(start, num - num_soft)  # of this chunk's positions, those with a teacher
             if soft is None or first >= start + len(logits_CV):
                 logits_CV *= weight_M[part, None] / total
             else:
@@ -103,17 +104,17 @@ class _HeadLoss(torch.autograd.Function):
 
 
 def _soften(exp_CV: Tensor, total_C1: Tensor, hard_C1: Tensor, soft: Soft) -> Tensor:
-    """Turns exponentials in place into the gradient by the logits of hard * logsumexp + soft * KL;
-    returns the KLs [C].
+    """Turn exponentials in place into the gradient of hard * logsumexp + soft * KL with respect to the
+    logits; returns the KLs [C].
 
     The KL's own gradient is p_j - t_j for the k tokens and p_j (1 - T_rest / P_rest) for each of the
-    rest: there the student may share the rest's mass out as it likes.
+    rest: the student may distribute the rest's mass as it likes.
     """
     tiny = torch.finfo(exp_CV.dtype).tiny
     weight_C1 = soft.weight_S[:, None]
     p_Ck = exp_CV.gather(1, soft.ids_Sk) / total_C1
     exp_CV.scatter_(1, soft.ids_Sk, 0.0)
-    # Summed, not 1 - p_Ck.sum(): little is left of float32 where the rest is small.
+    # Summed, not 1 - p_Ck.sum(), which loses float32's precision if the rest is small.
     rest_C1 = (exp_CV.sum(dim=1, keepdim=True) / total_C1).clamp_(min=tiny)
     t_Ck, t_rest_C1 = soft.log_Sk.exp(), soft.rest_S[:, None].exp()
     log_rest_C1 = torch.where(t_rest_C1 > 0, soft.rest_S[:, None] - rest_C1.log(), 0.0)
@@ -143,9 +144,9 @@ def head_loss(
 
 
 def teach(hidden_MD: Tensor, head: nn.Linear, top_k: int, chunk: int = 256) -> tuple[Tensor, ...]:
-    """What a model itself expects at M positions: ids_Mk, log_Mk and rest_M of `SoftTargets`.
+    """A model's own predictions at M positions: ids_Mk, log_Mk and rest_M of `SoftTargets`.
 
-    hidden_MD: its final states there. top_k: at most; never more than the vocabulary.
+    hidden_MD: its final states there. top_k: tokens kept, at most the vocabulary.
     """
     wide = torch.float64 if hidden_MD.dtype == torch.float64 else torch.float32
     parts = []

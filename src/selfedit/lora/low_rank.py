@@ -1,4 +1,5 @@
-"""x A B * scaling for the tokens of several adapters, with gradients where the optimizer reads them."""
+"""x A B * scaling for the tokens of several adapters, with gradients written where the optimizer
+reads."""
 
 from __future__ import annotations
 
@@ -9,9 +10,9 @@ from torch import Tensor
 
 
 class LowRank(torch.autograd.Function):
-    """x A B * scaling, whose gradients by A and B are written to where the optimizer reads them.
+    """x A B * scaling, with gradients of A and B written where the optimizer reads them.
 
-    Each factor is used once a step, so nothing has to be cleared and accumulated: on a CPU that
+    Each factor is used once per step, so nothing has to be cleared and accumulated: on a CPU that
     traffic (four passes over the gradients) costs as much as a tenth of the step.
     """
 
@@ -47,7 +48,7 @@ class LowRank(torch.autograd.Function):
 class LowRankRuns(torch.autograd.Function):
     """The same, adapter by adapter over stretches of the batch: no gathering, no gaps.
 
-    An adapter with several stretches has their gradients added.
+    Gradients of an adapter's several stretches are added.
     """
 
     @staticmethod
@@ -96,7 +97,7 @@ class LowRankRuns(torch.autograd.Function):
 
 
 def _product(place: Tensor, a: Tensor, b: Tensor, *, add: bool) -> None:
-    """place = a @ b, or added to what is there."""
+    """place = a @ b, or place += a @ b."""
     if place.dtype == a.dtype:
         torch.addmm(place, a, b, beta=int(add), out=place)
     elif add:

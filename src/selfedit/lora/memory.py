@@ -1,9 +1,9 @@
-"""What a wave takes of memory, computed before it is run.
+"""The memory that a wave takes, computed before it is run.
 
-The order of an adapter's sequences follows from its seed, so what each step holds is known: the peak
-is that of the worst step, not a bound over all of them. Sizes are in bytes; tests/lora/test_memory.py
-holds them against torch's own allocations. Written for decoders whose linear modules have the names of
-`config.ALL_LINEAR` (Llama, Qwen, Mistral and others).
+The order of an adapter's sequences follows from its seed, so the content of each step is known: the
+peak is that of the worst step, not a bound over all of them. Sizes are in bytes;
+tests/lora/test_memory.py compares them with torch's own allocations. Written for decoders whose linear
+modules have the names in `config.ALL_LINEAR` (Llama, Qwen, Mistral and others).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _READS = {
     "gate_proj": "gate_up",
     "up_proj": "gate_up",
 }
-# Numbers for each probability that a teacher gives: it, the student's, and steps to the KL.
+# Numbers for each probability that a teacher gives: itself, the student's, and steps to the KL.
 _PER_TAUGHT = 5
 _HEAD_CHUNK = int(inspect.signature(head_loss).parameters["chunk"].default)
 
@@ -41,10 +41,10 @@ _HEAD_CHUNK = int(inspect.signature(head_loss).parameters["chunk"].default)
 class Footprint:
     """Sizes of a model with an adapter shape, as far as memory depends on them.
 
-    element: bytes of an activation; wide: of norms and losses (float32 at least); adapter: of a number
-    of the bank. Widths are in numbers. normed: what a layer's norms keep of a token; inputs: widths of
-    what a layer's adapted modules read; fan_in, fan_out: of all of them together. by_sequence:
-    attention and bank go along the packed tokens, as on a CPU; else over grids.
+    element: bytes of an activation; wide: bytes in norms and losses (float32 at least); adapter: bytes
+    of a number of the bank. Widths are in numbers. normed: numbers that a layer's norms keep per token;
+    inputs: widths that a layer's adapted modules read; fan_in, fan_out: sums over all of them.
+    by_sequence: attention and bank follow the packed tokens, as on a CPU; else they use grids.
     """
 
     num_layers: int
@@ -148,7 +148,7 @@ class Footprint:
             for lane in lanes([s.count for s in wave], slots or len(wave))
         ]
         parts = shares([lane.total for lane in abreast], workers)
-        # Those that wait or are finished stand beside the slots.
+        # Adapters that wait or are finished take memory in addition to the slots.
         beside = weights if len(abreast) < len(wave) or len(parts) > 1 else 0
         loads = [Load.of([abreast[lane] for lane in part], self.packs) for part in parts]
         peaks = [self._step(load, checkpointing) for load in loads]
@@ -158,11 +158,11 @@ class Footprint:
         )
 
     def _step(self, load: Load, checkpointing: bool) -> np.ndarray:
-        """Peak of each step, beside the bank and the trunk's states."""
+        """Peak of each step, in addition to the bank and the trunk's states."""
         layer = self._layer(load)
         if checkpointing:
             kept = self.num_adapted * load.tokens * self.width * self.element
-            # What enters the layer is kept already, unless its norm makes a wide copy.
+            # The layer's input is kept already, unless its norm makes a wide copy.
             again = layer - (self.element == self.wide) * load.tokens * self.width * self.wide
         else:
             kept, again = self.num_adapted * layer - self._ungraded(load), 0
@@ -175,13 +175,13 @@ class Footprint:
         return self._adapters(load) + self._attention(load) + load.tokens * passed
 
     def _adapters(self, load: Load) -> np.ndarray:
-        """What the bank keeps of a layer: what its modules read, x A, and copies of the factors."""
+        """What the bank keeps for a layer: its modules' inputs, x A, and copies of the factors."""
         low_rank, factors = self.num_targets * self.rank, self.parameters // self.num_adapted
         converts = self.element != self.adapter
         if self.by_sequence and not self.drops:
             numbers = load.tokens * (sum(self.inputs) + low_rank) + converts * load.active * factors
             return numbers * self.element
-        # Each module has its own mask and its own product with it.
+        # Each module has its own mask, and its own product with it.
         grid = 2 * self.fan_in if self.drops else sum(self.inputs)
         numbers = (
             load.cells * (grid + low_rank)
@@ -192,7 +192,7 @@ class Footprint:
         return numbers * self.element
 
     def _gaps(self, load: Load) -> np.ndarray:
-        """Whether the bank's grid is a copy, for which index_copy keeps what was copied as well."""
+        """Whether the bank's grid is a copy, for which index_copy keeps its source as well."""
         return (load.real != load.cells) | (load.real != load.tokens)
 
     def _attention(self, load: Load) -> np.ndarray:
@@ -207,7 +207,7 @@ class Footprint:
             numbers = load.tokens * copied + (fused + both) * self.query + scores * self.heads
             return numbers * self.element + fused * self.heads * self.wide
         gaps = load.square != load.real
-        # Without gaps the output is what the bank reads of `o_proj`, and keeps.
+        # Without gaps the output is the input of `o_proj`, which the bank keeps.
         shared = self.reads_attention & ~gaps & ~(self.drops & ~self._gaps(load))
         numbers = load.square * (copied + self.query) - shared * load.square * self.query
         if self.packs:
@@ -218,39 +218,39 @@ class Footprint:
         return numbers * self.element + load.square * self.heads * self.wide + places
 
     def _ungraded(self, load: Load) -> np.ndarray:
-        """What the first adapted layer does not keep, since no gradient goes on below it: its first
-        norm, and what the bank's first grid was copied from."""
+        """What the first adapted layer does not keep, since no gradient flows below it: its first norm,
+        and the source of the bank's first grid."""
         norm = load.tokens * (self.width + 1) * self.wide
         if self.by_sequence and not self.drops:
             return norm
         return norm + self._gaps(load) * load.real * self.width * self.element
 
     def _around(self, load: Load) -> np.ndarray:
-        """Stands outside the layers all step long: final states, those with a loss, rotations."""
+        """Held outside the layers during the whole step: final states, those with a loss, rotations."""
         numbers = load.tokens * (self.width + 2 * self.head_width) + load.supervised * self.width
         return numbers * self.element
 
     def _final_norm(self, load: Load) -> np.ndarray:
-        """What the norm above the layers keeps, until it is passed backwards."""
+        """What the norm above the layers keeps until its backward pass."""
         return load.tokens * (self.width + 1) * self.wide
 
     def _head(self, load: Load) -> np.ndarray:
-        """The loss's logits, a chunk at a time (half-precision ones stand beside their wide copy), its
-        gradient, and the teachers' tokens and probabilities, with what is computed of them."""
+        """The loss's logits, a chunk at a time (half-precision ones in addition to their wide copy),
+        its gradient, and the teachers' tokens and probabilities, with what is computed from them."""
         chunk = np.minimum(load.supervised, _HEAD_CHUNK)
         both = self.wide + (self.element if self.element != self.wide else 0)
         taught = load.taught * (8 + _PER_TAUGHT * self.wide)
         return chunk * self.vocabulary * both + load.supervised * self.width * self.element + taught
 
     def _norm_backward(self, load: Load) -> np.ndarray:
-        """Gradients that stand at the same time while the norm above the layers is passed backwards."""
+        """Gradients held at the same time in the backward pass of the norm above the layers."""
         return 4 * load.tokens * self.width * self.wide
 
     def _backward(self, load: Load) -> np.ndarray:
-        """Gradients that stand at the same time while a layer's last modules, its widest, are passed
-        backwards: by the layer's output, by what `down_proj` reads, and by both of its factors.
+        """Gradients held at the same time in the backward pass of a layer's last modules, its widest:
+        of the layer's output, of the input of `down_proj`, and of both of its factors.
 
-        What the bank kept of it is free by then; in a grid its gradient is there a second time.
+        What the bank kept for it is free by then; with a grid its gradient is held twice.
         """
         middle = 3 if self.gated else 2
         widest = self.middle in self.inputs
@@ -266,13 +266,13 @@ class Footprint:
         return tokens * self._forward_width() * self.element
 
     def _forward_width(self) -> int:
-        """Numbers a token that stand at the same time in a layer without gradients."""
+        """Numbers per token held at the same time in a layer without gradients."""
         return 3 * self.middle + 3 * self.width
 
     def answer_row(self, prompt: int, new: int) -> int:
         """Peak bytes of one row of a batch of answers: keys and values, the prompt's pass, logits.
 
-        prompt, new: tokens, the batch's longest. The adapters' weights are there already.
+        prompt, new: the batch's longest, in tokens. The adapters' weights are there already.
         """
         room = prompt + ROOM * max(1, -(-new // ROOM))
         cache = self.num_layers * 2 * self.key * room
@@ -285,7 +285,7 @@ def _last(name: str) -> str:
 
 
 def _kept_by_norm(name: str, module: torch.nn.Module, width: int, query: int, key: int) -> int:
-    """Numbers that a norm keeps of a token: what it read and each root mean square.
+    """Numbers that a norm keeps per token: its input and each root mean square.
 
     Norms of queries and keys have one weight for all heads.
     """
@@ -299,15 +299,15 @@ def _kept_by_norm(name: str, module: torch.nn.Module, width: int, query: int, ke
 def together(peaks: Sequence[np.ndarray]) -> int:
     """Peak of threads that work side by side, from the peak of each one's steps.
 
-    They are not in step with each other, so that each is taken at its worst.
+    They are not in step with each other, so each counts with its worst step.
     """
     return int(sum(np.max(own) for own in peaks))
 
 
 class WaveMemory:
-    """Peak bytes of waves of plans, under one adapter shape and one way to train.
+    """Peak bytes of waves of plans, with one adapter shape and one way to train.
 
-    steps_of: a plan's sequences and settings, and its seed, to `Steps`; asked once for each.
+    steps_of: maps a plan's sequences, settings and seed to `Steps`; called once for each.
     """
 
     def __init__(

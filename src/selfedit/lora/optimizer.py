@@ -1,4 +1,4 @@
-"""AdamW over the rows of a bank, each row on a schedule of its own."""
+"""AdamW over the rows of a bank, each row on its own schedule."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from selfedit.lora.bank import AdapterBank
 def rate_factor(settings: TrainSettings, taken: int, steps: int) -> float:
     """Share of the full learning rate after `taken` of `steps` steps.
 
-    As transformers' schedulers: with a warm-up it rises linearly from zero; then it falls to zero
+    As in transformers' schedulers: with a warm-up it rises linearly from zero; then it falls to zero
     after the last step, linearly or as half a cosine (Loshchilov & Hutter, arXiv 1608.03983).
     """
     if taken < settings.warmup_steps:
@@ -28,7 +28,7 @@ def rate_factor(settings: TrainSettings, taken: int, steps: int) -> float:
 
 @dataclass
 class _Schedule:
-    """An adapter's optimizer, how it is to be trained, and how many of its steps are taken."""
+    """An adapter's optimizer, its training settings, and the number of steps taken."""
 
     optimizer: torch.optim.Optimizer
     settings: TrainSettings
@@ -49,7 +49,7 @@ class StackedAdamW:
         self._own: dict[int, _Schedule] = {}
 
     def begin(self, k: int, settings: TrainSettings, steps: int) -> None:
-        """Row k is another adapter from now on, which will take so many steps."""
+        """Row k is a new adapter from now on, which will take that many steps."""
         row = self.rows[k]
         optimizer = torch.optim.AdamW(
             [row], lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True

@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Routing:
-    """Maps the real tokens of a flattened batch onto a grid [slots, width], one slot an adapter.
+    """Maps the real tokens of a flattened batch onto a grid [slots, width], one slot per adapter.
 
     slots: indices of the K' adapters that take part, ascending (None: all, in order).
     position_M: int64, place of each real token in the flattened grid; None where the batch and the
@@ -40,10 +40,10 @@ class Routing:
     ) -> Routing:
         """Routing for consecutive runs of tokens: run i has lengths[i] tokens of adapter owners[i].
 
-        Runs of one adapter need not stand side by side. row_width: width of the rows where runs are
+        Runs of one adapter need not be side by side. row_width: width of the rows where runs are
         padded on the right (None: packed); pads belong to no adapter.
         """
-        # To pick out adapters is to copy their weights: rather leave a few slots empty.
+        # Picking out adapters copies their weights: better to leave a few slots empty.
         used = sorted(set(owners))
         if 2 * len(used) >= num_adapters:
             used = list(range(num_adapters))

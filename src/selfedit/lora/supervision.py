@@ -1,4 +1,4 @@
-"""Which states of a step have a loss, what is expected there, and whose it is."""
+"""Which states of a step have a loss, with which targets, and for which adapter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from selfedit.lora.sequences import TokenSequence
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A sequence of a step: of the adapter in this slot; `anchor` where it is what holds it."""
+    """A sequence of a step, for the adapter in this slot; `anchor`: it is one of its anchors."""
 
     slot: int
     sequence: TokenSequence
@@ -23,8 +23,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class StepLoss:
-    """One adapter's: mean loss of its own tokens, mean KL of its anchors' (None: it had none), both in
-    nats a token; `whole`: what it was trained on."""
+    """One adapter's losses: mean over its own tokens, mean KL over its anchors' (None: it had none),
+    both in nats per token; `whole`: the loss that it was trained on."""
 
     own: float
     drift: float | None
@@ -100,7 +100,7 @@ class Supervision:
             self.soft.to(device, wide) if self.soft is not None else None,
         )
         total.backward()
-        # To the CPU first: not every device has float64.
+        # Moved to the CPU first: not every device has float64.
         return self._means(loss_M.detach().cpu().double(), kl_S.detach().cpu().double(), num_slots)
 
     def _means(self, loss_M: Tensor, kl_S: Tensor, num_slots: int) -> dict[int, StepLoss]:
@@ -130,7 +130,7 @@ class Supervision:
 
 
 def _soft(taught: Sequence[TokenSequence], weight_M: Tensor) -> Soft | None:
-    """The sequences' teachers end to end; they have the last of the weights."""
+    """The sequences' teachers, end to end; the last weights are theirs."""
     teachers = [sequence.soft for sequence in taught if sequence.soft is not None]
     if not teachers:
         return None

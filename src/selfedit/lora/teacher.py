@@ -1,4 +1,4 @@
-"""What the bare model itself expects at the places that an adapter is trained on."""
+"""The bare model's own predictions at the places that an adapter is trained on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from selfedit.forward.packed import Decoder
 from selfedit.lora.loss import teach
 from selfedit.lora.sequences import SoftTargets, TokenSequence
 
-# Tokens that pass the model together.
+# Tokens of one forward pass.
 _TOGETHER = 4096
 
 Pair = tuple[TokenSequence, TokenSequence]
@@ -25,8 +25,8 @@ def soften(
 ) -> list[TokenSequence]:
     """The sequences with the bare model's distributions at their supervised places.
 
-    read: what it reads instead of each, as the teacher of a context distillation does; as many places
-    are supervised there, and they have the same tokens.
+    read: what it reads in place of each, as the teacher of a context distillation; the supervised
+    places there are as many and have the same tokens.
     """
     result: list[TokenSequence] = []
     for group in _groups(list(zip(sequences, read or sequences, strict=True))):
@@ -48,7 +48,7 @@ def soften(
 
 
 def blank(sequence: TokenSequence, top_k: int, vocabulary: int) -> TokenSequence:
-    """As `soften` would make it, without its numbers: what it takes of memory is known before."""
+    """Like `soften`, without its numbers: for computing memory beforehand."""
     shape = (sequence.num_supervised, min(top_k, vocabulary))
     kept = torch.empty(shape, device="meta")
     return replace(sequence, soft=SoftTargets(kept, kept, kept[:, 0]))

@@ -1,4 +1,4 @@
-"""The inner loop's training: K adapters, each on its own sequences, in one forward and backward.
+"""The inner loop's training: K adapters, each on its own sequences, in one forward and backward pass.
 
 Each adapter has its own order, step count, learning-rate decay, gradient norm and end; the result is
 that of training it alone (tests/lora/test_equality.py holds this against PEFT + torch AdamW).
@@ -21,17 +21,17 @@ from selfedit.lora.desk import Desk, Trainee
 from selfedit.lora.sequences import NO_ANCHORS, Anchors, TokenSequence
 from selfedit.types import TrainingRecord
 
-# Lanes that a thread of its own is worth: one alone spends its time on reading the weights
+# Minimum lanes to justify another thread: one lane alone spends its time reading the weights
 # (docs/performance.md).
 FEWEST_APART = 2
-# Tokens that pass the frozen trunk together.
+# Tokens of one forward pass through the frozen trunk.
 TRUNK_TOKENS = 4096
 
 
 def lanes(steps: Sequence[int], slots: int) -> list[list[int]]:
-    """Which adapters train one after the other in each slot: the next one in the first that is free.
+    """Which adapters train one after the other in each slot: the next one takes the first free slot.
 
-    steps: of each adapter. Every lane holds one at least, so there may be fewer than `slots`.
+    steps: number for each adapter. Every lane holds at least one, so there may be fewer than `slots`.
     """
     free: list[tuple[int, int]] = [(0, lane) for lane in range(min(slots, len(steps)))]
     result: list[list[int]] = [[] for _ in free]
@@ -45,7 +45,7 @@ def lanes(steps: Sequence[int], slots: int) -> list[list[int]]:
 def shares(tokens: Sequence[int], count: int) -> list[list[int]]:
     """Lanes for each of `count` threads, about equal in tokens; with few lanes, for fewer threads.
 
-    tokens: of each lane. The longest goes to the thread with the least.
+    tokens: number for each lane. The longest goes to the thread with the least.
     """
     result: list[list[int]] = [[] for _ in range(max(1, min(count, len(tokens) // FEWEST_APART)))]
     load = [0] * len(result)
@@ -60,8 +60,8 @@ class BankTrainer:
     """Trains a bank: `data[n]` under `settings[n]` for adapter n, held to `anchors[n]`.
 
     slots: how many train at the same time (None: all); a finished one's slot is filled with the next
-    (`lanes`). beside: decoders over the same weights, each of which trains its share of the slots in a
-    thread of its own. use_trunk: False is the reference that runs all layers in every step.
+    (`lanes`). beside: decoders over the same weights, each of which trains its share of the slots in
+    its own thread. use_trunk: False is the reference that runs all layers in every step.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class BankTrainer:
         ]
         abreast = lanes([trainee.steps for trainee in self.trainees], slots or bank.num_adapters)
         self.lanes = [[self.trainees[n] for n in lane] for lane in abreast]
-        decoder.packs()  # found out now, before adapters hang on the model
+        decoder.packs()  # probed now, before adapters are attached to the model
         self.use_trunk = use_trunk and decoder.has_trunk(bank.first_layer)
 
     def run(self, on_step: Callable[[int, int], None] | None = None) -> list[TrainingRecord]:

@@ -1,1 +1,1 @@
-"""Models: how they are loaded, prompted and sampled from. What one must offer: `seams.Model`."""
+"""Models: loading, prompting and sampling. What a model must offer is in `seams.Model`."""

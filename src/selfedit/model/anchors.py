@@ -33,12 +33,12 @@ from selfedit.lora.teacher import soften
 from selfedit.model.prompts import Rendered
 from selfedit.types import Completion, Prompt
 
-# With fewer usable texts than this the anchor is weak, which is said.
+# With fewer usable texts the anchor is weak, and the user is told.
 FEWEST = 8
-# Openings are drawn, since what a base model writes greedily soon goes round in circles.
+# Openings are drawn, since a base model's greedy text soon goes round in circles.
 DRAWN = SamplingSettings(temperature=0.8, top_p=0.95)
 GREEDY = SamplingSettings(temperature=0.0, top_p=1.0)
-# A text is a loop if fewer than this share of its runs of 4 tokens are different ones.
+# A text is a loop if less than this share of its 4-grams of tokens are distinct.
 _FRESH = 0.5
 _WORD = 4
 
@@ -47,7 +47,7 @@ Write = Callable[[Sequence[Rendered], SamplingSettings, Sequence[int]], list[Com
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A prompt as the model sees it. opening: a text that it goes on with, drawn and learned whole."""
+    """A prompt as the model sees it. opening: a text that it continues, sampled, and learned whole."""
 
     rendered: Rendered
     opening: bool = False
@@ -64,7 +64,7 @@ def shipped() -> dict[str, list[str]]:
 def generic_prompts(
     form: Literal["chat", "plain"], count: int, render: Callable[[Prompt], Rendered], tokenizer: Any
 ) -> list[Asked]:
-    """`count` prompts of two kinds in turn, as many as there are: questions, and instructions for a
+    """`count` prompts of two kinds in turn, if there are so many: questions, and instructions for a
     chat model or openings for a base model."""
     own = shipped()
     first = [Asked(render(Prompt(text, kind="question"))) for text in own["questions"]]
@@ -112,7 +112,7 @@ class AnchorWriter:
     def _kept(
         self, key: str, note: dict[str, Any], asked: Sequence[Asked], settings: AnchorSettings
     ) -> tuple[TokenSequence, ...]:
-        """From the cache, else written, and left there."""
+        """From the cache, else written and cached."""
         folder = anchors_folder() / key
         found = _read(folder, note)
         if found is not None:
@@ -126,7 +126,7 @@ class AnchorWriter:
                     _save(folder, note, found)
         except (OSError, SafetensorError) as error:
             self.status(
-                f"the anchor's texts cannot be kept in {folder.parent} ({error}): every run has to "
+                f"the anchor's texts cannot be cached in {folder.parent} ({error}): every run has to "
                 "write them anew"
             )
         return found if found is not None else self._written(asked, settings)
@@ -149,12 +149,12 @@ class AnchorWriter:
         return tuple(soften(self.decoder, good, settings.top_k)) if good else ()
 
     def _sequence(self, asked: Asked, reply: str) -> TokenSequence | None:
-        """None for a text that is empty or a loop."""
+        """The text as a sequence; None if it is empty or a loop."""
         text = self.tokenizer(reply, add_special_tokens=False)["input_ids"]
         if not reply.strip() or not text or loops(text):
             return None
         start = len(asked.rendered.ids)
-        # The last place says how likely the text ends there; its token only stands for that.
+        # The last place says how likely the text ends there; its token is a placeholder.
         ids = (*asked.rendered.ids, *text, self.tokenizer.eos_token_id)
         return TokenSequence(ids, WHOLE if asked.opening else ((start, len(ids)),), hard=0.0)
 
@@ -169,7 +169,7 @@ _WEIGHTS, _NOTE = "anchors.safetensors", "anchors.json"
 
 
 def _save(folder: Path, note: dict[str, Any], sequences: Sequence[TokenSequence]) -> None:
-    """Whole or not at all: in a folder that gets its name when both files are there."""
+    """Saved whole or not at all: the folder gets its name when both files are there."""
     soft = [sequence.soft for sequence in sequences if sequence.soft is not None]
     tensors: dict[str, Tensor] = {}
     if soft:

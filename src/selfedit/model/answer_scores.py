@@ -20,13 +20,14 @@ from selfedit.types import AnswerScore, Prompt
 
 # Tokens of one forward pass: as many as pass the frozen trunk together in training (`lora.train`).
 MAX_TOKENS = 4096
-# Rows of logits at a time, as in `lora.loss`: [tokens, vocabulary] never stands whole.
+# Rows of logits at a time, as in `lora.loss`: [tokens, vocabulary] is never held whole.
 _CHUNK = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Token ids of a prompt with its reply, the place of the reply's first, and whose adapter reads."""
+    """Token ids of a prompt with its reply, the place of the reply's first token, and the adapter that
+    reads."""
 
     ids: tuple[int, ...]
     start: int
@@ -44,7 +45,7 @@ class Reading:
         ids = render(replace(prompt, prefix=prompt.prefix + reply)).ids
         pairs = enumerate(zip(before, ids, strict=False))
         start = next((i for i, (a, b) in pairs if a != b), min(len(before), len(ids)))
-        assert 0 < start < len(ids), "both the prompt and the reply have a token at least"
+        assert 0 < start < len(ids), "the prompt and the reply each have at least one token"
         return cls(ids, start, owner)
 
 
@@ -58,7 +59,7 @@ def answer_scores(
 
     A pass that does not fit into memory is halved; raises OutOfMemory where a single one does not fit.
     """
-    decoder.packs()  # found out now, before adapters hang on the model
+    decoder.packs()  # probed now, before adapters are attached to the model
     own = bank.over(decoder.model) if bank is not None else None
     scores: dict[int, AnswerScore] = {}
     waiting = list(_groups(readings, max_tokens))
@@ -78,8 +79,8 @@ def answer_scores(
 
 
 def _groups(readings: Sequence[Reading], max_tokens: int) -> Iterator[list[int]]:
-    """Places of the readings of each pass. One adapter's are side by side (`Routing` likes stretches),
-    and where rows are padded they are of like length."""
+    """Places of the readings of each pass. Those of one adapter are side by side (`Routing` prefers
+    stretches), and of similar length where rows are padded."""
     group: list[int] = []
     tokens = 0
     for i in sorted(range(len(readings)), key=lambda i: (readings[i].owner, len(readings[i].ids), i)):

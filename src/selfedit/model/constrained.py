@@ -18,10 +18,10 @@ from selfedit.errors import InputError, ModelError
 
 
 class Constraint:
-    """Where one reply stands in its expression. Python's syntax of `re`, without look-around.
+    """How far one reply has come in its expression. Python's syntax of `re`, without look-around.
 
-    vocabulary: scores that the model's head gives. Raises InputError where llguidance is not installed
-    or does not take the expression, ModelError for a tokenizer that it cannot read.
+    vocabulary: number of scores of the model's head. Raises InputError if llguidance is not installed
+    or does not accept the expression, ModelError for a tokenizer that it cannot read.
     """
 
     def __init__(self, pattern: str, tokenizer: Any, vocabulary: int, stop_ids: Sequence[int]) -> None:
@@ -30,7 +30,9 @@ class Constraint:
         grammar = llguidance.LLMatcher.grammar_from_regex(pattern)
         self._matcher = llguidance.LLMatcher(known, grammar)
         if self._matcher.is_error():
-            raise InputError(f"replies cannot be held to {pattern!r}: {self._matcher.get_error()}")
+            raise InputError(
+                f"replies cannot be made to match {pattern!r}: {self._matcher.get_error()}"
+            )
 
     def allowed(self, vocabulary: int) -> Tensor:
         """Which tokens may come next: [vocabulary], bool. A token that ends the reply is one of them
@@ -41,11 +43,11 @@ class Constraint:
         return torch.from_numpy(flags)
 
     def restart(self) -> None:
-        """As if no token had been taken."""
+        """Start over, as if no token had been taken."""
         self._matcher.reset()
 
     def take(self, token: int) -> bool:
-        """Go on by an allowed token; False when the reply matches and nothing can be added to it."""
+        """Take an allowed token; False if the reply matches and nothing can be added to it."""
         taken = self._matcher.consume_token(token)
         assert taken, self._matcher.get_error()
         return not self._matcher.is_stopped()
@@ -62,10 +64,10 @@ def _tokens(llguidance: Any, tokenizer: Any, vocabulary: int, stop_ids: tuple[in
     key = (vocabulary, stop_ids)
     if key not in own:
         try:
-            # A head may be wider than the tokenizer, for alignment, and never the other way round.
+            # A head may be wider than the tokenizer, for alignment, but never narrower.
             own[key] = from_tokenizer(tokenizer, n_vocab=vocabulary, eos_token=list(stop_ids))
         except ValueError as error:
-            raise ModelError(f"this tokenizer does not allow --constrained: {error}") from None
+            raise ModelError(f"this tokenizer does not support --constrained: {error}") from None
     return own[key]
 
 

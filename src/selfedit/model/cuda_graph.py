@@ -16,7 +16,7 @@ from torch import Tensor
 from selfedit.forward.memory import is_out_of_memory
 from selfedit.forward.packed import close
 
-# Steps that run as they are before one is captured: kernels load and workspaces are made in them.
+# Steps that run eagerly before one is captured: they load kernels and make workspaces.
 WARM_UP = 2
 
 
@@ -24,7 +24,7 @@ class Graph(Protocol):
     """Work on fixed tensors, recorded once and repeated without Python."""
 
     def warm_up(self, work: Callable[[], Tensor]) -> Tensor:
-        """work() as it is, in the circumstances of a capture; raises where it could not be captured."""
+        """Run `work` eagerly under the conditions of a capture; raises if it could not be captured."""
 
     def capture(self, work: Callable[[], Tensor]) -> Tensor:
         """Record work(); returns the tensor that each replay fills with its result."""
@@ -33,7 +33,7 @@ class Graph(Protocol):
 
 
 class CaptureFailed(Exception):
-    """A step cannot be a graph. What it was to compute has to be computed again."""
+    """A step cannot become a graph. Its result has to be computed again."""
 
 
 class GraphedStep:
@@ -52,15 +52,15 @@ class GraphedStep:
         """step()'s result, good until the next call. The step is the same one each time, and not kept:
         its owner keeps this, and a cycle would keep the cache of a batch from the next one.
 
-        Raises CaptureFailed where the step cannot be captured or the comparison fails; running out of
-        memory passes through.
+        Raises CaptureFailed if the step cannot be captured or the comparison fails; OutOfMemory
+        passes through.
         """
         try:
             return self._call(step)
         except CaptureFailed:
             raise
         except Exception as error:
-            # The end of a capture may fail because memory ran out before, and say something else.
+            # The end of a capture may fail because memory ran out earlier, with another message.
             full = next((cause for cause in _causes(error) if is_out_of_memory(cause)), None)
             if full is not None:
                 raise full from None
@@ -77,13 +77,13 @@ class GraphedStep:
         output_NV = self._graph.capture(step)
         self._graph.replay()
         if not all(_same(a, b) for a, b in zip(output_NV, expected_NV, strict=True)):
-            raise CaptureFailed("its first replay gave other logits than the step itself")
+            raise CaptureFailed("the logits of its first replay differ from those of the step itself")
         self._output = output_NV
         return output_NV
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and those in whose handling it arose."""
+    """The error and those during whose handling it arose."""
     current: BaseException | None = error
     while current is not None:
         yield current
@@ -91,7 +91,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _same(a_V: Tensor, b_V: Tensor) -> bool:
-    """Equal up to rounding, where an adapter that diverged has logits that are no numbers."""
+    """Equal up to rounding; the logits of an adapter that diverged may be NaN."""
     return close(*(x.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0) for x in (a_V, b_V)))
 
 
@@ -104,8 +104,8 @@ class CudaGraph:
         self._graph = torch.cuda.CUDAGraph()
 
     def warm_up(self, work: Callable[[], Tensor]) -> Tensor:
-        """work() on the side stream. Raises RuntimeError where it makes the CPU wait for the GPU:
-        found out in a capture, that would leave PyTorch's allocator in disorder."""
+        """Run `work` on the side stream. Raises RuntimeError if it makes the CPU wait for the GPU:
+        detected during a capture, that would leave PyTorch's allocator in disorder."""
         with torch.cuda.device(self._device), _without_waiting():
             current = torch.cuda.current_stream()
             self._stream.wait_stream(current)

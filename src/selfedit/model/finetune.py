@@ -29,7 +29,7 @@ def finetune(
     AdamW, linear decay to zero, gradient norm clipped, mean token loss of each batch, seeded order: the
     inner loop's rules, without an adapter. Half-precision weights are trained in float32 and rounded
     back, since they cannot hold steps of 7e-5. Memory: the copy, its gradient and two moments. Stops
-    at a loss or gradient that is not finite, and says so in the record.
+    at a loss or gradient that is not finite, as the record then says.
     """
     tuned = copy.deepcopy(hf).requires_grad_(True)
     half = {
@@ -70,7 +70,7 @@ def _cast(hf: torch.nn.Module, dtypes: Mapping[str, torch.dtype]) -> None:
 
 
 def batch_loss(hf: torch.nn.Module, batch: Sequence[TokenSequence]) -> Tensor:
-    """Mean cross-entropy over the batch's supervised tokens (padding on the right is in no loss)."""
+    """Mean cross-entropy over the batch's supervised tokens (right padding is in no loss)."""
     device = next(hf.parameters()).device
     width = max(len(sequence.ids) for sequence in batch)
     ids_BS = torch.zeros(len(batch), width, dtype=torch.long)

@@ -1,6 +1,6 @@
-"""Text from many prompts and, where given, many adapters, in batches bounded by a token budget.
+"""Text from many prompts and, if given, many adapters, in batches bounded by a token budget.
 
-Every row draws from its own seed, so what a prompt gives does not depend on what else is asked; rows
+Every row draws from its own seed, so a reply does not depend on what else is asked; rows
 that have ended leave the batch (at once, or when half of it has: `decode_step.py`).
 """
 
@@ -38,8 +38,7 @@ from selfedit.model.prompts import Rendered
 from selfedit.model.sampling import choose, log_probabilities
 from selfedit.types import Completion
 
-# Rows that a thread of its own is worth; with fewer it reads the weights for little
-# (docs/performance.md).
+# Minimum rows to justify another thread; with fewer, it mostly reads weights (docs/performance.md).
 FEWEST_APART = 32
 
 
@@ -57,7 +56,7 @@ class _Row:
     ended: bool = False
 
     def begin(self) -> None:
-        """As if nothing had been written yet."""
+        """Start as if nothing had been written yet."""
         self.tokens, self.drawn, self.logprobs, self.ended = [], [], [], False
         self.generator.manual_seed(self.generator.initial_seed())
         if self.constraint is not None:
@@ -82,13 +81,13 @@ def generate(
 ) -> list[Completion]:
     """Replies to the prompts, in their order, special tokens removed.
 
-    seeds: one a prompt. owners: which adapter of `bank` answers each prompt (bank given).
+    seeds: one per prompt. owners: which adapter of `bank` answers each prompt.
     logprobs: also the drawn tokens and their log-probabilities (see `Completion`).
     token_budget: bound on rows x (prompt + new tokens) of one batch. beside: decoders over the same
-    weights, each of which writes its share of a batch in a thread of its own. graph: makes a graph of
-    the decode step, where the model's architecture allows it. on_done(n): n more are ready.
-    A batch that does not fit into memory is halved, which `status` is told; raises OutOfMemory where
-    a single row does not fit.
+    weights, each of which writes its share of a batch in its own thread. graph: makes a graph of
+    the decode step, if the model's architecture allows it. on_done(n): n more are ready.
+    A batch that does not fit into memory is halved, and `status` told so; raises OutOfMemory if a
+    single row does not fit.
     """
     assert bank is None or (owners is not None and len(owners) == len(prompts))
     rows = [
@@ -107,7 +106,7 @@ def generate(
     for row in rows:
         if row.prompt.pattern:
             row.constraint = Constraint(row.prompt.pattern, tokenizer, vocabulary, sorted(stop_ids))
-    # Both are found out now, before adapters hang on the model.
+    # Both are probed now, before adapters are attached to the model.
     if bank is not None:
         decoder.shares_prompts(bank.first_layer)
     if graph is not None:
@@ -150,7 +149,7 @@ def _batches(rows: list[_Row], budget: int) -> list[list[_Row]]:
     """Rows by length, as many to a batch as the budget holds (at least one)."""
     max_new = max((row.limit for row in rows), default=0)
     result: list[list[_Row]] = []
-    # Equal prompts side by side: the layers below the adapters then see them once.
+    # Equal prompts side by side: the layers below the adapters then process them once.
     for row in sorted(rows, key=lambda row: (-len(row.prompt.ids), row.prompt.ids, row.index)):
         if result and (len(result[-1]) + 1) * (len(result[-1][0].prompt.ids) + max_new) <= budget:
             result[-1].append(row)
@@ -162,8 +161,8 @@ def _batches(rows: list[_Row], budget: int) -> list[list[_Row]]:
 def _parts(batch: list[_Row], count: int) -> list[list[_Row]]:
     """The batch for `count` threads, in parts of like size.
 
-    Equal prompts are neighbours, so that few are cut apart. A part of few rows takes nearly as long as
-    one of many, to read the weights.
+    Equal prompts are neighbours, so that few are separated. A part of few rows takes nearly as long
+    as one of many, since it reads the weights.
     """
     count = max(1, min(count, len(batch) // FEWEST_APART))
     edges = [len(batch) * n // count for n in range(count + 1)]

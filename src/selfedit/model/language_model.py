@@ -1,4 +1,4 @@
-"""A causal language model that writes, learns into adapters and answers with them."""
+"""A causal language model that writes, trains adapters and answers with them."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from selfedit.types import (
     TrainingSequence,
 )
 
-# Rows x tokens of one generation batch. A CPU gains nothing beyond a few thousand.
+# Rows x tokens of one generation batch. A CPU gains nothing from more than a few thousand.
 TOKEN_BUDGET = {"cpu": 12_288, "mps": 16_384, "cuda": 131_072}
 
-# Threads that work side by side unless a number is given; more were not measured (docs/performance.md).
+# Default number of threads that work side by side; more were not measured (docs/performance.md).
 _MOST_WORKERS = 4
 
-# Tokens of a text whose divergence is measured; what is longer is cut.
+# Tokens of a text whose divergence is measured; longer ones are cut.
 _MOST_READ = 2048
 
 
@@ -101,7 +101,7 @@ class LanguageModel:
 
     @cached_property
     def num_workers(self) -> int:
-        """Threads that work side by side; on a GPU one, which keeps it busy."""
+        """Threads that work side by side; one on a GPU, which it keeps busy."""
         if self.device != "cpu":
             return 1
         return self.engine.workers or min(_MOST_WORKERS, torch.get_num_threads())
@@ -158,7 +158,7 @@ class LanguageModel:
         logprobs: bool = False,
         on_done: Callable[[int], None] | None = None,
     ) -> list[Completion]:
-        """The same of prompts that are tokens already."""
+        """The same for prompts that are tokens already."""
         graphs = self.engine.cuda_graphs and self.device == "cuda"
         return generate(
             self.decoder,
@@ -186,8 +186,8 @@ class LanguageModel:
     ) -> list[AnswerScore]:
         """How likely each prompt's reply is, teacher-forced; prompt i by adapter owners[i], if given.
 
-        A reply goes on where the prompt ends, its prefix included, and so begins with a space unless
-        it follows at once. Raises OutOfMemory.
+        A reply continues the prompt, its prefix included, and so begins with a space unless it follows
+        directly. Raises OutOfMemory.
         """
         bank = None if adapters is None else _own(adapters)
         readings = [
@@ -199,7 +199,7 @@ class LanguageModel:
     def _token_budget(
         self, prompts: Sequence[Rendered], sampling: SamplingSettings, bank: AdapterBank | None
     ) -> int:
-        """Rows x tokens of a batch of texts: what the device is quick with, within its memory."""
+        """Rows x tokens of a batch of texts: what the device handles fastest, within its memory."""
         most = TOKEN_BUDGET.get(self.device, 16_384)
         longest = max((len(prompt.ids) for prompt in prompts), default=1)
         new = max((p.max_new_tokens or sampling.max_new_tokens for p in prompts), default=1)
@@ -217,7 +217,7 @@ class LanguageModel:
         slots: int | None = None,
         on_step: Callable[[int, int], None] | None = None,
     ) -> tuple[AdapterBank, list[TrainingRecord]]:
-        """One adapter a plan, trained together; a plan's own directives override the settings.
+        """One adapter per plan, trained together; a plan's own directives override the settings.
 
         slots: how many at a time (None: all); a finished one's slot is filled with the next.
         Raises OutOfMemory; a single plan is tried with activation checkpointing before that.
@@ -251,12 +251,14 @@ class LanguageModel:
         ), record
 
     def planned_memory(self, lora: LoraSettings, settings: TrainSettings) -> WaveMemory:
-        """Peak bytes of training (plans, seeds) together, beside the model (see `lora.memory`)."""
+        """Peak bytes of training (plans, seeds) together, in addition to the model (see
+        `lora.memory`)."""
         return self.training.planned_memory(lora, settings)
 
     @property
     def memory_budget(self) -> int:
-        """Bytes that a wave may take beside the model; the same in every run on this machine."""
+        """Bytes that a wave may take in addition to the model; the same in every run on this
+        machine."""
         standing = self.num_bytes + layout_bytes(self.hf)
         return memory_budget(self.decoder.device, standing, self.engine)
 
@@ -291,14 +293,14 @@ class LanguageModel:
 
 
 def _own(adapters: Adapters) -> AdapterBank:
-    """The bank that this kind of model trains and loads. Raises ModelError for another's."""
+    """The adapters as this kind of model's bank. Raises ModelError for those of another kind."""
     if not isinstance(adapters, AdapterBank):
-        raise ModelError(f"{type(adapters).__name__} are no adapters of a transformers model")
+        raise ModelError(f"{type(adapters).__name__} are not adapters of a transformers model")
     return adapters
 
 
 def _speaks_as(model: LanguageModel, other: Model) -> bool:
-    """Whether what both expect next can be compared token by token."""
+    """Whether the predictions of both can be compared token by token."""
     return (
         isinstance(other, LanguageModel)
         and model.tokenizer.get_vocab() == other.tokenizer.get_vocab()

@@ -24,7 +24,7 @@ DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """A model at hand. place: folder, or the hub's cache; size in bytes, 0 if not fetched."""
+    """An available model. place: folder, or the hub's cache; size in bytes, 0 if not fetched."""
 
     name: str
     place: str
@@ -33,7 +33,7 @@ class KnownModel:
 
 
 def pick_device(device: str = "auto") -> str:
-    """`auto`: cuda, else mps, else cpu. Raises ModelError for a device that is not there."""
+    """`auto`: cuda, else mps, else cpu. Raises ModelError for a device that is not available."""
     import torch
 
     there = {"cpu": True, "cuda": torch.cuda.is_available()}
@@ -45,7 +45,7 @@ def pick_device(device: str = "auto") -> str:
     known = not number or (number.isdecimal() and int(number) < count)
     if not there.get(kind, False) or not known or device.endswith(":"):
         have = ", ".join(name for name, is_there in there.items() if is_there)
-        raise ModelError(f"there is no device {device!r} here; there is: {have}.")
+        raise ModelError(f"device {device!r} is not available here; available: {have}.")
     return device
 
 
@@ -62,7 +62,7 @@ def load_model(
     """Load a model, frozen and in eval mode. Raises ModelError with what to do.
 
     dtype `auto`: bfloat16 on CUDA, float32 elsewhere. Weights come as safetensors only, since other
-    formats are unpickled. engine: by default what the environment says (`model.memory`).
+    formats are unpickled. engine: by default from the environment (`forward.memory`).
     """
     engine = engine or engine_from_environment()
     place = pick_device(device)
@@ -77,7 +77,7 @@ def load_model(
     except SelfEditError:
         raise
     except Exception as error:
-        # Damaged files make transformers, tokenizers and jinja raise errors of every kind.
+        # Damaged files make transformers, tokenizers and jinja raise all kinds of errors.
         raise ModelError(_load_advice(name, error)) from error
 
 
@@ -106,7 +106,7 @@ def _load(
     )
     hf, found = loaded
     if found["missing_keys"]:
-        # transformers would draw them at random.
+        # transformers would initialise them at random.
         missing = sorted(found["missing_keys"])
         raise ModelError(
             f"the model {name!r} is damaged: its files lack {len(missing)} of its weights, such as "
@@ -125,7 +125,7 @@ def _load(
         status=status,
     )
     if not all(isinstance(token, int) for token in ending_tokens(hf, tokenizer)):
-        raise ValueError("its eos_token_id is no token's number")
+        raise ValueError("its eos_token_id is not the id of a token")
     try_template(model.render)
     return model
 
@@ -136,7 +136,7 @@ def _source(name: str, status: Callable[[str], None]) -> str:
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").exists():
-            raise ModelError(f"{folder} is no model folder: it has no config.json.")
+            raise ModelError(f"{folder} is not a model folder: it has no config.json.")
         return str(folder)
     if name.startswith(("/", ".", "~")):
         raise ModelError(f"there is no model folder {folder}.")
@@ -207,7 +207,7 @@ def _cached_models() -> list[KnownModel]:
 
 
 def pull_from_hub(name: str) -> Path:
-    """Fetch a model from the Hugging Face hub into its cache: safetensors, never pickles."""
+    """Fetch a model from the Hugging Face hub into its cache: safetensors only, never pickles."""
     from huggingface_hub import snapshot_download
 
     try:

@@ -13,7 +13,7 @@ from selfedit.types import Prompt
 
 PromptFormat = Literal["auto", "chat", "plain"]
 
-# Lines of a chat template that one short prompt may run; those of known models take some hundreds.
+# Lines of a chat template that rendering a short prompt may execute; known models take some hundreds.
 _TEMPLATE_LINES = 500_000
 
 
@@ -32,9 +32,9 @@ class Rendered:
 
 
 def resolve_format(tokenizer: Any, chosen: PromptFormat) -> Literal["chat", "plain"]:
-    """`auto`: a model whose tokenizer brings a chat template is prompted through it.
+    """`auto`: a model whose tokenizer has a chat template is prompted through it.
 
-    Some base models bring one too (Qwen2.5): `--prompt-format plain` is for those.
+    Some base models have one, too (Qwen2.5): `--prompt-format plain` is for those.
     """
     if chosen != "auto":
         return chosen
@@ -42,12 +42,13 @@ def resolve_format(tokenizer: Any, chosen: PromptFormat) -> Literal["chat", "pla
 
 
 def render(tokenizer: Any, prompt: Prompt, form: Literal["chat", "plain"]) -> Rendered:
-    """A chat model sees turns in its own template, a base model a text to go on with."""
+    """A chat model sees turns in its own template, a base model a text to continue."""
     parts = (_chat if form == "chat" else _plain)(tokenizer, prompt)
     ids: list[int] = []
     replies: list[tuple[int, int]] = []
     for number, text in enumerate(parts):
-        # Only the first part may bring the tokenizer's own beginning; a chat template has it already.
+        # Only the first part may start with the tokenizer's own beginning; a chat template has it
+        # already.
         new = tokenizer(text, add_special_tokens=form == "plain" and number == 0)["input_ids"]
         if number % 2:  # the assistant's
             replies.append((len(ids), len(ids) + len(new)))
@@ -59,7 +60,7 @@ def render(tokenizer: Any, prompt: Prompt, form: Literal["chat", "plain"]) -> Re
 def try_template(render_one: Callable[[Prompt], Rendered]) -> None:
     """Render a short prompt once, so that a damaged template is found when the model is loaded.
 
-    A template is a program out of a file: one that does not come to an end is stopped with ModelError.
+    A template is a program from a file: one that does not terminate is stopped with ModelError.
     """
     lines = 0
 
@@ -70,7 +71,7 @@ def try_template(render_one: Callable[[Prompt], Rendered]) -> None:
         lines += 1
         if lines > _TEMPLATE_LINES:
             raise ModelError(
-                "the model's chat template does not come to an end; repair chat_template.jinja (or the "
+                "the model's chat template does not terminate; repair chat_template.jinja (or the "
                 "one in tokenizer_config.json), or use --prompt-format plain."
             )
         return count
@@ -86,7 +87,7 @@ def try_template(render_one: Callable[[Prompt], Rendered]) -> None:
 def _chat(tokenizer: Any, prompt: Prompt) -> list[str]:
     """The template's text in parts: up to the first reply, the reply with its end, up to the next.
 
-    One part alone where a template changes what it said before (some drop earlier thoughts).
+    A single part if a template changes what it rendered before (some drop earlier thoughts).
     """
     messages: list[dict[str, str]] = []
     parts: list[str] = []
@@ -106,7 +107,7 @@ def _chat(tokenizer: Any, prompt: Prompt) -> list[str]:
 
 
 def _plain(tokenizer: Any, prompt: Prompt) -> list[str]:
-    """The same as a text: turns are paragraphs."""
+    """The same as plain text: turns are paragraphs."""
     parts: list[str] = []
     for user, assistant in prompt.turns:
         parts += [f"{user}\n\n", f"{assistant}\n\n"]

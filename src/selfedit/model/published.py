@@ -15,18 +15,19 @@ from selfedit.errors import ModelError
 from selfedit.lora.files import plain_modes
 from selfedit.model.quiet import quiet_transformers
 
-# What transformers 5 calls any tokenizer out of a tokenizer.json, and what older ones and others do.
+# The class name that transformers 5 gives any tokenizer from a tokenizer.json, and the one that older
+# versions and other tools know.
 _NEW_CLASS, _KNOWN_CLASS = "TokenizersBackend", "PreTrainedTokenizerFast"
-# Keys that say how a tokenizer was loaded here.
+# Keys about how a tokenizer was loaded here.
 _LOCAL_KEYS = ("backend", "is_local", "local_files_only")
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a model's weights are from.
+    """Where a model's weights come from.
 
-    hub_id: on the Hugging Face hub, None where they are on none. folder: on this machine, if they were
-    loaded from one. dtype: as they are stored; None: as they are loaded.
+    hub_id: on the Hugging Face hub, if they are there. folder: on this machine, if they were loaded
+    from one. dtype: as they are stored; None: as they are loaded.
     """
 
     hub_id: str | None = None
@@ -57,7 +58,7 @@ def save_merged(
 
 def make_portable(folder: Path, tokenizer: Any) -> None:
     """A saved tokenizer as other tools know it, its chat template in tokenizer_config.json too, and
-    file modes as the umask has them."""
+    file modes that follow the umask."""
     path = folder / "tokenizer_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     for key in _LOCAL_KEYS:

@@ -1,4 +1,4 @@
-"""transformers talks while it loads; progress is ours to show."""
+"""Silences transformers while it loads: progress is ours to show."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """No progress bars, no advice and no warnings of what will change from transformers, PEFT and the
-    hub client for a while."""
+    """While open, transformers, PEFT and the hub client show no progress bars, advice or deprecation
+    warnings."""
     from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
     from transformers.utils import logging
 

@@ -9,15 +9,15 @@ from torch import Tensor
 
 from selfedit.config import SamplingSettings
 
-# Candidates that nucleus sampling looks at before it sorts the whole vocabulary.
+# Candidates that nucleus sampling considers before it sorts the whole vocabulary.
 _NUCLEUS_GUESS = 512
 
 
 def choose(
     logits_NV: Tensor, sampling: SamplingSettings, generators: Sequence[torch.Generator]
 ) -> list[int]:
-    """A token for each row: greedy, or by nucleus sampling (Holtzman et al., arXiv 1904.09751), for
-    which each row draws from a generator of its own."""
+    """A token for each row: greedy, or by nucleus sampling (Holtzman et al., arXiv 1904.09751), where
+    each row draws from its own generator."""
     if sampling.temperature == 0:
         return logits_NV.argmax(dim=-1).tolist()
     probability = (logits_NV.float() / sampling.temperature).softmax(dim=-1)
@@ -37,7 +37,8 @@ def choose(
 def log_probabilities(
     logits_NV: Tensor, chosen: Sequence[int], sampling: SamplingSettings
 ) -> list[float]:
-    """Of each row's chosen token, in nats, at the sampling's temperature (1 where it is greedy)."""
+    """Log-probability of each row's chosen token, in nats, at the sampling temperature (1 if
+    greedy)."""
     wide = logits_NV if logits_NV.dtype == torch.float64 else logits_NV.float()
     token = torch.tensor(chosen, device=wide.device)[:, None]
     return (wide / (sampling.temperature or 1.0)).log_softmax(-1).gather(1, token)[:, 0].tolist()

@@ -1,4 +1,4 @@
-"""A tiny random Llama with a byte tokenizer: the inside of a model, tested without real weights."""
+"""A tiny random Llama with a byte tokenizer, to test a model's inner workings without real weights."""
 
 from __future__ import annotations
 
