@@ -12,6 +12,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 TrialStatus = Literal["scored", "invalid", "failed"]
+
+# Where a quiz is from: a person; the model; blanks in sentences of the document; the last two mixed.
+QuizKind = Literal["given", "own", "cloze", "mixed"]
 CandidateStatus = Literal["scored", "invalid", "failed", "unscored"]
 
 
@@ -54,11 +57,15 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question with its gold answers (the first is the one that is shown)."""
+    """A question with its gold answers (the first is the one that is shown).
+
+    form: "cloze" is a sentence with a blank, which the model is to fill (`domains/knowledge/cloze.py`).
+    """
 
     question: str
     answers: tuple[str, ...]
     topic: str = ""
+    form: Literal["question", "cloze"] = "question"
 
     @property
     def gold(self) -> str:
@@ -361,7 +368,11 @@ def _bounds(name: str, value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class LearnResult:
-    """What `learn` did. The first block is what `--json` prints (`LearnResult.summary`)."""
+    """What `learn` did. The first block is what `--json` prints (`LearnResult.summary`).
+
+    logprob_gain: mean rise in the log-probability of a blank's words, in nats, over the reported
+    blanks; None where the quiz has none.
+    """
 
     accuracy_before: float
     accuracy_after: float
@@ -376,6 +387,8 @@ class LearnResult:
     seconds: float
     adapter_path: str | None
     report_path: str | None
+    quiz: QuizKind = "given"
+    logprob_gain: float | None = None
 
     model: str = ""
     documents: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -178,18 +179,75 @@ def test_many_questions_are_split_and_only_the_held_out_half_is_reported(library
     assert library.learn(*other).num_older == 4
 
 
-def test_writes_its_own_quiz_and_says_what_it_dropped(library, owls):
+def test_writes_its_own_quiz_and_says_what_it_is_made_of(library, owls):
+    """The fake's questions ask for the last word of a sentence; both sentences give a usable one."""
     result = library.learn(owls[0])
     assert result.committed
-    assert any("wrote itself" in note and "dropped" in note for note in result.notes)
+    assert result.quiz == "own"
+    assert result.logprob_gain is None
+    assert any("made of 2 questions that fake wrote itself" in note for note in result.notes)
 
 
-def test_no_usable_own_question_names_the_option(library, tmp_path, monkeypatch):
-    document = tmp_path / "plain.txt"
-    document.write_text("Owls eat moths at night.", encoding="utf-8")
+def test_without_a_usable_question_of_its_own_it_fills_blanks(library, owls, monkeypatch):
     monkeypatch.setattr("selfedit.learning.quiz_writer.worth_asking", lambda *args: ())
-    with pytest.raises(InputError, match="--quiz"):
+    result = library.learn(owls[0])
+    assert (result.quiz, result.committed) == ("cloze", True)
+    assert (result.accuracy_before, result.accuracy_after) == (0.0, 1.0)
+    assert result.num_questions == 6
+    assert result.logprob_gain == pytest.approx(9 + math.log(0.5))
+    assert any("2 of 2 questions that fake wrote were not usable" in note for note in result.notes)
+    assert any(q.question == "The Hask owl eats only blue ____." for q in result.questions)
+    remembered = library.adapter(1).documents[0].reported
+    assert {query.form for query in remembered} == {"cloze"}
+    # A second document is measured on these blanks as "older", and they are filled as before.
+    trams = write(owls[0].parent, "trams", TRAMS, TRAM_QUIZ)
+    assert library.learn(*trams).older_after == 1.0
+
+
+def test_a_mixed_quiz_blanks_no_sentence_that_a_question_is_about(library, owls, monkeypatch):
+    monkeypatch.setattr(
+        "selfedit.learning.quiz_writer.worth_asking", lambda queries, *args: queries[:1]
+    )
+    result = library.learn(owls[0])
+    assert result.quiz == "mixed"
+    blanks = [q.question for q in result.questions if "____" in q.question]
+    assert len(blanks) == result.num_questions - 1 == 3
+    assert all("nests" in blank or "clock" in blank for blank in blanks)
+
+
+def test_a_model_that_writes_no_usable_question_stops_early(library, tmp_path, monkeypatch):
+    monkeypatch.setattr("selfedit.learning.quiz_writer.worth_asking", lambda *args: ())
+    text = " ".join(f"The tower number {i} was built of granite{i}." for i in range(30))
+    document = tmp_path / "towers.txt"
+    document.write_text(text, encoding="utf-8")
+    result = library.learn(document)
+    assert any("8 of 8 questions" in note for note in result.notes)
+
+
+def test_held_out_blanks_share_no_sentence_with_those_that_choose(library, tmp_path, monkeypatch):
+    monkeypatch.setattr("selfedit.learning.quiz_writer.worth_asking", lambda *args: ())
+    stones = ("jade", "opal", "onyx", "mica", "topaz", "flint", "slate", "chalk")
+    text = " ".join(f"The tower {s}burg has {n + 20} doors of {s}stone." for n, s in enumerate(stones))
+    document = tmp_path / "towers.txt"
+    document.write_text(text, encoding="utf-8")
+    result = library.learn(document)
+    assert result.held_out
+    record = library.adapter(1).documents[0]
+    sides = [
+        {query.question.replace("____", query.gold) for query in side}
+        for side in (record.selection, record.held_out)
+    ]
+    assert len(sides[0]) >= 3
+    assert len(sides[1]) >= 3
+    assert not sides[0] & sides[1]
+
+
+def test_a_document_without_facts_is_refused_before_any_work(library, tmp_path):
+    document = tmp_path / "plain.txt"
+    document.write_text("Is it so? Who can say! Not me. And you, or they?", encoding="utf-8")
+    with pytest.raises(InputError, match=r"no statement .* --quiz"):
         library.learn(document)
+    assert not library.model.calls
 
 
 def test_invalid_and_failed_trials_are_recorded(library, owls, monkeypatch):

@@ -22,7 +22,9 @@ def learn(
     files: Annotated[list[Path], typer.Argument(help="Documents: .txt or .md, UTF-8.")],
     quiz: Annotated[
         Path | None,
-        typer.Option(help='Questions: JSON lines {"question", "answer"}, or SQuAD v1.1 JSON.'),
+        typer.Option(
+            help='Questions: JSON lines {"question", "answer"}, or SQuAD v1.1 JSON. Without: blanks in the documents.'
+        ),
     ] = None,
     model: options.Model = options.DEFAULT_MODEL,
     library: options.Library = None,

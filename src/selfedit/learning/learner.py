@@ -24,6 +24,7 @@ from selfedit.learning.material import (
     older_documents,
 )
 from selfedit.learning.outcome import Outcome, judged, learn_result
+from selfedit.learning.recall import logprob_gain
 from selfedit.learning.shelf import Shelf
 from selfedit.loops.estimate import Confirm, estimate
 from selfedit.loops.groups import choose, kept_plan, trials_of
@@ -170,6 +171,7 @@ class Learner:
         """New and older questions, asked of the version before and of the new adapter."""
         older = _older_questions(material, draft, parent)
         asked = [*material.reported, *older]
+        adapters: Adapters | None = None
         if parent is None:
             before = self._ask_bare(asked)
         else:
@@ -177,7 +179,10 @@ class Learner:
             before = self._ask(adapters, asked, "version before")
         after = self._ask(draft.adapters, asked, "new adapter") if draft is not None else before
         count = len(material.reported)
-        return Outcome(before[:count], after[:count], before[count:], after[count:])
+        gain = None
+        if draft is not None:
+            gain = logprob_gain(self.model, self.domain, material.reported, adapters, draft.adapters)
+        return Outcome(before[:count], after[:count], before[count:], after[count:], gain)
 
     def _ask(self, adapters: Adapters, queries: Sequence[Query], whom: str) -> tuple[GradedAnswer, ...]:
         self.progress.start(f"asking the {whom}", len(queries))

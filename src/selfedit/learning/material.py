@@ -14,10 +14,10 @@ from selfedit.domains.knowledge import (
     split_quiz,
 )
 from selfedit.domains.knowledge.settings import LearnSettings
-from selfedit.learning.quiz_writer import write_quiz
+from selfedit.learning.quiz_writer import Quiz, make_quiz
 from selfedit.loops.sampler import Writer
 from selfedit.store import AdapterRecord, LearnedDocument
-from selfedit.types import Query, Task, TrainingPlan
+from selfedit.types import Query, QuizKind, Task, TrainingPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,14 @@ class Passages:
 class Material:
     """Passages, and the questions to choose candidates by (selection) and to report by (held_out).
 
-    tasks: the passages, each with the selection questions that are about it.
+    tasks: the passages, each with the selection questions that are about it. quiz: where they are from.
     """
 
     passages: Passages
     tasks: tuple[Task, ...]
     selection: tuple[Query, ...]
     held_out: tuple[Query, ...]
+    quiz: QuizKind
     notes: tuple[str, ...] = ()
 
     @property
@@ -67,24 +68,31 @@ def gather(
     domain: Knowledge,
     settings: LearnSettings,
 ) -> Material:
-    """Passages with their questions, which the model writes itself where none are given, in two halves.
+    """Passages with their questions in two halves; where none are given, a quiz is made.
 
     Raises InputError where there is nothing to measure by.
     """
-    notes: list[str] = []
-    if not questions:
-        questions, note = write_quiz(writer, passages.tasks, domain, settings.seed)
-        notes.append(note)
+    if questions:
+        quiz = Quiz(tuple(questions), tuple(map(str, range(len(questions)))), "given")
+    else:
+        quiz = make_quiz(writer, passages.tasks, domain, settings.seed)
+    asked = quiz.queries
     if settings.knowledge.topic:
-        questions = _with_topics(questions, passages.tasks)
-    selection, held_out = split_quiz(tuple(questions), settings.seed, settings.split_from)
+        asked = _with_topics(asked, passages.tasks)
+    selection, held_out = split_quiz(asked, settings.seed, settings.split_from, quiz.sources)
+    notes = [quiz.note] if quiz.note else []
     if not held_out:
+        why = (
+            f"fewer than {settings.split_from}"
+            if len(selection) < settings.split_from
+            else ("all of one sentence")
+        )
         notes.append(
-            f"With {len(selection)} question{'s' * (len(selection) != 1)} (fewer than "
-            f"{settings.split_from}), candidates are chosen and reported by the same ones."
+            f"With {len(selection)} question{'s' * (len(selection) != 1)} ({why}), candidates are "
+            "chosen and reported by the same ones."
         )
     tasks = assign_queries(passages.tasks, selection)
-    return Material(passages, tasks, selection, held_out, tuple(notes))
+    return Material(passages, tasks, selection, held_out, quiz.kind, tuple(notes))
 
 
 def learned_documents(

@@ -22,12 +22,16 @@ from selfedit.types import (
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Graded answers to new and older questions, before and after."""
+    """Graded answers to new and older questions, before and after.
+
+    logprob_gain: of the new questions' blanks (`learning.recall`); None: there are none.
+    """
 
     before: Sequence[GradedAnswer]
     after: Sequence[GradedAnswer]
     older_before: Sequence[GradedAnswer]
     older_after: Sequence[GradedAnswer]
+    logprob_gain: float | None = None
 
     def questions(self, held_out: bool) -> tuple[QuestionResult, ...]:
         return tuple(
@@ -88,6 +92,8 @@ def learn_result(
         seconds=0.0,
         adapter_path=None,
         report_path=None,
+        quiz=material.quiz,
+        logprob_gain=outcome.logprob_gain,
         model=model,
         documents=tuple(document.title for document in material.documents),
         settings=settings.model_dump(mode="json"),
@@ -126,6 +132,8 @@ def scores(result: LearnResult) -> dict[str, Any]:
         "accuracy_after": result.accuracy_after,
         "num_questions": result.num_questions,
         "held_out": result.held_out,
+        "quiz": result.quiz,
+        "logprob_gain": result.logprob_gain,
         "num_older": result.num_older,
         "older_before": result.older_before,
         "older_after": result.older_after,

@@ -9,7 +9,7 @@ from selfedit.config import InnerSettings, stable_hash
 from selfedit.errors import InvalidSelfEdit, OverLimit
 from selfedit.loops.waves import Job
 from selfedit.seams import Canonical, Domain, Model
-from selfedit.types import SelfEdit, Task, TrainingPlan, Trial, TrialStatus
+from selfedit.types import Query, SelfEdit, Task, TrainingPlan, Trial, TrialStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def trial_key(
         {
             "model": model.identity,
             "context": [task.title, task.context],
-            "questions": [[q.question, q.answers, q.topic] for q in task.queries],
+            "questions": [_queried(query) for query in task.queries],
             **_said(domain, task, edit),
             "domain": domain.digest(),
             "lora": settings.lora.digest(),
@@ -50,6 +50,11 @@ def trial_key(
             "seed": seed,
         }
     )
+
+
+def _queried(query: Query) -> list[object]:
+    form = [query.form] if query.form != "question" else []
+    return [query.question, query.answers, query.topic, *form]
 
 
 def _said(domain: Domain, task: Task, edit: SelfEdit) -> dict[str, object]:

@@ -18,7 +18,7 @@ from selfedit.report.runs import (
     trials_section,
 )
 from selfedit.show.page import Block, Column, Entry, Look, Notes, Page, Section, SideBySide, Table
-from selfedit.show.wording import flat, known, of_total, percent
+from selfedit.show.wording import flat, known, nouns, of_total, percent, quiz_line
 from selfedit.store import RunRecord, Store
 from selfedit.types import Trial
 
@@ -80,8 +80,12 @@ def _accuracies(result: dict[str, Any]) -> Table:
     rows = []
     for name, value in (("before", result["accuracy_before"]), ("after", result["accuracy_after"])):
         rows.append((name, percent(value), of_total(value, n)))
+    quiz = result.get("quiz", "given")  # runs of before had no other that is recorded
     kind = "held out from choosing" if result["held_out"] else "also used to choose"
-    return Table(("", "accuracy", "questions"), tuple(rows), f"{n} questions, {kind} the self-edits")
+    caption = f"{n} {nouns(quiz, n)}, {kind} the self-edits"
+    if line := quiz_line(quiz):
+        caption += f". {line}"
+    return Table(("", "accuracy", nouns(quiz, 2)), tuple(rows), caption)
 
 
 def _edits(store: Store, run: RunRecord) -> list[Section]:

@@ -14,7 +14,7 @@ from selfedit.errors import InputError
 from selfedit.evaluation.lineage import rounds_of
 from selfedit.loops.rounds import RoundRecord
 from selfedit.show.page import Look, Notes, Page, Section, Table
-from selfedit.show.wording import UNKNOWN, duration, flat, percent, plural
+from selfedit.show.wording import UNKNOWN, duration, flat, nouns, percent, plural
 from selfedit.store import RunRecord, Store
 
 _MOST_DIGITS = 19  # of a 64-bit number
@@ -69,7 +69,8 @@ def headline(store: Store, run: RunRecord) -> str:
 def _learn_line(result: Mapping[str, Any]) -> str:
     version = f"version {result['version']}" if result["committed"] else "not committed"
     before, after = percent(result["accuracy_before"]), percent(result["accuracy_after"])
-    return f"{before} → {after} of {plural(result['num_questions'], 'question')}; {version}"
+    n = result["num_questions"]
+    return f"{before} → {after} of {n} {nouns(result.get('quiz', 'given'), n)}; {version}"
 
 
 def _eval_line(result: Mapping[str, Any]) -> str:

@@ -72,6 +72,9 @@ def summary_lines(result: LearnResult, console: Console) -> list[Text]:
             "bold green" if better else "bold",
         )
         say(f"On {total} {wording.question_kind(result)}.")
+        for line in (wording.quiz_line(result.quiz), wording.likelier_line(result)):
+            if line:
+                say(f"{line}.")
     else:
         say("Accuracy: not measured, because no questions were asked.", "bold")
     if result.num_older:

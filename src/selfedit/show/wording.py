@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from selfedit.types import Group, LearnResult, PassageResult, QuestionResult
+from selfedit.types import Group, LearnResult, PassageResult, QuestionResult, QuizKind
 
 UNKNOWN = "not measured"
 
@@ -75,9 +75,48 @@ def kept_line(passages: Sequence[PassageResult]) -> str:
     return f"a self-edit was kept for {kept} of {plural(len(passages), 'passage')}"
 
 
+# What a quiz consists of: of one, of several.
+_NOUNS: dict[QuizKind, tuple[str, str]] = {
+    "given": ("question", "questions"),
+    "own": ("question", "questions"),
+    "cloze": ("blank", "blanks"),
+    "mixed": ("question or blank", "questions and blanks"),
+}
+_RECALL = (
+    "a blank is a sentence of the document with words left out, which the model is to go on with. It "
+    "measures how well the text is remembered, not whether its facts can be used in other words"
+)
+_QUIZ: dict[QuizKind, str] = {
+    "given": "",
+    "own": "The questions were written by the model itself",
+    "cloze": f"{_RECALL[0].upper()}{_RECALL[1:]}",
+    "mixed": f"The questions were written by the model itself; {_RECALL}",
+}
+
+
+def nouns(quiz: QuizKind, count: int) -> str:
+    """What so many of a quiz are called."""
+    one, several = _NOUNS[quiz]
+    return one if count == 1 else several
+
+
+def quiz_line(quiz: QuizKind) -> str:
+    """What kind of quiz it was and what it measures; "" where a person wrote it."""
+    return _QUIZ[quiz]
+
+
+def likelier_line(result: LearnResult) -> str:
+    """How much likelier the words of the blanks became; "" where there are none."""
+    gain = result.logprob_gain
+    if gain is None or not math.isfinite(gain):
+        return ""
+    said = f"{gain:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return f"Log-probability of the words of a blank: {said} nats in the mean"
+
+
 def question_kind(result: LearnResult) -> str:
     """What the reported accuracy was measured on."""
-    noun = "question" if result.num_questions == 1 else "questions"
+    noun = nouns(result.quiz, result.num_questions)
     if result.held_out:
         return f"{noun} held out from choosing the self-edits"
     return f"{noun}, not held out: also used to choose the self-edits"
@@ -103,10 +142,11 @@ def question_groups(result: LearnResult) -> tuple[QuestionGroup, ...]:
     """The counted questions first; if some are held out, the others under their own heading."""
     held_out = tuple(question for question in result.questions if question.held_out)
     others = tuple(question for question in result.questions if not question.held_out)
+    noun = nouns(result.quiz, 2)
     groups = (
-        QuestionGroup("Held-out questions", held_out, counted=True),
+        QuestionGroup(f"Held-out {noun}", held_out, counted=True),
         QuestionGroup(
-            "Questions that chose the self-edits" if held_out else "All questions",
+            f"{noun[0].upper()}{noun[1:]} that chose the self-edits" if held_out else f"All {noun}",
             others,
             counted=not held_out,
         ),

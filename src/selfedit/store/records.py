@@ -166,7 +166,12 @@ def document_values(document: LearnedDocument) -> dict[str, Any]:
 
 
 def _query_values(query: Query) -> dict[str, Any]:
-    return {"question": query.question, "answers": list(query.answers), "topic": query.topic}
+    return {
+        "question": query.question,
+        "answers": list(query.answers),
+        "topic": query.topic,
+        "form": query.form,
+    }
 
 
 def _document(stored: dict[str, Any]) -> LearnedDocument:
@@ -187,7 +192,8 @@ def _document(stored: dict[str, Any]) -> LearnedDocument:
 
 
 def _query(stored: dict[str, Any]) -> Query:
-    return Query(stored["question"], tuple(stored["answers"]), stored["topic"])
+    form = stored.get("form", "question")  # the stores of before know no other
+    return Query(stored["question"], tuple(stored["answers"]), stored["topic"], form)
 
 
 def trial_values(trial: Trial, run_id: int, created: datetime) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Knowledge incorporation: documents in, self-edits, questions and grades out."""
 
 from selfedit.domains.knowledge.assign import assign_queries
+from selfedit.domains.knowledge.cloze import cloze_items, gold_reply
 from selfedit.domains.knowledge.documents import (
     Document,
     Section,
@@ -24,6 +25,8 @@ __all__ = [
     "Knowledge",
     "Section",
     "assign_queries",
+    "cloze_items",
+    "gold_reply",
     "is_fair_question",
     "open_book",
     "parse_question",

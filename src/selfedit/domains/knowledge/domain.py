@@ -9,11 +9,12 @@ from selfedit.config import stable_hash
 from selfedit.domains.base import BaseDomain
 from selfedit.domains.conditions import Bench, Condition, Expected
 from selfedit.domains.evaluable import row_notes
+from selfedit.domains.knowledge.cloze import cloze_prompt, grade_with_blanks
 from selfedit.domains.knowledge.sequences import training_plan
 from selfedit.domains.knowledge.settings import KnowledgeSettings
 from selfedit.domains.knowledge.strategies import edit_prompts
 from selfedit.domains.rows import Evaluation
-from selfedit.grading import Grader, contains, grade_all, identity
+from selfedit.grading import Grader, contains, identity
 from selfedit.show.wording import plural
 from selfedit.types import Prompt, Query, Score, SelfEdit, Task, TrainingPlan, TrainingSequence
 
@@ -47,6 +48,8 @@ class Knowledge(BaseDomain):
 
     def question(self, query: Query, title: str = "") -> Prompt:
         """One question as it is asked; under its topic (or the title), if the settings say so."""
+        if query.form == "cloze":
+            return cloze_prompt(query)
         topic = query.topic or title
         if self.settings.topic and topic:
             return Prompt(f"Topic: {topic}\n{query.question}", kind="question")
@@ -56,9 +59,10 @@ class Knowledge(BaseDomain):
         return stable_hash([self.settings.digest(), identity(self.grader)])
 
     def score(self, task: Task, answers: Sequence[str]) -> Score:
-        """Grades for the answers, in the order of `queries`."""
+        """Grades for the answers, in the order of `queries`. Blanks have a rule of their own
+        (`cloze.goes_on_with`); the grader grades answers to questions."""
         assert len(answers) == len(task.queries), "one answer for each question"
-        return Score(grade_all(task.queries, answers, self.grader))
+        return Score(grade_with_blanks(task.queries, answers, self.grader))
 
     # -- evaluations and reports --
 
