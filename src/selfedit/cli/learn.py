@@ -23,7 +23,8 @@ def learn(
     quiz: Annotated[
         Path | None,
         typer.Option(
-            help='Questions: JSON lines {"question", "answer"}, or SQuAD v1.1 JSON. Without: blanks in the documents.'
+            help='Questions: JSON lines {"question", "answer"}, or SQuAD v1.1 JSON. Without: blanks in '
+            "sentences of the documents."
         ),
     ] = None,
     model: options.Model = options.DEFAULT_MODEL,
