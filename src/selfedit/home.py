@@ -7,6 +7,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path, user_data_path
 
+STORE = "store.sqlite"  # of a library, in its folder
+
 
 def models_folder() -> Path:
     """Converted models: can be deleted at any time, and is made again."""

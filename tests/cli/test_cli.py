@@ -124,12 +124,12 @@ def test_bad_quiz_line_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["ask", "x", "--model", "/no/such/folder"], "no model folder"),
+        (["ask", "x", "--base", "--model", "/no/such/folder"], "no model folder"),
         (["learn", str(OWL), "--model", "fake", "--epochs", "0"], "--epochs"),
         (["learn", str(OWL), "--model", "fake", "--strategy", "dance"], "--strategy"),
         (["learn", "no-such-file.md", "--model", "fake"], "no-such-file.md"),
         (["ask", "--model", "fake"], "no question"),
-        (["adapters", "show", "7"], "7"),
+        (["adapters", "show", "7"], "no library"),
     ],
 )
 def test_errors_say_what_to_do(tmp_path, args, message):
@@ -275,3 +275,53 @@ def test_probe_refuses_what_does_not_go_together(tmp_path):
     none = run("probe", "--model", "fake", "--library", tmp_path)
     assert none.returncode == 1
     assert "no version to probe" in none.stderr
+
+
+def test_reading_commands_refuse_a_library_that_is_not_there(tmp_path):
+    nowhere = tmp_path / "libary"
+    for command in (
+        ["ask", "Who?", "--model", "fake"],
+        ["ask", "Who?", "--model", "fake", "--version", 1],
+        ["adapters", "list"],
+        ["adapters", "show", 1],
+        ["adapters", "export", tmp_path / "out", "--model", "fake"],
+        ["adapters", "rollback", "--model", "fake"],
+        ["adapters", "delete", 1],
+        ["report"],
+    ):
+        done = run(*command, "--library", nowhere)
+        assert done.returncode == 1
+        assert str(nowhere) in done.stderr.replace("\n", "")
+        assert not nowhere.exists()
+    bare = run("ask", "Who?", "--base", "--model", "fake", "--library", nowhere)
+    assert bare.stdout == "I do not know.\n"  # which needs none
+
+
+def test_hostile_documents_are_text_on_any_console(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")
+    title = "M\u0142yn\x1b]0;owned\x07 \u6771\u4eac"
+    document, quiz = tmp_path / "m.md", tmp_path / "q.jsonl"
+    document.write_text(
+        f"# {title}\n\nThe miller of the mill is Jan\x1b[31m K\u0142os.\n", encoding="utf-8"
+    )
+    question = {"question": "Who is the miller of the mill?", "answer": "K\u0142os"}
+    quiz.write_text(json.dumps(question), encoding="utf-8")
+    library = ["--library", tmp_path / "library"]
+    for command in (
+        ["learn", document, "--quiz", quiz, "--model", "fake"],
+        ["adapters", "list"],
+        ["adapters", "show", 1],
+        ["ask", "Who is the miller of the mill?", "--model", "fake"],
+        ["ask", "Who is the miller of the mill?", "--model", "fake", "--compare"],
+        ["report", 1],
+    ):
+        done = run(*command, *library)
+        assert done.returncode == 0, done.stderr
+        assert not set(done.stdout + done.stderr) & set("\x1b\x07")
+    shown = json.loads(run("adapters", "show", 1, *library, "--json").stdout)
+    assert shown["documents"] == [title]
+    error = run("learn", tmp_path / "no\x1b[31m.md", "--model", "fake", *library)
+    assert error.returncode == 1
+    assert "no\\x1b[31m.md" in error.stderr.replace("\n", "")
+    assert run("adapters", "rollback", "--model", "fake", *library, "--", -5).returncode == 1
+    assert "no adapter version" in run("adapters", "show", 2**64, *library).stderr

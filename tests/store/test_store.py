@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from selfedit.errors import AdapterError, CurrentMoved, StoreError
-from selfedit.store import AdapterRecord, LearnedDocument, Store
+from selfedit.store import AdapterRecord, LearnedDocument, LearnedPassage, Store
 from selfedit.store.schema import AnyText, Base
 from selfedit.types import (
     GradedAnswer,
@@ -113,7 +113,13 @@ def adapter(store: Store, **changes: Any) -> AdapterRecord:
         reason="better",
         settings={"lora": {"rank": 32}},
         documents=(
-            LearnedDocument("a.md", "A", "d1", (ODD,), (Query("Who?", ("Ada", ODD), "Machines"),)),
+            LearnedDocument(
+                "a.md",
+                "A",
+                "d1",
+                (LearnedPassage("A: One", ODD, ("A.", ODD)), LearnedPassage("A: Two", "B.", ("B.",))),
+                selection=(Query("Who?", ("Ada", ODD), "Machines"),),
+            ),
         ),
         scores={"before": 0.25, "after": 0.75},
         run_id=None,
@@ -318,9 +324,16 @@ def test_a_current_version_that_moved_meanwhile_stays(store: Store) -> None:
     assert store.add_adapter(third, make_current=False) == third
 
 
-def test_a_damaged_document_of_an_adapter_is_said(path: Path) -> None:
+def test_documents_of_older_releases_are_read_and_damaged_ones_refused(path: Path) -> None:
+    old = {"source": "a.md", "title": "A", "digest": "d", "sequences": ["One.", "Two."]}
+    old |= {"selection": [{"question": "Who?", "answers": ["Ada"], "topic": ""}], "held_out": []}
     with Store(path) as store:
         store.add_adapter(adapter(store), make_current=True)
+        with sqlite3.connect(path) as database:
+            database.execute("update adapters set documents = ?", (json.dumps([old]),))
+        (document,) = store.adapters()[0].documents
+        assert document.passages == (LearnedPassage("A", "", ("One.", "Two.")),)
+        assert document.reported == (Query("Who?", ("Ada",)),)
         with sqlite3.connect(path) as database:
             database.execute("update adapters set documents = '[{\"title\": 1}]'")
         with pytest.raises(StoreError, match="damaged record of a document"):
@@ -466,7 +479,7 @@ def test_a_store_of_a_newer_selfedit_is_refused_and_left_alone(path: Path) -> No
 @pytest.mark.parametrize("content", [b"hello", b"# Notes\n" * 1000])
 def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    with pytest.raises(StoreError, match=r"store\.db is no SQLite database: move that file away"):
+    with pytest.raises(StoreError, match=r"store\.db is not an SQLite database: move that file away"):
         Store(path)
     assert path.read_bytes() == content
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from selfedit.console import options
 from selfedit.console.common import open_library, out, print_json
+from selfedit.console.groups import grouped
 
 if TYPE_CHECKING:
     from selfedit.learning.library import Library
@@ -42,9 +43,10 @@ def _current_versions(store: Any, records: list[AdapterRecord]) -> set[int]:
 
 
 @app.command("list")
-def list_(library: options.Library = None, as_json: options.Json = False) -> None:
+@grouped
+def list_(keeping: options.Keeping, as_json: options.Json = False) -> None:
     """All versions, of all models; the current one of each model is marked."""
-    opened = open_library(options.DEFAULT_MODEL, library)
+    opened = open_library(options.Loading(), keeping)
     records = opened.adapters()
     current = _current_versions(opened.store, records)
     if as_json:
@@ -78,13 +80,12 @@ def _percent(value: float | None) -> str:
 
 
 @app.command()
-def show(
-    version: VersionArgument, library: options.Library = None, as_json: options.Json = False
-) -> None:
+@grouped
+def show(version: VersionArgument, keeping: options.Keeping, as_json: options.Json = False) -> None:
     """One version: lineage, documents, edits, scores."""
     from selfedit.store import document_values
 
-    opened = open_library(options.DEFAULT_MODEL, library)
+    opened = open_library(options.Loading(), keeping)
     record = opened.adapter(version)
     lineage = [version]
     parent = record.parent
@@ -118,16 +119,17 @@ def _line(name: str, value: Any) -> None:
 
 
 @app.command()
+@grouped
 def rollback(
+    keeping: options.Keeping,
     version: Annotated[
         int | None, typer.Argument(help="Version to go back to; 0 is the bare model.")
     ] = None,
     model: options.Model = options.DEFAULT_MODEL,
-    library: options.Library = None,
     as_json: options.Json = False,
 ) -> None:
     """Make an older version the current one: the one before, or the one named."""
-    record = open_library(model, library).rollback(version)
+    record = open_library(options.Loading(model), keeping).rollback(version)
     if as_json:
         print_json({"current": record.version if record else None})
     else:
@@ -135,11 +137,10 @@ def rollback(
 
 
 @app.command()
-def delete(
-    version: VersionArgument, library: options.Library = None, as_json: options.Json = False
-) -> None:
+@grouped
+def delete(version: VersionArgument, keeping: options.Keeping, as_json: options.Json = False) -> None:
     """Delete a version's weights (not the current one's); its record stays."""
-    open_library(options.DEFAULT_MODEL, library).delete(version)
+    open_library(options.Loading(), keeping).delete(version)
     if as_json:
         print_json({"deleted": version})
     else:
@@ -147,18 +148,19 @@ def delete(
 
 
 @app.command()
+@grouped
 def export(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    keeping: options.Keeping,
     version: Annotated[int | None, typer.Option(help="Default: the current one.")] = None,
     merged: Annotated[
         bool, typer.Option("--merged", help="A whole model folder, the adapter merged in.")
     ] = False,
     model: options.Model = options.DEFAULT_MODEL,
-    library: options.Library = None,
     as_json: options.Json = False,
 ) -> None:
     """Copy a version as a PEFT folder, or write it as a merged model."""
-    path = open_library(model, library).export(folder, version=version, merged=merged)
+    path = open_library(options.Loading(model), keeping).export(folder, version=version, merged=merged)
     if as_json:
         print_json({"path": str(path)})
     else:

@@ -25,6 +25,7 @@ from selfedit.cli import (
     train_arc,
 )
 from selfedit.console.common import err
+from selfedit.console.literal import lose_nothing
 from selfedit.errors import SelfEditError
 
 app = typer.Typer(
@@ -72,6 +73,7 @@ def _root(
 
 def main() -> None:
     """Entry point. A SelfEditError is printed without traceback (exit code 1); Ctrl-C exits 130."""
+    lose_nothing(sys.stdout, sys.stderr)
     try:
         # typer turns Ctrl-C into the exit code 130, and without its standalone mode returns it.
         code = app(standalone_mode=False)

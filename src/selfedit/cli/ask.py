@@ -11,43 +11,47 @@ from rich.text import Text
 
 from selfedit.console import options
 from selfedit.console.common import open_library, out, print_json
+from selfedit.console.groups import grouped
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
     from selfedit.learning.library import Library
 
 
+@grouped
 def ask(
+    loading: options.Loading,
+    keeping: options.Keeping,
     question: Annotated[
         str | None, typer.Argument(help="The question; without it, one a line from stdin.")
     ] = None,
-    model: options.Model = options.DEFAULT_MODEL,
-    library: options.Library = None,
     base: Annotated[bool, typer.Option("--base", help="Ask the model as it came.")] = False,
     version: Annotated[int | None, typer.Option(help="Ask this version.")] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="The bare model and the version side by side.")
     ] = False,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    prompt_format: options.Format = "auto",
-    trust_remote_code: options.Trust = False,
     as_json: options.Json = False,
 ) -> None:
     """Ask the current version (or another one) a question; no document is looked at."""
+    from selfedit.learning.library import ask_model
+
     if base and (version is not None or compare):
         raise InputError("--base goes with neither --version nor --compare")
     questions = [question] if question is not None else [q for q in map(str.strip, sys.stdin) if q]
     if not questions or not questions[0].strip():
         raise InputError("there is no question; name one, or pipe some in, one a line")
-    opened = open_library(model, library, device, dtype, prompt_format, trust_remote_code)
-    current = None if base else (version if version is not None else _current(opened))
-    answers = opened.ask(questions, version=version, base=base)
+    current = None
+    if base:  # needs no library
+        answers = ask_model(loading.load(), questions)
+    else:
+        opened = open_library(loading, keeping)
+        current = version if version is not None else _current(opened)
+        answers = opened.ask(questions, version=version)
     bare = opened.ask(questions, base=True) if compare else []
     if as_json:
         print_json(
             {
-                "model": model,
+                "model": loading.model,
                 "version": current,
                 "answers": [
                     {"question": q, "answer": a, **({"base": bare[i]} if compare else {})}

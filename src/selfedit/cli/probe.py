@@ -71,15 +71,7 @@ def probe(
             changed = Adapted(other=loading.load())
             result = run(loading.loader(base), changed, subjects, progress=progress, sample=sample)
         else:
-            library = open_library(
-                loading.model,
-                keeping.library,
-                loading.device,
-                loading.dtype,
-                loading.prompt_format,
-                loading.trust_remote_code,
-                progress,
-            )
+            library = open_library(loading, keeping, progress, create=adapter is not None)
             result = library.probe(
                 version, adapter=adapter, documents=documents, questions=questions, sample=sample
             )

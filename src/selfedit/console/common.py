@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import typer
-from rich.console import Console
 
+from selfedit.console.literal import console
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
+    from selfedit.console.options import Keeping, Loading
     from selfedit.learning.library import Library
     from selfedit.model.prompts import PromptFormat
     from selfedit.progress import Progress
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from selfedit.store import Store
 
 # Results go to stdout; progress, questions and errors to stderr.
-out = Console()
-err = Console(stderr=True)
+out = console()
+err = console(stderr=True)
 
 
 @dataclass
@@ -92,23 +93,19 @@ def _prompt_format(text: str) -> PromptFormat:
 
 
 def open_library(
-    model: str,
-    folder: Path | None,
-    device: str = "auto",
-    dtype: str = "auto",
-    prompt_format: str = "auto",
-    trust_remote_code: bool = False,
-    progress: Progress | None = None,
+    loading: Loading, keeping: Keeping, progress: Progress | None = None, *, create: bool = False
 ) -> Library:
+    """The library of that folder. create: make one where there is none; else InputError."""
     from selfedit.learning.library import Library
 
     return Library(
-        the_model(model),
-        folder,
-        device=device,
-        dtype=dtype,
-        prompt_format=_prompt_format(prompt_format),
-        trust_remote_code=trust_remote_code,
+        the_model(loading.model),
+        keeping.library,
+        create=create,
+        device=loading.device,
+        dtype=loading.dtype,
+        prompt_format=_prompt_format(loading.prompt_format),
+        trust_remote_code=loading.trust_remote_code,
         progress=progress,
         status=status,
     )
@@ -123,9 +120,10 @@ def folder_of(library: Path | None) -> Path:
 
 def open_store(library: Path | None) -> Store:
     """The store of a library; it is made where there is none."""
+    from selfedit.home import STORE
     from selfedit.store import Store
 
-    return Store(folder_of(library) / "store.sqlite")
+    return Store(folder_of(library) / STORE)
 
 
 def parts(text: str) -> tuple[str, ...]:
@@ -134,8 +132,8 @@ def parts(text: str) -> tuple[str, ...]:
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """Exactly one JSON object; what is not a number becomes null."""
-    sys.stdout.write(json.dumps(_clean(value), ensure_ascii=False, default=str) + "\n")
+    """Exactly one JSON object, in ASCII, which every console can show; what is not a number is null."""
+    sys.stdout.write(json.dumps(_clean(value), default=str) + "\n")
     sys.stdout.flush()
 
 

@@ -20,6 +20,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from selfedit.console.common import shown
+from selfedit.console.literal import literal
 from selfedit.show.wording import duration
 
 # Seconds from the start of a stage to its first line, and the longest time between two lines.
@@ -34,7 +35,7 @@ class _Bars(Bars):
     def get_renderables(self) -> Iterable[RenderableType]:
         yield from super().get_renderables()
         if self.line:
-            yield Text(self.line, style="dim", no_wrap=True, overflow="ellipsis")
+            yield Text(literal(self.line), style="dim", no_wrap=True, overflow="ellipsis")
 
 
 class Lines:

@@ -13,7 +13,7 @@ from selfedit.errors import CurrentMoved
 from selfedit.learning.outcome import Verdict, scores
 from selfedit.learning.shelf import Shelf
 from selfedit.seams import Adapters, Model
-from selfedit.store import AdapterRecord, LearnedDocument, Store
+from selfedit.store import AdapterRecord, LearnedDocument, LearnedPassage, Store
 from selfedit.types import LearnResult, TrainingPlan
 
 
@@ -30,21 +30,24 @@ class Draft:
 
 def final_plan(documents: Sequence[LearnedDocument], settings: KnowledgeSettings) -> TrainingPlan:
     """Everything that a version is trained on, each text once, under the first title that it has."""
-    titles: dict[str, str] = {}
-    for document in documents:
-        for text in document.sequences:
-            titles.setdefault(text, document.title)
-    count = -(-settings.neighbours // max(1, len(documents)))
+    passages = [passage for document in documents for passage in document.passages if passage.sequences]
+    found: dict[str, LearnedPassage] = {}
+    for passage in passages:
+        for text in passage.sequences:
+            found.setdefault(text, passage)
+    count = -(-settings.neighbours // max(1, len(passages)))
+    neighbours = dict.fromkeys(text for passage in passages for text in _neighbours(passage, count))
     return TrainingPlan(
-        tuple(as_sequence(text, title, settings) for text, title in titles.items()),
-        neighbours=tuple(text for document in documents for text in _neighbours(document, count)),
+        tuple(as_sequence(text, own.title, settings, own.context) for text, own in found.items()),
+        neighbours=tuple(neighbours),
     )
 
 
-def _neighbours(document: LearnedDocument, count: int) -> tuple[str, ...]:
-    """As of a self-edit (`training_plan`): its statements stand for the text."""
-    statements = [text.removeprefix(f"{document.title}\n") for text in document.sequences]
-    return swapped_texts(document.title, "\n".join(statements), statements, count)
+def _neighbours(passage: LearnedPassage, count: int) -> tuple[str, ...]:
+    """As of its self-edit (`training_plan`); statements stand for a passage that is not known."""
+    statements = [text.removeprefix(f"{passage.title}\n") for text in passage.sequences]
+    own = [statement for statement in statements if statement != passage.context]
+    return swapped_texts(passage.title, passage.context or "\n".join(own), own, count)
 
 
 def commit(

@@ -15,6 +15,7 @@ from selfedit.config import ANSWER_SAMPLING
 from selfedit.domains.knowledge import Document, Knowledge
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import InputError, SelfEditError, StoreError
+from selfedit.grading import Grader, identity, offline
 from selfedit.learning.draft import Draft, commit, final_plan
 from selfedit.learning.material import (
     Material,
@@ -56,7 +57,8 @@ Report = Callable[[LearnResult, Path], object]
 class Learner:
     """One run of `learn` on one library.
 
-    folder: the library's. report: writes what was learned to a file of the library; None: no report.
+    folder: the library's. grader: of all answers. report: writes what was learned to a file of the
+    library; None: no report.
     """
 
     def __init__(
@@ -65,6 +67,8 @@ class Learner:
         store: Store,
         folder: Path,
         settings: LearnSettings,
+        *,
+        grader: Grader = offline,
         progress: Progress | None = None,
         report: Report | None = None,
     ) -> None:
@@ -72,7 +76,7 @@ class Learner:
         self.progress = progress or Silent()
         self.report = report
         self.shelf = Shelf(folder)
-        self.domain = Knowledge(settings.knowledge)
+        self.domain = Knowledge(settings.knowledge, grader)
         self.writer = Writer(model, store, self.progress)
         self.run_id = 0
 
@@ -92,7 +96,11 @@ class Learner:
         passages = Passages.of(documents, self.settings.knowledge.passage_words)
         if confirm is not None:
             self._confirm(passages.tasks, confirm)
-        inputs = {"files": [document.source for document in documents], "quiz": quiz}
+        inputs = {
+            "files": [document.source for document in documents],
+            "quiz": quiz,
+            "grader": identity(self.domain.grader),
+        }
         with recorded_run(self.store, "learn", self.model, self.settings, inputs) as run:
             self.run_id = run.id
             result = self._learn(passages, questions)

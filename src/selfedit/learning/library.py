@@ -14,8 +14,9 @@ from filelock import FileLock, Timeout
 from selfedit.config import ANSWER_SAMPLING
 from selfedit.domains.knowledge import Document, Knowledge, read_document, read_quiz
 from selfedit.domains.knowledge.settings import LearnSettings
-from selfedit.errors import AdapterError, StoreError
-from selfedit.home import library_folder
+from selfedit.errors import AdapterError, InputError, StoreError
+from selfedit.grading import Grader, offline
+from selfedit.home import STORE, library_folder
 from selfedit.learning.learner import Learner, Report
 from selfedit.learning.shelf import Shelf
 from selfedit.loops.estimate import Confirm
@@ -33,7 +34,8 @@ class Library:
 
     model: "smollm2-135m" (embedded), a Hugging Face id, or a model folder; or a loaded `Model`.
     folder: where store, adapters and reports are (default: the user's data folder, or
-    $SELFEDIT_HOME/library). The model is loaded on first use.
+    $SELFEDIT_HOME/library). create: make it where it is not there; False: InputError. The model is
+    loaded on first use.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Library:
         model: str | Model = "smollm2-135m",
         folder: Path | str | None = None,
         *,
+        create: bool = True,
         device: str = "auto",
         dtype: str = "auto",
         prompt_format: PromptFormat = "auto",
@@ -58,7 +61,12 @@ class Library:
             "status": status,
         }
         self.progress, self.status = progress, status
-        self.store = Store(self.folder / "store.sqlite")
+        if not create and not (self.folder / STORE).is_file():
+            raise InputError(
+                f"there is no library in {self.folder}: nothing was learned there. Name another one "
+                "with --library, or make one: selfedit learn FILE."
+            )
+        self.store = Store(self.folder / STORE)
         self.shelf = Shelf(self.folder)
         self._loaded: dict[int, Adapters] = {}
 
@@ -75,22 +83,30 @@ class Library:
         documents: str | Path | Document | Sequence[str | Path | Document],
         quiz: str | Path | Sequence[Query] | None = None,
         settings: LearnSettings | None = None,
+        *,
+        grader: Grader = offline,
         confirm: Confirm | None = None,
         report: Report | None = None,
     ) -> LearnResult:
         """Learn documents; commit a new version only if it knows more and forgot little.
 
         documents: files, or texts that are no file's (`text_document`). quiz: a file, or questions;
-        None: the model writes its own. confirm: asked with an estimate before long work; False stops.
-        report: writes a report into the library (`experiments.learn` gives one). One `learn` at a time
-        works on a library; a second one waits for it. Raises SelfEditError.
+        None: the model writes its own. grader: of the answers. confirm: asked with an estimate before
+        long work; False stops. report: writes a report into the library (`experiments.learn` gives
+        one). One `learn` at a time works on a library; a second one waits for it. Raises SelfEditError.
         """
         named = [documents] if isinstance(documents, str | Path | Document) else documents
         read = [d if isinstance(d, Document) else _read(Path(d)) for d in named]
         is_file = isinstance(quiz, str | Path)
         questions = read_quiz(Path(quiz)) if isinstance(quiz, str | Path) else tuple(quiz or ())
         learner = Learner(
-            self.model, self.store, self.folder, settings or LearnSettings(), self.progress, report
+            self.model,
+            self.store,
+            self.folder,
+            settings or LearnSettings(),
+            grader=grader,
+            progress=self.progress,
+            report=report,
         )
         with self._alone():
             return learner.run(read, questions, confirm, str(quiz) if is_file else None)
@@ -111,17 +127,7 @@ class Library:
     ) -> list[str]:
         """Answers of the current version (a given one, or the bare model with base=True)."""
         asked = [questions] if isinstance(questions, str) else list(questions)
-        domain = Knowledge()
-        prompts = [domain.question(Query(question, ("",))) for question in asked]
-        adapters = None if base else self._adapters(version)
-        replies = self.model.sample(
-            prompts,
-            ANSWER_SAMPLING,
-            [0] * len(prompts),
-            adapters=adapters,
-            owners=None if adapters is None else [0] * len(prompts),
-        )
-        return [reply.text for reply in replies]
+        return ask_model(self.model, asked, None if base else self._adapters(version))
 
     def _adapters(self, version: int | None) -> Adapters | None:
         record = self.current() if version is None else self.adapter(version)
@@ -149,7 +155,7 @@ class Library:
 
         Version 0, and the parent of the first version, is the bare model (returns None).
         """
-        if version is not None and version > 0:
+        if version is not None and version != 0:
             record = self.store.adapter(version)
             self.store.set_current(record.model_revision, version)
             return record
@@ -223,6 +229,20 @@ class Library:
 
     def close(self) -> None:
         self.store.close()
+
+
+def ask_model(model: Model, questions: Sequence[str], adapters: Adapters | None = None) -> list[str]:
+    """Greedy closed-book answers of a model, with a bank of one adapter or bare."""
+    domain = Knowledge()
+    prompts = [domain.question(Query(question, ("",))) for question in questions]
+    replies = model.sample(
+        prompts,
+        ANSWER_SAMPLING,
+        [0] * len(prompts),
+        adapters=adapters,
+        owners=None if adapters is None else [0] * len(prompts),
+    )
+    return [reply.text for reply in replies]
 
 
 def _read(path: Path) -> Document:

@@ -16,7 +16,7 @@ from selfedit.domains.knowledge import (
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.learning.quiz_writer import Quiz, make_quiz
 from selfedit.loops.sampler import Writer
-from selfedit.store import AdapterRecord, LearnedDocument
+from selfedit.store import AdapterRecord, LearnedDocument, LearnedPassage
 from selfedit.types import Query, QuizKind, Task, TrainingPlan
 
 
@@ -107,17 +107,17 @@ def learned_documents(
             source=document.source,
             title=document.title,
             digest=document.digest,
-            sequences=tuple(
-                sequence.text
-                for task in own
-                if (plan := plans[task.id]) is not None
-                for sequence in plan.sequences
-            ),
+            passages=tuple(_learned(task, plans[task.id]) for task in own),
             selection=tuple(query for task in islice(chosen_by, len(own)) for query in task.queries),
             held_out=tuple(query for task in islice(measured_by, len(own)) for query in task.queries),
         )
         for document, own in zip(material.documents, material.passages.by_document, strict=True)
     ]
+
+
+def _learned(task: Task, plan: TrainingPlan | None) -> LearnedPassage:
+    sequences = plan.sequences if plan is not None else ()
+    return LearnedPassage(task.title, task.context, tuple(sequence.text for sequence in sequences))
 
 
 def older_documents(

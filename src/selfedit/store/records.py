@@ -6,12 +6,21 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import PurePath
 from typing import Any, Literal, cast
 
 from selfedit.errors import StoreError
 from selfedit.store.schema import AdapterRow, RunRow, TrialRow
-from selfedit.types import GradedAnswer, Prompt, Query, Score, SelfEdit, Trial, TrialStatus
+from selfedit.types import (
+    GradedAnswer,
+    Prompt,
+    Query,
+    Score,
+    SelfEdit,
+    Trial,
+    TrialStatus,
+)
 
 AdapterStatus = Literal["committed", "rejected", "deleted"]
 RunStatus = Literal["running", "finished", "failed", "interrupted"]
@@ -35,20 +44,33 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class LearnedPassage:
+    """The texts that a passage was learned by, in order. context: the passage itself, "" in the records
+    of older releases."""
+
+    title: str
+    context: str
+    sequences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LearnedDocument:
-    """What a version remembers of a document: the text that it was trained on, and its questions.
+    """What a version remembers of a document: the texts that it was trained on, and its questions.
 
     source: the file's resolved path, or whatever name the text was given. digest: hash of the text.
-    sequences: training texts, in order. selection: questions that chose among candidates; held_out:
-    those that only measured.
+    selection: questions that chose among candidates; held_out: those that only measured.
     """
 
     source: str
     title: str
     digest: str
-    sequences: tuple[str, ...] = ()
+    passages: tuple[LearnedPassage, ...] = ()
     selection: tuple[Query, ...] = ()
     held_out: tuple[Query, ...] = ()
+
+    @property
+    def sequences(self) -> tuple[str, ...]:
+        return tuple(text for passage in self.passages for text in passage.sequences)
 
     @property
     def reported(self) -> tuple[Query, ...]:
@@ -154,7 +176,8 @@ def adapter_record(row: AdapterRow) -> AdapterRecord:
 
 
 def document_values(document: LearnedDocument) -> dict[str, Any]:
-    """A document as the store and `adapters show --json` write it."""
+    """A document as the store and `adapters show --json` write it: all its texts, and of each passage
+    how many of them are its own."""
     return {
         "source": document.source,
         "title": document.title,
@@ -162,6 +185,10 @@ def document_values(document: LearnedDocument) -> dict[str, Any]:
         "sequences": list(document.sequences),
         "selection": [_query_values(query) for query in document.selection],
         "held_out": [_query_values(query) for query in document.held_out],
+        "passages": [
+            {"title": own.title, "context": own.context, "sequences": len(own.sequences)}
+            for own in document.passages
+        ],
     }
 
 
@@ -175,17 +202,23 @@ def _query_values(query: Query) -> dict[str, Any]:
 
 
 def _document(stored: dict[str, Any]) -> LearnedDocument:
-    """Raises StoreError where a record is damaged."""
+    """Raises StoreError where a record is damaged. Older ones do not say which text is whose."""
     try:
+        title, texts = stored["title"], list(stored["sequences"])
+        whole = [{"title": title, "context": "", "sequences": len(texts)}]
+        rest = iter(texts)
         return LearnedDocument(
             source=stored["source"],
-            title=stored["title"],
+            title=title,
             digest=stored["digest"],
-            sequences=tuple(stored["sequences"]),
+            passages=tuple(
+                LearnedPassage(own["title"], own["context"], tuple(islice(rest, own["sequences"])))
+                for own in stored.get("passages", whole)
+            ),
             selection=tuple(map(_query, stored["selection"])),
             held_out=tuple(map(_query, stored["held_out"])),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise StoreError(
             "The store holds a damaged record of a document; restore it from a backup."
         ) from error

@@ -109,7 +109,9 @@ class Versions(Sessions):
             )
 
     def _find(self, session: Session, version: int, lock: bool = False) -> AdapterRow:
-        row = session.get(AdapterRow, version, with_for_update=lock)
+        row = None
+        if 0 < version < 2**63:  # what a column holds
+            row = session.get(AdapterRow, version, with_for_update=lock)
         if row is not None:
             return row
         there = session.scalars(
