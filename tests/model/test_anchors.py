@@ -199,6 +199,22 @@ def test_training_through_the_model_uses_them():
     assert planned[0] < planned[1]
 
 
+def test_neighbours_are_held_to_what_the_bare_model_expects_in_them(monkeypatch):
+    """The planner knows their size without running them."""
+    bare = model()
+    text = "Bridge\nthe bridge was built in 1900"
+    (held,) = bare.training.anchors(TRAIN, [text, ""]).neighbours
+    assert held.ids == bare.encode(TrainingSequence(text), 100).ids
+    assert (held.hard, held.soft_weight) == (0.0, 2.0)
+    log = bare.hf(torch.tensor([held.ids])).logits[0].log_softmax(1)
+    for i, place in enumerate(held.supervised):
+        assert torch.allclose(held.soft.log_Mk[i], log[place - 1][held.soft.ids_Mk[i]], atol=1e-9)
+    monkeypatch.setattr(bare.decoder, "hidden", None)
+    plan = TrainingPlan(PLAN.sequences, neighbours=(text,))
+    planned = bare.planned_memory(LORA, TRAIN)
+    assert planned([plan], [0]) > planned([PLAN], [0])
+
+
 def test_a_text_that_ends(tiny):
     text = TrainingSequence("a tower")
     plain, ended = (tiny.encode(own, 100) for own in (text, TrainingSequence("a tower", ends=True)))

@@ -104,12 +104,16 @@ def _draws(settings: AnchorSettings, seed: int, anchors: Anchors) -> Iterator[li
     """Anchors of one step after the other: all are seen before one is seen again."""
     generator = torch.Generator().manual_seed(seed + _APART)
     general, neighbours = (_cycle(pool, generator) for pool in (anchors.general, anchors.neighbours))
+    share = settings.neighbour_share
+    if not (anchors.general and anchors.neighbours):
+        share = float(bool(anchors.neighbours))
+    owed = 0.0
     while True:
         batch = []
         for _ in range(settings.sequences if settings.weight > 0 and anchors.all else 0):
-            near = float(torch.rand((), generator=generator)) < settings.neighbour_share
-            has_both = bool(anchors.general and anchors.neighbours)
-            near = near if has_both else bool(anchors.neighbours)
+            owed += share
+            near = owed >= 1
+            owed -= near
             batch.append(next(neighbours if near else general))
         yield batch
 

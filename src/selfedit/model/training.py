@@ -23,9 +23,6 @@ from selfedit.types import TrainingPlan, TrainingRecord, TrainingSequence
 if TYPE_CHECKING:
     from selfedit.model.language_model import LanguageModel
 
-# Anchors that are kept at hand, for documents with neighbours of their own; others are read again.
-_AT_HAND = 64
-
 Trained = tuple[AdapterBank, list[TrainingRecord]]
 
 
@@ -34,7 +31,7 @@ class Training:
 
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
-        self._anchors: dict[tuple[AnchorSettings, int, tuple[str, ...]], Anchors] = {}
+        self._at_hand: dict[AnchorSettings, tuple[TokenSequence, ...]] = {}
 
     def run(
         self,
@@ -85,12 +82,15 @@ class Training:
     ) -> Trained:
         model = self.model
         bank = AdapterBank(model.hf, lora, seeds, num_layers=model.num_layers)
+        distinct = dict.fromkeys(plans)  # a plan is trained once for each seed
+        data = {plan: self.taught(plan, settings) for plan in distinct}
+        anchors = {plan: self.anchors(settings, plan.neighbours) for plan in distinct}
         trainer = BankTrainer(
             model.decoder,
             bank,
-            [self.taught(plan, settings) for plan in plans],
+            [data[plan] for plan in plans],
             [directed(settings, plan) for plan in plans],
-            anchors=[self.anchors(settings, plan.neighbours) for plan in plans],
+            anchors=[anchors[plan] for plan in plans],
             slots=slots,
             beside=model.others,
             checkpointing=checkpointing,
@@ -105,7 +105,7 @@ class Training:
                 self.taught(plan, settings, shapes=True),
                 directed(settings, plan),
                 seed,
-                self.anchors(settings, plan.neighbours),
+                self.anchors(settings, plan.neighbours, shapes=True),
             ),
             workers=self.model.num_workers,
             checkpointing=self.model.engine.checkpointing,
@@ -132,39 +132,44 @@ class Training:
             replace(encoded[i], hard=distill.next_token, soft_weight=distill.weight) for i in read
         ]
         if shapes:
-            vocabulary = model.hf.get_output_embeddings().weight.shape[0]
-            taught = [blank(student, distill.top_k, vocabulary) for student in students]
+            taught = [blank(student, distill.top_k, self._vocabulary) for student in students]
         else:
             taught = soften(model.decoder, students, distill.top_k, list(read.values()))
         for i, student in zip(read, taught, strict=True):
             encoded[i] = student
         return encoded
 
-    def anchors(self, settings: TrainSettings, neighbours: Sequence[str] = ()) -> Anchors:
+    def anchors(
+        self, settings: TrainSettings, neighbours: Sequence[str] = (), *, shapes: bool = False
+    ) -> Anchors:
         """What an adapter that trains so is held to: written on first use, else from the cache folder
-        (`model.anchors`). neighbours: texts about things like those that it learns about."""
+        (`model.anchors`). neighbours: texts about things like those that it learns about; shapes: of
+        them, without the numbers that say what is expected there."""
         own = settings.anchor
         if own.weight == 0:
             return NO_ANCHORS
-        key = own, settings.max_tokens, tuple(neighbours)
-        if key not in self._anchors:
-            if len(self._anchors) >= _AT_HAND:
-                self._anchors.pop(next(iter(self._anchors)))
-            self._anchors[key] = self._write_anchors(own, settings.max_tokens, neighbours)
-        return self._anchors[key]
-
-    def _write_anchors(
-        self, own: AnchorSettings, max_tokens: int, neighbours: Sequence[str]
-    ) -> Anchors:
-        model = self.model
-        write = AnchorWriter(model.decoder, model.tokenizer, model.identity, model.write, model.status)
-        general = generic_prompts(model.form, own.num_prompts, model.render, model.tokenizer)
-        texts = [model.encode(TrainingSequence(text), max_tokens) for text in neighbours]
+        texts = [self.model.encode(TrainingSequence(text), settings.max_tokens) for text in neighbours]
         held = [
             replace(text, hard=0.0, soft_weight=own.weight) for text in texts if text.num_supervised > 0
         ]
-        near = soften(model.decoder, held, own.top_k)
-        return Anchors(write(general, own), tuple(near))
+        if shapes:
+            near = [blank(text, own.top_k, self._vocabulary) for text in held]
+        else:
+            near = soften(self.model.decoder, held, own.top_k)
+        return Anchors(self._general(own), tuple(near))
+
+    def _general(self, own: AnchorSettings) -> tuple[TokenSequence, ...]:
+        """Kept at hand: the planner and every wave ask for them."""
+        if own not in self._at_hand:
+            model, status = self.model, self.model.status
+            write = AnchorWriter(model.decoder, model.tokenizer, model.identity, model.write, status)
+            asked = generic_prompts(model.form, own.num_prompts, model.render, model.tokenizer)
+            self._at_hand[own] = write(asked, own)
+        return self._at_hand[own]
+
+    @property
+    def _vocabulary(self) -> int:
+        return int(self.model.hf.get_output_embeddings().weight.shape[0])
 
 
 def _what(plans: Sequence[TrainingPlan]) -> str:
