@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 
 from selfedit.config import AnchorSettings, LoraSettings, TrainSettings
 from selfedit.home import anchors_folder
+from selfedit.memory.questions import drift_prompts, general_questions
+from selfedit.model import anchors
 from selfedit.model.anchors import FEWEST, generic_prompts, loops, shipped
 from selfedit.model.tiny import tiny_model
 from selfedit.types import Completion, TrainingPlan, TrainingSequence
@@ -47,11 +52,27 @@ def same(a, b):
     )
 
 
-def test_the_shipped_prompts_are_many_and_different():
+def test_the_shipped_prompts_are_many_and_none_is_what_the_probes_measure_by():
+    """By the share of words in common. A changed file is another set, under another name: the trials'
+    keys hold the name."""
     own = shipped()
-    for kind in ("questions", "instructions", "openings"):
-        assert len(own[kind]) == len(set(own[kind])) >= 40
-    assert len(own["questions"]) + len(own["instructions"]) >= 64
+    for prompts in own.values():
+        assert len(prompts) == len(set(prompts)) >= 50
+    assert min(len(own["short"]), 2 * len(own["questions"])) >= 100
+    probes = [q.query.question for q in general_questions()] + list(drift_prompts())
+    for prompt in (text for prompts in own.values() for text in prompts):
+        shared = max(len(words(prompt) & words(p)) / len(words(prompt) | words(p)) for p in probes)
+        assert shared < 0.5, prompt
+    path = Path(anchors.__file__).with_name("anchor_prompts.json")
+    assert (AnchorSettings().prompts, hashlib.sha256(path.read_bytes()).hexdigest()[:16]) == (
+        "generic-1",
+        "b5f6c4df0102acfa",
+    )
+
+
+def words(text):
+    common = "what is the of a an in to how do i are does who which was did for and me on"
+    return set(re.findall(r"\w+", text.lower())) - set(common.split())
 
 
 @pytest.mark.parametrize("chat", [True, False])
@@ -158,7 +179,7 @@ def test_without_a_place_to_keep_them_it_works_and_says_so(tmp_path, monkeypatch
     bare = model()
     held = bare.training.anchors(TRAIN)
     assert held.general
-    assert "cannot be kept" in " ".join(bare.said)
+    assert "cannot be cached" in " ".join(bare.said)
     assert same(bare.training.anchors(TRAIN).general, held.general)
     assert bare.batches == 1
 

@@ -55,7 +55,8 @@ class Asked:
 
 @cache
 def shipped() -> dict[str, list[str]]:
-    """The shipped prompts: "questions", "instructions", and "openings" for base models."""
+    """The shipped prompts: "short" questions of fact, other "questions", "instructions", and "openings"
+    for base models. None asks for what the probes measure by (`memory/`)."""
     path = Path(__file__).with_name("anchor_prompts.json")
     prompts: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
     return prompts
@@ -64,18 +65,19 @@ def shipped() -> dict[str, list[str]]:
 def generic_prompts(
     form: Literal["chat", "plain"], count: int, render: Callable[[Prompt], Rendered], tokenizer: Any
 ) -> list[Asked]:
-    """`count` prompts of two kinds in turn, if there are so many: questions, and instructions for a
-    chat model or openings for a base model."""
+    """The first `count` prompts, half of them short questions of fact. The others: for a chat model
+    questions and instructions in turn, for a base model openings."""
     own = shipped()
-    first = [Asked(render(Prompt(text, kind="question"))) for text in own["questions"]]
+    short = [Asked(render(Prompt(text, kind="question"))) for text in own["short"]]
     if form == "chat":
-        second = [Asked(render(Prompt(text))) for text in own["instructions"]]
+        turns = zip(own["questions"], own["instructions"], strict=True)
+        long = [Asked(render(Prompt(text))) for pair in turns for text in pair]
     else:
         openings = [tuple(tokenizer(text)["input_ids"]) for text in own["openings"]]
-        second = [Asked(Rendered(ids), opening=True) for ids in openings]
-    turns = [asked for pair in zip(first, second, strict=False) for asked in pair]
-    turns += first[len(second) :] + second[len(first) :]
-    return turns[:count]
+        long = [Asked(Rendered(ids), opening=True) for ids in openings]
+    both = min(len(short), len(long))
+    turns_of_both = [asked for pair in zip(short, long, strict=False) for asked in pair]
+    return [*turns_of_both, *short[both:], *long[both:]][:count]
 
 
 class AnchorWriter:
