@@ -15,7 +15,7 @@ ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "d
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, and a mistyped name is an error."""
+    """Base of all settings: frozen, and a misspelled name is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -24,11 +24,11 @@ class Settings(BaseModel):
     added: ClassVar[dict[str, Any]] = {}
 
     def digest(self) -> str:
-        """Hash of the values; a part of every identity that these settings determine."""
+        """Hash of the values; part of the key of every result that these settings determine."""
         return stable_hash(self.identity())
 
     def identity(self) -> dict[str, Any]:
-        """What the digest is of: the values as JSON has them, without added ones that are off."""
+        """What the digest is computed from: the values as JSON, without added ones that are off."""
         values = self.model_dump(mode="json")
         for name in type(self).model_fields:
             own = getattr(self, name)
@@ -54,23 +54,23 @@ class LoraSettings(Settings):
 
 
 class AnchorSettings(Settings):
-    """What holds an adapter to the bare model, away from what it learns: at every `interval`-th step a
-    few of the bare model's own texts join the batch, and the loss is
-    mean cross-entropy + weight * mean KL(bare || adapted) over their tokens.
+    """Holds an adapter to the bare model, away from what it learns: at every `interval`-th step a few
+    of the bare model's own texts join the batch, and the loss is mean cross-entropy + weight * mean
+    KL(bare || adapted) over their tokens.
     """
 
     weight: float = Field(0.0, ge=0, description="Weight of the KL; 0: no anchor.")
-    interval: int = Field(4, ge=1, description="Every so many steps of an adapter.")
+    interval: int = Field(4, ge=1, description="Steps of an adapter from one anchor to the next.")
     sequences: int = Field(1, ge=1, description="Anchor texts in such a step.")
     num_prompts: int = Field(
         32, ge=1, le=1024, description="Generic prompts that the bare model answers, at most."
     )
     reply_tokens: int = Field(64, ge=1, description="Length of the bare model's answers, at most.")
     top_k: int = Field(
-        64, ge=1, description="Tokens whose probability is kept; the rest is one event beside them."
+        64, ge=1, description="Tokens whose probability is kept; all others count as one event."
     )
     neighbour_share: float = Field(
-        0.5, ge=0, le=1, description="Share of texts about a document's neighbours, where it has some."
+        0.5, ge=0, le=1, description="Share of texts about a document's neighbours, if it has any."
     )
     prompts: Literal["generic-1"] = Field(
         "generic-1", description="The shipped set of prompts: model/anchor_prompts.json."
@@ -84,14 +84,14 @@ class AnchorSettings(Settings):
 class DistillSettings(Settings):
     """Context distillation (Askell et al., arXiv 2112.00861; Snell et al., arXiv 2209.15189): the bare
     model that reads the passage teaches the adapted one that does not. The loss of a token is
-    next_token * cross-entropy + weight * KL(bare with the passage || adapted). Sequences of which no
-    passage is known have next-token loss alone.
+    next_token * cross-entropy + weight * KL(bare with the passage || adapted). Sequences without a
+    known passage have the next-token loss alone.
     """
 
     weight: float = Field(0.0, ge=0, description="Weight of the KL; 0: no distillation.")
-    next_token: float = Field(1.0, ge=0, description="Weight of the cross-entropy beside it.")
+    next_token: float = Field(1.0, ge=0, description="Weight of the cross-entropy, added to it.")
     top_k: int = Field(
-        64, ge=1, description="Tokens whose probability is kept; the rest is one event beside them."
+        64, ge=1, description="Tokens whose probability is kept; all others count as one event."
     )
 
     def identity(self) -> dict[str, Any]:
@@ -131,22 +131,24 @@ class TrainSettings(Settings):
 
 
 class EngineSettings(Settings):
-    """How a model uses this machine. Nothing here changes a result beyond rounding, so that none of it
-    is part of a trial's or a run's identity (`model.memory.engine_from_environment`)."""
+    """How a model uses this machine. Nothing here changes a result beyond rounding, so none of it is
+    part of a trial's or a run's key (`forward.memory.engine_from_environment`)."""
 
     memory_gb: float | None = Field(
-        None, gt=0, description="Memory for a wave beside the model; None: a share of the machine's."
+        None,
+        gt=0,
+        description="Memory for a wave, in addition to the model's; None: a share of the machine's.",
     )
     checkpointing: bool = Field(
         False,
-        description="Keep only what enters each layer, and compute the rest once more in the backward "
-        "pass: the same result with a fraction of the activations, for one more forward pass a step.",
+        description="Keep only each layer's input, and recompute the rest in the backward pass: the "
+        "same result with a fraction of the activations, for one more forward pass per step.",
     )
     workers: int | None = Field(
         None,
         ge=1,
-        description="Threads of a CPU that train or write side by side, each its share of the adapters "
-        "or texts; None: as many as torch would use for one, 4 at most.",
+        description="CPU threads that train or write side by side, each its share of the adapters or "
+        "texts; None: as many as torch uses, 4 at most.",
     )
     cuda_graphs: bool = Field(
         True,
@@ -171,7 +173,8 @@ class InnerSettings(Settings):
     lora: LoraSettings = LoraSettings()
     train: TrainSettings = TrainSettings()
     sampling: SamplingSettings = Field(
-        SamplingSettings(), description="Of the self-edits; what is not given depends on the strategy."
+        SamplingSettings(),
+        description="How self-edits are sampled; defaults depend on the strategy.",
     )
     candidates: int = Field(4, ge=1, description="Self-edits written for each task.")
     seeds: int = Field(1, ge=1, description="Trainings of each candidate; its reward is their mean.")
@@ -184,23 +187,24 @@ OPENAI_URL = "https://api.openai.com/v1"
 class EndpointSettings(Settings):
     """A model behind an OpenAI-compatible API: an LLM judge, or a writer of self-edits.
 
-    The key is no setting: it is read from the environment variable named here, and kept nowhere.
+    The key is not a setting: it is read from the environment variable named here, and never stored.
     """
 
     model_config = ConfigDict(hide_input_in_errors=True)  # it may be a key, put in the wrong place
 
     base_url: str = Field(OPENAI_URL, description="Address of the API, up to and with /v1.")
-    model: str = Field("gpt-4.1", min_length=1, description="As the endpoint calls it.")
+    model: str = Field("gpt-4.1", min_length=1, description="Name of the model at the endpoint.")
     api_key_env: str = Field(
         "OPENAI_API_KEY",
         pattern="^[A-Z_][A-Z0-9_]*$",
         description="Environment variable with the key; it may be unset for a server without keys.",
     )
-    concurrency: int = Field(16, ge=1, le=256, description="Requests at the same time.")
-    timeout: float = Field(60.0, gt=0, description="Seconds without a byte until one is given up.")
-    max_retries: int = Field(6, ge=0, le=100, description="Further attempts after a passing failure.")
+    concurrency: int = Field(16, ge=1, le=256, description="Concurrent requests.")
+    timeout: float = Field(60.0, gt=0, description="Seconds without a byte until a request fails.")
+    max_retries: int = Field(6, ge=0, le=100, description="Further attempts after a transient failure.")
     limit_parameter: Literal["max_tokens", "max_completion_tokens"] = Field(
-        "max_tokens", description="What the endpoint calls the limit; newer OpenAI models: the second."
+        "max_tokens",
+        description="The endpoint's name for the token limit; newer OpenAI models: the second.",
     )
     omit: tuple[str, ...] = Field(
         (), description="Request parameters that the endpoint refuses, such as temperature or seed."
@@ -222,12 +226,12 @@ class JudgeSettings(EndpointSettings):
     """An LLM judge. It decodes greedily."""
 
     max_tokens: int = Field(
-        1024, ge=1, description="Of a reply: one word is enough, unless the judge thinks aloud first."
+        1024, ge=1, description="Length of a reply: one word is enough, unless the judge reasons first."
     )
 
 
 class PolicySettings(Settings):
-    """The update of the policy: SFT on prompt -> edit, loss on the edit only (PAPER: r64, 3e-4)."""
+    """The update of the policy: SFT on prompt -> edit, loss on the edit only (the paper: r64, 3e-4)."""
 
     lora: LoraSettings = LoraSettings(rank=64, alpha=128, layers="all")
     train: TrainSettings = TrainSettings(learning_rate=3e-4, epochs=2, batch_size=10, max_tokens=2048)
@@ -244,8 +248,8 @@ class OuterSettings(Settings):
     contexts: int = Field(50, ge=1, description="Contexts of each round.")
     rule: Literal["best", "positive", "all-correct"] = Field(
         "positive",
-        description="best: one edit a context, always (the paper); positive: only if it beat the "
-        "baseline by more than the margin; all-correct: every edit with reward 1 (few-shot tasks).",
+        description="best: one edit for each context, always (the paper); positive: only if it beat "
+        "the baseline by more than the margin; all-correct: every edit with reward 1 (few-shot tasks).",
     )
     margin: float = Field(0.0, ge=0, le=1)
     reward: Literal["true", "proxy", "cascade"] = Field(
@@ -254,10 +258,11 @@ class OuterSettings(Settings):
         "inner loops for the best-rated.",
     )
     grader: Literal["offline", "contains", "exact", "f1", "judge"] = Field(
-        "offline", description="Of the answers in the inner loops: docs/graders.md, docs/judge.md."
+        "offline",
+        description="Grader of the answers in the inner loops: docs/graders.md, docs/judge.md.",
     )
     cascade_keep: int = Field(2, ge=1, description="Edits of each context that cascade trains on.")
-    seed: int = Field(0, ge=0, description="Of the order of contexts and of the policy update.")
+    seed: int = Field(0, ge=0, description="Seed of the order of contexts and of the policy update.")
 
 
 class EvaluationSettings(Settings):
@@ -266,13 +271,14 @@ class EvaluationSettings(Settings):
     conditions: tuple[str, ...] = Field(("base", "own"), min_length=1)
     regime: str = Field("single", description="single: an adapter for each self-edit and seed.")
     inner: InnerSettings = Field(
-        InnerSettings(candidates=1), description="candidates: edits of a task; seeds: trainings of one."
+        InnerSettings(candidates=1),
+        description="candidates: edits for each task; seeds: trainings of each.",
     )
-    resamples: int = Field(10_000, ge=100, description="Draws of the bootstrap.")
+    resamples: int = Field(10_000, ge=100, description="Resamples of the bootstrap.")
 
 
 def stable_hash(value: Any) -> str:
-    """Hex digest (128 bits) of a JSON-able value; equal values hash alike on every machine."""
+    """Hex digest (128 bits) of a JSON value; equal values have equal hashes on every machine."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=_jsonable)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 

@@ -1,7 +1,7 @@
-"""What can go wrong, in words that say what to do.
+"""What can go wrong; messages say what to do.
 
-A bad self-edit is data (`InvalidSelfEdit` becomes a recorded trial); everything else here is a
-failure of the input or of the machinery, and stops the command with its message and no traceback.
+A bad self-edit is data (`InvalidSelfEdit` becomes a recorded trial); every other error is a failure of
+the input or of the machinery, and stops the command with its message and no traceback.
 """
 
 
@@ -30,7 +30,7 @@ class AdapterError(SelfEditError):
 
 
 class CurrentMoved(AdapterError):
-    """The current version is another one than when a new one was begun. current: what it is now."""
+    """The current version has changed since the new one was begun. current: the version now."""
 
     def __init__(self, message: str, current: int | None) -> None:
         super().__init__(message)
@@ -38,16 +38,17 @@ class CurrentMoved(AdapterError):
 
 
 class EndpointError(SelfEditError):
-    """An endpoint that cannot be reached, refuses, or replies with nothing that can be used."""
+    """An endpoint that cannot be reached, refuses, or sends no usable reply."""
 
 
 class JudgeError(EndpointError):
-    """An LLM judge that fails for good; it stops the run and is never a wrong answer."""
+    """An LLM judge that fails for good; it stops the run and never counts as a wrong answer."""
 
 
 class InvalidSelfEdit(SelfEditError):
-    """A self-edit that holds nothing to train on. It is recorded as a trial without reward."""
+    """A self-edit with nothing to train on. It is recorded as a trial without a reward."""
 
 
 class OverLimit(InvalidSelfEdit):
-    """A sound self-edit that asks for more training than is allowed. Its trial has failed, unspent."""
+    """A valid self-edit that asks for more training than is allowed. Its trial fails without
+    training."""

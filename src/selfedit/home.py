@@ -11,7 +11,7 @@ STORE = "store.sqlite"  # of a library, in its folder
 
 
 def models_folder() -> Path:
-    """Converted models: can be deleted at any time, and is made again."""
+    """Converted models: can be deleted at any time, and is recreated when needed."""
     home = os.environ.get("SELFEDIT_HOME")
     return Path(home) / "models" if home else user_cache_path("selfedit") / "models"
 

@@ -1,4 +1,4 @@
-"""Progress as the loops report it; who shows it (a terminal, a page, nobody) is not their affair."""
+"""Progress as the loops report it, whoever shows it (a terminal, a log, nobody)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 class Progress(Protocol):
     """One stage at a time: `start` ends the stage before; parts of a unit may be reported.
 
-    note: what is known so far, in a line; the next one takes its place.
+    note: what is known so far, in one line; it replaces the previous note.
     """
 
     def start(self, name: str, total: int) -> None: ...
@@ -40,8 +40,8 @@ class Silent:
 
 
 class Part:
-    """A part of a stage that `units` were announced for: it starts nothing, and `finish` makes up for
-    what was not reported."""
+    """A part of a stage, for which `units` were announced: it starts no stage, and `finish` reports
+    what was not reported yet."""
 
     def __init__(self, progress: Progress, units: int) -> None:
         self._progress, self._left = progress, float(units)
@@ -64,7 +64,7 @@ class Part:
 
 
 class Noted:
-    """A progress whose notes all begin alike."""
+    """A progress whose notes all have the same beginning."""
 
     def __init__(self, progress: Progress, beginning: str) -> None:
         self._progress, self._beginning = progress, beginning

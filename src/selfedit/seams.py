@@ -1,12 +1,12 @@
 """The seams: what may be replaced without another file being touched.
 
-- `Sampler`: who writes text. `LanguageModel`, `FakeModel`; a vLLM server could stand here.
-- `Model`: a sampler that also learns, into adapters.
+- `Sampler`: who writes text. `LanguageModel`, `FakeModel`; a vLLM server could be one.
+- `Model`: a sampler that also trains adapters.
 - `Domain`: what to write, how to read it, what to ask, how to grade.
 - `TrialRunner`: where self-edits are trained and tested. `runners.local.LocalRunner`: this process.
-- `Algorithm`: scored self-edits to a better policy. `algorithms.rest_em.ReSTEM`.
+- `Algorithm`: from scored self-edits to a better policy. `algorithms.rest_em.ReSTEM`.
 
-Two small ones stand beside what they are about: `progress.Progress` and `grading.Grader`.
+Two small ones are defined where they are used: `progress.Progress` and `grading.Grader`.
 Each is looked up in a plain dict, or as `file.py:Name` for the user's own (`domains.load_domain`).
 """
 
@@ -38,15 +38,15 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Adapters(Protocol):
-    """A bank of adapters of one model; what it is made of is the model's own affair."""
+    """A bank of adapters of one model, which alone knows what it is made of."""
 
     @property
     def num_adapters(self) -> int: ...
 
 
 class Sampler(Protocol):
-    """The policy as a writer. `identity` is everything that determines its texts, apart from what
-    `sample` is given: texts are stored under it, so that none is written twice."""
+    """The policy as a writer. `identity` is everything that determines its texts, apart from the
+    arguments of `sample`: texts are stored under it, so that none is written twice."""
 
     name: str
 
@@ -74,7 +74,7 @@ class Sampler(Protocol):
 
 
 class Model(Sampler, Protocol):
-    """What the two loops ask of a model: a sampler that learns into adapters.
+    """What the two loops ask of a model: a sampler that also trains adapters.
 
     revision: identity of the weights; adapters and trials carry it. device: "cpu", "cuda" or "mps".
     """
@@ -91,7 +91,7 @@ class Model(Sampler, Protocol):
 
     @property
     def num_bytes(self) -> int:
-        """Size of the weights, as a model folder will take them."""
+        """Size of the weights when saved to a model folder."""
         ...
 
     def count_tokens(self, text: str) -> int: ...
@@ -110,8 +110,8 @@ class Model(Sampler, Protocol):
     ) -> list[AnswerScore]:
         """How likely each prompt's reply is, teacher-forced; prompt i by adapter owners[i], if given.
 
-        A reply goes on where the prompt ends, its prefix included, and so begins with a space unless
-        it follows at once.
+        A reply continues the prompt, its prefix included, and so begins with a space unless it follows
+        directly.
         """
         ...
 
@@ -135,7 +135,8 @@ class Model(Sampler, Protocol):
     def planned_memory(
         self, lora: LoraSettings, settings: TrainSettings
     ) -> Callable[[Sequence[TrainingPlan], Sequence[int], int | None], int]:
-        """A function of plans, seeds and slots: peak bytes of training them, beside the model."""
+        """A function of plans, seeds and slots: peak bytes of training them, in addition to the
+        model."""
         ...
 
     @property
@@ -155,15 +156,16 @@ class Model(Sampler, Protocol):
         """How far adapter k has moved from this model: for each sequence the mean over its supervised
         tokens of KL(this model || adapted), in nats, over the whole vocabulary, teacher-forced.
 
-        other: the model that the adapters are of, or that is compared without any (a merged policy).
-        on_done(n): n more are finished. Raises ModelError where the two cannot be compared.
+        other: the model that the adapters belong to, or that is compared without adapters (a merged
+        policy).
+        on_done(n): n more are finished. Raises ModelError if the two cannot be compared.
         """
         ...
 
     def save_adapter(self, adapters: Adapters, k: int, folder: Path) -> None: ...
 
     def load_adapter(self, folder: Path) -> Adapters:
-        """A bank of one. Raises AdapterError if it is damaged or of other weights."""
+        """A bank of one. Raises AdapterError if it is damaged or belongs to other weights."""
         ...
 
     def save_merged(self, folder: Path, adapter: Path) -> None: ...
@@ -192,7 +194,7 @@ class Domain(Protocol):
     """
 
     def prompts(self, task: Task) -> tuple[Prompt, ...]:
-        """The prompts whose completions, together, are one self-edit."""
+        """The prompts whose completions together are one self-edit."""
         ...
 
     def parse(self, task: Task, edit: SelfEdit) -> TrainingPlan:
@@ -225,7 +227,8 @@ class Canonical(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PolicyRef:
-    """A policy that another process can load. name: hub id or folder; revision: of its weights."""
+    """A policy that another process can load. name: hub id or folder; revision: identity of its
+    weights."""
 
     name: str
     revision: str
@@ -234,8 +237,8 @@ class PolicyRef:
 class TrialRunner(Protocol):
     """Where trials run: trains every proposed edit with every seed and tests it closed-book.
 
-    Looking up finished trials, saving new ones, and grouping an edit's seeds are its affair; a trial
-    that is in the store is never run again.
+    It looks up finished trials, saves new ones, and groups an edit's seeds; a trial that is in the
+    store is never run again.
     """
 
     def run(
@@ -253,10 +256,10 @@ class TrialRunner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What an algorithm made of a round. policy: the next policy's folder, None: it stays as it was.
+    """The result of an algorithm's round. policy: the next policy's folder, None: it stays as it was.
 
-    learned: the edits that it learned from. losses: of its training, nats a token. metrics: numbers
-    of its own that a tracker is told.
+    learned: the edits that it learned from. losses: of its training, nats per token. metrics: its
+    own numbers, for trackers.
     """
 
     policy: Path | None
@@ -266,7 +269,7 @@ class Update:
 
 
 class Algorithm(Protocol):
-    """Scored groups to an improved policy."""
+    """From scored groups to an improved policy."""
 
     @property
     def identity(self) -> str:
@@ -274,6 +277,6 @@ class Algorithm(Protocol):
         ...
 
     def improve(self, policy: Model, groups: Sequence[Group], out: Path, progress: Progress) -> Update:
-        """Writes the next policy to the folder `out`, whole or not at all, unless no edit deserves
-        it. Raises SelfEditError; the round's trials are kept."""
+        """Write the next policy to the folder `out`, whole or not at all, unless no edit deserves it.
+        Raises SelfEditError; the round's trials are kept."""
         ...

@@ -24,10 +24,10 @@ class Prompt:
 
     text: the user's words.
     kind: "question" is answered briefly; "instruction" asks for a text.
-    prefix: the first words of the reply, put into the model's mouth (never part of the reply).
+    prefix: forced first words of the reply (never part of what is returned).
     turns: earlier (user, assistant) turns of the conversation.
-    max_new_tokens: bound of this reply, where it is not the sampling's own.
-    pattern: a regular expression that the whole reply matches, by sampling only what fits.
+    max_new_tokens: limit for this reply, instead of the sampling's own.
+    pattern: a regular expression that the whole reply must match; only matching tokens are sampled.
     """
 
     text: str
@@ -42,11 +42,11 @@ class Prompt:
 class Completion:
     """What a sampler wrote for one prompt.
 
-    logprobs: of each token that was drawn, in nats, the one that ended the text among them, by the
-    model at the sampling's temperature (1 where it is greedy), before top_p and a pattern cut anything
-    off. tokens: their ids. Both are empty unless they were asked for; the text is stripped, so that
-    the tokens may say more than it does. ended: whether the text came to an end by itself, before the
-    limit of tokens; None where the sampler cannot tell.
+    logprobs: for each sampled token, in nats, the one that ended the text included, by the model at the
+    sampling temperature (1 if greedy), before top_p and a pattern exclude anything. tokens: their ids.
+    Both are empty unless they were asked for; the text is stripped, so the tokens may hold more than it
+    does. ended: whether the text ended by itself, before the limit of tokens; None if the sampler
+    cannot tell.
     """
 
     text: str
@@ -57,7 +57,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question with its gold answers (the first is the one that is shown).
+    """A question with its gold answers (the first is shown).
 
     form: "cloze" is a sentence with a blank, which the model is to fill (`domains/knowledge/cloze.py`).
     """
@@ -133,9 +133,9 @@ class TrainingPlan:
 class TrainingRecord:
     """What training one adapter leaves behind, besides its weights.
 
-    losses: nats a token of its own sequences, one a step; tokens: of them. drifts: KL(bare || adapted),
-    nats a token, of each step with anchors. failure: empty, or why it was stopped (its weights are
-    those before the bad step).
+    losses: nats per token of its own sequences, one per step; tokens: number of those. drifts:
+    KL(bare || adapted), nats per token, for each step with anchors. failure: empty, or why it was
+    stopped (its weights are those before the bad step).
     """
 
     losses: list[float] = field(default_factory=list)
@@ -148,8 +148,8 @@ class TrainingRecord:
 class AnswerScore:
     """How likely a model finds a reply that it is given, token by token.
 
-    logprob: of the whole reply, in nats. tokens: of it. greedy: whether every token is the likeliest,
-    so that the model itself, decoding greedily, would write exactly this.
+    logprob: of the whole reply, in nats. tokens: their number. greedy: whether every token is the
+    likeliest, so that the model itself, decoding greedily, would write exactly this.
     """
 
     logprob: float
@@ -161,7 +161,7 @@ class AnswerScore:
 class GradedAnswer:
     """One answer with its grades: `correct` is what accuracies count; f1 is in [0, 1].
 
-    reason: why an answer is wrong, where there is more to say than that.
+    reason: why an answer is wrong, if there is more to say.
     """
 
     question: str
@@ -194,7 +194,7 @@ class Trial:
     status: "scored"; "invalid" (the edit holds nothing to train on); "failed" (its loss was not
         finite, or it asked for more training than is allowed). The last two carry no score.
     reason: why there is no score; of a scored trial, what of the edit was not trained on.
-    losses: mean training loss of each optimizer step, nats a token.
+    losses: mean training loss of each optimizer step, nats per token.
     seconds: this trial's share of its wave's wall time (training and answering).
     """
 
@@ -212,7 +212,7 @@ class Trial:
 
     @property
     def reward(self) -> float | None:
-        """Accuracy after training, or None where the trial was invalid, failed or had no queries."""
+        """Accuracy after training, or None if the trial was invalid, failed or had no queries."""
         return self.score.value if self.score is not None and self.score.answers else None
 
 
@@ -227,10 +227,10 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A self-edit and its reward for each seed, None where a trial failed or was not scored.
+    """A self-edit and its reward for each seed, None if a trial failed or was not scored.
 
     status, reason: of the first of its trials that was not scored, else of the first; "unscored": it
-    was never trained on. trials: their keys, one a seed; none where nothing was trained.
+    was never trained on. trials: their keys, one per seed; none if nothing was trained.
     """
 
     edit: SelfEdit
@@ -249,7 +249,7 @@ class Candidate:
 class Group:
     """A task, what the policy scores on it without any edit, and the candidates written for it.
 
-    kept: places of the candidates that were chosen, where somebody has chosen.
+    kept: indices of the chosen candidates, once they are chosen.
     """
 
     task: Task
@@ -259,7 +259,7 @@ class Group:
 
 
 def mean_of(rewards: Sequence[float | None]) -> float | None:
-    """Mean of rewards, None if one is missing or there is none.
+    """Mean of rewards; None if one is missing or there are none.
 
     Rounded to 12 digits, so that 0.6, 0.6 and 0.0 tie with three times 0.4. One reward stays as it is.
     """
@@ -286,7 +286,7 @@ class QuestionResult:
 class PassageResult:
     """A passage with its candidates, and for each of them what its training was like.
 
-    seconds: wall time of all seeds. losses: of the first seed's steps, nats a token.
+    seconds: wall time of all seeds. losses: of the first seed's steps, nats per token.
     """
 
     group: Group

@@ -1,1 +1,1 @@
-"""Scored trials to an improved policy, one algorithm a file."""
+"""From scored groups to an improved policy, one algorithm per file."""

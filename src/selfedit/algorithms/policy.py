@@ -25,7 +25,7 @@ def update_policy(
     on_step: Callable[[int, int], None] | None = None,
 ) -> list[float]:
     """SFT on prompt -> edit with a bank of one, merged into a model folder, which appears whole or not
-    at all. Returns the losses, nats a token.
+    at all. Returns the losses, in nats per token.
 
     Raises SelfEditError if the training diverges, StoreError if the folder cannot be written.
     """
@@ -52,7 +52,7 @@ def update_policy(
         )
     part = folder.with_name(f".{folder.name}.part")
     try:
-        # What an earlier try left that was killed, or not recorded: gigabytes, perhaps.
+        # Left by an earlier attempt that was killed or not recorded: gigabytes, perhaps.
         shutil.rmtree(part, ignore_errors=True)
         model.save_adapter(adapters, 0, part / "adapter")
         model.save_merged(part / "merged", part / "adapter")
@@ -69,7 +69,7 @@ def update_policy(
 
 
 def _need_space(folder: Path, needed: int) -> None:
-    """Better before an update than after it."""
+    """Checked before the update rather than after it."""
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if free < needed:

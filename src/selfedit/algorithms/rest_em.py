@@ -53,15 +53,15 @@ class ReSTEM:
 
 
 def select(groups: Iterable[Group], rule: Rule = "positive", margin: float = 0.0) -> list[Group]:
-    """The groups, each with the candidates that are kept of it.
+    """The groups, each with its kept candidates.
 
     best: the highest mean reward of each task, the first in a tie, even if every edit hurts (the
         paper's rule: always one for each task).
     positive: the same, if it beats the task's baseline by more than `margin`.
     all-correct: every candidate whose reward is 1 with every seed (few-shot tasks: solved or not).
 
-    A candidate without reward is never kept; of a task in which none has a reward none is. ValueError
-    for `positive` where there are rewards but no baseline.
+    A candidate without a reward is never kept. ValueError for `positive` if there are rewards but no
+    baseline.
     """
     return [replace(group, kept=tuple(_kept(group, rule, margin))) for group in groups]
 

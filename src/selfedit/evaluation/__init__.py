@@ -1,1 +1,1 @@
-"""Evaluation: conditions against each other on the same contexts, with intervals that say how sure."""
+"""Evaluation: conditions compared on the same contexts, with intervals."""

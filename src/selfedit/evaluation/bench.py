@@ -1,4 +1,4 @@
-"""The bench that conditions work at: a model, tasks, and a store that keeps all that is done."""
+"""The bench that conditions work at: a model, tasks, and a store that keeps all results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from selfedit.types import Prompt, Proposal, SelfEdit, Task, Trial
 
 class StoredBench:
     """Implements `domains.conditions.Bench`. load_policy: loads the trained policy. conditions: the
-    domain's own by default. on_trials: told of trials as they finish."""
+    domain's own by default. on_trials: called with trials as they finish."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class StoredBench:
         self._load_policy, self._on_trials = load_policy, on_trials
 
     def check(self) -> None:
-        """Raises InputError for what a condition of the settings will need and is not there."""
+        """Raises InputError if something is missing that a condition of the settings needs."""
         names = self.settings.conditions
         check_names(names, self.conditions)
         if not self.tasks:

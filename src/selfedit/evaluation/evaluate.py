@@ -21,8 +21,7 @@ from selfedit.types import Score, Task
 
 
 def gradable(domain: BaseDomain, tasks: Sequence[Task]) -> tuple[list[Task], int]:
-    """The tasks of which something can be graded, and how many are left out. Raises InputError where
-    all are."""
+    """The tasks with something to grade, and how many are left out. Raises InputError if all are."""
     kept = [task for task in tasks if domain.is_gradable(task)]
     if not kept:
         raise InputError(f"none of the {domain.noun}s has {domain.gold}: there is nothing to measure")
@@ -42,7 +41,7 @@ def evaluate(
     Trials, texts and trainings that are stored are not repeated, so a killed evaluation goes on where
     it was. grader: of all answers, whatever graded the stored trials; None: as the domain graded them.
     notes: what the caller knows and a reader of the table must know, too; they are kept with it.
-    left_out: contexts that were not evaluated because nothing of them can be graded.
+    left_out: contexts that were not evaluated because they have nothing to grade.
     """
     bench.check()
     domain, tasks, settings, model = bench.domain, bench.tasks, bench.settings, bench.model
@@ -80,7 +79,7 @@ def evaluate(
 
 
 class Result(Protocol):
-    """What the work at a bench found."""
+    """The result of an evaluation."""
 
     def summary(self) -> dict[str, Any]:
         """A JSON value, which the store keeps."""
@@ -91,7 +90,7 @@ Found = TypeVar("Found", bound=Result)
 
 
 def record(bench: StoredBench, kind: str, work: Callable[[Bench], Found]) -> Found:
-    """A run of a kind of the domain's own. Raises SelfEditError."""
+    """A run of one of the domain's own kinds. Raises SelfEditError."""
     inputs = {"contexts": len(bench.tasks), "domain": bench.domain.name}
     with recorded_run(bench.store, kind, bench.model, bench.settings, inputs) as run:
         bench.run_id = run.id

@@ -1,4 +1,4 @@
-"""What is known of the policies that a library trained: their rounds, and the tasks they have seen."""
+"""What is known about the policies that a library trained: their rounds, and the tasks they saw."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def refuse_overlap(domain: Evaluable, trained: Sequence[Task], evaluated: Sequen
         more = " ..." if len(shared) > _NAMED_TASKS else ""
         raise InputError(
             f"the policy was trained on {len(shared)} of these {len(evaluated)} {domain.noun}s: {names}"
-            f"{more}; what is in the training and in the evaluation data cannot be held out. Choose "
+            f"{more}; what is in both the training and the evaluation data is not held out. Choose "
             "others."
         )
 

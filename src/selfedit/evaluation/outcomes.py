@@ -1,4 +1,4 @@
-"""What came of each task under each condition, now and out of the store, for reports that draw it."""
+"""The outcome of each task under each condition, stored for reports that draw it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _FORMER = "arc-task"  # in stores of versions that drew one domain only
 def put_outcomes(
     store: Store, run_id: int, tasks: Sequence[Task], outcomes: Mapping[str, Outcome]
 ) -> None:
-    """Keep for the run's report what is not in the store yet: each task, and which trials are its."""
+    """Store what the run's report needs and the store lacks: each task, and which trials belong to
+    it."""
     for start in range(0, len(tasks), _TASKS_AT_ONCE):
         values = {
             _key(_KIND, run_id, place): _entry(tasks[place], place, outcomes)
@@ -30,7 +31,7 @@ def put_outcomes(
 
 
 def stored_outcomes(store: Store, run: RunRecord, count: int) -> Iterator[TaskOutcome]:
-    """The first tasks of a run; none where an earlier version of selfedit ran it."""
+    """The first tasks of a run; none if an earlier version of selfedit ran it."""
     keys = {kind: [_key(kind, run.id, place) for place in range(count)] for kind in (_KIND, _FORMER)}
     known = store.cached(itertools.chain(*keys.values()))
     for key, former in zip(keys[_KIND], keys[_FORMER], strict=True):

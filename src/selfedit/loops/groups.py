@@ -1,4 +1,4 @@
-"""A task's candidates as a group: out of their trials, back to them, and which of them is kept."""
+"""A task's candidates as a group: from their trials, back to them, and which of them is kept."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from selfedit.seams import Domain
 from selfedit.store import Store
 from selfedit.types import Candidate, Group, Task, TrainingPlan, Trial
 
-_NOISE = 1e-9  # rewards are fractions of a few questions; what is smaller is rounding
+_NOISE = 1e-9  # rewards are fractions of a few questions; smaller differences are rounding
 
-# Groups whose trials, with answers and losses, are read out of the store at the same time.
+# Groups whose trials, with answers and losses, are read from the store at the same time.
 _GROUPS_AT_ONCE = 50
 
 
 def group_of(task: Task, baseline: float | None, candidates: Sequence[Sequence[Trial]]) -> Group:
-    """A group out of the trials of each candidate, one trial a seed."""
+    """A group from the trials of each candidate, one trial per seed."""
     return Group(task, baseline, tuple(map(candidate_of, candidates)))
 
 
 def candidate_of(trials: Sequence[Trial]) -> Candidate:
-    """A candidate out of its trials, one a seed."""
+    """A candidate from its trials, one per seed."""
     worst = next((trial for trial in trials if trial.status != "scored"), trials[0])
     return Candidate(
         trials[0].edit,
@@ -37,7 +37,7 @@ def candidate_of(trials: Sequence[Trial]) -> Candidate:
 def trials_of(store: Store, groups: Sequence[Group]) -> Iterator[tuple[tuple[Trial, ...], ...]]:
     """The trials of each group, as [candidate][seed], without their plans; read some at a time.
 
-    Raises StoreError where a trial is no longer in the store.
+    Raises StoreError if a trial is no longer in the store.
     """
     for at in range(0, len(groups), _GROUPS_AT_ONCE):
         part = groups[at : at + _GROUPS_AT_ONCE]
@@ -50,7 +50,7 @@ def trials_of(store: Store, groups: Sequence[Group]) -> Iterator[tuple[tuple[Tri
 
 
 def _own(found: dict[str, Trial], key: str, candidate: Candidate) -> Trial:
-    """The trial as this candidate's: candidates that say the same share one."""
+    """The trial as this candidate's: candidates that say the same share a trial."""
     if key not in found:
         raise StoreError(f"the trial {key} is no longer in the store; run the command again")
     return replace(found[key], task_id=candidate.edit.task_id, edit=candidate.edit)
@@ -71,7 +71,7 @@ def choose(group: Group) -> Group:
 
 
 def kept_plan(domain: Domain, group: Group) -> TrainingPlan | None:
-    """What the candidate that was kept trains on; None: none was kept."""
+    """The training plan of the kept candidate; None if none was kept."""
     if not group.kept:
         return None
     return domain.parse(group.task, group.candidates[group.kept[0]].edit)

@@ -1,8 +1,8 @@
 """The inner loop: self-edits are trained, each into its own adapter, and tested closed-book.
 
 A wave is a group of self-edits that train together over one frozen model, with the result of training
-each alone. What is finished is handed to `sink` wave by wave, so that a killed run loses one wave.
-Where finished trials come from and go to: `runners.local`.
+each alone. Finished trials go to `sink` wave by wave, so that a killed run loses one wave at most.
+`runners.local` says where they are kept.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from selfedit.progress import Progress, Silent, Tracked, by_steps
 from selfedit.seams import Adapters, Domain, Model
 from selfedit.types import SelfEdit, Task, TrainingRecord, Trial
 
-# Share of a wave's progress that its training stands for; answering is the rest.
+# Share of training in a wave's progress; answering is the rest.
 _TRAINING_SHARE = 0.9
 
 
@@ -53,15 +53,15 @@ def run_trials(
             sink(trials)
             found.update((trial.key, trial) for trial in trials)
         progress.advance(len(wave.jobs) - len(missing))
-    # Of those that share a trial, each gets it as its own.
+    # Edits that share a trial each get it as their own.
     return [replace(found[one.key], task_id=one.task.id, edit=one.edit) for one in asked]
 
 
 def run_wave(
     model: Model, domain: Domain, wave: Wave, settings: InnerSettings, progress: Progress
 ) -> list[Trial]:
-    """Train and test a wave; one that does not fit into memory is halved. Raises OutOfMemory where a
-    single self-edit does not fit: it is no fault of the edit, so that there is no trial of it."""
+    """Train and test a wave; one that does not fit into memory is halved. Raises OutOfMemory if a
+    single self-edit does not fit: that is not the edit's fault, so there is no trial of it."""
     start, tracked = time.perf_counter(), Tracked(progress)
     try:
         bank, records = train(model, wave, settings, tracked)
@@ -82,7 +82,7 @@ def run_wave(
 def train(
     model: Model, wave: Wave, settings: InnerSettings, progress: Progress
 ) -> tuple[Adapters, list[TrainingRecord]]:
-    """An adapter for each job, and what its training left behind."""
+    """An adapter for each job, and the record of its training."""
     return model.train(
         [job.plan for job in wave.jobs],
         settings.lora,
@@ -100,7 +100,7 @@ def answer(
     bank: Adapters,
     records: Sequence[TrainingRecord],
 ) -> list[list[str]]:
-    """What each adapter replies to the queries of its task; nothing where its training failed."""
+    """Each adapter's replies to the queries of its task; none if its training failed."""
     queries = [
         () if record.failure else domain.queries(job.task)
         for job, record in zip(jobs, records, strict=True)
@@ -118,7 +118,7 @@ def score(
     answers: Sequence[Sequence[str]],
     seconds: float,
 ) -> list[Trial]:
-    """The jobs' trials. seconds: the wave's wall time, of which each has its share by tokens."""
+    """The jobs' trials. seconds: the wave's wall time, divided among them by tokens."""
     whole = sum(job.tokens for job in jobs)
     return [
         Trial(

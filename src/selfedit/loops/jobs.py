@@ -1,4 +1,4 @@
-"""Self-edits as jobs: what identifies a trial, and what of an edit there is to train on."""
+"""Self-edits as jobs: what identifies a trial, and what an edit gives to train on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from selfedit.types import Query, SelfEdit, Task, TrainingPlan, Trial, TrialStat
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A trial that somebody wants to have. Two may have one key: edits that say the same."""
+    """A trial that is wanted. Two may share a key: edits that say the same."""
 
     key: str
     task: Task
@@ -58,7 +58,7 @@ def _queried(query: Query) -> list[object]:
 
 
 def _said(domain: Domain, task: Task, edit: SelfEdit) -> dict[str, object]:
-    """What an edit says, however it is worded, if the domain can tell; else its very words."""
+    """What an edit says, however it is worded, if the domain can tell; else its exact words."""
     if isinstance(domain, Canonical):
         try:
             return {"edit": domain.canonical(task, edit)}
@@ -73,8 +73,8 @@ def _said(domain: Domain, task: Task, edit: SelfEdit) -> dict[str, object]:
 def plan_jobs(
     model: Model, domain: Domain, asked: Sequence[Asked], settings: InnerSettings
 ) -> tuple[list[Job], list[Trial]]:
-    """What is to be trained, each key once; and the trials of edits that hold nothing to train on
-    ("invalid") or ask for more than is allowed ("failed")."""
+    """The jobs to be trained, each key once; and the trials of edits with nothing to train on
+    ("invalid") or that ask for more than is allowed ("failed")."""
     jobs: dict[str, Job] = {}
     unsound: dict[str, Trial] = {}
     for one in asked:

@@ -29,10 +29,11 @@ from selfedit.types import Proposal, Task
 
 
 class OuterRun:
-    """One run, known by its model, settings and tasks: started again, it goes on where it was.
+    """One run, identified by its model, settings, algorithm and tasks: started again, it goes on where
+    it was.
 
-    runner: makes the runner of this run's trials, given its number in the store. folder: of the
-    policies. on_round: told of each round as it is finished. Raises InputError for tasks that cannot
+    runner: makes the runner of this run's trials, given its number in the store. folder: where policies
+    are written. on_round: called with each finished round. Raises InputError for tasks that cannot
     be trained on.
     """
 
@@ -73,7 +74,8 @@ class OuterRun:
             self.reward.digest(),
             [[task.id, _questions(task)] for task in tasks],
         ]
-        # Until 2026-11-26 the algorithm was no part of it: there was one. Its runs are found again.
+        # Until 2026-11-26 there was one algorithm, which was not part of the key. Its runs are found
+        # again.
         earlier = stable_hash(parts)
         if self.algorithm.identity.startswith("rest-em") and stored_rounds(self.store, earlier, 1):
             return earlier
@@ -106,12 +108,12 @@ class OuterRun:
         return records
 
     def finished(self) -> list[RoundRecord]:
-        """The rounds that are done, up to the first one whose policy is no longer there."""
+        """The finished rounds. Raises InputError if the policy of one is no longer there."""
         records = stored_rounds(self.store, self.key, self.settings.rounds)
         for record in records:
             if record.changed and not Path(record.policy).is_dir():
                 raise InputError(
-                    f"the policy of round {record.number} is gone from {record.policy}; put it back, "
+                    f"the policy of round {record.number} is not in {record.policy}; put it back, "
                     "or use another --library to start afresh."
                 )
         return records
@@ -149,7 +151,8 @@ class OuterRun:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Two processes would write one policy. Raises InputError while another is at work."""
+        """Hold the run's lock: two processes would write the same policy. Raises InputError if it is
+        taken."""
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder.with_suffix(".lock"), timeout=0):

@@ -1,6 +1,6 @@
-"""What a self-edit is worth: its inner loop, a judge's rating, or the one before the other.
+"""What a self-edit is worth: by its inner loop, by a judge's rating, or by both in turn.
 
-Each is a `TrialRunner`, or makes one out of another: proposals become groups, with one reward a seed
+Each is a `TrialRunner`, or makes one from another: proposals become groups, with one reward per seed
 for each candidate (None: invalid, failed, or not scored).
 """
 
@@ -44,8 +44,8 @@ class TrueReward:
 class ProxyReward:
     """A rubric judge's mean rating (length, diversity, quality, correctness: 1 to 5) as 0 to 1.
 
-    The paper's cheap reward (v2: 45.6 % in minutes a round, where inner loops take hours). Without
-    training there is nothing to be better than, so the baseline is 0: an edit rated 1 throughout.
+    The paper's cheap reward (v2: 45.6 % in minutes per round, where inner loops take hours). Without
+    training there is nothing to compare with, so the baseline is 0: an edit rated 1 throughout.
     """
 
     def __init__(self, judge: RubricJudge) -> None:

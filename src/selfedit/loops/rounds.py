@@ -1,7 +1,7 @@
 """Finished rounds of the outer loop, as the store keeps them: the numbers, and what each context saw.
 
-A round's record lies in the store's cache under the run's key and its number; beside it lies one entry
-for each context, with the edits that the policy wrote and their rewards. The contexts are written and
+A round's record is in the store's cache under the run's key and its number, with one entry for each
+context, which has the edits that the policy wrote and their rewards. The contexts are written and
 read some at a time; the record comes last, and makes the round a finished one.
 """
 
@@ -25,9 +25,9 @@ class RoundRecord:
     """A finished round. policy: name or folder of the model that it ends with, which is the one
     that it began with if no edit was selected.
 
-    num_trials, num_invalid: what was made for the reward. num_edits: what the policy wrote, whether or
-    not it was trained; 0 in rounds of earlier versions, which did not count. failed_edits: of the right
-    form, but over the step limit or with a loss that was not finite.
+    num_trials, num_invalid: trials made for the reward. num_edits: edits that the policy wrote, trained
+    or not; 0 in rounds of earlier versions, which did not count. failed_edits: of the right form, but
+    over the step limit or with a loss that was not finite.
     """
 
     number: int
@@ -60,7 +60,7 @@ def round_record(
     candidates = [candidate for group in groups for candidate in group.candidates]
     rewards = [[c.reward for c in group.candidates if c.reward is not None] for group in groups]
     invalid = [candidate for candidate in candidates if candidate.status == "invalid"]
-    # Where nothing was trained on, an edit's rating is its trial.
+    # If nothing was trained, an edit's rating counts as its trial.
     trials = sum(len(candidate.trials) for candidate in candidates) or len(candidates)
     num_invalid = sum(len(candidate.trials) or 1 for candidate in invalid)
     note = ""
@@ -97,7 +97,7 @@ class RoundEdit:
     """A self-edit of a round. reward: mean over the seeds, in [0, 1]; None: it has none.
 
     status: "scored", "invalid", "failed", or "unscored" (a cascade did not train on it).
-    trials: keys of its trials, one a seed; empty where nothing was trained.
+    trials: keys of its trials, one per seed; empty if nothing was trained.
     """
 
     text: str
@@ -150,7 +150,7 @@ def put_round(
 
 
 def _context(group: Group, left: Counter[SelfEdit]) -> RoundContext:
-    """left: the selected edits that were not met yet. Of equal ones the first counts, as in
+    """left: the selected edits that were not seen yet. Of equal ones the first counts, as in
     `groups.best_of`."""
     edits = []
     for candidate in group.candidates:

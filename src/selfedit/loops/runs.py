@@ -34,7 +34,7 @@ def recorded_run(
         store.finish_run(run.id, "interrupted")
         raise
     except Exception as error:
-        # An error of the program's own is named by its kind, too: its words alone may say little.
+        # An internal error is named by its class, too: its message alone may say little.
         said = str(error) if isinstance(error, SelfEditError) else f"{type(error).__name__}: {error}"
         # If it is the store that failed, the first error is the one to show.
         with contextlib.suppress(StoreError):

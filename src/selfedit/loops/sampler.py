@@ -1,4 +1,4 @@
-"""What a model writes and answers, each text once: out of the store where it is there already."""
+"""What a model writes and answers, each text once: from the store if it is there already."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from selfedit.seams import Domain, Model
 from selfedit.store import Store
 from selfedit.types import Prompt, SelfEdit, Task
 
-# Prompts written between two visits to the store: what a kill can cost.
+# Prompts written between two visits to the store: all that a kill can cost.
 _WRITE_CHUNK = 128
 
 
 class Writer:
-    """The bare model's texts, kept in the store by everything that determines them."""
+    """The bare model's texts, stored under everything that determines them."""
 
     def __init__(self, model: Model, store: Store, progress: Progress | None = None) -> None:
         self.model, self.store = model, store
@@ -33,7 +33,7 @@ class Writer:
         seeds: Sequence[int],
         stage: str,
     ) -> list[str]:
-        """The bare model's replies, out of the store where they are there already."""
+        """The bare model's replies, from the store if they are there already."""
         identity = [*self.model.identity, sampling.digest()]
         keys = [
             stable_hash([*identity, *_asked(prompt), seed])
@@ -88,12 +88,12 @@ class Writer:
 
 
 def _asked(prompt: Prompt) -> list[object]:
-    """What of a prompt determines its reply; a prompt that says no more than it must is as short."""
+    """What determines a prompt's reply; fields with their default values are left out."""
     more = [prompt.turns, prompt.max_new_tokens] if prompt.turns or prompt.max_new_tokens else []
     pattern = [{"pattern": prompt.pattern}] if prompt.pattern else []
     return [prompt.text, prompt.kind, prompt.prefix, *more, *pattern]
 
 
 def _text_seed(seed: int, *place: str | int) -> int:
-    """A seed for one text: the same for the same place, however many others are written."""
+    """A seed for one text: the same for the same place, whatever else is written."""
     return int(stable_hash([seed, *place])[:12], 16)

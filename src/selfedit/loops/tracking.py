@@ -1,4 +1,4 @@
-"""Rounds and their rewards to experiment trackers, through accelerate's."""
+"""Sends rounds and their rewards to experiment trackers, through accelerate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
 
 
 class Trackers:
-    """The chosen trackers; with none, nothing happens. Raises InputError for one that is not there."""
+    """The chosen trackers; without any, nothing happens. Raises InputError for an unknown one."""
 
     def __init__(self, names: Sequence[str], folder: Path, settings: Settings) -> None:
         self._accelerator: Any = None

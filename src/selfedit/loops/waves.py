@@ -1,7 +1,7 @@
 """Waves: which self-edits train together, over one frozen model.
 
-The plan is a function of the jobs and the budget alone, and the budget one of machine, model and
-settings, never of the memory that happens to be free: in float32 the last bits of an adapter depend on
+The plan depends on the jobs and the budget alone, and the budget on machine, model and settings, never
+on the memory that happens to be free: in float32 the last bits of an adapter depend on
 the shapes of its wave's matrix products, so that only equal waves give a resumed run equal bits.
 """
 
@@ -14,9 +14,9 @@ from selfedit.config import InnerSettings, TrainSettings
 from selfedit.seams import Model
 from selfedit.types import SelfEdit, Task, TrainingPlan
 
-# For each thread that works side by side (one but on a CPU): tokens of all its adapters in a step, and
-# their number. A CPU's products reach their full speed at 128 rows, and 4 adapters a thread, filled
-# twice, train as fast as 8 (docs/log.md, 2026-11-25); a GPU wants thousands.
+# For each of the threads that work side by side (one, except on a CPU): tokens of all its adapters in a
+# step, and their number. A CPU's products reach full speed at 128 rows, and 4 adapters per thread,
+# refilled once, train as fast as 8 (docs/log.md, 2026-11-25); a GPU wants thousands.
 STEP_TOKENS = {"cpu": 256, "mps": 1024, "cuda": 8192}
 SLOTS = {"cpu": 4, "mps": 8, "cuda": 24}
 # Adapters that train one after the other in a slot before a wave ends. A killed run loses a wave; on a
@@ -28,8 +28,8 @@ LANE = {"cpu": 2, "mps": 1, "cuda": 4}
 class Job:
     """One trial that is to be run.
 
-    tokens: of its sequences. num_steps: of its training. together: its sequences in one step.
-    note: what of the edit is not trained on, and why.
+    tokens: number in its sequences. num_steps: of its training. together: its sequences in one step.
+    note: which part of the edit is not trained on, and why.
     """
 
     key: str
@@ -71,7 +71,7 @@ class Wave:
     slots: int
 
     def part(self, jobs: Sequence[Job]) -> Wave:
-        """A wave like this one of some of its jobs."""
+        """A wave like this one with some of its jobs."""
         return Wave(tuple(jobs), min(self.slots, len(jobs)))
 
     def halves(self) -> tuple[Wave, Wave]:
@@ -85,8 +85,8 @@ class Wave:
 class WaveBudget:
     """What a wave may hold.
 
-    tokens: in one optimizer step, in the mean. slots: at most. memory: bytes of `cost`, which says of a
-    wave what training it takes at its peak, beside the model. lane: jobs for each slot, at most.
+    tokens: mean number in one optimizer step. slots: their maximum. memory: maximum of `cost`, the peak
+    bytes of training a wave in addition to the model. lane: maximum of jobs for each slot.
     """
 
     tokens: int
@@ -132,13 +132,13 @@ class WaveBudget:
 
 
 def plan_waves(jobs: Sequence[Job], budget: WaveBudget) -> Iterator[Wave]:
-    """Jobs of like step count and sequence length together, as many as the budget holds.
+    """Jobs of similar step count and sequence length together, as many as the budget holds.
 
-    Jobs of like step count end together: on a recorded round (250 edits, 4 to 67 sequences each) that
-    saves a third of the steps against an order by length alone. The longest come first, so that the
-    short ones behind them fill what is left of their slots' time.
+    Jobs of similar step count end together: on a recorded round (250 edits, 4 to 67 sequences each)
+    that saves a third of the steps compared with an order by length alone. The longest come first, so
+    that the short ones behind them fill what is left of their slots' time.
 
-    A job that is over the budget by itself is a wave of its own; every job is in exactly one wave.
+    A job that exceeds the budget by itself is a wave of its own; every job is in exactly one wave.
     """
     wave: Wave | None = None
     for job in sorted(jobs, key=lambda job: (-job.num_steps, -job.mean_length, -job.tokens, job.key)):

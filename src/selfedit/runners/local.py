@@ -20,7 +20,7 @@ CONTEXTS_AT_ONCE = 200
 class LocalRunner:
     """Implements `seams.TrialRunner` with one model at a time and the store of a library.
 
-    run_id: the run that new trials belong to. on_trials: told of new trials as they finish.
+    run_id: the run that new trials belong to. on_trials: called with new trials as they finish.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class LocalRunner:
 
 
 class _Tally:
-    """The mean reward so far, as a note beside the progress."""
+    """The mean reward so far, as a note of the progress."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress, self._sum, self._count = progress, 0.0, 0
