@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from selfedit.domains.knowledge.settings import LearnSettings
+from selfedit.domains.knowledge import Knowledge
+from selfedit.domains.knowledge.settings import KnowledgeSettings, LearnSettings
 from selfedit.errors import OutOfMemory
 from selfedit.loops.estimate import estimate
 from selfedit.model.fake import FakeModel
@@ -28,12 +29,10 @@ class Crowded(FakeModel):
         return super().train(plans, *rest, **options)
 
 
-@pytest.mark.parametrize(
-    ("room", "in_waves", "seen"), [(9, True, [4]), (9, False, [1]), (1, True, [4, 2, 1])]
-)
-def test_a_calibration_trains_a_wave_of_what_fits(room, in_waves, seen):
+@pytest.mark.parametrize(("room", "seen"), [(9, [4]), (1, [4, 2, 1])])
+def test_a_calibration_trains_a_wave_of_what_fits(room, seen):
     model = Crowded(room)
-    found = estimate(model, TASKS, LearnSettings(), in_waves=in_waves)
+    found = estimate(model, Knowledge(), TASKS, LearnSettings())
     assert model.seen == seen
     assert found.trainings == 3 * LearnSettings().candidates
     assert found.seconds > 0
@@ -41,4 +40,13 @@ def test_a_calibration_trains_a_wave_of_what_fits(room, in_waves, seen):
 
 def test_what_never_fits_is_an_error():
     with pytest.raises(OutOfMemory):
-        estimate(Crowded(0), TASKS, LearnSettings())
+        estimate(Crowded(0), Knowledge(), TASKS, LearnSettings())
+
+
+def test_tokens_are_those_of_the_context_and_what_is_written_about_it():
+    model = Crowded(9)
+    found = estimate(model, Knowledge(), TASKS, LearnSettings(), final=True)
+    assert found.tokens == 3 * (6 * 5 * 10) * (4 + 1)  # words, passage and edit, epochs; candidates
+    alone = Knowledge(KnowledgeSettings(strategy="none"))
+    assert estimate(model, alone, TASKS, LearnSettings()).tokens == 3 * (6 * 10) * 4
+    assert estimate(model, Knowledge(), [], LearnSettings()).tokens == 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from selfedit.config import LoraSettings, SamplingSettings, TrainSettings
-from selfedit.domains.arc.domain import Arc, to_task
+from selfedit.domains.arc.as_task import to_task
+from selfedit.domains.arc.domain import Arc
 from selfedit.domains.arc.self_edit import ORACLE
 from selfedit.domains.arc.settings import ArcInnerSettings
 from selfedit.domains.knowledge import Knowledge

@@ -104,7 +104,7 @@ def choose_tasks(
 ) -> Chosen:
     """The tasks that the options name, in the settings' form of grids. Raises InputError."""
     from selfedit.domains.arc import longest_prompt, parse_filter, parse_ids, select
-    from selfedit.domains.arc.domain import to_task
+    from selfedit.domains.arc.as_task import to_task
     from selfedit.domains.arc.selection import PAPER_FILTERED
 
     found = read_or_load(tasks, solutions, dataset, split, "name it with --tasks")
@@ -138,7 +138,7 @@ def read_or_load(
 
 def scorable(chosen: Chosen) -> Chosen:
     """Without the tasks that have a test input whose output is unknown. Raises InputError."""
-    from selfedit.domains.arc.domain import is_known
+    from selfedit.domains.arc.as_task import is_known
 
     known = [task for task in chosen.tasks if is_known(task)]
     if not known:

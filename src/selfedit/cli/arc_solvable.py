@@ -79,7 +79,7 @@ def solvable(
         seed=seed,
         arc={"oracle_learning_rate": learning_rate, "oracle_epochs": epochs},
     )
-    loaded = model_loader(device, dtype, prompt_format, trust_remote_code)(model)
+    loaded = model_loader(device, dtype, prompt_format, trust_remote_code, Arc.skills())(model)
     chosen = choose_tasks(loaded, settings, tasks, solutions, dataset, split, ids, filters, limit)
     evaluation = ArcEvaluation(conditions=("in-context", "oracle"), inner=settings.inner)
     with RichProgress(err) as progress:

@@ -85,7 +85,7 @@ def arc(
     )
     for path in filter(None, (markdown, submission)):
         check_writable(path)
-    load = model_loader(device, dtype, prompt_format, trust_remote_code)
+    load = model_loader(device, dtype, prompt_format, trust_remote_code, Arc.skills())
     evaluation = ArcEvaluation(conditions=named_conditions(conditions), inner=settings.inner)
     loaded = load(model)
     chosen = choose_tasks(loaded, settings, tasks, solutions, dataset, split, ids, filters, limit)

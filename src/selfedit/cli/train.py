@@ -71,7 +71,7 @@ def knowledge(
     from selfedit.domains.knowledge import Knowledge
     from selfedit.domains.knowledge.presets import PRESETS
     from selfedit.loops.outer import OuterRun
-    from selfedit.loops.plan import plan_knowledge
+    from selfedit.loops.plan import plan_outer
     from selfedit.loops.policies import Policies
     from selfedit.loops.rewards import make_reward
     from selfedit.loops.tracking import Trackers
@@ -114,7 +114,7 @@ def knowledge(
             policies, domain, algorithm, make_reward(settings, store, judge),
             partial(LocalRunner, policies, store), tasks, store, folder / "policies", settings,
         ),
-        lambda tasks: plan_knowledge(loaded, domain, tasks, settings),
+        lambda tasks: plan_outer(loaded, domain, tasks, settings),
         lambda record: round_line(record, rated=settings.reward == "proxy"),
         trackers,
         yes,

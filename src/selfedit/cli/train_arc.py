@@ -15,11 +15,7 @@ from selfedit.console import options
 from selfedit.console.common import folder_of, model_loader, open_store, print_json, status
 
 if TYPE_CHECKING:
-    from selfedit.domains.arc.domain import Arc
-    from selfedit.domains.arc.settings import ArcOuterSettings
-    from selfedit.loops.plan import OuterPlan
-    from selfedit.seams import Model
-    from selfedit.types import Task
+    pass
 
 
 def arc(
@@ -70,6 +66,7 @@ def arc(
     from selfedit.algorithms.rest_em import ReSTEM
     from selfedit.domains.arc.domain import Arc
     from selfedit.loops.outer import OuterRun
+    from selfedit.loops.plan import plan_outer
     from selfedit.loops.policies import Policies
     from selfedit.loops.rewards import TrueReward
     from selfedit.loops.tracking import Trackers
@@ -87,7 +84,7 @@ def arc(
         outer={"rounds": rounds, "contexts": contexts, "rule": rule, "seed": seed},
     )
     folder = folder_of(library)
-    load = model_loader(device, dtype, prompt_format, trust_remote_code)
+    load = model_loader(device, dtype, prompt_format, trust_remote_code, Arc.skills())
     loaded = load(model)
     chosen = scorable(
         choose_tasks(loaded, settings, tasks, solutions, dataset, split, ids, filters, limit)
@@ -105,7 +102,7 @@ def arc(
             policies, domain, algorithm, TrueReward(), partial(LocalRunner, policies, store),
             chosen.tasks, store, folder / "policies", settings,
         ),
-        lambda tasks: _plan(loaded, domain, tasks, settings),
+        lambda tasks: plan_outer(loaded, domain, tasks, settings),
         lambda record: round_line(record, noun="task"),
         trackers,
         yes,
@@ -121,20 +118,3 @@ def arc(
         )
     else:
         print_rounds(records, "eval arc --conditions ttt,seal --policy")
-
-
-def _plan(model: Model, domain: Arc, tasks: list[Task], settings: ArcOuterSettings) -> OuterPlan:
-    """As if every edit were as long as the oracle and asked for as much, and every answer were as long
-    as the right one."""
-    from selfedit.domains.arc.domain import of_task
-    from selfedit.loops.estimate import estimate_plans
-    from selfedit.loops.plan import estimate_texts, outer_plan
-
-    inner, oracle = settings.inner, domain.oracle()
-    sample = tasks[: settings.contexts]
-    plans = [domain.plan(of_task(task), oracle) for task in sample]
-    one = estimate_plans(model, plans, inner, inner.candidates * inner.seeds)
-    right = [model.count_tokens(query.gold) for task in sample for query in task.queries]
-    written = len(sample) * model.count_tokens(oracle.text())
-    texts = estimate_texts(model, domain, sample, inner, written, sum(right) / len(right))
-    return outer_plan(model, settings, len(plans), one, texts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,6 +18,7 @@ from selfedit.errors import InputError
 if TYPE_CHECKING:
     from selfedit.console.options import Keeping, Loading
     from selfedit.learning.library import Library
+    from selfedit.model.fake import Skill
     from selfedit.model.prompts import PromptFormat
     from selfedit.progress import Progress
     from selfedit.seams import Model
@@ -51,13 +52,13 @@ def status(text: str) -> None:
         err.print(text, style="dim", markup=False, highlight=False)
 
 
-def the_model(name: str) -> str | Model:
+def the_model(name: str, skills: Sequence[Skill] = ()) -> str | Model:
     """The fake model is made at once; others are loaded when they are needed."""
     if name != "fake" and not (Path(name) / "fake_model.json").is_file():
         return name
     from selfedit.model.fake import load_fake
 
-    return load_fake(name) or name
+    return load_fake(name, skills) or name
 
 
 def model_loader(
@@ -65,11 +66,15 @@ def model_loader(
     dtype: str = "auto",
     prompt_format: str = "auto",
     trust_remote_code: bool = False,
+    skills: Sequence[Skill] = (),
 ) -> Callable[[str], Model]:
-    """Loads a model, or a policy that was trained, by its name: each time in the same way."""
+    """Loads a model, or a policy that was trained, by its name: each time in the same way.
+
+    skills: of the fake model.
+    """
 
     def load(name: str) -> Model:
-        chosen = the_model(name)
+        chosen = the_model(name, skills)
         if not isinstance(chosen, str):
             return chosen
         from selfedit.model.load import load_model

@@ -14,7 +14,7 @@ not given is None there, and left to the preset. What one domain alone needs is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +26,7 @@ from selfedit.console.common import set_quiet
 if TYPE_CHECKING:
     from selfedit import seams
     from selfedit.grading import Grader
+    from selfedit.model.fake import Skill
     from selfedit.store import Store
 
 DEFAULT_MODEL = "smollm2-135m"
@@ -156,9 +157,13 @@ class Loading:
     @property
     def loader(self) -> Callable[[str], seams.Model]:
         """Loads a model, or a trained policy, by its name: each time in the same way."""
+        return self.loader_with()
+
+    def loader_with(self, skills: Sequence[Skill] = ()) -> Callable[[str], seams.Model]:
+        """skills: what the fake model can do besides (`BaseDomain.skills`)."""
         from selfedit.console.common import model_loader
 
-        return model_loader(self.device, self.dtype, self.prompt_format, self.trust_remote_code)
+        return model_loader(self.device, self.dtype, self.prompt_format, self.trust_remote_code, skills)
 
     def load(self) -> seams.Model:
         """The model that --model names. Raises ModelError."""

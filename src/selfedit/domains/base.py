@@ -1,10 +1,103 @@
-"""The base of a domain: what is asked of it beside `seams.Domain`, with defaults."""
+"""The base of every domain: what is asked of it besides `seams.Domain`, with defaults.
+
+A domain of your own is a class in a file that derives from `BaseDomain` and has the methods `prompts`,
+`parse`, `queries` and `score` (docs/tutorial-domain.md); `selfedit train custom FILE:NAME` runs it.
+What evaluations and reports ask of a domain is in `evaluable.py`.
+"""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from selfedit.config import InnerSettings, OuterSettings, stable_hash
 from selfedit.domains.evaluable import Evaluable
+from selfedit.errors import InputError
+from selfedit.grading import Grader, contains
 from selfedit.seams import Domain
+from selfedit.types import Prompt, Score, SelfEdit, Task, TrainingPlan
+
+if TYPE_CHECKING:
+    from selfedit.model.fake import Skill
+
+# Tokens of a self-edit for each token of its context (recorded runs and `sentences`: 3 to 5).
+WRITTEN_RATIO = 4
 
 
 class BaseDomain(Evaluable, Domain):
-    """Base of every domain."""
+    """Base of every domain.
+
+    presets: complete settings of an outer loop by name; the first is the default. grader: of answers in
+    words, for domains that use one.
+    """
+
+    presets: ClassVar[Mapping[str, Callable[[], OuterSettings]]] = {"default": OuterSettings}
+
+    def __init__(self, grader: Grader = contains) -> None:
+        self.grader = grader
+
+    @classmethod
+    def of(cls, settings: InnerSettings, grader: Grader | None = None) -> Self:
+        """The domain as the settings say, with the grader, if it uses one."""
+        return cls() if grader is None else cls(grader)
+
+    # -- what the loops need ------------------------------------------------------------------
+
+    def prompts(self, task: Task) -> tuple[Prompt, ...]:
+        """See `seams.Domain`."""
+        raise NotImplementedError
+
+    def parse(self, task: Task, edit: SelfEdit) -> TrainingPlan:
+        """See `seams.Domain`."""
+        raise NotImplementedError
+
+    def queries(self, task: Task) -> tuple[Prompt, ...]:
+        """See `seams.Domain`."""
+        raise NotImplementedError
+
+    def score(self, task: Task, answers: Sequence[str]) -> Score:
+        """See `seams.Domain`."""
+        raise NotImplementedError
+
+    def digest(self) -> str:
+        """Hash of the file that the class is in, so that a domain that was changed does not find the
+        trials of the one before. Raises InputError for a class that is in no file."""
+        try:
+            source = Path(inspect.getfile(type(self))).read_text(encoding="utf-8")
+        except (OSError, TypeError):
+            raise InputError(
+                f"the domain {type(self).__name__} is in no file; give it a method digest(), which "
+                "returns a hash of everything that its other methods depend on"
+            ) from None
+        return stable_hash([type(self).__qualname__, source])
+
+    # -- where tasks come from ----------------------------------------------------------------
+
+    def tasks(self, source: Path | str) -> list[Task]:
+        """Tasks of a file, a folder or a dataset id: here, contexts with questions in any form that
+        `selfedit train knowledge --data` reads. Raises InputError."""
+        from selfedit.domains.data import read_tasks
+
+        return read_tasks(source)
+
+    # -- plans ----------------------------------------------------------------------------------
+
+    def expected_tokens(
+        self, task: Task, inner: InnerSettings, count: Callable[[str], int]
+    ) -> tuple[int, int | None]:
+        """Tokens of a self-edit of the task, and of all answers to it (None: to be measured), for plans
+        that are made before any is written. count: tokens of a text.
+
+        Here an edit is longer than its context by WRITTEN_RATIO, within what the sampling allows.
+        """
+        most = inner.sampling.max_new_tokens * len(self.prompts(task))
+        return min(WRITTEN_RATIO * count(task.context), most), None
+
+    # -- tests without a model ------------------------------------------------------------------
+
+    @classmethod
+    def skills(cls) -> tuple[Skill, ...]:
+        """What the fake model can do here, besides answering with sentences that it was trained on."""
+        return ()

@@ -27,7 +27,7 @@ from selfedit.learning.material import (
 from selfedit.learning.outcome import Outcome, judged, learn_result
 from selfedit.learning.recall import logprob_gain
 from selfedit.learning.shelf import Shelf
-from selfedit.loops.estimate import Confirm, estimate
+from selfedit.loops.estimate import Confirm, Estimate, estimate
 from selfedit.loops.groups import choose, kept_plan, trials_of
 from selfedit.loops.policies import Policies, ref_of
 from selfedit.loops.runs import recorded_run
@@ -109,8 +109,11 @@ class Learner:
 
     def _confirm(self, tasks: Sequence[Task], confirm: Confirm) -> None:
         trainings = len(tasks) * self.settings.candidates * self.settings.seeds
-        if trainings > _SMALL_JOB and not confirm(estimate(self.model, tasks, self.settings)):
+        if trainings > _SMALL_JOB and not confirm(self._estimate(tasks)):
             raise InputError("stopped before anything was learned")
+
+    def _estimate(self, tasks: Sequence[Task]) -> Estimate:
+        return estimate(self.model, self.domain, tasks, self.settings, final=True)
 
     def _learn(self, passages: Passages, questions: Sequence[Query]) -> LearnResult:
         start = time.perf_counter()

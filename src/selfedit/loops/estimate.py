@@ -6,19 +6,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from selfedit.config import InnerSettings, TrainSettings
-from selfedit.domains.knowledge.settings import LearnSettings
+from selfedit.config import InnerSettings
+from selfedit.domains.base import BaseDomain
 from selfedit.errors import InvalidSelfEdit, OutOfMemory
 from selfedit.loops.jobs import fitting
 from selfedit.loops.waves import Job, WaveBudget, plan_waves
 from selfedit.seams import Model
-from selfedit.types import SelfEdit, Task, TrainingPlan, TrainingSequence
+from selfedit.types import SelfEdit, Task, TrainingPlan
 
 # Adapters that a calibration trains together at most, so that it stays short; a GPU's waves are wider,
 # and rather quicker than it says.
 _MOST = 8
-# Tokens of a self-edit for each token of its passage (recorded runs and `sentences`: 3 to 5).
-WRITTEN_RATIO = 4
+# Sequences that a calibration takes.
+_CALIBRATION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,51 +36,19 @@ Confirm = Callable[[Estimate], bool]
 
 def estimate(
     model: Model,
+    domain: BaseDomain,
     tasks: Sequence[Task],
-    settings: LearnSettings,
+    settings: InnerSettings,
     *,
-    final: bool = True,
-    in_waves: bool = True,
+    final: bool = False,
 ) -> Estimate:
-    """Candidates and seeds of all passages and, with `final`, once more all that is kept.
-
-    Calibrated by four steps on the first passage. in_waves: False where adapters are trained one after
-    the other.
-    """
-    per_passage = 1 if settings.knowledge.strategy == "none" else 1 + WRITTEN_RATIO
-    words = sum(len(task.context.split()) for task in tasks)
-    sample = TrainingPlan((TrainingSequence(tasks[0].context),))
-    per_word = model.count_tokens(tasks[0].context) / max(1, len(tasks[0].context.split()))
-    short = settings.train.model_copy(update={"epochs": 4})
+    """Candidates and seeds of all tasks and, with `final`, once more all that is kept; each training as
+    large as the domain expects it to be."""
+    plans = [domain.expected_plan(task) for task in tasks]
     repeats = settings.candidates * settings.seeds
-    rate = _rate(model, sample, settings, short, len(tasks) * repeats if in_waves else 1)
-    tokens = int(words * per_word * per_passage * settings.train.epochs) * (repeats + final)
-    return Estimate(len(tasks), len(tasks) * repeats, tokens, tokens / rate)
-
-
-def _rate(
-    model: Model, sample: TrainingPlan, inner: InnerSettings, train: TrainSettings, trainings: int
-) -> float:
-    """Tokens a second of training the sample, as many times together as a wave would hold."""
-    jobs = [_job(model, sample, seed, train) for seed in range(min(trainings, _MOST))]
-    together = next(plan_waves(jobs, WaveBudget.of(model, inner))).slots
-    start = time.perf_counter()
-    try:
-        _, records = model.train([sample] * together, inner.lora, train, range(together))
-    except OutOfMemory:  # then waves will be halved, too
-        if together == 1:
-            raise
-        return _rate(model, sample, inner, train, together // 2)
-    return sum(record.tokens for record in records) / (time.perf_counter() - start)
-
-
-def _job(model: Model, plan: TrainingPlan, seed: int, train: TrainSettings) -> Job:
-    tokens = sum(map(model.sequence_tokens, plan.sequences))
-    return Job.of(str(seed), Task("", "", ""), SelfEdit("", 0, (), ()), seed, plan, tokens, train)
-
-
-# Sequences that a calibration by real training plans takes.
-_CALIBRATION = 4
+    found = estimate_plans(model, plans, settings, repeats)
+    more = 1 + final / repeats
+    return replace(found, tokens=round(found.tokens * more), seconds=found.seconds * more)
 
 
 def estimate_plans(
@@ -100,5 +68,25 @@ def estimate_plans(
         sample = sample or replace(fits, sequences=fits.sequences[:_CALIBRATION], epochs=1)
     if sample is None:
         return Estimate(len(plans), 0, 0, 0.0)
-    rate = _rate(model, sample, settings, settings.train, len(plans) * repeats)
+    rate = _rate(model, sample, settings, len(plans) * repeats)
     return Estimate(len(plans), len(plans) * repeats, tokens, tokens / rate)
+
+
+def _rate(model: Model, sample: TrainingPlan, inner: InnerSettings, trainings: int) -> float:
+    """Tokens a second of training the sample, as many times together as a wave would hold."""
+    jobs = [_job(model, sample, seed, inner) for seed in range(min(trainings, _MOST))]
+    together = next(plan_waves(jobs, WaveBudget.of(model, inner))).slots
+    start = time.perf_counter()
+    try:
+        _, records = model.train([sample] * together, inner.lora, inner.train, range(together))
+    except OutOfMemory:  # then waves will be halved, too
+        if together == 1:
+            raise
+        return _rate(model, sample, inner, together // 2)
+    return sum(record.tokens for record in records) / (time.perf_counter() - start)
+
+
+def _job(model: Model, plan: TrainingPlan, seed: int, inner: InnerSettings) -> Job:
+    tokens = sum(map(model.sequence_tokens, plan.sequences))
+    empty = SelfEdit("", 0, (), ())
+    return Job.of(str(seed), Task("", "", ""), empty, seed, plan, tokens, inner.train)

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from selfedit.config import ANSWER_SAMPLING, InnerSettings, OuterSettings, SamplingSettings
-from selfedit.domains.knowledge import Knowledge
-from selfedit.domains.knowledge.settings import KnowledgeOuterSettings
-from selfedit.loops.estimate import WRITTEN_RATIO, Estimate, estimate
+from selfedit.domains.base import BaseDomain
+from selfedit.loops.estimate import Estimate, estimate
 from selfedit.seams import Adapters, Domain, Model
 from selfedit.types import Prompt, Task, TrainingPlan, TrainingSequence
 
@@ -64,19 +63,18 @@ class Speed:
         return prompts * self.per_prompt + tokens * self.per_token
 
 
-def plan_knowledge(
-    model: Model, domain: Knowledge, tasks: Sequence[Task], settings: KnowledgeOuterSettings
+def plan_outer(
+    model: Model, domain: BaseDomain, tasks: Sequence[Task], settings: OuterSettings
 ) -> OuterPlan:
-    """The plan, calibrated on the first round's contexts. An edit is taken to be as long as
-    `WRITTEN_RATIO` says, within what the sampling allows."""
+    """The plan of all rounds, each taking what the first one's tasks will, as the domain expects."""
     sample, inner = list(tasks)[: settings.contexts], settings.inner
-    most = inner.sampling.max_new_tokens
-    edit_tokens = sum(
-        min(WRITTEN_RATIO * model.count_tokens(task.context), most * len(domain.prompts(task)))
-        for task in sample
-    )
-    texts = estimate_texts(model, domain, sample, inner, edit_tokens)
-    return outer_plan(model, settings, len(sample), estimate(model, sample, inner, final=False), texts)
+    expected = [domain.expected_tokens(task, inner, model.count_tokens) for task in sample]
+    written = sum(edit for edit, _ in expected)
+    answered = [answers for _, answers in expected if answers is not None]
+    queries = sum(len(task.queries) for task in sample)
+    each = sum(answered) / queries if queries and len(answered) == len(sample) else None
+    texts = estimate_texts(model, domain, sample, inner, written, each)
+    return outer_plan(model, settings, len(sample), estimate(model, domain, sample, inner), texts)
 
 
 def outer_plan(

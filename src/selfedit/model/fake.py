@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from selfedit.config import LoraSettings, SamplingSettings, TrainSettings, stable_hash
-from selfedit.domains.arc.fake import LEARNS, answer_grid, asks_for_edit, asks_for_grid, write_edit
 from selfedit.errors import AdapterError
 from selfedit.seams import Adapters, Model
 from selfedit.types import (
@@ -55,6 +54,11 @@ _STOP_WORDS = frozenset(
 _OPENINGS = ("It is known that", "One can say that", "People report that", "As we know,")
 
 
+# What else the fake model can do: of a prompt, its seed and the learning rate that the answering
+# adapter's edit asked for (None: no edit did), a reply; None for a prompt of another kind.
+Skill = Callable[[Prompt, int, float | None], str | None]
+
+
 @dataclass
 class FakeAdapters:
     """What each adapter was trained on, and the learning rate that its self-edit asked for, if any."""
@@ -71,8 +75,8 @@ class FakeModel:
     """Answers with the sentence, among those it has learned, that shares most words with the question.
 
     Without an adapter it says that it does not know. Asked to write, it repeats the last line of the
-    prompt behind an opening chosen by the seed; asked for a question, it asks for the last word. On
-    ARC it writes one of five self-edits, and then can turn and mirror (`domains/arc/fake.py`).
+    prompt behind an opening chosen by the seed; asked for a question, it asks for the last word. skills
+    come first, for prompts of their own kind (`BaseDomain.skills`).
     Texts with "NaN" in them make a training fail, as a diverging loss would. delay: seconds that each
     call takes ($SELFEDIT_FAKE_DELAY), for tests that kill it. calls: how often each method was called.
     """
@@ -80,9 +84,13 @@ class FakeModel:
     device, num_workers = "cpu", 1
 
     def __init__(
-        self, name: str = "fake", revision: str = "fake-1", delay: float | None = None
+        self,
+        name: str = "fake",
+        revision: str = "fake-1",
+        delay: float | None = None,
+        skills: Sequence[Skill] = (),
     ) -> None:
-        self.name, self.revision = name, revision
+        self.name, self.revision, self.skills = name, revision, tuple(skills)
         self.delay = float(os.environ.get("SELFEDIT_FAKE_DELAY", "0")) if delay is None else delay
         self.calls: Counter[str] = Counter()
 
@@ -117,9 +125,10 @@ class FakeModel:
         bank = None if adapters is None else _own(adapters)
         replies = []
         for i, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
-            if asks_for_edit(prompt) or asks_for_grid(prompt):
-                rate = bank.rates[owners[i]] if bank is not None and owners else None
-                replies.append(_on_arc(prompt, seed, rate))
+            rate = bank.rates[owners[i]] if bank is not None and owners else None
+            own = (skill(prompt, seed, rate) for skill in self.skills)
+            if (reply := next((text for text in own if text is not None), None)) is not None:
+                replies.append(reply)
                 continue
             known = bank.texts[owners[i]] if bank is not None and owners is not None else []
             replies.append(self._answer(prompt, known) if _asks(prompt) else _write(prompt, seed))
@@ -239,25 +248,20 @@ class FakeModel:
         (folder / "fake_model.json").write_text(text, encoding="utf-8")
 
 
-def load_fake(name: str) -> FakeModel | None:
+def load_fake(name: str, skills: Sequence[Skill] = ()) -> FakeModel | None:
     """The fake model by its name, or a policy that grew from it by its folder; None for others."""
     if name == "fake":
-        return FakeModel()
+        return FakeModel(skills=skills)
     note = Path(name) / "fake_model.json"
     if not note.is_file():
         return None
-    return FakeModel(name, f"fake-{stable_hash(note.read_text(encoding='utf-8'))[:12]}")
+    revision = f"fake-{stable_hash(note.read_text(encoding='utf-8'))[:12]}"
+    return FakeModel(name, revision, skills=skills)
 
 
 def _own(adapters: Adapters) -> FakeAdapters:
     assert isinstance(adapters, FakeAdapters), "adapters of another model"
     return adapters
-
-
-def _on_arc(prompt: Prompt, seed: int, rate: float | None) -> str:
-    if asks_for_edit(prompt):
-        return write_edit(seed)
-    return answer_grid(prompt, rate is not None and LEARNS[0] <= rate <= LEARNS[1])
 
 
 def _asks(prompt: Prompt) -> bool:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from selfedit.config import TrainSettings
-from selfedit.domains.arc.domain import Arc, is_known, of_task, to_task
+from selfedit.domains.arc.as_task import is_known, of_task, to_task
+from selfedit.domains.arc.domain import Arc
 from selfedit.domains.arc.edit_pattern import LONGEST_MATCH
 from selfedit.domains.arc.grids import Grid
 from selfedit.domains.arc.self_edit import ORACLE
@@ -67,7 +68,7 @@ def test_a_plan_follows_the_edit():
 
 
 def test_steps_over_the_limit_are_not_spent():
-    model, task = FakeModel(), to_task(mirrored(), "compact")
+    model, task = FakeModel(skills=Arc.skills()), to_task(mirrored(), "compact")
     domain = Arc(COMPACT, batch_size=2)
     domain.parse(task, edit(num_train_epochs=37))  # 10 steps an epoch
     with pytest.raises(OverLimit, match=r"380 steps .* more than the 375"):
@@ -84,7 +85,7 @@ def test_steps_over_the_limit_are_not_spent():
 
 @pytest.mark.parametrize("rate", [0, -1e-4, 1e9, "1e-4", None, True])
 def test_bad_rates_are_invalid_trials(rate):
-    model = FakeModel()
+    model = FakeModel(skills=Arc.skills())
     (trial,) = run_trials(
         model, Arc(COMPACT), [(to_task(mirrored()), edit(learning_rate=rate))], inner()
     )
@@ -108,7 +109,7 @@ def test_a_million_epochs_are_no_edit():
 
 
 def test_equal_edits_share_a_trial_and_keep_their_words():
-    model, task = FakeModel(), to_task(mirrored(), "compact")
+    model, task = FakeModel(skills=Arc.skills()), to_task(mirrored(), "compact")
     spaced = f"Sure:\n```json\n{json.dumps(json.loads(ORACLE.text()), indent=3)}\n```"
     others = [edit(0), edit(1, spaced), edit(2, learning_rate=1e-6)]
     stored = []
@@ -146,7 +147,7 @@ def test_voting_gives_two_attempts():
     task = to_task(mirrored(), "compact")
     asked = domain.queries(task)
     assert len(asked) > 1
-    adapted = FakeModel()
+    adapted = FakeModel(skills=Arc.skills())
     (trial,) = run_trials(adapted, domain, [(task, edit())], inner(arc=domain.settings))
     assert trial.reward == 1.0
     (answer,) = trial.score.answers

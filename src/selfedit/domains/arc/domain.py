@@ -6,32 +6,35 @@ A self-edit says how the model is to be trained on the demonstrations (PAPER.md,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
-from typing import Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
-from selfedit.config import stable_hash
+from selfedit.config import InnerSettings, stable_hash
 from selfedit.domains.arc import report, table
+from selfedit.domains.arc.as_task import is_known, of_task, puzzle, to_task, with_outputs
 from selfedit.domains.arc.edit_pattern import LONGEST_MATCH, pattern
 from selfedit.domains.arc.grids import Grid, MalformedGrid
 from selfedit.domains.arc.predict import Attempts, VotingQuery, vote, voting_queries
+from selfedit.domains.arc.presets import PRESETS
 from selfedit.domains.arc.self_edit import ORACLE, ArcSelfEdit, Training, instruction, parse_self_edit
-from selfedit.domains.arc.settings import ArcSettings
+from selfedit.domains.arc.settings import ArcInnerSettings, ArcSettings
+from selfedit.domains.arc.sources import read_tasks
 from selfedit.domains.arc.submission import read_attempts, submission_to_json
-from selfedit.domains.arc.tasks import ArcTask, Example, example_to_json, task_from_json
-from selfedit.domains.arc.text import GridFormat, grid_to_text, parse_grid
+from selfedit.domains.arc.tasks import ArcTask, Example
+from selfedit.domains.arc.text import grid_to_text, parse_grid
 from selfedit.domains.arc.training_set import TrainingTask, training_set
 from selfedit.domains.base import BaseDomain
 from selfedit.domains.conditions import Bench, Condition, Expected, TaskOutcome, solves
 from selfedit.domains.evaluable import OwnRun
 from selfedit.domains.rows import Column, Evaluation
 from selfedit.errors import OverLimit
+from selfedit.grading import Grader
 from selfedit.show.page import Block, Section
 from selfedit.types import (
     GradedAnswer,
     Prompt,
-    Query,
     Score,
     SelfEdit,
     Task,
@@ -39,49 +42,14 @@ from selfedit.types import (
     TrainingSequence,
 )
 
+if TYPE_CHECKING:
+    from selfedit.model.fake import Skill
+
 _MAX_CELLS = 900
-UNKNOWN = ""  # gold of a test input whose output nobody told us
-
-
-def to_task(task: ArcTask, form: GridFormat = "rows") -> Task:
-    """The task as it travels through the loops: context is what the model may see, as JSON; a query
-    a test input. Where an output is unknown, the gold is UNKNOWN, which no answer is equal to."""
-    shown = {
-        "train": [example_to_json(example) for example in task.train],
-        "test": [{"input": grid.rows()} for grid in task.test_inputs],
-    }
-    queries = tuple(
-        Query(f"test input {number}", (UNKNOWN if grid is None else grid_to_text(grid, form),))
-        for number, grid in enumerate(task.test_outputs, start=1)
-    )
-    return Task(task.id, task.id, json.dumps(shown, separators=(",", ":")), queries)
-
-
-@lru_cache(maxsize=1024)
-def of_task(task: Task) -> ArcTask:
-    """Demonstrations and test inputs of a travelling task; its outputs are not looked at."""
-    return task_from_json(task.title, task.id, json.loads(task.context))
-
-
-def with_outputs(task: Task, form: GridFormat = "rows") -> ArcTask:
-    """A travelling task with its outputs, in the form that it was made in."""
-    outputs = tuple(None if q.gold == UNKNOWN else parse_grid(q.gold, form) for q in task.queries)
-    return replace(of_task(task), test_outputs=outputs)
-
-
-def puzzle(task: Task) -> str:
-    """What two travelling tasks share exactly when their demonstrations are the same, in the same
-    order: a task that is cut into one file for each test input is still one puzzle."""
-    return task.context.partition(',"test":')[0]
-
-
-def is_known(task: Task) -> bool:
-    """Whether a travelling task can be scored: it has test inputs, and all their outputs."""
-    return bool(task.queries) and all(query.gold != UNKNOWN for query in task.queries)
 
 
 class Arc(BaseDomain):
-    """Few-shot learning (arXiv 2506.10943, section 4.2). Implements `seams.Domain` and `Canonical`.
+    """Few-shot learning (arXiv 2506.10943, section 4.2). Implements `seams.Canonical`, too.
 
     batch_size: sequences of a training step, by which steps are counted.
     """
@@ -96,11 +64,18 @@ class Arc(BaseDomain):
     )
     compared = "Few-shot learning, by condition"
     by_itself = ("ttt", "seal")
+    presets = PRESETS
     unchanged_counts = False  # an invalid edit solves nothing, as in the paper
     draws = True
 
     def __init__(self, settings: ArcSettings | None = None, batch_size: int = 2) -> None:
+        super().__init__()  # grids are compared: no grader of words is used
         self.settings, self.batch_size = settings or ArcSettings(), batch_size
+
+    @classmethod
+    def of(cls, settings: InnerSettings, grader: Grader | None = None) -> Self:
+        assert isinstance(settings, ArcInnerSettings), "settings of another domain"
+        return cls(settings.arc, settings.train.batch_size)
 
     def prompts(self, task: Task) -> tuple[Prompt, ...]:
         """One: the demonstrations, and what a self-edit is."""
@@ -185,6 +160,22 @@ class Arc(BaseDomain):
 
     def digest(self) -> str:
         return stable_hash(["arc", self.settings.digest(), self.batch_size])
+
+    def tasks(self, source: Path | str) -> list[Task]:
+        """Tasks of a JSON file or folder of ARC."""
+        return [to_task(task, self.settings.grid) for task in read_tasks(Path(source))]
+
+    def expected_tokens(
+        self, task: Task, inner: InnerSettings, count: Callable[[str], int]
+    ) -> tuple[int, int | None]:
+        """As if the edit were as long as the oracle, and every answer as the right one."""
+        return count(self.oracle().text()), sum(count(query.gold) for query in task.queries)
+
+    @classmethod
+    def skills(cls) -> tuple[Skill, ...]:
+        from selfedit.domains.arc.fake import on_arc
+
+        return (on_arc,)
 
     # -- evaluations and reports --
 

@@ -17,6 +17,15 @@ _GRID = re.compile(r"[\d\s\[\],]+")
 LEARNS = (5e-5, 5e-3)
 
 
+def on_arc(prompt: Prompt, seed: int, rate: float | None) -> str | None:
+    """A `model.fake.Skill`: one of five self-edits; and turning and mirroring, once it has learned."""
+    if asks_for_edit(prompt):
+        return write_edit(seed)
+    if asks_for_grid(prompt):
+        return answer_grid(prompt, rate is not None and LEARNS[0] <= rate <= LEARNS[1])
+    return None
+
+
 def asks_for_edit(prompt: Prompt) -> bool:
     return "data_generation" in prompt.text
 

@@ -43,7 +43,7 @@ def drawn(
 
 
 def _drawn(domain: Arc, outcome: TaskOutcome, conditions: Sequence[str]) -> Section:
-    from selfedit.domains.arc.domain import with_outputs
+    from selfedit.domains.arc.as_task import with_outputs
 
     predictions: dict[str, tuple[Attempts, ...]] = {}
     notes = []

@@ -5,34 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from selfedit.config import stable_hash
-from selfedit.domains.base import BaseDomain
+from selfedit.config import InnerSettings, stable_hash
+from selfedit.domains.base import WRITTEN_RATIO, BaseDomain
 from selfedit.domains.conditions import Bench, Condition, Expected
 from selfedit.domains.evaluable import row_notes
 from selfedit.domains.knowledge.cloze import cloze_prompt, grade_with_blanks
+from selfedit.domains.knowledge.presets import PRESETS
 from selfedit.domains.knowledge.sequences import training_plan
-from selfedit.domains.knowledge.settings import KnowledgeSettings
+from selfedit.domains.knowledge.settings import KnowledgeSettings, LearnSettings
 from selfedit.domains.knowledge.strategies import edit_prompts
 from selfedit.domains.rows import Evaluation
 from selfedit.grading import Grader, contains, identity
 from selfedit.show.wording import plural
 from selfedit.types import Prompt, Query, Score, SelfEdit, Task, TrainingPlan, TrainingSequence
 
-# Tokens of a self-edit for each token of its passage (recorded runs and `sentences`: 3 to 5).
-WRITTEN_RATIO = 4
-
 
 class Knowledge(BaseDomain):
-    """Knowledge incorporation (arXiv 2506.10943, section 4.1). Implements `seams.Domain`."""
+    """Knowledge incorporation (arXiv 2506.10943, section 4.1)."""
 
     name = "knowledge"
     noun = "context"
     measure = "accuracy of questions that are answered without the passage"
     compared = "Ways to know a text, compared"
+    presets = PRESETS
 
     def __init__(self, settings: KnowledgeSettings | None = None, grader: Grader = contains) -> None:
+        super().__init__(grader)
         self.settings = settings or KnowledgeSettings()
-        self.grader = grader
+
+    @classmethod
+    def of(cls, settings: InnerSettings, grader: Grader | None = None) -> Self:
+        assert isinstance(settings, LearnSettings), "settings of another domain"
+        return cls(settings.knowledge, grader or contains)
 
     def prompts(self, task: Task) -> tuple[Prompt, ...]:
         """One prompt for the passage, or one for each sentence and restatement."""

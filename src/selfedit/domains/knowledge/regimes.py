@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from selfedit.config import ANSWER_SAMPLING, TrainSettings, stable_hash
+from selfedit.domains.base import WRITTEN_RATIO
 from selfedit.domains.conditions import Bench, Expected, Outcome, adapted, closed_book
-from selfedit.domains.knowledge.domain import WRITTEN_RATIO, Knowledge
+from selfedit.domains.knowledge.domain import Knowledge
 from selfedit.domains.knowledge.evaluation import KnowledgeEvaluation
 from selfedit.domains.knowledge.sequences import as_sequence, headed
 from selfedit.domains.knowledge.settings import LearnSettings
