@@ -125,7 +125,7 @@ class FakeModel:
         bank = None if adapters is None else _own(adapters)
         replies = []
         for i, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
-            rate = bank.rates[owners[i]] if bank is not None and owners else None
+            rate = bank.rates[owners[i]] if bank is not None and bank.rates and owners else None
             own = (skill(prompt, seed, rate) for skill in self.skills)
             if (reply := next((text for text in own if text is not None), None)) is not None:
                 replies.append(reply)
