@@ -60,7 +60,15 @@ def test_keys_stay_what_they_are(tmp_path, command):
     options = {
         "train knowledge": ["--preset", "smoke", *knowledge],
         "train arc": [*ARC, "--candidates", "4", "--seeds", "2"],
-        "learn": [tmp_path / "notes.md", "--quiz", tmp_path / "quiz.jsonl", "--model", "fake"],
+        "learn": [
+            tmp_path / "notes.md",
+            "--quiz",
+            tmp_path / "quiz.jsonl",
+            "--model",
+            "fake",
+            "--grader",
+            "contains",  # what it was before it could be chosen
+        ],
         "eval knowledge": [*knowledge, "--conditions", "base,in-context,passage,own"],
         "eval arc": [*ARC, "--conditions", "in-context,ttt,oracle"],
     }
