@@ -17,6 +17,7 @@ from selfedit.bench.floor import Counts, describe, measure_ceiling, synchronise
 from selfedit.bench.material import one_edit_each
 from selfedit.bench.outcome import RELEASED, Measured, middle, ratios, released_row, row
 from selfedit.bench.plan import PRODUCTS, InnerBench, is_widest, list_ways
+from selfedit.bench.tokenising import measure_tokenising
 from selfedit.bench.trainer import trainer_way
 from selfedit.bench.ways import Bench, Kind, Trained, Way, difference
 from selfedit.config import LoraSettings, TrainSettings
@@ -49,7 +50,7 @@ def run_inner(
     answers_ratio: seconds of PEFT, one adapter after the other, over ours. max_weight_difference:
     between the plain loop and any bank, after all epochs, over the edits that both trained.
     planned_memory and peak_memory: bytes of tensors in addition to the model, for the widest
-    bank's first wave in one epoch, by one thread.
+    bank's first wave in one epoch, by one thread. For tokenising see `bench.tokenising`.
     """
     work, source = one_edit_each(what.edits, what.questions)
     bench = Bench(model, work, lora, train)
@@ -76,6 +77,7 @@ def run_inner(
         "questions": what.questions,
         "tokens": bench.tokens,
         **run.outcome(released),
+        **measure_tokenising(model, [each.plan for each in work], lora, train),
         "max_weight_difference_float64": exact,
     }
 

@@ -2,33 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any
 
 from selfedit.lora.sequences import TokenSequence
 from selfedit.model.prompts import Rendered
 from selfedit.types import Prompt, TrainingSequence
 
+# Tokens that are kept at hand, four bytes each: of a round of 200 contexts about half are.
+_AT_HAND = 4_000_000
 
-def encode(
-    tokenizer: Any,
-    render: Callable[[Prompt], Rendered],
-    sequence: TrainingSequence,
-    max_tokens: int,
-) -> TokenSequence:
-    """Tokens of a training sequence, cut to max_tokens from the right."""
-    if sequence.prompt is None:
-        plain = tokenizer(sequence.text)["input_ids"]
-        end = [tokenizer.eos_token_id] if sequence.ends else []
-        return TokenSequence((*plain, *end)[:max_tokens])
-    prompt = render(sequence.prompt)
-    text = tokenizer(sequence.text, add_special_tokens=False)["input_ids"]
-    ids = (*prompt.ids, *text, tokenizer.eos_token_id)[:max_tokens]
-    if sequence.supervise == "all":
-        return TokenSequence(ids)
-    earlier = prompt.replies if sequence.supervise == "replies" else ()
-    return TokenSequence(ids, (*earlier, (len(prompt.ids), len(ids))))
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """All tokens of a training sequence. start: where its text begins; replies: see `Rendered`."""
+
+    ids: array[int]
+    start: int = 0
+    replies: tuple[tuple[int, int], ...] = ()
+
+
+class Encoder:
+    """Training sequences as tokens. A text is tokenised once on its way into an adapter: its length,
+    the plan of its wave's memory and its training ask one after the other.
+
+    tokenised: sequences that had to be, so far. at_hand: tokens that are kept; the latest stay.
+    """
+
+    def __init__(
+        self, tokenizer: Any, render: Callable[[Prompt], Rendered], at_hand: int = _AT_HAND
+    ) -> None:
+        self._tokenizer, self._render, self._at_hand = tokenizer, render, at_hand
+        self._known: OrderedDict[Hashable, _Whole] = OrderedDict()
+        self._kept = self.tokenised = 0
+        self._lock = Lock()
+
+    def encode(self, sequence: TrainingSequence, max_tokens: int) -> TokenSequence:
+        """Cut to max_tokens from the right."""
+        whole = self._whole(sequence)
+        ids = tuple(whole.ids[:max_tokens])
+        if sequence.prompt is None or sequence.supervise == "all":
+            return TokenSequence(ids)
+        earlier = whole.replies if sequence.supervise == "replies" else ()
+        return TokenSequence(ids, (*earlier, (whole.start, len(ids))))
+
+    def length(self, sequence: TrainingSequence) -> int:
+        """Tokens of the whole sequence, without what the tokenizer itself puts around a plain text."""
+        own = self._tokenizer.num_special_tokens_to_add(pair=False) if sequence.prompt is None else 0
+        return len(self._whole(sequence).ids) - int(own)
+
+    def _whole(self, sequence: TrainingSequence) -> _Whole:
+        key = (sequence.text, sequence.prompt, sequence.ends)
+        with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+                return self._known[key]
+        whole = self._tokenise(sequence)
+        with self._lock:
+            self.tokenised += 1
+            if key not in self._known:
+                self._known[key] = whole
+                self._kept += len(whole.ids)
+            while self._kept > self._at_hand and len(self._known) > 1:
+                self._kept -= len(self._known.popitem(last=False)[1].ids)
+        return whole
+
+    def _tokenise(self, sequence: TrainingSequence) -> _Whole:
+        end = self._tokenizer.eos_token_id
+        if sequence.prompt is None:
+            plain = self._tokenizer(sequence.text)["input_ids"]
+            return _Whole(array("I", [*plain, end] if sequence.ends else plain))
+        prompt = self._render(sequence.prompt)
+        text = self._tokenizer(sequence.text, add_special_tokens=False)["input_ids"]
+        return _Whole(array("I", [*prompt.ids, *text, end]), len(prompt.ids), prompt.replies)
 
 
 def has_teacher(sequence: TrainingSequence) -> bool:

@@ -22,7 +22,7 @@ from selfedit.lora.sequences import TokenSequence
 from selfedit.model.answer_scores import Reading, answer_scores
 from selfedit.model.cuda_graph import CudaGraph
 from selfedit.model.divergence import Reader, divergence
-from selfedit.model.encoding import encode
+from selfedit.model.encoding import Encoder
 from selfedit.model.generate import generate
 from selfedit.model.prompts import Rendered, render
 from selfedit.model.published import Origin, save_merged
@@ -111,6 +111,10 @@ class LanguageModel:
         return sum(p.numel() * p.element_size() for p in self.hf.parameters())
 
     @cached_property
+    def encoder(self) -> Encoder:
+        return Encoder(self.tokenizer, self.render)
+
+    @cached_property
     def training(self) -> Training:
         return Training(self)
 
@@ -119,15 +123,13 @@ class LanguageModel:
 
     def encode(self, sequence: TrainingSequence, max_tokens: int) -> TokenSequence:
         """Tokens of a training sequence, cut to max_tokens from the right."""
-        return encode(self.tokenizer, self.render, sequence, max_tokens)
+        return self.encoder.encode(sequence, max_tokens)
 
     def count_tokens(self, text: str) -> int:
         return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def sequence_tokens(self, sequence: TrainingSequence) -> int:
-        if sequence.prompt is None:
-            return self.count_tokens(sequence.text) + sequence.ends
-        return len(self.render(sequence.prompt).ids) + self.count_tokens(sequence.text) + 1
+        return self.encoder.length(sequence)
 
     def sample(
         self,
