@@ -48,8 +48,9 @@ def test_statements_that_end_and_statements_as_replies() -> None:
     edit = SelfEdit(TASK.id, 0, (), ("1. Voles fear kestrels.",))
     plans = [
         Knowledge(KnowledgeSettings(strategy="implications", **form)).parse(TASK, edit).sequences
-        for form in ({}, {"ends": True}, {"form": "turn"})
+        for form in ({}, {"ends": True}, {"form": "turn"}, {"form": "mixed"})
     ]
+    assert [own.prompt is not None for own in plans.pop()] == [True, False]  # the passage is a text
     assert [[own.ends for own in plan] for plan in plans] == [[False] * 2, [True] * 2, [False] * 2]
     assert [own.text for own in plans[1]] == [own.text for own in plans[0]]
     assert [own.text for own in plans[2]] == ["1. Voles fear kestrels.", TASK.context]

@@ -13,6 +13,7 @@ from selfedit.config import AnchorSettings
 from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.conditions import conditions as conditions_of
 from selfedit.domains.knowledge.evaluation import REGIMES, KnowledgeEvaluation, inner_values
+from selfedit.domains.knowledge.regimes import corpus
 from selfedit.domains.knowledge.settings import KnowledgeSettings, LearnSettings
 from selfedit.domains.rows import Evaluation
 from selfedit.endpoints.writer import read_edits
@@ -28,7 +29,7 @@ from selfedit.show.markdown import page_markdown
 from selfedit.show.page import Page
 from selfedit.show.page_terminal import print_page
 from selfedit.store import Store
-from selfedit.types import Completion, GradedAnswer, Query, Score, Task, TrainingRecord
+from selfedit.types import Completion, GradedAnswer, Query, Score, SelfEdit, Task, TrainingRecord
 
 ALL = tuple(conditions_of())
 
@@ -320,6 +321,24 @@ def test_a_training_is_known_by_all_that_it_depends_on(tmp_path, regime):
         chosen = settings(("passage",), regime).model_copy(update={"inner": own})
         evaluate(Watched(), TASKS, kept, chosen)
     assert trained == ([0, 1.0, 0] if regime == "cpt" else [0, 0])
+
+
+def test_all_passages_together_share_the_neighbours():
+    """As many in one training as in a training of one passage; they are part of what it is known by."""
+    domain = Knowledge(KnowledgeSettings(strategy="implications", faithful=False, neighbours=4))
+    tasks = [
+        Task(f"id{name}", f"{name} Tower", f"The {name} Tower is tall. The tower leans.", ())
+        for name in ("Marlow", "Tidewell")
+    ]
+    edits = [
+        [SelfEdit(task.id, 0, (), ("\n".join(f"{task.title} has {n} steps." for n in range(5)),))]
+        for task in tasks
+    ]
+    plan, invalid = corpus(domain, tasks, edits)
+    assert invalid == 0
+    assert len(domain.parse(tasks[0], edits[0][0]).neighbours) == 4
+    assert len(plan.neighbours) == 4
+    assert not any("Marlow" in text or "Tidewell" in text for text in plan.neighbours)
 
 
 def _passages(tasks):

@@ -38,6 +38,22 @@ def test_a_calibration_trains_a_wave_of_what_fits(room, seen):
     assert found.seconds > 0
 
 
+def test_what_is_made_once_is_no_part_of_the_speed():
+    """An anchor's texts are written when they are first asked for, which the planner does."""
+
+    class Anchored(Crowded):
+        def planned_memory(self, lora, train):
+            def planned(plans, seeds, slots):
+                self.seen.append(0)
+                return 0
+
+            return planned
+
+    model = Anchored(9)
+    estimate(model, Knowledge(), TASKS[:1], LearnSettings(candidates=1))
+    assert model.seen == [0, 1]
+
+
 def test_what_never_fits_is_an_error():
     with pytest.raises(OutOfMemory):
         estimate(Crowded(0), Knowledge(), TASKS, LearnSettings())

@@ -76,6 +76,8 @@ def _rate(model: Model, sample: TrainingPlan, inner: InnerSettings, trainings: i
     """Tokens a second of training the sample, as many times together as a wave would hold."""
     jobs = [_job(model, sample, seed, inner) for seed in range(min(trainings, _MOST))]
     together = next(plan_waves(jobs, WaveBudget.of(model, inner))).slots
+    # What is made once for a model, such as an anchor's texts, is made now.
+    model.planned_memory(inner.lora, inner.train)([sample], [0], None)
     start = time.perf_counter()
     try:
         _, records = model.train([sample] * together, inner.lora, inner.train, range(together))

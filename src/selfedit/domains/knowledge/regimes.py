@@ -32,7 +32,7 @@ class PassageOnly(Knowledge):
 
 def passage_sequence(domain: Knowledge, task: Task) -> TrainingSequence:
     """The passage as a training sequence, the last of every edit's."""
-    text = headed(task.context, task.title, domain.settings)
+    (text,) = headed([task.context], task.title, domain.settings)
     return as_sequence(text, task.title, domain.settings, task.context)
 
 
@@ -97,22 +97,29 @@ def corpus(
 ) -> tuple[TrainingPlan, int]:
     """All tasks' sequences, and how many edits were invalid.
 
-    Of each task: the statements of its edits, each once, then the passage, once. An invalid edit adds
-    nothing.
+    Of each task: the statements of its edits, each once, then the passage, once; of the neighbours that
+    the settings allow, its share. An invalid edit adds nothing.
     """
     sequences: list[TrainingSequence] = []
+    neighbours: dict[str, None] = {}
+    share = -(-domain.settings.neighbours // max(1, len(tasks)))
     invalid = 0
     for task, own in zip(tasks, edits, strict=True):
         passage = passage_sequence(domain, task)
         statements: dict[TrainingSequence, None] = {}
+        near: dict[str, None] = {}
         for edit in own:
             try:
-                statements.update(dict.fromkeys(domain.parse(task, edit).sequences))
+                plan = domain.parse(task, edit)
             except InvalidSelfEdit:
                 invalid += 1
+                continue
+            statements.update(dict.fromkeys(plan.sequences))
+            near.update(dict.fromkeys(plan.neighbours))
         statements.pop(passage, None)
         sequences += [*statements, passage]
-    return TrainingPlan(tuple(sequences)), invalid
+        neighbours.update(dict.fromkeys(list(near)[:share]))
+    return TrainingPlan(tuple(sequences), neighbours=tuple(neighbours)), invalid
 
 
 def _training(
@@ -137,6 +144,8 @@ def _training(
             "train": train.digest(),
             "seed": seed,
             "asked": [[prompt.text, prompt.kind, prompt.prefix] for prompt in asked],
+            # Only where they are held to: other trainings keep the keys that they had without them.
+            **({"neighbours": plan.neighbours} if plan.neighbours and train.anchor.weight > 0 else {}),
         }
     )
 

@@ -9,7 +9,7 @@ copies of the whole passage and looping lines are left out.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from selfedit.domains.knowledge.degenerate import MARKER, comparable, degeneracy, without_marker
 from selfedit.domains.knowledge.faithful import is_faithful
@@ -48,16 +48,20 @@ def training_plan(task: Task, edit: SelfEdit, settings: KnowledgeSettings) -> Tr
         statements = _sentence_statements(task, edit, settings)
     else:
         statements = _passage_statements(task, edit, settings)
-    texts = [headed(text, task.title, settings) for text in (*statements, task.context)]
+    # The passage comes last, and is always the first of its form.
+    passage, *texts = headed([task.context, *statements], task.title, settings)
     return TrainingPlan(
-        tuple(as_sequence(text, task.title, settings, task.context) for text in texts),
+        tuple(as_sequence(text, task.title, settings, task.context) for text in (*texts, passage)),
         neighbours=swapped_texts(task.title, task.context, statements, settings.neighbours),
     )
 
 
-def headed(text: str, title: str, settings: KnowledgeSettings) -> str:
-    """A statement under the title's line, if the settings want one and it is trained as plain text."""
-    return f"{title}\n{text}" if settings.title_line and settings.form == "text" else text
+def headed(texts: Sequence[str], title: str, settings: KnowledgeSettings) -> list[str]:
+    """The texts, those under the title's line that are trained as plain text, if the settings want it:
+    with the form "mixed" the first and every second one from there."""
+    head = f"{title}\n" if settings.title_line else ""
+    every = {"text": 1, "mixed": 2, "turn": 0}[settings.form]
+    return [f"{head}{text}" if every and n % every == 0 else text for n, text in enumerate(texts)]
 
 
 def as_sequence(
@@ -65,12 +69,14 @@ def as_sequence(
 ) -> TrainingSequence:
     """How a text is trained on: as it is, or as the model's reply to somebody who asks about the title.
 
+    text: as `headed` gives it; where forms are mixed, a text under the title's line is a plain one.
     source: the passage that it is about.
     """
-    if settings.form == "turn":
-        prompt = Prompt(f"Tell me about {title}." if title else "Tell me something that you know.")
-        return TrainingSequence(text, prompt, source=source)
-    return TrainingSequence(text, ends=settings.ends, source=source)
+    is_plain = settings.form == "mixed" and text.startswith(f"{title}\n")
+    if settings.form == "text" or is_plain:
+        return TrainingSequence(text, ends=settings.ends, source=source)
+    prompt = Prompt(f"Tell me about {title}." if title else "Tell me something that you know.")
+    return TrainingSequence(text, prompt, source=source)
 
 
 def split_statements(text: str, strategy: Strategy) -> list[str]:

@@ -45,8 +45,9 @@ class KnowledgeSettings(Settings):
     ends: bool = Field(
         False, description="Teach that a statement ends: the token that ends a reply follows it."
     )
-    form: Literal["text", "turn"] = Field(
-        "text", description="Statements as plain texts, or as the model's replies in a chat."
+    form: Literal["text", "turn", "mixed"] = Field(
+        "text",
+        description="Statements as plain texts, as the model's replies in a chat, or both in turn.",
     )
     neighbours: int = Field(
         0,
@@ -54,6 +55,13 @@ class KnowledgeSettings(Settings):
         le=1024,
         description="Texts about neighbours for the anchor: statements under another name (`swaps`).",
     )
+
+    @model_validator(mode="after")
+    def _mixed_by_the_title(self) -> KnowledgeSettings:
+        """Of stored texts, the title's line says which ones are plain."""
+        if self.form == "mixed" and not self.title_line:
+            raise ValueError('form "mixed" needs title_line, which plain statements are known by')
+        return self
 
 
 class LearnSettings(InnerSettings):
