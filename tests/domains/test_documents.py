@@ -144,7 +144,7 @@ def test_plain_text(tmp_path: Path, content: str, title: str, paragraphs: list[s
         ("a.md", b"# A title and nothing else at all", "only 0 words of text"),
         ("a.md", b"```\nonly code is in here\n```", "only 0 words of text"),
         ("a.txt", b"... !!! ??? ---", "only 0 words"),
-        ("a.txt", b"text and \x00 more", "is no text: it has a NUL byte at offset 9"),
+        ("a.txt", b"text and \x00 more", "is not text: it has a NUL byte at offset 9"),
         ("a.txt", "caf\u00e9 au lait".encode("latin-1"), "offset 3"),
         ("a.txt", b"\xef\xbb\xbf" + "caf\u00e9".encode("latin-1"), "offset 6"),
         ("a.md", "caf\u00e9".encode("latin-1"), "iconv -f latin1 -t utf8"),

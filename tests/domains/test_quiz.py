@@ -64,22 +64,22 @@ def test_squad_and_items(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        ('{"question": "Who?", "answer": "Ada"', "no valid JSON"),
-        ("Who? Ada", "no valid JSON"),
+        ('{"question": "Who?", "answer": "Ada"', "invalid JSON"),
+        ("Who? Ada", "invalid JSON"),
         ('["Who?", "Ada"]', "not an object"),
         ('"Who?"', "not an object"),
         ('{"answer": "Ada"}', '"question" is missing; found: "answer"'),
         ("{}", '"question" is missing'),
         ('{"question": "  ", "answer": "Ada"}', '"question" is empty'),
-        ('{"question": 3, "answer": "Ada"}', '"question" must be a text'),
+        ('{"question": 3, "answer": "Ada"}', '"question" must be a string'),
         ('{"question": "Who?"}', '"answer" is missing'),
-        ('{"question": "Who?", "answer": null}', '"answer" must be a text'),
+        ('{"question": "Who?", "answer": null}', '"answer" must be a string'),
         ('{"question": "Who?", "answer": ""}', '"answer" is empty'),
         ('{"question": "Who?", "answer": []}', '"answer" is empty'),
         ('{"question": "Who?", "answer": ["Ada", " "]}', '"answer" is empty'),
-        ('{"question": "Who?", "answer": true}', "must be a text or a list"),
-        ('{"question": "Who?", "answer": [["Ada"]]}', "must be a text or a list"),
-        ("[" * 100_000, "no valid JSON"),
+        ('{"question": "Who?", "answer": true}', "must be a string or a list"),
+        ('{"question": "Who?", "answer": [["Ada"]]}', "must be a string or a list"),
+        ("[" * 100_000, "invalid JSON"),
     ],
 )
 def test_bad_line(tmp_path: Path, bad: str, said: str) -> None:
@@ -97,7 +97,7 @@ def test_bad_line(tmp_path: Path, bad: str, said: str) -> None:
         ("q.json", b"", "holds no questions"),
         ("q.json", b"[]", "holds no questions"),
         ("q.json", b'{"data": []}', "holds no questions"),
-        ("q.json", b"[\n {]", "q.json, line 2: no valid JSON"),
+        ("q.json", b"[\n {]", "q.json, line 2: invalid JSON"),
         ("q.json", b'{"data": 3}', 'no list "data"'),
         ("q.json", b'{"data": [{"title": "x"}]}', 'article 1: no list "paragraphs"'),
         (

@@ -1,4 +1,4 @@
-"""Conditions of an evaluation: ways to answer a domain's tasks, and the bench that they work at.
+"""Conditions of an evaluation: ways to answer a domain's tasks, and the bench they work at.
 
 A domain says which conditions it has (`BaseDomain.conditions`). Here are those that every domain can
 have: `base`, `own` and `seal`. `seal` follows the paper: the trained policy writes the edits and its
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a condition came to.
+    """The outcome of a condition.
 
     scores[task][model]: a model is an adapter of one edit and seed, or the bare model; None: nothing
     was answered (an invalid edit, where that is how it counts). trials[task]: how those models came
@@ -49,7 +49,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class TaskOutcome:
-    """A task with what each condition came to: its trials, or its score where nothing was trained."""
+    """A task with each condition's outcome: its trials, or its score if nothing was trained."""
 
     task: Task
     trials: dict[str, tuple[Trial, ...]] = field(default_factory=dict)
@@ -59,8 +59,8 @@ class TaskOutcome:
 @dataclass(frozen=True, slots=True)
 class Expected:
     """What a condition will train, about: each of the plans `repeats` times. side_by_side: in waves,
-    and not one after the other. rate: tokens a second, where a domain trains in a way of its
-    own; None: as the inner loop does."""
+    and not one after the other. rate: tokens per second, if a domain trains in its own way;
+    None: as the inner loop does."""
 
     plans: tuple[TrainingPlan, ...]
     repeats: int
@@ -88,11 +88,11 @@ class Bench(Protocol):
     def progress(self) -> Progress: ...
 
     def policy(self) -> Model:
-        """The trained policy; it is loaded when its row comes."""
+        """The trained policy; it is loaded when its row is computed."""
         ...
 
     def outcome(self, condition: str) -> Outcome:
-        """What one of the domain's conditions comes to, as the run's report will show it, too."""
+        """The outcome of one of the domain's conditions, as the run's report will show it, too."""
         ...
 
     def answer(self, model: Model, prompts: Sequence[Prompt], stage: str) -> list[str]:
@@ -114,7 +114,7 @@ class Bench(Protocol):
         ...
 
     def once(self, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What the work returns, a JSON value, or what it returned before under this key."""
+        """The result of the work, a JSON value, or its earlier result under this key."""
         ...
 
 
@@ -125,7 +125,7 @@ def _nothing(bench: Bench) -> None:
 @dataclass(frozen=True, slots=True)
 class Condition:
     """A row of the table. what: in words. trained: whether weights change. needs_policy: whether it is
-    about a trained policy. check: raises InputError for what it will need and is not there."""
+    about a trained policy. check: raises InputError if something that it needs is missing."""
 
     what: str
     answer: Callable[[Bench], Outcome]
@@ -170,7 +170,7 @@ def written_by_itself(bench: Bench, model: Model) -> Outcome:
 
 
 def solves(score: Score | None) -> bool:
-    """Whether everything of a task was answered right."""
+    """Whether all answers to a task are right."""
     return score is not None and score.value == 1.0
 
 
@@ -193,8 +193,8 @@ def adapted(
 ) -> Outcome:
     """An adapter for each edit and seed, and what it answers.
 
-    A model whose edit holds nothing to train on, or whose training failed, stays as it was: there its
-    own closed-book answers count, unless the domain says that they do not.
+    A model whose edit has nothing to train on, or whose training failed, stays as it was: then its own
+    closed-book answers count, unless the domain says that they do not.
     """
     trials = bench.trials(model, domain, edits, settings)
     unchanged = [i for i, own in enumerate(trials) if any(trial.score is None for trial in own)]
@@ -219,7 +219,7 @@ def adapted(
 
 
 def same_weights(bench: Bench, policy: Model) -> str:
-    """A note where the policy has learned nothing."""
+    """A note if the policy has learned nothing."""
     same = policy.identity == bench.model.identity
     return "the policy has the weights of the model" if same else ""
 
@@ -229,6 +229,6 @@ def with_note(outcome: Outcome, note: str) -> Outcome:
 
 
 def _reasons(trials: Sequence[Trial]) -> tuple[tuple[str, int], ...]:
-    """Why edits came to nothing, or were not wholly trained on: the most frequent first."""
+    """Why edits had no effect, or were not wholly trained on: the most frequent first."""
     counts = Counter(trial.reason for trial in trials if trial.reason)
     return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

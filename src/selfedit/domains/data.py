@@ -1,6 +1,6 @@
 """Contexts with their questions, as tasks: read from files and Hugging Face datasets, and split.
 
-Read are (with a title, a context and its questions; what else is there is ignored):
+These are read (with a title, a context and its questions; everything else is ignored):
 - SQuAD v1.1 and v2.0 JSON (questions without an answer are left out),
 - a JSON list of items {"title", "context", "questions": [{"question", "answer"}]}, as in the paper's
   release,
@@ -8,7 +8,7 @@ Read are (with a title, a context and its questions; what else is there is ignor
 - a Hugging Face dataset, by its id or its local folder, with the columns of `squad` or of such items
   (the extra `data`).
 
-Which contexts come into a split follows from their text and the seed alone.
+Which contexts are in a split follows from their text and the seed alone.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _DATASET_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 @dataclass(frozen=True, slots=True)
 class TaskCounts:
-    """What a set of tasks holds. A context without questions is a task without a reward."""
+    """Counts of a set of tasks. A context without questions is a task without a reward."""
 
     contexts: int
     questions: int
@@ -59,7 +59,7 @@ def read_tasks(source: Path | str, split: str = "train") -> list[Task]:
 def iter_tasks(source: Path | str, split: str = "train") -> Iterator[Task]:
     """The tasks one by one. JSON lines and datasets are never held whole in memory.
 
-    Neighbours with one context are joined. One that recurs further on comes again, with the same id:
+    Neighbours with the same context are joined. One that recurs later is given again, with the same id:
     `read_tasks`, `merge_tasks` and `take` put them together.
     """
     count = 0
@@ -83,7 +83,7 @@ def split_tasks(tasks: Iterable[Task], sizes: Sequence[int], seed: int) -> tuple
     """Disjoint splits of these sizes, seeded; what is left over is in none.
 
     A task's place depends on its context and the seed, not on the order of the file. Contexts that are
-    the same after normalisation never come into two splits. Raises InputError where there are too few.
+    equal after normalisation are never in two splits. Raises InputError if there are too few.
     """
     ordered = sorted(merge_tasks(tasks), key=lambda task: _rank(task, seed))
     splits: list[list[Task]] = [[] for _ in sizes]
@@ -105,9 +105,9 @@ def split_tasks(tasks: Iterable[Task], sizes: Sequence[int], seed: int) -> tuple
 def take(tasks: Iterable[Task], n: int, seed: int) -> list[Task]:
     """A seeded sample of n tasks: the first n of `split_tasks`, and of a larger sample.
 
-    Holds n tasks in memory, whatever the length of a stream. Raises InputError where there are fewer.
+    Holds n tasks in memory, whatever the length of a stream. Raises InputError if there are fewer.
     """
-    heap: list[tuple[int, int, str]] = []  # negative ranks: the one to go next is on top
+    heap: list[tuple[int, int, str]] = []  # negative ranks: the next to be dropped is on top
     kept: dict[str, Task] = {}
     for task in tasks:
         if task.id in kept:
@@ -160,12 +160,12 @@ def _json_lines(path: Path) -> Iterator[Task]:
         try:
             item = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{where}: no valid JSON ({error}); each line is {_FORM}") from None
+            raise InputError(f"{where}: invalid JSON ({error}); each line is {_FORM}") from None
         yield _task(where, item)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """(place, text) of the lines that hold something; one line in memory at a time."""
+    """(place, text) of the nonempty lines; one line in memory at a time."""
     try:
         with path.open("rb") as file:
             # Bytes are split at \n alone: JSON text may hold U+2028 and the like.
@@ -196,7 +196,7 @@ def _json(path: Path) -> Iterator[Task]:
             yield from _json_lines(path)
             return
         line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise InputError(f"{path}{line}: no valid JSON ({error})") from None
+        raise InputError(f"{path}{line}: invalid JSON ({error})") from None
     if isinstance(data, dict) and "data" in data:
         yield from _squad(path, data)
     elif isinstance(data, list):
@@ -220,16 +220,18 @@ def _squad(path: Path, data: dict[str, Any]) -> Iterator[Task]:
 
 
 def _task(where: str, item: Any) -> Task:
-    """A task of an item with its questions, or with one."""
+    """A task from an item with its questions, or with one."""
     if not isinstance(item, dict):
         raise InputError(f"{where}: not an object; expected {_FORM}")
     context, title = item.get("context"), item.get("title") or ""
     if not isinstance(context, str) or not context.strip():
         found = ", ".join(f'"{key}"' for key in list(item)[:6]) or "nothing"
-        state = "is empty" if isinstance(context, str) else f"is missing or no text; found: {found}"
+        state = (
+            "is empty" if isinstance(context, str) else f"is missing or not a string; found: {found}"
+        )
         raise InputError(f'{where}: "context" {state}')
     if not isinstance(title, str):
-        raise InputError(f'{where}: "title" must be a text')
+        raise InputError(f'{where}: "title" must be a string')
     if isinstance(item.get("question"), str):
         entries = [(where, item)]
     else:
@@ -259,7 +261,8 @@ def _unanswerable(entry: Any) -> bool:
 
 
 def _dataset(name: str, split: str, without: str) -> Iterator[Task]:
-    """The rows of a Hugging Face dataset, streamed. without: what to say if its library is missing."""
+    """The rows of a Hugging Face dataset, streamed. without: beginning of the message if its library is
+    missing."""
     try:
         from datasets import load_dataset
     except ImportError:

@@ -18,7 +18,7 @@ from selfedit.types import GradedAnswer, Score, Task, TrainingPlan, TrainingSequ
 
 @dataclass(frozen=True, slots=True)
 class OwnRun:
-    """A kind of run that one domain alone has. command, title: of its report. headline: a result in a
+    """A kind of run that one domain alone has. command, title: of its report. headline: a result in one
     line. sections: of a result, and of its tasks, where they were kept."""
 
     command: str
@@ -31,9 +31,9 @@ class Evaluable:
     """The domain as evaluations, tables and reports see it.
 
     name: in commands and stored runs. noun, query_noun: what a task, and a part of it that is graded,
-    are called. gold: what a task needs to be graded. measure: what the accuracies of a training are.
-    compared: title of an evaluation's report. by_itself: conditions in which a model learns from edits
-    of its own, which its rounds of RL may change. unchanged_counts: whether a model that an edit left
+    are called. gold: what a task needs to be graded. measure: what accuracies of a training mean.
+    compared: title of an evaluation's report. by_itself: conditions in which a model learns from its
+    own edits, which its rounds of RL may change. unchanged_counts: whether a model that an edit left
     as it was counts with the bare model's answers; else it has nothing right. draws: whether `drawn`
     has anything to show.
     """
@@ -50,12 +50,12 @@ class Evaluable:
 
     @classmethod
     def of_settings(cls, inner: Mapping[str, Any]) -> Self:
-        """The domain as a stored run had it. inner: JSON values of the run's inner loop."""
+        """The domain with a stored run's settings. inner: JSON values of the run's inner loop."""
         return cls()
 
     @property
     def variant(self) -> str:
-        """What tells its self-edits from another's, such as the name of a strategy."""
+        """What distinguishes its self-edits from another's, such as the name of a strategy."""
         return self.name
 
     # -- evaluations --
@@ -65,8 +65,8 @@ class Evaluable:
         return dict(GENERIC)
 
     def expected_plan(self, task: Task) -> TrainingPlan:
-        """A plan as large as one that a self-edit leads to, for estimates: here the context, and four
-        times its length of what is written about it (recorded runs: 3 to 5 times)."""
+        """A plan as large as a self-edit's, for estimates: here the context, and four times its length
+        of text about it (recorded runs: 3 to 5 times)."""
         return TrainingPlan((TrainingSequence(task.context),) * 5)
 
     def expected(self, bench: Bench, condition: str) -> Expected:
@@ -95,11 +95,11 @@ class Evaluable:
         return answer.correct
 
     def grading(self) -> str:
-        """How answers are graded, where no grader is chosen; only equal gradings are compared."""
+        """How answers are graded if no grader is chosen; only equal gradings are compared."""
         return self.name
 
     def identity(self, task: Task) -> str:
-        """What two tasks share exactly if training on one is training on the other. Case, punctuation
+        """Equal for two tasks exactly if training on one is training on the other. Case, punctuation
         and spacing of the context do not count."""
         return stable_hash(normalise(task.context) or task.context.strip())
 
@@ -110,7 +110,7 @@ class Evaluable:
     # -- tables --
 
     def columns(self) -> tuple[Column, ...]:
-        """Of an evaluation's table, a row a condition."""
+        """Columns of an evaluation's table, which has a row for each condition."""
         return (
             Column("condition", lambda row: row.condition),
             Column("accuracy", lambda row: percent(row.accuracy)),
@@ -127,7 +127,7 @@ class Evaluable:
         return f"{found.model}, {trainings} from {found.seed}, graded by {found.grader}"
 
     def notes(self, found: Evaluation) -> list[str]:
-        """What has to be known to read the table."""
+        """What a reader of the table must know."""
         lines = self.meanings(found)
         lines.append(
             f"accuracy is the mean over {self.noun}s; intervals are a bootstrap over {self.noun}s, "
@@ -154,8 +154,8 @@ class Evaluable:
     def drawn(
         self, outcomes: Iterable[TaskOutcome], conditions: Sequence[str], total: int
     ) -> list[Section]:
-        """The first tasks of an evaluation in pictures, with what each condition answered. total: how
-        many tasks it has."""
+        """The first tasks of an evaluation in pictures, with each condition's answers. total: number of
+        tasks that it has."""
         return []
 
     def own_runs(self) -> Mapping[str, OwnRun]:
@@ -171,7 +171,7 @@ def interval(row: Row) -> str:
 
 
 def row_notes(row: Row) -> list[str]:
-    """What has to be known of a condition: who wrote and learned, and what came to nothing."""
+    """What a reader must know about a condition: who wrote and learned, and what had no effect."""
     lines = []
     if row.writer:
         lines.append(f"{row.condition}: edits by {row.writer}, learned by {row.learner}")

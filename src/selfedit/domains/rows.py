@@ -1,4 +1,4 @@
-"""What an evaluation found: rows, pairs of them, and how a domain tells them in a table."""
+"""The results of an evaluation: rows, pairs of them, and how a domain shows them in a table."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 @dataclass(frozen=True, slots=True)
 class Row:
     """A condition's result. accuracy: mean over contexts, in [0, 1], with its 95 % interval; pooled:
-    share of all questions. regime: "none" where nothing was trained. tokens, seconds, trainings,
+    share of all questions. regime: "none" if nothing was trained. tokens, seconds, trainings,
     invalid, failed, reasons: see `conditions.Outcome`. by_context: each context's accuracy, mean over
     its models. models: adapters of edits and seeds (of the bare model: answered contexts), invalid and
     failed ones with them; solved: those that answered everything right.
 
-    A context is a task of the domain, and a question what of it is counted (`BaseDomain.marks`).
+    A context is a task of the domain, and a question is what counts in it (`BaseDomain.marks`).
     """
 
     condition: str
@@ -59,8 +59,8 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What `evaluate` found. grader: how answers were graded. without_questions: contexts that were
-    left out because nothing of them can be graded. task_ids: of the contexts, in the order of
+    """The result of `evaluate`. grader: how answers were graded. without_questions: contexts that were
+    left out because they have nothing to grade. task_ids: of the contexts, in the order of
     `by_context`. domain: its name; "" in results of versions that kept none."""
 
     rows: tuple[Row, ...]
@@ -82,7 +82,7 @@ class Evaluation:
 
     @classmethod
     def of(cls, summary: Mapping[str, Any]) -> Evaluation:
-        """The evaluation whose summary it is, as it comes back out of the store (NaN as None)."""
+        """The evaluation of a summary, as it comes back from the store (NaN as None)."""
         values = dict(summary)
         if "prediction" in values:  # of the former `eval-arc`
             values |= {"grader": values.pop("prediction"), "regime": "single"}
@@ -127,6 +127,6 @@ def _of_former_kind(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
-    """With the ends of an interval that were not a number; other numbers are always there."""
+    """Interval ends that were NaN are restored; other numbers are always there."""
     missing = {name: math.nan for name in ("low", "high") if values[name] is None}
     return {**values, **missing}

@@ -1,4 +1,4 @@
-"""Which domain a stored run is of: the one place that knows how earlier versions told."""
+"""Which domain a stored run belongs to: the one place that knows how earlier versions recorded it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 from selfedit.domains.evaluable import Evaluable
 from selfedit.store import RunRecord
 
-# Kinds of run that were a domain's own, and are not any more.
+# Kinds of run that were once a domain's own.
 _FORMER_KINDS = {"eval-arc": "eval"}
 
 
 def kind_of(run: RunRecord) -> str:
-    """The run's kind, as it is called now."""
+    """The run's kind, by its present name."""
     return _FORMER_KINDS.get(run.kind, run.kind)
 
 
 def domain_of(run: RunRecord) -> Evaluable:
     """The run's domain, with the settings that it had.
 
-    A domain of the user's own is told in the words that any domain has: what was stored is never a
-    reason to run the user's code.
+    A domain of the user's own gets the words of any domain: what is stored never makes the user's code
+    run.
     """
     inner: Mapping[str, Any] = run.settings.get("inner", run.settings)
     name = run.inputs.get("domain") or next((own for own in ("arc", "knowledge") if own in inner), "")

@@ -123,10 +123,10 @@ DEEP = "[" * 100_000 + "]" * 100_000
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("", "no valid JSON"),
-        ("{", "line 1: no valid JSON"),
-        (DEEP, "no valid JSON"),
-        ('{"a": ' + "9" * 5000 + "}", "no valid JSON"),
+        ("", "invalid JSON"),
+        ("{", "line 1: invalid JSON"),
+        (DEEP, "invalid JSON"),
+        ('{"a": ' + "9" * 5000 + "}", "invalid JSON"),
         ([TASK], "expected a task"),
         ({}, "expected a task"),
         ("null", "expected a task"),

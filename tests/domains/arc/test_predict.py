@@ -225,7 +225,7 @@ def test_scores_with_both_attempts_and_with_the_first():
     ("text", "said"),
     [
         ("[]", "not a submission"),
-        ("{", "no valid JSON"),
+        ("{", "invalid JSON"),
         ('{"a": {}}', "task a: not a list"),
         ('{"a": [{"attempt_1": [[1]]}]}', "task a, test input 1: expected attempt_1 and attempt_2"),
         ('{"a": [{"attempt_1": [[1], [1, 2]], "attempt_2": []}]}', "test input 1, attempt_1: ragged"),

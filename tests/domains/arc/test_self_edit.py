@@ -110,7 +110,7 @@ def test_values_of_another_type(text, said):
 def test_digits_of_other_scripts(digit):
     # The character itself, not its JSON escape.
     assert reason(TEXT.replace('"num_train_epochs": 2', f'"num_train_epochs": {digit}')).startswith(
-        "no valid JSON"
+        "invalid JSON"
     )
     assert "not a whole number" in reason(edit(num_train_epochs=digit))
 
@@ -130,9 +130,9 @@ def test_digits_of_other_scripts(digit):
         (f'{{"edit": {TEXT}}}', "data_generation is missing"),
         (TEXT.replace("}, ", ', "seed": 1}, '), 'data_generation."seed" is not a key of a self-edit'),
         (TEXT.replace("2}", '2, "num_train_epochs": 3}'), 'the key "num_train_epochs" comes twice'),
-        (TEXT.replace('_epochs": 2', '_epochs": 02'), "no valid JSON"),
-        (TEXT.replace("2}", "2,}"), "no valid JSON"),
-        (TEXT.replace("true", "True"), "no valid JSON"),
+        (TEXT.replace('_epochs": 2', '_epochs": 02'), "invalid JSON"),
+        (TEXT.replace("2}", "2,}"), "invalid JSON"),
+        (TEXT.replace("true", "True"), "invalid JSON"),
         (TEXT.replace("{", "{\0"), "no JSON object with its names"),
         ('{"a\\ud800": 1}', "the self-edit is"),
     ],
@@ -155,7 +155,7 @@ def test_what_is_much_too_long():
     assert "nested too deeply" in reason('{"a":' + "[" * 10 * million)
     assert "no JSON object" in reason("{ " * 5 * million)
     assert "no JSON object" in reason("{" + " " * 10 * million)
-    assert "no valid JSON" in reason('{"' * 5 * million)
+    assert "invalid JSON" in reason('{"' * 5 * million)
     assert "digits" in reason(TEXT.replace("0.0001", "1" * 3000))
     spaced = TEXT.replace("{", "{" + " " * (LONGEST_OBJECT - len(TEXT)), 1)
     assert parse_self_edit(spaced) == ORACLE

@@ -1,4 +1,4 @@
-"""Few-shot learning on ARC: tasks of grids, and what is made of them to train on at test time."""
+"""Few-shot learning on ARC: tasks of grids, and the test-time training sets made from them."""
 
 from selfedit.domains.arc.grids import Grid, MalformedGrid
 from selfedit.domains.arc.selection import LengthFilter, longest_prompt, parse_filter, parse_ids, select

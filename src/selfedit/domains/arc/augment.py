@@ -1,7 +1,7 @@
 """Augmentations: small pure functions from cells to cells, in the paper's four groups.
 
-Cells are [height, width], int8. What a function returns may be a view, and may be larger than 30 on a
-side; whoever makes grids of it (`training_set.py`) drops those.
+Cells are [height, width], int8. A function may return a view, and cells larger than 30 on a side;
+`training_set.py`, which makes grids of them, drops those.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def reflect_left(cells: Cells) -> Cells:
 
 
 def translate(cells: Cells, down: int, right: int) -> Cells:
-    """Rolled along both axes: what leaves on one side comes in on the other."""
+    """Rolled along both axes: what leaves on one side enters on the other."""
     return np.roll(cells, (down, right), axis=(0, 1))
 
 
@@ -112,7 +112,7 @@ def inverse_colours(colours: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(range(NUM_COLOURS), key=colours.__getitem__))
 
 
-# Those that lose nothing: voting asks each transformed query and turns the answer back.
+# Those that lose nothing: voting asks each transformed query and undoes it in the answer.
 INVERTIBLE: dict[str, GridFunction] = {
     "identity": identity,
     "rotate-90": rotate_90,

@@ -19,12 +19,12 @@ class ArcEvaluation(EvaluationSettings):
 
     conditions: tuple[str, ...] = Field(("in-context", "ttt", "oracle"), min_length=1)
     inner: ArcInnerSettings = Field(
-        ArcInnerSettings(candidates=5), description="candidates: edits of a task (the paper: 5)."
+        ArcInnerSettings(candidates=5), description="candidates: edits for each task (the paper: 5)."
     )
 
 
 def oracle(bench: Bench) -> Outcome:
-    """One edit a task, always the same: the fixed best configuration."""
+    """One edit for each task, always the same: the fixed best configuration."""
     said = _domain(bench).oracle().text()
     edits = [[SelfEdit(task.id, 0, (), (said,))] for task in bench.tasks]
     return adapted(bench, bench.model, bench.domain, edits, bench.settings.inner)

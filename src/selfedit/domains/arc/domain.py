@@ -83,7 +83,7 @@ class Arc(BaseDomain):
         text = instruction(of_task(task).train, own.grid, own.short_prompt)
         if not own.constrained:
             return (Prompt(text),)
-        # A character takes at most a token, so that no sampling setting cuts a constrained edit off.
+        # A character takes at most one token, so no sampling setting cuts off a constrained edit.
         return (Prompt(text, max_new_tokens=LONGEST_MATCH, pattern=pattern()),)
 
     def parse(self, task: Task, edit: SelfEdit) -> TrainingPlan:
@@ -146,8 +146,8 @@ class Arc(BaseDomain):
         )
 
     def attempts(self, score: Score) -> tuple[Attempts, ...]:
-        """The attempts at each test input that a score of this domain was given for; one that was no
-        grid is None. Raises InputError for a score of another domain."""
+        """The attempts at each test input for which this domain gave a score; one that was not a grid
+        is None. Raises InputError for a score of another domain."""
         return tuple(map(self._attempts, score.answers))
 
     def _attempts(self, graded: GradedAnswer) -> Attempts:
@@ -204,7 +204,7 @@ class Arc(BaseDomain):
         return [sum(map(solves, scores)) / len(scores)]
 
     def is_right(self, answer: GradedAnswer) -> bool:
-        """A test input is right by itself, even where the task is not solved."""
+        """A test input counts as right by itself, even if the task is not solved."""
         return answer.exact
 
     def grading(self) -> str:
@@ -257,7 +257,7 @@ class Arc(BaseDomain):
         return self._conversation(examples, query, self._answer_tokens(task, query))
 
     def _answer_tokens(self, task: ArcTask, query: Grid) -> int:
-        """What an answer may take: twice the cells that the demonstrations lead to expect.
+        """Tokens that an answer may take: twice the cells that the demonstrations suggest.
 
         A character of a grid is at most one token.
         """

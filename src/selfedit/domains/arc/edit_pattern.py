@@ -8,13 +8,13 @@ from pydantic import BaseModel
 
 from selfedit.domains.arc.self_edit import DataGeneration, Strategy, Training
 
-LONGEST_MATCH = 300  # characters, and so a bound on the tokens of a reply
+LONGEST_MATCH = 300  # in characters, which bounds the tokens of a reply
 
 
 def pattern() -> str:
     """A regular expression of self-edits as `ArcSelfEdit.text` spells them; what matches is valid.
 
-    No match is longer than LONGEST_MATCH, so a reply that is held to it ends, whatever the model
+    No match is longer than LONGEST_MATCH, so a constrained reply ends, whatever the model
     prefers. Learning rates are 1e-9 to 0.1, of one to three digits.
     """
     choices = {

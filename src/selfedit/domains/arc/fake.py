@@ -1,4 +1,4 @@
-"""What the fake model can do on ARC, so that everything around a model can be tested without one."""
+"""The fake model's skills on ARC, so that everything around a model can be tested without one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from selfedit.domains.arc.text import GridFormat, grid_to_text, parse_grid
 from selfedit.types import Prompt
 
 _GRID = re.compile(r"[\d\s\[\],]+")
-# With rates between these the fake model learns; with others, training changes nothing.
+# The fake model learns with rates in this range; with others, training changes nothing.
 LEARNS = (5e-5, 5e-3)
 
 

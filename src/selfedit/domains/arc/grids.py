@@ -1,4 +1,4 @@
-"""A grid of ARC: 1 to 30 rows of 1 to 30 cells, each a colour 0 to 9. It never changes."""
+"""A grid of ARC: 1 to 30 rows of 1 to 30 cells, each a colour 0 to 9. Immutable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Cells = npt.NDArray[np.int8]
 
 
 class MalformedGrid(ValueError):
-    """No grid. The message is the reason, short enough for a trial's record."""
+    """Not a grid. The message is the reason, short enough for a trial's record."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,7 +23,7 @@ class Grid:
     """cells: [height, width], int8, 0 to 9, both sides 1 to 30; a private copy that cannot be written.
     key: the grid as bytes: equal exactly for equal grids, and the same in every process.
 
-    Equal grids have equal hashes. Raises MalformedGrid if the cells are no grid.
+    Equal grids have equal hashes. Raises MalformedGrid if the cells are not a grid.
     """
 
     cells: Cells
@@ -45,7 +45,7 @@ class Grid:
 
     @classmethod
     def of(cls, rows: object) -> Grid:
-        """A grid of rows of whole numbers, as JSON holds them. Raises MalformedGrid with the place."""
+        """A grid from rows of whole numbers, as in JSON. Raises MalformedGrid with the place."""
         if not isinstance(rows, list | tuple):
             raise MalformedGrid("not a list of rows")
         if not 1 <= len(rows) <= MAX_SIDE:
@@ -68,7 +68,7 @@ class Grid:
         return int(self.cells.size)
 
     def rows(self) -> list[list[int]]:
-        """The cells as JSON holds them."""
+        """The cells as in JSON."""
         return self.cells.tolist()
 
     def __eq__(self, other: object) -> bool:
@@ -87,6 +87,6 @@ def _check_row(number: int, row: object, first: object) -> None:
     if len(row) != len(first):
         raise MalformedGrid(f"ragged: row {number} has {len(row)} cells, row 1 has {len(first)}")
     for cell in row:
-        # True is an int for Python, and no colour.
+        # True is an int in Python, but not a colour.
         if type(cell) is not int or not 0 <= cell < NUM_COLOURS:
             raise MalformedGrid(f"row {number} has a cell that is not 0 to {NUM_COLOURS - 1}")

@@ -25,7 +25,7 @@ _NOTHING = "··"
 UNKNOWN = "unknown"
 NO_GRID = "no grid"
 
-# A grid, or (prediction, truth) for their difference, or words in the place of a grid.
+# A grid, or (prediction, truth) for their difference, or words in place of a grid.
 Picture = Grid | tuple[Grid, Grid] | str
 Panel = tuple[str, Picture]
 
@@ -41,16 +41,16 @@ def difference(prediction: Grid, truth: Grid) -> npt.NDArray[np.bool_]:
 
 
 def grid_text(grid: Grid, narrow: bool = False) -> Text:
-    """Two characters a cell (one if narrow): the colour's number on the colour.
+    """Two characters per cell (one if narrow): the colour's number on the colour.
 
-    The number is for eyes and terminals that see no colours.
+    The number is for eyes and terminals that do not see colours.
     """
     pad = "" if narrow else " "
     return _lines([(f"{pad}{cell}", _style(cell)) for cell in row] for row in grid.rows())
 
 
 def difference_text(prediction: Grid, truth: Grid, narrow: bool = False) -> Text:
-    """The wrong cells as the prediction has them, "x" where it has none; dots where it is right."""
+    """The wrong cells as predicted, "x" where the prediction has no cell; dots where it is right."""
     blank = _NOTHING[: 1 if narrow else 2]
     wrong = difference(prediction, truth)
     rows = prediction.rows()
@@ -66,7 +66,7 @@ def difference_text(prediction: Grid, truth: Grid, narrow: bool = False) -> Text
 
 
 class Panels:
-    """Grids with captions, side by side as far as the terminal is wide, the rest below them."""
+    """Grids with captions, as many side by side as fit the terminal, the rest below."""
 
     def __init__(self, panels: Iterable[Panel]) -> None:
         self.panels = list(panels)
@@ -111,7 +111,7 @@ def task_view(task: ArcTask, answers: bool = True) -> Group:
 def prediction_view(given: Grid, prediction: Grid | None, truth: Grid | None) -> Panels:
     """A query beside what was answered, what is right, and where they differ.
 
-    prediction: None if the answer was no grid. truth: None if it is unknown.
+    prediction: None if the answer was not a grid. truth: None if it is unknown.
     """
     panels: list[Panel] = [
         ("input", given),
@@ -138,7 +138,7 @@ def _lines(rows: Iterable[list[tuple[str, Style]]]) -> Text:
 
 
 def _draw(picture: Picture, max_width: int) -> tuple[Text, int]:
-    """(text, columns) of a picture; one character a cell where two do not fit."""
+    """(text, columns) of a picture; one character per cell where two do not fit."""
     if isinstance(picture, str):
         return Text(picture, style="dim"), len(picture)
     if isinstance(picture, Grid):

@@ -1,7 +1,7 @@
-"""Answers to a task's test inputs: many views of each, one greedy answer a view, and a vote.
+"""Answers to a task's test inputs: many views of each, one greedy answer per view, and a vote.
 
 PAPER.md, "Domain 2": the prompts hold all demonstrations, or all but one; in the task's order or in a
-drawn one; as they are, or turned, mirrored or transposed. Each answer is turned back before the vote.
+random one; as they are, or turned, mirrored or transposed. Each answer is turned back before the vote.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class VotingQuery:
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """The two attempts at one test input; None where there were not enough different grids.
+    """The two attempts at one test input; None if there were too few different grids.
 
-    votes: every grid that was answered with its number of votes, best first. malformed: the reason of
-    each answer that was no grid.
+    votes: every grid that was answered with its number of votes, best first. malformed: the reason for
+    each answer that was not a grid.
     """
 
     first: Grid | None
@@ -57,11 +57,11 @@ def voting_queries(
 ) -> tuple[VotingQuery, ...]:
     """The views of every test input of a task; all of the first input, then all of the second.
 
-    transforms: names of `augment.INVERTIBLE`. permutations: drawn orders of each prompt, besides the
+    transforms: names of `augment.INVERTIBLE`. permutations: random orders of each prompt, besides the
     task's own. For each transform: all demonstrations, then those with one left out; with a single
     demonstration, leaving it out leaves the input alone, as in its training set. With n
-    demonstrations there are (n + 1) (1 + permutations) views a transform, less those that are equal.
-    The draws depend on the seed and on how many there are, not on the grids.
+    demonstrations there are (n + 1) (1 + permutations) views per transform, minus duplicates.
+    The draws depend on the seed and their number, not on the grids.
     """
     assert set(transforms) <= INVERTIBLE.keys(), "transforms that can be undone"
     prompts = tuple(_prompts(task.train, seed, permutations))
@@ -83,7 +83,7 @@ def vote(
     answers: Sequence[str],
     form: GridFormat = "rows",
 ) -> tuple[Attempts, ...]:
-    """Attempts at each test input out of the answers, which are in the order of the queries.
+    """Attempts at each test input from the answers, which are in the order of the queries.
 
     The grid that most views gave is first; of equally many votes, the one with more from the views
     that are not transformed; then the one that was answered first. A malformed answer has no vote.
@@ -113,14 +113,14 @@ def _attempts(votes: Counter[Grid], plain: Counter[Grid], malformed: list[str]) 
 def _prompts(
     examples: tuple[Example, ...], seed: int, permutations: int
 ) -> Iterator[tuple[Example, ...]]:
-    """All demonstrations and all but each one, each in the task's order and in drawn ones."""
+    """All demonstrations and all but each one, each in the task's order and in random ones."""
     for left_out in (None, *range(len(examples))):
         kept = tuple(example for i, example in enumerate(examples) if i != left_out)
         content = f"vote {seed} {len(examples)} {left_out}".encode()
         draws = random.Random(hashlib.blake2b(content, digest_size=16).digest())
         orders = [kept]
         for _ in range(permutations):
-            # Python promises random() alone to stay as it is.
+            # Python guarantees only random() to stay the same across versions.
             keys = [draws.random() for _ in kept]
             orders.append(tuple(kept[i] for i in sorted(range(len(kept)), key=keys.__getitem__)))
         yield from dict.fromkeys(orders)

@@ -23,8 +23,8 @@ def arc_paper() -> ArcOuterSettings:
 
 
 def arc_small() -> ArcOuterSettings:
-    """For the embedded model on a CPU and small grids: a digit a cell, at most 32 examples, the upper
-    half of the layers, and learning rates ten times the paper's."""
+    """For the embedded model on a CPU and small grids: one digit per cell, at most 32 examples, the
+    upper half of the layers, and learning rates ten times the paper's."""
     return ArcOuterSettings(
         inner=ArcInnerSettings(
             arc=ArcSettings(

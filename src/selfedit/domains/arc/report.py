@@ -72,7 +72,7 @@ def _drawn(domain: Arc, outcome: TaskOutcome, conditions: Sequence[str]) -> Sect
 
 
 def _shown(trials: Sequence[Trial]) -> Trial | None:
-    """The first that solves the task; else the first that answered."""
+    """The first model that solves the task; else the first that answered."""
     scored = [trial for trial in trials if trial.score is not None]
     solved = (trial for trial in scored if solves(trial.score))
     return next(solved, scored[0] if scored else None)

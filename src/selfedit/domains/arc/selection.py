@@ -40,7 +40,7 @@ class LengthFilter:
 
 
 def parse_filter(text: str) -> LengthFilter:
-    """A filter out of max-tokens=N or max-cells=N. Raises InputError."""
+    """A filter from max-tokens=N or max-cells=N. Raises InputError."""
     name, _, number = text.partition("=")
     if name not in get_args(Measure) or not (
         number.isascii() and number.isdigit() and len(number) < 10
@@ -52,7 +52,7 @@ def parse_filter(text: str) -> LengthFilter:
 def parse_ids(text: str, split: Split) -> tuple[str, ...]:
     """The ids that --ids means: `paper-filtered`, a file of ids, or ids with commas between them.
 
-    A file holds one id a line (behind # is a comment) or a JSON list. Raises InputError.
+    A file has one id per line (# begins a comment) or a JSON list. Raises InputError.
     """
     if text == PAPER_FILTERED:
         return tuple(i for part, ids in PAPER_IDS.items() if split in (part, "all") for i in ids)
@@ -73,7 +73,7 @@ def select(
     """The tasks with these ids, in the ids' order (all without), that pass every filter.
 
     prompt_tokens: tokens of a task's longest whole prompt; needed for max-tokens.
-    Raises InputError for an id that no task has, and where nothing is left.
+    Raises InputError for an id that no task has, and if nothing is left.
     """
     chosen = list(tasks)
     if ids is not None:
@@ -103,7 +103,7 @@ def _measured(task: ArcTask, one: LengthFilter, prompt_tokens: Callable[[ArcTask
     if one.measure == "max-cells":
         return task.prompt_cells
     if prompt_tokens is None:
-        raise InputError("max-tokens needs a model whose tokens are counted: give --model")
+        raise InputError("max-tokens needs a model to count tokens with: give --model")
     return prompt_tokens(task)
 
 
@@ -114,7 +114,7 @@ def _ids_of_file(path: Path) -> list[str]:
     try:
         ids = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: no valid JSON ({error})") from None
+        raise InputError(f"{path}: invalid JSON ({error})") from None
     if not all(isinstance(i, str) for i in ids):
         raise InputError(f'{path}: expected a list of ids: ["007bbfb7", ...]')
     return list(ids)

@@ -1,7 +1,7 @@
 """The self-edit of a few-shot task: a JSON object that configures its own training.
 
 PAPER.md, "Domain 2". A model may write prose around the object and put it in a code fence. Nothing else
-is repaired: what the object says is what is trained, or it is invalid with a reason.
+is repaired: the object is trained as it stands, or is invalid with a reason.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from selfedit.errors import InvalidSelfEdit
 
 Strategy = Literal["train_using_all_tokens", "train_using_output_tokens"]
 
-# One that uses every space it may is about 400 characters long.
+# An object with generous white space is about 400 characters long.
 LONGEST_OBJECT = 4000
-# 0.1 is a hundred times what AdamW bears on a LoRA adapter. What lies
-# below is a bad idea that the reward may teach, and not a bad edit.
+# 0.1 is a hundred times what AdamW tolerates on a LoRA adapter. A lower
+# value may be a bad idea, which the reward teaches, but not an invalid edit.
 MAX_LEARNING_RATE = 0.1
-MAX_EPOCHS = 1000  # as in TrainSettings; how many steps are too many is for the run to say
+MAX_EPOCHS = 1000  # as in TrainSettings; the run says how many steps are too many
 
 # A brace that begins an object, as opposed to one in prose.
 _OBJECT = re.compile(r'\{[ \t\r\n]*+["}]')
@@ -40,7 +40,7 @@ class _Part(BaseModel):
 
 
 class DataGeneration(_Part):
-    """Which groups of augmentations the training set is made with."""
+    """Groups of augmentations for the training set."""
 
     use_basic_augmentations: bool = Field(
         description="turned, mirrored, transposed and shifted grids, and grids joined with their "
@@ -211,7 +211,7 @@ def _only_object(text: str) -> Any:
         braces = " with its names in double quotes" if "{" in text else ""
         raise InvalidSelfEdit(f"no JSON object{braces}")
     start = first.start()
-    # No more than this is read, so neither length nor depth of what follows can do harm.
+    # No more than this is read, so neither the length nor the depth of what follows can do harm.
     window = text[start : start + LONGEST_OBJECT + 1]
     value, length = _decode(window, whole=start + len(window) == len(text))
     end = start + length
@@ -229,7 +229,7 @@ def _decode(window: str, whole: bool) -> tuple[Any, int]:
     except json.JSONDecodeError as error:
         ended = _BEGUN.fullmatch(window, error.pos) or error.msg.startswith("Unterminated")
         if not ended:
-            reason = f"no valid JSON: {error.msg} at character {error.pos + 1} of the object"
+            reason = f"invalid JSON: {error.msg} at character {error.pos + 1} of the object"
             raise InvalidSelfEdit(reason) from None
         raise InvalidSelfEdit("the JSON object is cut off" if whole else _TOO_LONG) from None
     except RecursionError:
@@ -264,7 +264,7 @@ _DECODER = json.JSONDecoder(
 
 
 def _reason(error: ValidationError) -> str:
-    """The first thing that is wrong, in a line, with little of what the model wrote."""
+    """The first thing that is wrong, in one line, quoting little of what the model wrote."""
     first = error.errors(include_url=False)[0]
     place = ".".join(part if part in _NAMES else _shown(part) for part in first["loc"])
     place = place or "the self-edit"

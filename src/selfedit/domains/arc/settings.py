@@ -32,13 +32,15 @@ class ArcSettings(Settings):
     """How a task of ARC becomes prompts, training sequences and queries (PAPER.md, Domain 2)."""
 
     grid: Literal["rows", "compact"] = Field(
-        "rows", description="Grids as nested lists (the paper), or a digit a cell and a line a row."
+        "rows",
+        description="Grids as nested lists (the paper), or one digit per cell, one line per row.",
     )
     data: ArcDataSettings = Field(
-        ArcDataSettings(), description="groups: of the oracle; a self-edit names its own."
+        ArcDataSettings(), description="groups are the oracle's; a self-edit chooses its own."
     )
     short_prompt: bool = Field(
-        False, description="Ask for a self-edit by one example, for models that more words confuse."
+        False,
+        description="Ask for a self-edit by one example, for models that long prompts confuse.",
     )
     constrained: bool = Field(
         False, description="Sample only self-edits of the right form, so that every edit is valid."
@@ -49,9 +51,9 @@ class ArcSettings(Settings):
     prediction: Literal["greedy", "voting"] = Field(
         "greedy", description="One answer to a test input, or two attempts by a vote over its views."
     )
-    oracle_learning_rate: float = Field(1e-4, gt=0, le=0.1, description="Of the fixed best edit.")
+    oracle_learning_rate: float = Field(1e-4, gt=0, le=0.1, description="Rate of the fixed best edit.")
     oracle_epochs: int = Field(2, ge=1, le=1000)
-    seed: int = Field(0, ge=0, description="Of the training sets and of the views that vote.")
+    seed: int = Field(0, ge=0, description="Seed of the training sets and of the voting views.")
 
 
 class ArcInnerSettings(InnerSettings):

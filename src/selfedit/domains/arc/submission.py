@@ -1,4 +1,5 @@
-"""Attempts in ARC's own form: {task id: [{"attempt_1": grid, "attempt_2": grid}, one a test input]}."""
+"""Attempts in ARC's own form: {task id: [{"attempt_1": grid, "attempt_2": grid}, one per test
+input]}."""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ class SubmissionScore:
 
 
 def submission_to_json(attempts: Mapping[str, Sequence[Attempts]]) -> dict[str, Any]:
-    """An attempt that was not made is an empty list, which no output is equal to."""
+    """A missing attempt is an empty list, which no output equals."""
     return {
         task_id: [dict(zip(_KEYS, (_rows(own.first), _rows(own.second)), strict=True)) for own in given]
         for task_id, given in attempts.items()
@@ -87,7 +88,7 @@ def score_submission(
 ) -> SubmissionScore:
     """Scores of the tasks whose outputs are known; attempts at other tasks do not count.
 
-    Raises InputError where a task has another number of test inputs than attempts.
+    Raises InputError if a task's numbers of test inputs and attempts differ.
     """
     first: list[bool] = []
     either: list[bool] = []

@@ -13,20 +13,20 @@ from selfedit.domains.arc.grids import Grid
 from selfedit.domains.arc.pictures import NO_GRID, PALETTE, UNKNOWN, difference
 from selfedit.domains.arc.tasks import ArcTask, Example
 
-# In units of the viewBox, which are pixels where the picture is not scaled.
+# In units of the viewBox: pixels, if the picture is not scaled.
 CELL = 12
 SMALLEST = 96  # a picture of few cells gets larger cells, up to this width or height
 LARGEST_CELL = 24
 CAPTION = 18
 GAP = 24
-WIDEST = 720  # where there is a choice
+WIDEST = 720  # if there is a choice
 _LINE = "#808080"  # between cells: seen on black and on white
 _CROSS = "#ff00c8"
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A grid with its caption, or words in its place.
+    """A grid with its caption, or words in place of it.
 
     wrong: cells to strike out, [height, width], at least as large as the grid. The others are faded.
     """
@@ -80,7 +80,7 @@ def prediction_svg(
 ) -> str:
     """A query beside what was answered, what is right, and where they differ.
 
-    prediction: None if the answer was no grid. truth: None if it is unknown. captions: of the query
+    prediction: None if the answer was not a grid. truth: None if it is unknown. captions: of the query
     and of the prediction.
     """
     row = [
@@ -132,14 +132,14 @@ def _svg(rows: Sequence[Sequence[Picture]], title: str) -> str:
 
 
 def _width(row: Sequence[Picture]) -> int:
-    """With the gaps. Captions are not measured; seven units a letter is more than any takes."""
+    """With the gaps. Captions are not measured; seven units per letter are more than any takes."""
     return sum(
         max(picture.shape[1] * _cell(picture), 7 * len(picture.caption)) + GAP for picture in row
     )
 
 
 def _cell(picture: Picture) -> int:
-    """Units a side of a cell."""
+    """Side of a cell, in units."""
     return max(CELL, min(LARGEST_CELL, SMALLEST // max(picture.shape)))
 
 
@@ -167,7 +167,7 @@ def _lattice(height: int, width: int, cell: int) -> str:
 
 
 def _colours(grid: Grid, wrong: npt.NDArray[np.bool_] | None) -> str:
-    """One path a colour, of runs of cells in a row; what is not wrong is faded."""
+    """One path per colour, of runs of cells in a row; cells that are not wrong are faded."""
     runs: dict[tuple[int, bool], list[str]] = {}
     for y, row in enumerate(grid.rows()):
         keys = [(cell, wrong is not None and not wrong[y, x]) for x, cell in enumerate(row)]

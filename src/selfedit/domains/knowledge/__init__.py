@@ -1,4 +1,4 @@
-"""Knowledge incorporation: documents in, self-edits, questions and grades out."""
+"""Knowledge incorporation: from documents to self-edits, questions and grades."""
 
 from selfedit.domains.knowledge.assign import assign_queries
 from selfedit.domains.knowledge.cloze import cloze_items, gold_reply

@@ -11,19 +11,19 @@ from dataclasses import replace
 from selfedit.grading import normalise
 from selfedit.types import Query, Task
 
-# Question words and the commonest others; what remains is weighed by how rare it is anyway.
+# Question words and other very common ones; the rest are weighted by their rarity.
 _STOPWORDS = frozenset(
     "what which who whom whose when where why how many much did does do is are was were be been "
     "has have had in on at of to for from by with as and or it its that this these those there "
     "can could would will not than then he she they his her their".split()
 )
-_STEM = 6  # letters of a word that count: "baptised" and "baptism" are one
+_STEM = 6  # letters of a word that are compared: "baptised" and "baptism" are one
 
 
 def assign_queries(tasks: Sequence[Task], queries: Sequence[Query]) -> tuple[Task, ...]:
     """The tasks, each with the questions (appended, in order) that it answers more likely than
-    the others: rare words in common, and the gold answer standing in the passage. A question
-    that has nothing in common with any goes to the first. Deterministic; time grows with the
+    the others: rare words in common, and the gold answer found in the passage. A question that
+    has nothing in common with any goes to the first. Deterministic; time grows with the
     questions and with how many passages share their words."""
     if not tasks:
         return ()
@@ -38,7 +38,7 @@ def assign_queries(tasks: Sequence[Task], queries: Sequence[Query]) -> tuple[Tas
 
 
 class _Index:
-    """Where each word stands, and its weight (inverse document frequency)."""
+    """Where each word occurs, and its weight (inverse document frequency)."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self._contexts = [f" {normalise(f'{task.title} {task.context}')} " for task in tasks]
@@ -65,7 +65,7 @@ class _Index:
         return min(scores, key=lambda i: (-round(scores[i], 9), i))
 
     def _add_gold(self, scores: dict[int, float], gold: str) -> None:
-        """Passages that hold the gold, word for word, gain by how rare its words are."""
+        """Passages that hold the gold, word for word, score by the rarity of its words."""
         words = _content(gold)
         places = min((self._postings.get(word, []) for word in words), key=len, default=[])
         bonus = 1.0 + sum(self._weight(word) for word in words)

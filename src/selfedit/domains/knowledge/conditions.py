@@ -30,7 +30,7 @@ Elsewhere = RecordedEdits | EndpointWriter | None
 
 
 def conditions(elsewhere: Elsewhere = None) -> dict[str, Condition]:
-    """elsewhere: where the edits of `file` come from."""
+    """elsewhere: source of the edits for `file`."""
     return {
         "base": Condition("closed-book, nothing trained", base, trained=False),
         "in-context": Condition(
@@ -123,7 +123,7 @@ def _with_passages(bench: Bench, passages: Callable[[Task, Query], Sequence[Task
 
 def _passage(bench: Bench) -> Outcome:
     inner = settings_of(bench).inner
-    # Only these of the knowledge settings matter, so that other strategies share the trials.
+    # Only these knowledge settings matter, so other strategies share the trials.
     kept = {name: getattr(inner.knowledge, name) for name in ("title_line", "topic", "ends", "form")}
     plain = inner.model_copy(
         update={"knowledge": type(inner.knowledge)(strategy="none", **kept), "candidates": 1}
@@ -142,7 +142,7 @@ def _seal(bench: Bench) -> Outcome:
 
 
 def _written_by_itself(bench: Bench, model: Model) -> Outcome:
-    """Edits and training by one model, as the paper has it."""
+    """Edits and training by one model, as in the paper."""
     inner, domain = settings_of(bench).inner, _domain(bench)
     edits = bench.propose(model, domain, inner)
     return replace(learn_and_answer(bench, model, domain, edits, inner), writer=model.name)
@@ -173,7 +173,7 @@ def _file(elsewhere: Elsewhere, bench: Bench) -> Outcome:
 def _from_endpoint(
     bench: Bench, writer: EndpointWriter, domain: Knowledge, inner: LearnSettings
 ) -> list[list[SelfEdit]]:
-    """`inner.candidates` edits of each task; each has its own seed, and the store keeps the replies."""
+    """`inner.candidates` edits of each task; each has its own seed, and replies are stored."""
     places = [(task, i) for task in bench.tasks for i in range(inner.candidates)]
     prompts = [domain.prompts(task)[0] for task, _ in places]
     bench.progress.start("asking the endpoint for self-edits", len(places))
@@ -188,7 +188,8 @@ def _from_endpoint(
 
 
 def _whole_passage(inner: LearnSettings) -> LearnSettings:
-    """A recorded edit is one text of a whole passage; `sentences` is read as `implications` then."""
+    """A recorded edit is one text about a whole passage; `sentences` is then parsed as
+    `implications`."""
     if inner.knowledge.strategy != "sentences":
         return inner
     values = inner.model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""Text that has nothing to teach: empty, or a model going round in circles."""
+"""Text with nothing to teach: empty, or a model's loop."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ MARKER = re.compile(r"^\s*(?:[-*\u2022\u2023\u25aa\u25cf]+|\(?\d{1,3}[.):]+)(?:\
 
 MIN_WORDS = 2
 _LONGEST_PERIOD = 20  # words
-# Lowest of 250 recorded edits of a 7B model, and of 2067 SQuAD passages: 0.48 and 0.87 of the
-# 4-grams are distinct; 0.22 and 0.42 of the bytes are left by compression.
+# The lowest values among 250 recorded edits of a 7B model, and among 2067 SQuAD passages: 0.48 and 0.87
+# of the 4-grams are distinct; 0.22 and 0.42 of the bytes are left by compression.
 _MIN_DISTINCT_4GRAMS = 0.3
 _MIN_COMPRESSED = 0.12
 
@@ -22,12 +22,12 @@ def without_marker(line: str) -> str:
 
 
 def comparable(text: str) -> str:
-    """The words alone, by which two lines are the same statement."""
+    """The words alone: lines with equal words are the same statement."""
     return " ".join(re.findall(r"\w+", without_marker(text).casefold()))
 
 
 def degeneracy(text: str) -> str:  # noqa: PLR0911  (one return for each reason)
-    """Why a text holds nothing to train on, or "" if it does.
+    """Why a text has nothing to train on, or "" if it has.
 
     A loop is: one line of three or more making up over half of them; a stretch of at most twenty
     words that is repeated three times or more and fills half of the text or more; few distinct

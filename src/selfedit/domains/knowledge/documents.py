@@ -16,12 +16,12 @@ from selfedit.types import Task
 
 SUPPORTED = (".txt", ".md")
 _TITLE_WORDS = 8  # of a text without a title
-MIN_WORDS = 3  # of fewer words nothing can be restated, and nothing asked
+MIN_WORDS = 3  # fewer words cannot be restated, nor asked about
 
 _BULLET = re.compile(r"[-*\u2022\u2023\u25aa\u25cf\u2013]\s+(?=\S)")
 _RULE = re.compile(r"[-=~_*#\s]+")
 _WORD = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+")
-_LONG_TOKEN = 30  # longer ones (URLs, Chinese text) are no single words: four characters count one
+_LONG_TOKEN = 30  # longer ones (URLs, Chinese text) are not single words: four characters count as one
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text to learn from. source: the path as given, or the name of a text that is no file's;
+    """A text to learn from. source: the path as given, or the name of a text that is not in a file;
     digest: hash of the bytes."""
 
     title: str
@@ -58,11 +58,11 @@ def read_document(path: Path | str) -> Document:
 
 
 def text_document(text: str, *, title: str = "", source: str = "", markdown: bool = True) -> Document:
-    """A document out of a text, as an agent or a server has it.
+    """A document from a text, as an agent or a server has it.
 
-    title: stands above every training text; "": the text's own, else its first words. source: a later
-    text of the same source replaces this one in a library; "": none does, but the same text again.
-    Raises InputError where there is nothing to learn from.
+    title: put above every training text; "": the text's own, else its first words. source: a later text
+    of the same source replaces this one in a library; "": only the same text does. Raises InputError if
+    there is nothing to learn from.
     """
     digest = _digest(text.encode("utf-8", "surrogatepass"))
     own, sections = _parsed(text, source or "the text", markdown)
@@ -104,7 +104,7 @@ def read_text(path: Path) -> tuple[bytes, str]:
         raise InputError(f"{path} is UTF-16: convert it with `iconv -f utf16 -t utf8`")
     nul = data.find(b"\0")
     if nul >= 0:
-        raise InputError(f"{path} is no text: it has a NUL byte at offset {nul}")
+        raise InputError(f"{path} is not text: it has a NUL byte at offset {nul}")
     mark = 3 if data.startswith(b"\xef\xbb\xbf") else 0
     try:
         return data, data[mark:].decode("utf-8")
@@ -174,9 +174,9 @@ def _count_up_to(paragraphs: Iterable[str], enough: int) -> int:
 def split_passages(document: Document, max_words: int = 200) -> tuple[Task, ...]:
     """Passages of up to about max_words words (a quarter more to spare a short last one).
 
-    Paragraphs of one section are joined, line by line, while they fit; what is too long is split
-    at sentence borders, and an overlong sentence between words. A passage that recurs, title and
-    all, is taken once, so that ids are unique; apart from that no word is lost. Linear in time.
+    Paragraphs of one section are joined, line by line, while they fit; longer ones are split
+    at sentence borders, and an overlong sentence between words. A passage that recurs with its
+    title is taken once, so that ids are unique; otherwise no word is lost. Linear in time.
     """
     tasks: dict[str, Task] = {}
     for section in document.sections:

@@ -63,7 +63,7 @@ class Knowledge(BaseDomain):
         return stable_hash([self.settings.digest(), identity(self.grader)])
 
     def score(self, task: Task, answers: Sequence[str]) -> Score:
-        """Grades for the answers, in the order of `queries`. Blanks have a rule of their own
+        """Grades for the answers, in the order of `queries`. Blanks have their own rule
         (`cloze.goes_on_with`); the grader grades answers to questions."""
         assert len(answers) == len(task.queries), "one answer for each question"
         return Score(grade_with_blanks(task.queries, answers, self.grader))

@@ -1,4 +1,4 @@
-"""Settings of an evaluation of knowledge, and how each regime trains unless told otherwise."""
+"""Settings of an evaluation of knowledge, and how each regime trains by default."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class KnowledgeEvaluation(EvaluationSettings):
 
 
 def inner_values(regime: Regime, given: dict[str, Any]) -> dict[str, Any]:
-    """Values of `LearnSettings`: the regime's own with what was given instead. Questions are asked
-    under their topic, as in the paper, unless the opposite is given."""
+    """Values of `LearnSettings`: the regime's own, overridden by what was given. Questions are asked
+    under their topic, as in the paper, unless told otherwise."""
     values = {**REGIMES[regime], **given}
     values["train"] = {**REGIMES[regime].get("train", {}), **given.get("train", {})}
     values["knowledge"] = {"topic": True, **given.get("knowledge", {})}

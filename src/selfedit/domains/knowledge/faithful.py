@@ -32,7 +32,7 @@ def is_faithful(sentence: str, restated: str) -> bool:
     """All names and numbers of the sentence are there, no number is new, and few other words are.
 
     A small model invents and loses details at any temperature that gives it variety, and what it
-    then trains on is false. Names at the very beginning of a sentence cannot be told from other words.
+    then trains on is false. A name at the very beginning of a sentence cannot be told from other words.
     """
     own, said = _WORD.findall(sentence), _WORD.findall(restated)
     spoken = {word.lower() for word in said} | _numbers(said)

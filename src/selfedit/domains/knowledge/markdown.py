@@ -24,8 +24,8 @@ Parts = list[tuple[str, list[str]]]
 def read_markdown(text: str) -> tuple[str, Parts]:
     """Title ("" if there is none) and (section title, paragraphs) in order.
 
-    The first heading is the title (a `title` of the front matter, if that heading is no top-level
-    one). Code blocks, HTML and images are left out; links and inline code keep their text; a list
+    The first heading is the title (a `title` of the front matter, if that heading is not at the top
+    level). Code blocks, HTML and images are left out; links and inline code keep their text; a list
     item is a paragraph, and so is a table row ("Column: cell; Column: cell.").
     """
     title, text = _front_matter("\n".join(text.splitlines()) + "\n")
@@ -39,7 +39,7 @@ def read_markdown(text: str) -> tuple[str, Parts]:
 
 
 def _front_matter(text: str) -> tuple[str, str]:
-    """Its title, if any, and the text behind it."""
+    """Its title, if any, and the text after it."""
     head = text[:20_000]
     block = _FRONT_MATTER.match(head)
     if block is None or not re.search(r"^[\w-]+\s*[:=]", block.group(2), re.MULTILINE):
@@ -70,7 +70,7 @@ def _chunks(text: str) -> Iterator[str]:
 
 
 class _Reader:
-    """Walks over the tokens and gathers sections."""
+    """Walks over the tokens and collects sections."""
 
     def __init__(self, title: str) -> None:
         self.title = title

@@ -12,7 +12,8 @@ from selfedit.domains.knowledge.settings import KnowledgeOuterSettings, Knowledg
 def squad_paper() -> KnowledgeOuterSettings:
     """Knowledge incorporation as in the paper (arXiv 2506.10943, section 4.1 and its appendix):
     2 rounds x 50 contexts x 5 edits x 3 seeds, `implications`, LoRA r32 on q_proj and v_proj of all
-    layers, 10 epochs at 1e-3, one edit a context always. Reproduces: 39.7 -> 47.0 % on Qwen2.5-7B.
+    layers, 10 epochs at 1e-3, always one edit for each context. Reproduces: 39.7 -> 47.0 % on
+    Qwen2.5-7B.
     """
     return KnowledgeOuterSettings(
         inner=LearnSettings(
@@ -40,7 +41,7 @@ def squad_small() -> KnowledgeOuterSettings:
 
 
 def smoke() -> KnowledgeOuterSettings:
-    """Minutes at most: whether everything works, not whether it helps."""
+    """Minutes at most: shows whether everything works, not whether it helps."""
     return KnowledgeOuterSettings(
         inner=LearnSettings(
             knowledge=KnowledgeSettings(restatements=1, topic=True),
@@ -78,7 +79,7 @@ def inner_paper() -> dict[str, Any]:
     }
 
 
-# How self-edits are trained: what differs from the defaults.
+# How self-edits are trained: differences from the defaults.
 INNER_PRESETS: dict[str, Callable[[], dict[str, Any]]] = {
     "fast": inner_fast,
     "balanced": inner_balanced,

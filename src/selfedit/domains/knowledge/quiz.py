@@ -1,4 +1,4 @@
-"""Quizzes: reading them and holding half of one back for the report."""
+"""Quizzes: reading them, and holding out half of one for the report."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _read(path: Path, text: str) -> Iterator[Query]:
             data = json.loads(text)
         except (ValueError, RecursionError) as error:
             if path.suffix.lower() == ".json" and text.strip():
-                raise InputError(f"{_place(path, error)}: no valid JSON ({_why(error)})") from None
+                raise InputError(f"{_place(path, error)}: invalid JSON ({_why(error)})") from None
         else:
             yield from _whole(path, data)
             return
@@ -52,7 +52,7 @@ def _loads(where: str, line: str) -> Any:
         return json.loads(line)
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{where}: no valid JSON ({_why(error)}); each line is one question: {_FORM}"
+            f"{where}: invalid JSON ({_why(error)}); each line is one question: {_FORM}"
         ) from None
 
 
@@ -129,7 +129,7 @@ def _golds(where: str, name: str, entry: dict[str, Any]) -> tuple[str, ...]:
     for value in given:
         gold = value.get("text") if isinstance(value, dict) else value  # SQuAD: {"text", ...}
         if isinstance(gold, bool) or not isinstance(gold, str | int | float):
-            raise InputError(f'{where}: "{name}" must be a text or a list of texts')
+            raise InputError(f'{where}: "{name}" must be a string or a list of strings')
         gold = str(gold).strip()
         if not gold:
             raise InputError(f'{where}: "{name}" is empty')
@@ -140,7 +140,7 @@ def _golds(where: str, name: str, entry: dict[str, Any]) -> tuple[str, ...]:
 
 def _missing(entry: dict[str, Any], name: str) -> str:
     if name in entry:
-        return "must be a text"
+        return "must be a string"
     found = ", ".join(f'"{key}"' for key in list(entry)[:5])
     return f"is missing; found: {found}" if found else "is missing"
 
