@@ -1,4 +1,4 @@
-"""Kinds of tasks, each in a folder of its own: data, prompts, grading, settings, presets, words."""
+"""Kinds of tasks, each in its own folder: data, prompts, grading, settings, presets, words."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BUILT_IN = {
 def load_domain(name: str) -> type[BaseDomain]:
     """A built-in domain by its name, or the class of your own as `file.py:Name`.
 
-    Raises InputError. A file is run when it is loaded: name none that you do not trust.
+    Raises InputError. A file is run when it is loaded: do not name one that you do not trust.
     """
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].partition(":")
@@ -43,7 +43,7 @@ def _checked(name: str, found: Any) -> type[BaseDomain]:
 
     if not (isinstance(found, type) and issubclass(found, BaseDomain)):
         raise InputError(
-            f"{name} is no domain: derive the class from selfedit.domains.base.BaseDomain."
+            f"{name} is not a domain: derive the class from selfedit.domains.base.BaseDomain."
         )
     return found
 

@@ -10,12 +10,12 @@ from selfedit.domains.arc.tasks import ArcTask, example_to_json, task_from_json
 from selfedit.domains.arc.text import GridFormat, grid_to_text, parse_grid
 from selfedit.types import Query, Task
 
-UNKNOWN = ""  # gold of a test input whose output nobody told us
+UNKNOWN = ""  # gold of a test input whose output is unknown
 
 
 def to_task(task: ArcTask, form: GridFormat = "rows") -> Task:
-    """The task as it travels through the loops: context is what the model may see, as JSON; a query
-    a test input. Where an output is unknown, the gold is UNKNOWN, which no answer is equal to."""
+    """The task as it travels through the loops: the context is what the model may see, as JSON; a query is
+    a test input. If its output is unknown, the gold is UNKNOWN, which no answer equals."""
     shown = {
         "train": [example_to_json(example) for example in task.train],
         "test": [{"input": grid.rows()} for grid in task.test_inputs],
@@ -29,12 +29,12 @@ def to_task(task: ArcTask, form: GridFormat = "rows") -> Task:
 
 @lru_cache(maxsize=1024)
 def of_task(task: Task) -> ArcTask:
-    """Demonstrations and test inputs of a travelling task; its outputs are not looked at."""
+    """Demonstrations and test inputs of a travelling task, without its outputs."""
     return task_from_json(task.title, task.id, json.loads(task.context))
 
 
 def with_outputs(task: Task, form: GridFormat = "rows") -> ArcTask:
-    """A travelling task with its outputs, in the form that it was made in."""
+    """A travelling task with its outputs, in its original form."""
     outputs = tuple(None if q.gold == UNKNOWN else parse_grid(q.gold, form) for q in task.queries)
     return replace(of_task(task), test_outputs=outputs)
 
