@@ -14,8 +14,8 @@ UNKNOWN = ""  # gold of a test input whose output is unknown
 
 
 def to_task(task: ArcTask, form: GridFormat = "rows") -> Task:
-    """The task as it travels through the loops: the context is what the model may see, as JSON; a query is
-    a test input. If its output is unknown, the gold is UNKNOWN, which no answer equals."""
+    """The task as it travels through the loops: the context is what the model may see, as JSON; a query
+    is a test input. If its output is unknown, the gold is UNKNOWN, which no answer equals."""
     shown = {
         "train": [example_to_json(example) for example in task.train],
         "test": [{"input": grid.rows()} for grid in task.test_inputs],
