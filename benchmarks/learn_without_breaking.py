@@ -54,7 +54,7 @@ def measure(model: Any, writer: Writer, task: Task, settings: LearnSettings) -> 
     return {
         "quiz": sum(answer.correct for answer in graded),
         "questions": len(graded),
-        "ended": sum(bool(answer.ended) for answer in answers),
+        "quiz_ended": sum(bool(answer.ended) for answer in answers),
         "statements": len(plan.sequences),
         "tokens": record.tokens,
         "last_loss": sum(record.losses[-20:]) / len(record.losses[-20:]),
@@ -91,7 +91,7 @@ def main() -> None:
             with out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
             shown = {
-                k: line[k] for k in ("quiz", "ended", "general_kept", "drift", "leakage", "tokens")
+                k: line[k] for k in ("quiz", "quiz_ended", "general_kept", "drift", "leakage", "tokens")
             }
             print(json.dumps(change), seed, shown, flush=True)
 
