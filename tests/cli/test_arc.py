@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from selfedit.cli.app import app
-from selfedit.cli.arc import parse_groups
+from selfedit.domains.arc.commands.tasks import parse_groups
 from selfedit.errors import InputError, SelfEditError
 
 TASK = {
@@ -141,3 +141,26 @@ def test_list(file):
     assert arc("list", file, "--filter", "max-tokens=500", "--model", "fake").exit_code == 0
     assert "name that file" in str(arc("list", "--solutions", file).exception)
     assert "arc-agi-1 and arc-agi-2" in str(arc("list", "--dataset", "x").exception)
+
+
+def test_score(file, tmp_path):
+    """Against the tasks of a file, its solutions alone, and the datasets."""
+    right, wrong = [[6, 5]], [[0]]
+    made = {"task": [{"attempt_1": wrong, "attempt_2": right}]}
+    submission = tmp_path / "submission.json"
+    submission.write_text(json.dumps(made), encoding="utf-8")
+    solutions = tmp_path / "solutions.json"
+    solutions.write_text(json.dumps({"task": [right], "other": [wrong, wrong]}), encoding="utf-8")
+    by_file = json.loads(arc("score", submission, "--tasks", file, "--json").stdout)
+    assert (by_file["tasks"], by_file["either"], by_file["first"]) == (1.0, 1.0, 0.0)
+    assert (by_file["num_tasks"], by_file["num_missing"]) == (1, 0)
+    told = arc("score", submission, "--solutions", solutions)
+    assert told.exit_code == 0, told.output
+    assert "tasks solved          50% (1 of 2)" in told.stdout
+    assert "one attempt right     33.3% (1 of 3 test outputs)" in told.stdout
+    assert "first attempt right   0% (0 of 3 test outputs)" in told.stdout
+    assert "1 of 2 tasks, which are wrong" in told.stdout
+    assert "see --solutions" in str(arc("score", submission).exception)
+    submission.write_text(json.dumps({"3c9b0459": [{"attempt_1": wrong, "attempt_2": []}]}))
+    found = json.loads(arc("score", submission, "--json").stdout)
+    assert (found["num_tasks"], found["tasks"]) == (1, 0.0)

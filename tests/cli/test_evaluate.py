@@ -58,6 +58,8 @@ def test_bad_options_say_what_to_do(tmp_path):
     for more, message in (
         (["--conditions", "seal"], "--policy"),
         (["--conditions", "best"], "--conditions best"),
+        (["--policy", tmp_path / "lib" / "round-1"], "there is no model folder"),
+        (["--markdown", "/dev/null/table.md"], "cannot be written"),
         (["--regime", "all"], "cpt-full"),
         (["--regime", "cpt-full"], "cpt"),
         (["--grader", "me"], "--grader me"),
@@ -67,5 +69,56 @@ def test_bad_options_say_what_to_do(tmp_path):
     ):
         done = run(*args(tmp_path, *more))
         assert done.returncode == 1, more
-        assert message in done.stderr
+        assert message in " ".join(done.stderr.split())
         assert "Traceback" not in done.stderr
+    assert "No run is stored" in run("report", "--library", tmp_path / "lib").stdout
+
+
+SPELLING = """
+from selfedit.domains.base import BaseDomain
+from selfedit.types import GradedAnswer, Prompt, Score, TrainingPlan, TrainingSequence
+
+
+class Spelling(BaseDomain):
+    noun = "word"
+
+    def prompts(self, task):
+        return (Prompt(f"Write about it: {task.context}"),)
+
+    def parse(self, task, edit):
+        return TrainingPlan((TrainingSequence(edit.text), TrainingSequence(task.context)))
+
+    def queries(self, task):
+        return tuple(Prompt(query.question, kind="question") for query in task.queries)
+
+    def score(self, task, answers):
+        graded = zip(task.queries, answers, strict=True)
+        return Score(tuple(GradedAnswer(q.question, q.gold, a, q.gold in a) for q, a in graded))
+"""
+
+
+def test_a_domain_of_ones_own(tmp_path):
+    """Planned, stored, resumed and told in its own words, also when its file is gone."""
+    file, library = tmp_path / "spelling.py", tmp_path / "lib"
+    file.write_text(SPELLING, encoding="utf-8")
+    command = [
+        "eval", "custom", f"{file}:Spelling", "--data", data(tmp_path), "--model", "fake",
+        "--library", library, "--candidates", "2", "--seeds", "2", "--json",
+    ]  # fmt: skip
+    done = run(*command)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    rows = {row["condition"]: row for row in result["rows"]}
+    assert (rows["base"]["accuracy"], rows["own"]["accuracy"]) == (0.0, 1.0)
+    assert rows["own"]["models"] == 5 * 2 * 2
+    assert result["domain"] == result["grader"] == "Spelling"
+    assert "Plan: 5 words, 20 trainings" in done.stderr
+    again = run(*command)
+    assert json.loads(again.stdout) == result  # seconds, too: nothing was trained again
+    file.unlink()
+    told = run("report", "latest", "--library", library)
+    assert "Word by word" in told.stdout
+    compared = run("compare", "1", "2", "--as", "figure4", "--library", library, "--json")
+    assert json.loads(compared.stdout)["rows"] == ["Spelling"]
+    gone = run(*command)
+    assert "there is no file" in " ".join(gone.stderr.split())

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from selfedit.cli import (
     adapters,
-    arc,
-    arc_solvable,
     ask,
     bench,
     evaluate,
-    evaluate_arc,
     grade,
     import_,
     learn,
@@ -26,6 +23,7 @@ from selfedit.cli import (
 )
 from selfedit.console.common import err
 from selfedit.console.literal import lose_nothing
+from selfedit.domains.commands import own_commands
 from selfedit.errors import SelfEditError
 
 app = typer.Typer(
@@ -42,16 +40,23 @@ app.command("probe")(probe.probe)
 app.command("grade")(grade.grade)
 app.command("report")(report.report)
 app.command("compare")(report.compare)
-arc.app.command("solvable")(arc_solvable.solvable)
 train.app.command("arc")(train_arc.arc)
-evaluate.app.command("arc")(evaluate_arc.arc)
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
 app.add_typer(import_.app, name="import")
-app.add_typer(arc.app, name="arc")
+
+
+def _at_bench(*args: Any, **options: Any) -> Any:
+    from selfedit.experiments import at_bench
+
+    return at_bench(*args, **options)
+
+
+for _name, _commands in own_commands(_at_bench):
+    app.add_typer(_commands, name=_name)
 
 
 def _version(wanted: bool) -> None:

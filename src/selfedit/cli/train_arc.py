@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selfedit.cli import arc_options
-from selfedit.cli.arc_options import choose_tasks, scorable
 from selfedit.cli.rounds import print_rounds, round_line, run_rounds
 from selfedit.console import options
 from selfedit.console.common import folder_of, model_loader, open_store, print_json, status
+from selfedit.domains.arc import options as arc_options
+from selfedit.domains.arc.options import choose_tasks, scorable
 
 if TYPE_CHECKING:
     pass
@@ -87,7 +87,7 @@ def arc(
     load = model_loader(device, dtype, prompt_format, trust_remote_code, Arc.skills())
     loaded = load(model)
     chosen = scorable(
-        choose_tasks(loaded, settings, tasks, solutions, dataset, split, ids, filters, limit)
+        choose_tasks(loaded, settings.inner.arc, tasks, solutions, dataset, split, ids, filters, limit)
     )
     for note in chosen.notes:
         status(note)

@@ -91,6 +91,14 @@ def model_loader(
     return load
 
 
+def check_model(name: str) -> None:
+    """Raises ModelError where there is no model of that name, without loading it."""
+    if isinstance(the_model(name), str):
+        from selfedit.model.load import check_model as check
+
+        check(name)
+
+
 def _prompt_format(text: str) -> PromptFormat:
     if text not in ("auto", "chat", "plain"):
         raise InputError(f"--prompt-format {text}: use auto, chat or plain.")

@@ -57,6 +57,8 @@ def grouped(function: Callable[..., None]) -> Callable[..., None]:
 
 def _options(group: Any) -> list[inspect.Parameter]:
     hints = get_type_hints(group, include_extras=True)
+    # A class's own options first, then those of the groups that it is made of, in their order.
+    order = [name for part in group.__mro__ for name in vars(part).get("__annotations__", {})]
     return [
         inspect.Parameter(
             field.name,
@@ -64,5 +66,5 @@ def _options(group: Any) -> list[inspect.Parameter]:
             default=inspect.Parameter.empty if field.default is MISSING else field.default,
             annotation=hints[field.name],
         )
-        for field in fields(group)
+        for field in sorted(fields(group), key=lambda field: order.index(field.name))
     ]

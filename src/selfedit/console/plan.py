@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import typer
 
@@ -12,7 +12,6 @@ from selfedit.errors import InputError
 
 if TYPE_CHECKING:
     from selfedit.console.progress import RichProgress
-    from selfedit.loops.estimate import Estimate
 
 # Work that is expected to take longer than this is asked about first, in seconds.
 ASK_FROM = 15 * 60
@@ -40,7 +39,37 @@ def announce(plan: str, seconds: float, yes: bool, progress: RichProgress) -> No
         raise InputError("stopped before anything was trained")
 
 
-def agreed(estimate: Estimate, progress: RichProgress) -> bool:
+class Work(Protocol):
+    """What is ahead. seconds: at this machine's speed."""
+
+    @property
+    def passages(self) -> int: ...
+
+    @property
+    def trainings(self) -> int: ...
+
+    @property
+    def tokens(self) -> int: ...
+
+    @property
+    def seconds(self) -> float: ...
+
+
+def announce_work(work: Work, noun: str, yes: bool, progress: RichProgress) -> bool:
+    """Show what will be trained; without --yes, ask before long work. Raises InputError where the
+    answer is no."""
+    from selfedit.show.wording import duration, plural
+
+    said = (
+        f"Plan: {plural(work.passages, noun)}, {work.trainings:,} trainings, about {work.tokens:,} "
+        f"tokens: roughly {duration(work.seconds)} of training on this machine, writing and answering "
+        "apart."
+    )
+    announce(said, work.seconds, yes, progress)
+    return True
+
+
+def agreed(estimate: Work, progress: RichProgress) -> bool:
     """Show what passages will take; for long work, ask."""
     from selfedit.show.wording import duration
 

@@ -10,11 +10,12 @@ from selfedit.errors import InputError
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-    from selfedit.config import OuterSettings
+    from selfedit.config import OuterSettings, Settings
     from selfedit.domains.knowledge.settings import LearnSettings
 
 Outer = TypeVar("Outer", bound="OuterSettings")
 Preset = TypeVar("Preset")
+Values = TypeVar("Values", bound="Settings")
 
 
 def merge_settings(given: dict[str, Any], preset: dict[str, Any] | None = None) -> LearnSettings:
@@ -30,6 +31,31 @@ def merge_settings(given: dict[str, Any], preset: dict[str, Any] | None = None) 
         return LearnSettings.model_validate(merged(preset or {}, chosen))
     except ValidationError as error:
         raise wrong_value(error) from None
+
+
+def changed(base: Values, given: dict[str, Any]) -> Values:
+    """The settings with what was given. Raises InputError for a value out of bounds."""
+    values = base.model_dump(mode="json")
+    return checked(type(base), merged(values, with_alpha(values, given_only(given))))
+
+
+def checked(kind: type[Values], values: dict[str, Any]) -> Values:
+    """Settings of these values. Raises InputError for one out of bounds."""
+    from pydantic import ValidationError
+
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise wrong_value(error) from None
+
+
+def given_by(options: object) -> dict[str, Any]:
+    """What was given to a group of options, or to all the groups that its class is made of."""
+    found: dict[str, Any] = {}
+    for group in reversed(type(options).__mro__):
+        if "given" in vars(group):
+            found = merged(found, vars(group)["given"](options))
+    return found
 
 
 def inner_preset(name: str) -> dict[str, Any]:

@@ -27,6 +27,10 @@ class OwnRun:
     sections: Callable[[Mapping[str, Any]], tuple[Section, ...]]
 
 
+# What is stored with a run, so that its report has the domain's words without the domain.
+WORDS = ("noun", "query_noun", "gold", "measure", "compared")
+
+
 class Evaluable:
     """The domain as evaluations, tables and reports see it.
 
@@ -47,6 +51,16 @@ class Evaluable:
     by_itself: ClassVar[tuple[str, ...]] = ("own", "seal")
     unchanged_counts: ClassVar[bool] = True
     draws: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """A domain that has no name is called as its class is."""
+        super().__init_subclass__(**options)
+        if "name" not in vars(cls):
+            cls.name = cls.__name__
+
+    def words(self) -> dict[str, str]:
+        """Its words by name, for reports."""
+        return {name: getattr(self, name) for name in WORDS}
 
     @classmethod
     def of_settings(cls, inner: Mapping[str, Any]) -> Self:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
-from selfedit.domains.evaluable import Evaluable
+from selfedit.domains import BUILT_IN
+from selfedit.domains.evaluable import WORDS, Evaluable
 from selfedit.store import RunRecord
 
 # Kinds of run that were once a domain's own.
@@ -17,11 +18,17 @@ def kind_of(run: RunRecord) -> str:
     return _FORMER_KINDS.get(run.kind, run.kind)
 
 
+def about(domain: Evaluable) -> dict[str, Any]:
+    """What a run's inputs keep of its domain; a built-in one has its words at hand."""
+    known = domain.name in BUILT_IN
+    return {"domain": domain.name} if known else {"domain": domain.name, "words": domain.words()}
+
+
 def domain_of(run: RunRecord) -> Evaluable:
     """The run's domain, with the settings that it had.
 
-    A domain of the user's own gets the words of any domain: what is stored never makes the user's code
-    run.
+    A domain of the user's own gets the words that were stored with the run: what is stored never makes
+    the user's code run.
     """
     inner: Mapping[str, Any] = run.settings.get("inner", run.settings)
     name = run.inputs.get("domain") or next((own for own in ("arc", "knowledge") if own in inner), "")
@@ -33,4 +40,6 @@ def domain_of(run: RunRecord) -> Evaluable:
         from selfedit.domains.knowledge.domain import Knowledge
 
         return Knowledge.of_settings(inner)
-    return Evaluable()
+    words = {name: str(said) for name, said in run.inputs.get("words", {}).items()}
+    kept = {field: words[field] for field in WORDS if field in words}
+    return cast(type[Evaluable], type("Told", (Evaluable,), {**kept, "name": str(name or "custom")}))()

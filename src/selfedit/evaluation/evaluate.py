@@ -11,6 +11,7 @@ from selfedit.config import EvaluationSettings, stable_hash
 from selfedit.domains.base import BaseDomain
 from selfedit.domains.conditions import Bench, Outcome, solves
 from selfedit.domains.rows import Evaluation, Pair, Row
+from selfedit.domains.stored import about
 from selfedit.errors import InputError
 from selfedit.evaluation.bench import StoredBench
 from selfedit.evaluation.outcomes import put_outcomes
@@ -50,7 +51,7 @@ def evaluate(
         "contexts": len(tasks),
         "tasks": _identity(tasks),
         "grader": graded,
-        "domain": domain.name,
+        **about(domain),
     }
     with recorded_run(bench.store, "eval", model, settings, inputs) as run:
         bench.run_id = run.id
@@ -91,7 +92,7 @@ Found = TypeVar("Found", bound=Result)
 
 def record(bench: StoredBench, kind: str, work: Callable[[Bench], Found]) -> Found:
     """A run of one of the domain's own kinds. Raises SelfEditError."""
-    inputs = {"contexts": len(bench.tasks), "domain": bench.domain.name}
+    inputs = {"contexts": len(bench.tasks), **about(bench.domain)}
     with recorded_run(bench.store, kind, bench.model, bench.settings, inputs) as run:
         bench.run_id = run.id
         found = work(bench)

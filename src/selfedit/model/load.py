@@ -143,6 +143,20 @@ def _source(name: str, status: Callable[[str], None]) -> str:
     return name
 
 
+def check_model(name: str) -> None:
+    """Raises ModelError where there is no model of that name: only its config.json is looked at."""
+    from transformers import AutoConfig
+
+    source = _source(name, lambda text: None)
+    if Path(source).is_dir():
+        return
+    try:
+        with quiet_transformers():
+            AutoConfig.from_pretrained(source)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(_load_advice(name, error)) from error
+
+
 def _load_advice(name: str, error: Exception) -> str:
     first = str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error)
     return (

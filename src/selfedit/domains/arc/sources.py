@@ -7,6 +7,7 @@ id ("challenges"). The outputs of the latter may be in a "solutions" file: {id: 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -79,6 +80,17 @@ def find_task(name: str, dataset: Dataset | None = None, task_id: str | None = N
     )
 
 
+def known_tasks(ids: Iterable[str]) -> list[ArcTask]:
+    """Those of the tasks that are in a dataset, ARC-AGI-1 before ARC-AGI-2."""
+    wanted = set(ids)
+    found: dict[str, ArcTask] = {}
+    for place in DATASETS:
+        for task in load_dataset(place, "all"):
+            if task.id in wanted:
+                found.setdefault(task.id, task)
+    return list(found.values())
+
+
 def _only(name: str, tasks: list[ArcTask], task_id: str | None) -> ArcTask:
     if task_id is None:
         if len(tasks) == 1:
@@ -128,7 +140,7 @@ def _read_file(path: Path, solutions: Path | None) -> list[ArcTask]:
         data, many = {path.stem: data}, False
     else:
         many = True
-    outputs = _read_solutions(solutions) if solutions is not None else {}
+    outputs = read_solutions(solutions) if solutions is not None else {}
     if outputs and not outputs.keys() & data.keys():
         raise InputError(
             f"{solutions} has none of the tasks of {path}; name the file that belongs to it"
@@ -148,7 +160,8 @@ def _with_outputs(task: ArcTask, outputs: list[Grid], solutions: Path | None) ->
     return ArcTask(task.id, task.train, task.test_inputs, tuple(outputs))
 
 
-def _read_solutions(path: Path) -> dict[str, list[Grid]]:
+def read_solutions(path: Path) -> dict[str, list[Grid]]:
+    """Outputs of the test inputs of each task. Raises InputError with the place."""
     data = read_json(path)
     if not isinstance(data, dict) or not all(isinstance(grids, list) for grids in data.values()):
         raise InputError(f"{path}: expected the outputs of each task: {{id: [grid, ...]}}")

@@ -4,15 +4,15 @@ input]}."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfedit.domains.arc.grids import Grid
 from selfedit.domains.arc.predict import Attempts
 from selfedit.domains.arc.sources import read_json
-from selfedit.domains.arc.tasks import ArcTask, grid_from_json
+from selfedit.domains.arc.tasks import grid_from_json
 from selfedit.errors import InputError
 from selfedit.show.files import write_whole
 from selfedit.types import Task
@@ -31,8 +31,8 @@ class SubmissionScore:
 
     first, either: of the test outputs that the first attempt, or one of the two, gets right.
     tasks: of the tasks, all of whose outputs one of the two gets right.
-    num_outputs, num_tasks: how many have a known output. num_missing: tasks that the submission lacks;
-    they count as wrong.
+    num_outputs, num_tasks: how many have a known output. num_solved: of the tasks. num_missing: tasks
+    that the submission lacks; they count as wrong.
     """
 
     first: float
@@ -40,7 +40,12 @@ class SubmissionScore:
     tasks: float
     num_outputs: int
     num_tasks: int
+    num_solved: int
     num_missing: int
+
+    def summary(self) -> dict[str, Any]:
+        """A JSON value."""
+        return asdict(self)
 
 
 def submission_to_json(attempts: Mapping[str, Sequence[Attempts]]) -> dict[str, Any]:
@@ -83,9 +88,11 @@ def read_submission(path: Path) -> dict[str, tuple[Attempts, ...]]:
     return found
 
 
-def score_submission(
-    tasks: Iterable[ArcTask], attempts: Mapping[str, Sequence[Attempts]]
-) -> SubmissionScore:
+# Outputs of each task's test inputs, None where one is unknown.
+Truths = Mapping[str, Sequence[Grid | None]]
+
+
+def score_submission(truths: Truths, attempts: Mapping[str, Sequence[Attempts]]) -> SubmissionScore:
     """Scores of the tasks whose outputs are known; attempts at other tasks do not count.
 
     Raises InputError if a task's numbers of test inputs and attempts differ.
@@ -94,24 +101,24 @@ def score_submission(
     either: list[bool] = []
     solved: list[bool] = []
     missing = 0
-    for task in tasks:
-        known = [(i, truth) for i, truth in enumerate(task.test_outputs) if truth is not None]
+    for task_id, outputs in truths.items():
+        known = [(i, truth) for i, truth in enumerate(outputs) if truth is not None]
         if not known:
             continue
-        own = attempts.get(task.id)
+        own = attempts.get(task_id)
         missing += own is None
         if own is None:
-            own = [Attempts(None, None)] * len(task.test_inputs)
-        if len(own) != len(task.test_inputs):
+            own = [Attempts(None, None)] * len(outputs)
+        if len(own) != len(outputs):
             raise InputError(
-                f"task {task.id}: attempts at {len(own)} test inputs; it has {len(task.test_inputs)}"
+                f"task {task_id}: attempts at {len(own)} test inputs; it has {len(outputs)}"
             )
         first += [own[i].first == truth for i, truth in known]
         right = [own[i].solve(truth) for i, truth in known]
         either += right
         solved.append(all(right))
     return SubmissionScore(
-        _share(first), _share(either), _share(solved), len(first), len(solved), missing
+        _share(first), _share(either), _share(solved), len(first), len(solved), sum(solved), missing
     )
 
 

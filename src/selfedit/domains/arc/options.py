@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from selfedit.console import options
+from selfedit.console.common import status
+from selfedit.console.settings import changed, given_by, given_only, merged
+from selfedit.domains.arc.submission import write_predictions
+from selfedit.domains.options import Prepared, named_conditions
 from selfedit.errors import InputError
+from selfedit.show.files import check_writable
 
 if TYPE_CHECKING:
     from selfedit.domains.arc import ArcTask, sources
-    from selfedit.domains.arc.settings import ArcOuterSettings
+    from selfedit.domains.arc.conditions import ArcEvaluation
+    from selfedit.domains.arc.domain import Arc
+    from selfedit.domains.arc.settings import ArcInnerSettings, ArcOuterSettings, ArcSettings
+    from selfedit.domains.conditions import Outcome
     from selfedit.seams import Model
+    from selfedit.store import Store
     from selfedit.types import Task
 
 # Which tasks.
@@ -83,6 +94,130 @@ def preset_with(
     return preset_settings(ARC_PRESETS, preset, {"inner": trained, **(outer or {})})
 
 
+@dataclass(kw_only=True)
+class Choosing:
+    """Which tasks."""
+
+    tasks: Tasks = None
+    solutions: Solutions = None
+    dataset: Dataset = "arc-agi-1"
+    split: Split = "training"
+    ids: Ids = None
+    filters: Filters = None
+    limit: Limit = None
+
+    def choose(self, model: Model, inner: ArcInnerSettings) -> Chosen:
+        """The tasks that the options name, in the settings' form of grids. Raises InputError."""
+        return choose_tasks(
+            model, inner.arc, self.tasks, self.solutions, self.dataset, self.split, self.ids,
+            self.filters, self.limit,
+        )  # fmt: skip
+
+
+@dataclass(kw_only=True)
+class Learning:
+    """How a task is learned: by a preset, with what differs from it."""
+
+    preset: Preset = "arc-small"
+    examples: Examples = None
+    constrained: Constrained = False
+    voting: Voting = False
+
+    def given(self) -> dict[str, Any]:
+        return {
+            "arc": {
+                "data": {"limit": self.examples},
+                "constrained": self.constrained or None,
+                "prediction": "voting" if self.voting else None,
+            }
+        }
+
+
+@dataclass(kw_only=True)
+class Oracle:
+    """The fixed best configuration."""
+
+    learning_rate: OracleLearningRate = None
+    epochs: OracleEpochs = None
+
+    def given(self) -> dict[str, Any]:
+        return {"arc": {"oracle_learning_rate": self.learning_rate, "oracle_epochs": self.epochs}}
+
+
+# Edits of a held-out task in the paper's table (PAPER.md, Domain 2).
+_CANDIDATES = 5
+
+
+@dataclass(kw_only=True)
+class Evaluating(Choosing, options.Writing, options.Adapting, Learning, Oracle):
+    """The paper's few-shot table: which share of adapted models solves its task.
+
+    A row has its 95% interval over tasks, and each pair of rows that of its difference. Killed and
+    started again, it goes on where it was.
+    """
+
+    conditions: Annotated[
+        str,
+        typer.Option(help="Conditions to compare, with commas: some of in-context,ttt,seal,oracle."),
+    ] = "in-context,ttt,oracle"
+    split: Split = "evaluation"
+    submission: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write two attempts at each test input, by a vote, in ARC's format: of the last "
+            "condition, and of each task's first edit that was trained."
+        ),
+    ] = None
+
+    def domain_class(self) -> type[Arc]:
+        from selfedit.domains.arc.domain import Arc
+
+        return Arc
+
+    def check(self) -> None:
+        self.settings()
+        if self.submission is not None:
+            check_writable(self.submission)
+
+    def settings(self) -> ArcEvaluation:
+        from selfedit.domains.arc.conditions import ArcEvaluation
+
+        given = merged(given_only(given_by(self)), {"candidates": self.candidates or _CANDIDATES})
+        if self.submission is not None:
+            given = merged(given, {"arc": {"prediction": "voting"}})
+        inner = inner_with(self.preset, given)
+        return ArcEvaluation(conditions=named_conditions(self.conditions), inner=inner)
+
+    def prepared(self, model: Model, store: Store) -> Prepared:
+        settings = self.settings()
+        domain = self.domain_class().of(settings.inner)
+        chosen = self.choose(model, settings.inner)
+
+        def write(tasks: Sequence[Task], outcomes: Mapping[str, Outcome]) -> None:
+            if self.submission is not None:
+                last = outcomes[settings.conditions[-1]]
+                write_predictions(self.submission, domain, tasks, last)
+                status(f"wrote {self.submission}")
+
+        return Prepared(
+            domain,
+            chosen.tasks,
+            settings,
+            keep_ungradable=self.submission is not None,
+            notes=chosen.notes,
+            then=write,
+        )
+
+
+def inner_with(preset: str, given: dict[str, Any]) -> ArcInnerSettings:
+    """A preset's inner loop with what was given; a seed is the domain's, too. Raises InputError."""
+    from selfedit.domains.arc.presets import PRESETS
+
+    if preset not in PRESETS:
+        raise InputError(f"--preset {preset}: use one of {', '.join(PRESETS)}.")
+    return changed(PRESETS[preset]().inner, merged({"arc": {"seed": given.get("seed")}}, given))
+
+
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """Tasks, and what has to be told of how they were chosen."""
@@ -93,7 +228,7 @@ class Chosen:
 
 def choose_tasks(
     model: Model,
-    settings: ArcOuterSettings,
+    settings: ArcSettings,
     tasks: Path | None,
     solutions: Path | None,
     dataset: str,
@@ -108,7 +243,7 @@ def choose_tasks(
     from selfedit.domains.arc.selection import PAPER_FILTERED
 
     found = read_or_load(tasks, solutions, dataset, split, "name it with --tasks")
-    form = settings.inner.arc.grid
+    form = settings.grid
 
     def count(task: ArcTask) -> int:
         return longest_prompt(task, model.count_tokens, form)

@@ -1,4 +1,4 @@
-"""`selfedit arc`: tasks of ARC, and what is made of them for test-time training."""
+"""`selfedit arc show`, `list` and `augment`: tasks of ARC, and the sets made of them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from selfedit.cli import arc_options
 from selfedit.console import options
 from selfedit.console.common import err, model_loader, out, parts, print_json
+from selfedit.domains.arc import options as choosing
 from selfedit.domains.arc.settings import ArcDataSettings, ArcGroup
 from selfedit.errors import InputError
 from selfedit.show.files import write_whole
@@ -19,8 +19,6 @@ from selfedit.show.files import write_whole
 if TYPE_CHECKING:
     from selfedit.domains.arc import ArcTask, TrainingTask
     from selfedit.domains.arc.sources import Dataset, Split
-
-app = typer.Typer(help="Tasks of ARC and the training sets made of them.", no_args_is_help=True)
 
 DatasetOption = Annotated[
     str | None,
@@ -35,7 +33,6 @@ TaskOption = Annotated[
 _DEFAULTS = ArcDataSettings()
 
 
-@app.command()
 def show(
     task: TaskArgument,
     dataset: DatasetOption = None,
@@ -64,7 +61,6 @@ def show(
         out.print(task_view(found, answers))
 
 
-@app.command()
 def augment(
     task: TaskArgument,
     groups: Annotated[
@@ -111,28 +107,27 @@ def augment(
         _show_training(found, made, show_first)
 
 
-@app.command("list")
 def list_(
     source: Annotated[
         Path | None, typer.Argument(help="A JSON file or folder of ARC, in place of a dataset.")
     ] = None,
-    dataset: arc_options.Dataset = "arc-agi-1",
-    split: arc_options.Split = "training",
+    dataset: choosing.Dataset = "arc-agi-1",
+    split: choosing.Split = "training",
     ids: Annotated[
         str | None,
         typer.Option(help="paper-filtered, a file of ids, or ids with commas between them."),
     ] = None,
-    filters: arc_options.Filters = None,
+    filters: choosing.Filters = None,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Whose tokens max-tokens counts.")
     ] = None,
-    solutions: arc_options.Solutions = None,
+    solutions: choosing.Solutions = None,
     as_json: options.Json = False,
 ) -> None:
     """Tasks by dataset and split, id, and length of their prompt."""
     from selfedit.domains.arc import longest_prompt, parse_filter, parse_ids, select
 
-    tasks = arc_options.read_or_load(source, solutions, dataset, split, "name that file")
+    tasks = choosing.read_or_load(source, solutions, dataset, split, "name that file")
     wanted = [parse_filter(text) for text in filters or ()]
     count = None
     if model is not None and any(one.measure == "max-tokens" for one in wanted):

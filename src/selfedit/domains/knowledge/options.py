@@ -1,0 +1,122 @@
+"""Options of the commands about knowledge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from selfedit.console import options
+from selfedit.console.graders import endpoint_settings
+from selfedit.console.settings import changed, checked, given_by, given_only
+from selfedit.domains.options import Contexts, Prepared, named_conditions
+from selfedit.errors import InputError
+
+if TYPE_CHECKING:
+    from selfedit.domains.knowledge.conditions import Elsewhere
+    from selfedit.domains.knowledge.domain import Knowledge
+    from selfedit.domains.knowledge.evaluation import KnowledgeEvaluation
+    from selfedit.seams import Model
+    from selfedit.store import Store
+
+
+@dataclass(kw_only=True)
+class Evaluating(options.Writing, options.Training, options.Adapting, options.Grading):
+    """The paper's knowledge tables: each condition answers the same questions in its own way.
+
+    A row has its 95% interval over contexts, and each pair of rows that of its difference. Killed and
+    started again, it goes on where it was.
+    """
+
+    data: options.Data
+    conditions: Annotated[
+        str,
+        typer.Option(
+            help="Conditions to compare, with commas: some of "
+            "base,in-context,retrieval,passage,own,file,seal."
+        ),
+    ] = "base,in-context,passage,own"
+    regime: Annotated[
+        str,
+        typer.Option(
+            help="single (an adapter a passage), cpt (one for all) or cpt-full (all the weights)."
+        ),
+    ] = "single"
+    contexts: Contexts = None
+    edits: Annotated[
+        Path | None,
+        typer.Option(help='Edits of the condition file: JSON lines {"title", "context", "edit"}.'),
+    ] = None
+    writer_model: Annotated[
+        str | None,
+        typer.Option(help="A model behind an endpoint that writes the edits of the condition file."),
+    ] = None
+    writer_url: Annotated[
+        str | None, typer.Option(help="OpenAI-compatible endpoint of that writer, up to /v1.")
+    ] = None
+    top_k: Annotated[int, typer.Option(min=1, help="Passages in the prompt of retrieval.")] = 3
+    strategy: options.Strategy = None
+    topic: Annotated[
+        bool, typer.Option("--topic/--no-topic", help="Put the title before each question.")
+    ] = True
+
+    def given(self) -> dict[str, Any]:
+        return {"knowledge": {"strategy": self.strategy, "topic": self.topic}}
+
+    def domain_class(self) -> type[Knowledge]:
+        from selfedit.domains.knowledge.domain import Knowledge
+
+        return Knowledge
+
+    def check(self) -> None:
+        self.settings()
+        if self.edits is not None and not self.edits.is_file():
+            raise InputError(f"--edits {self.edits}: there is no such file.")
+
+    def settings(self) -> KnowledgeEvaluation:
+        from selfedit.domains.knowledge.evaluation import (
+            REGIMES,
+            KnowledgeEvaluation,
+            inner_values,
+        )
+        from selfedit.domains.knowledge.settings import LearnSettings
+
+        chosen = next((name for name in REGIMES if name == self.regime), None)
+        if chosen is None:
+            raise InputError(f"--regime {self.regime}: use one of {', '.join(REGIMES)}.")
+        # The strategy first: what is not given of the sampling follows it.
+        base = checked(LearnSettings, inner_values(chosen, given_only(self.given())))
+        inner = changed(base, given_by(self))
+        if chosen == "single" and inner.candidates != 1:
+            raise InputError("--candidates: `single` samples one edit a context; use --regime cpt.")
+        return KnowledgeEvaluation(
+            conditions=named_conditions(self.conditions), regime=chosen, inner=inner, top_k=self.top_k
+        )
+
+    def prepared(self, model: Model, store: Store) -> Prepared:
+        from selfedit.domains.knowledge.conditions import conditions
+
+        settings = self.settings()
+        domain = self.domain_class()(settings.inner.knowledge)
+        return Prepared(
+            domain,
+            domain.tasks(self.data),
+            settings,
+            conditions(self._elsewhere(store)),
+            self.chosen(store),
+            sample=self.contexts,
+        )
+
+    def _elsewhere(self, store: Store) -> Elsewhere:
+        """Where the edits of `file` come from; a file goes before an endpoint."""
+        from selfedit.config import EndpointSettings
+        from selfedit.endpoints.writer import EndpointWriter, read_edits
+
+        if self.edits is not None:
+            return read_edits(self.edits)
+        if self.writer_model is None:
+            return None
+        own = endpoint_settings(EndpointSettings, "writer", self.writer_model, self.writer_url)
+        return EndpointWriter(own, store)

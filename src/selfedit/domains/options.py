@@ -1,0 +1,111 @@
+"""What `selfedit eval` takes of a domain: its options, and the evaluation that they ask for.
+
+A built-in domain has its own in `domains/<name>/options.py`, as the class `Evaluating`; here is that of
+a domain of the user's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+
+from selfedit.console import options
+from selfedit.console.common import parts
+from selfedit.errors import InputError
+
+if TYPE_CHECKING:
+    from selfedit.config import EvaluationSettings
+    from selfedit.domains.base import BaseDomain
+    from selfedit.domains.conditions import Condition, Outcome
+    from selfedit.grading import Grader
+    from selfedit.seams import Model
+    from selfedit.store import Store
+    from selfedit.types import Task
+
+Contexts = Annotated[
+    int | None,
+    typer.Option("--contexts", min=1, help="Evaluate a seeded sample of N contexts (default: all)."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An evaluation that was asked for. The fields are `experiments.evaluate`'s; then: called with the
+    tasks and each condition's outcome, when all is done."""
+
+    domain: BaseDomain
+    tasks: Sequence[Task]
+    settings: EvaluationSettings
+    conditions: Mapping[str, Condition] | None = None
+    grader: Grader | None = None
+    sample: int | None = None
+    keep_ungradable: bool = False
+    notes: Sequence[str] = ()
+    then: Callable[[Sequence[Task], Mapping[str, Outcome]], None] = lambda tasks, outcomes: None
+
+
+class Evaluates(Protocol):
+    """Options of `selfedit eval NAME`. The class is a dataclass whose fields are the options; its
+    docstring is the command's help."""
+
+    def domain_class(self) -> type[BaseDomain]: ...
+
+    def check(self) -> None:
+        """Raises SelfEditError for what can be known to be wrong before a model is loaded."""
+        ...
+
+    def prepared(self, model: Model, store: Store) -> Prepared:
+        """Raises SelfEditError."""
+        ...
+
+
+@dataclass(kw_only=True)
+class Evaluating(options.Writing, options.Training, options.Adapting, options.Grading):
+    """Evaluate a domain of your own: a class in a Python file, which is run.
+
+    A row has its 95% interval over tasks, and each pair of rows that of its difference. Killed and
+    started again, it goes on where it was.
+    """
+
+    domain: Annotated[str, typer.Argument(metavar="FILE.py:NAME", help="The class of the domain.")]
+    data: options.Data
+    conditions: Annotated[
+        str | None,
+        typer.Option(help="Some of its conditions, with commas: base, own, seal (default: base,own)."),
+    ] = None
+    contexts: Contexts = None
+
+    def domain_class(self) -> type[BaseDomain]:
+        from selfedit.domains import load_domain
+
+        return load_domain(self.domain)
+
+    def check(self) -> None:
+        self.settings()
+
+    def settings(self) -> EvaluationSettings:
+        from selfedit.config import EvaluationSettings
+        from selfedit.console.settings import changed, given_by
+
+        first = next(iter(self.domain_class().presets.values()))()
+        values: dict[str, Any] = {"inner": changed(first.inner, given_by(self))}
+        if self.conditions is not None:
+            values["conditions"] = named_conditions(self.conditions)
+        return EvaluationSettings(**values)
+
+    def prepared(self, model: Model, store: Store) -> Prepared:
+        settings = self.settings()
+        domain = self.domain_class().of(settings.inner)
+        grader = None if self.grader is None else self.chosen(store)
+        return Prepared(domain, domain.tasks(self.data), settings, grader=grader, sample=self.contexts)
+
+
+def named_conditions(text: str) -> tuple[str, ...]:
+    """What --conditions names. Raises InputError where it names nothing."""
+    names = parts(text)
+    if not names:
+        raise InputError("--conditions names nothing to evaluate.")
+    return names
