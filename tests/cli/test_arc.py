@@ -154,6 +154,9 @@ def test_score(file, tmp_path):
     by_file = json.loads(arc("score", submission, "--tasks", file, "--json").stdout)
     assert (by_file["tasks"], by_file["either"], by_file["first"]) == (1.0, 1.0, 0.0)
     assert (by_file["num_tasks"], by_file["num_missing"]) == (1, 0)
+    drawn = arc("score", submission, "--tasks", file, "--show", "task")
+    assert "task, test input 1, second attempt" in drawn.output
+    assert "no such task" in str(arc("score", submission, "--tasks", file, "--show", "x").exception)
     told = arc("score", submission, "--solutions", solutions)
     assert told.exit_code == 0, told.output
     assert "tasks solved          50% (1 of 2)" in told.stdout

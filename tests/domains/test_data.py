@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import sys
 import tracemalloc
@@ -14,12 +13,9 @@ import pytest
 
 from selfedit.config import stable_hash
 from selfedit.domains.data import (
-    TaskCounts,
-    count_tasks,
     iter_tasks,
     merge_tasks,
     read_tasks,
-    split_tasks,
     take,
 )
 from selfedit.domains.knowledge import Knowledge
@@ -103,16 +99,15 @@ def test_every_format_gives_the_same_tasks(tmp_path):
     assert read_tasks(write(tmp_path / "squad.json", whole)) == expected
 
 
-def test_a_context_without_questions_is_kept_and_counted(tmp_path):
+def test_a_context_without_questions_is_kept(tmp_path):
     none = item("none")
     del none["questions"]
     unanswerable = {"id": "1", "question": "q?", "answers": [], "is_impossible": True}
     path = write(tmp_path / "a.json", [item("a", "q1", "q2"), item("empty"), none])
     tasks = read_tasks(path)
     assert [len(t.queries) for t in tasks] == [2, 0, 0]
-    assert count_tasks(tasks) == TaskCounts(3, 2, 2)
     path = write(tmp_path / "b.json", squad(("t", "c", [unanswerable])))
-    assert count_tasks(iter_tasks(path)) == TaskCounts(1, 0, 1)
+    assert [len(t.queries) for t in iter_tasks(path)] == [0]
 
 
 def test_a_context_that_recurs_is_merged(tmp_path):
@@ -218,39 +213,19 @@ def test_a_long_file_is_streamed(tmp_path):
     assert sampled < 1e6
 
 
-# -- splits ----------------------------------------------------------------------------------------
+# -- samples ---------------------------------------------------------------------------------------
 
 
-def test_splits_are_seeded_disjoint_and_of_their_size():
+def test_a_sample_is_seeded_and_begins_a_larger_one():
     tasks = [task(f"t{i}") for i in range(40)]
-    splits = split_tasks(tasks, [10, 0, 25], 7)
-    assert [len(part) for part in splits] == [10, 0, 25]
-    ids = [t.id for part in splits for t in part]
-    assert len(set(ids)) == 35
-    assert split_tasks(tasks[::-1], [10, 0, 25], 7) == splits  # the order of the file does not matter
-    assert split_tasks(tasks, [10, 0, 25], 8) != splits
-    assert ids[:10] != [t.id for t in tasks[:10]]
-    with pytest.raises(InputError, match=r"40 contexts, too few for splits of 30, 20"):
-        split_tasks(tasks, [30, 20], 7)
-
-
-def test_a_sample_is_the_beginning_of_the_split():
-    tasks = [task(f"t{i}") for i in range(40)]
-    assert take(iter(tasks), 10, 7) == split_tasks(tasks, [10], 7)[0]
-    assert take(tasks, 25, 7)[:10] == take(tasks, 10, 7)
+    sample = take(iter(tasks), 10, 7)
+    assert len({t.id for t in sample}) == 10
+    assert take(tasks[::-1], 10, 7) == sample  # the order of the file does not matter
+    assert take(tasks, 10, 8) != sample != tasks[:10]
+    assert take(tasks, 25, 7)[:10] == sample
     assert take(tasks, 0, 7) == []
     with pytest.raises(InputError, match=r"40 contexts, and 41"):
         take(tasks, 41, 7)
-
-
-def test_equal_contexts_never_come_into_two_splits():
-    pairs = [
-        (task(f"a{i}", f"The text, no. {i}!"), task(f"b{i}", f"the text no {i}")) for i in range(9)
-    ]
-    tasks = list(itertools.chain.from_iterable(pairs))
-    for seed in range(5):
-        one, two = split_tasks(tasks, [5, 5], seed)
-        refuse_overlap(one, two)
 
 
 def test_overlap_is_refused():
@@ -325,7 +300,8 @@ def test_a_dataset_that_breaks_off(tmp_path, monkeypatch):
 
 def test_the_papers_contexts(shared_data):
     evaluation = read_tasks(shared_data("squad/eval200.json"))
-    assert count_tasks(evaluation) == TaskCounts(200, 974, 0)
+    sizes = [len(t.queries) for t in evaluation]
+    assert (len(sizes), sum(sizes), sizes.count(0)) == (200, 974, 0)
     train = read_tasks(shared_data("squad/train_round1.json"))
     refuse_overlap(train, evaluation)
     with pytest.raises(InputError, match="200 of these 200 contexts"):

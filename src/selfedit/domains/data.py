@@ -18,8 +18,8 @@ import heapq
 import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +32,6 @@ from selfedit.types import Task
 
 _FORM = '{"title": "...", "context": "...", "questions": [{"question": "...", "answer": "..."}]}'
 _DATASET_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-
-
-@dataclass(frozen=True, slots=True)
-class TaskCounts:
-    """Counts of a set of tasks. A context without questions is a task without a reward."""
-
-    contexts: int
-    questions: int
-    without_questions: int
-
-
-def count_tasks(tasks: Iterable[Task]) -> TaskCounts:
-    sizes = [len(task.queries) for task in tasks]
-    return TaskCounts(len(sizes), sum(sizes), sizes.count(0))
 
 
 def read_tasks(source: Path | str, split: str = "train") -> list[Task]:
@@ -79,33 +65,11 @@ def merge_tasks(tasks: Iterable[Task]) -> list[Task]:
     return list(merged.values())
 
 
-def split_tasks(tasks: Iterable[Task], sizes: Sequence[int], seed: int) -> tuple[list[Task], ...]:
-    """Disjoint splits of these sizes, seeded; what is left over is in none.
-
-    A task's place depends on its context and the seed, not on the order of the file. Contexts that are
-    equal after normalisation are never in two splits. Raises InputError if there are too few.
-    """
-    ordered = sorted(merge_tasks(tasks), key=lambda task: _rank(task, seed))
-    splits: list[list[Task]] = [[] for _ in sizes]
-    which = 0
-    for _, group in itertools.groupby(ordered, key=lambda task: _rank(task, seed)[0]):
-        while which < len(sizes) and len(splits[which]) == sizes[which]:
-            which += 1
-        if which == len(sizes):
-            break
-        splits[which] += itertools.islice(group, sizes[which] - len(splits[which]))
-    got = [len(part) for part in splits]
-    if got != list(sizes):
-        raise InputError(
-            f"there are {len(ordered)} contexts, too few for splits of {', '.join(map(str, sizes))}"
-        )
-    return tuple(splits)
-
-
 def take(tasks: Iterable[Task], n: int, seed: int) -> list[Task]:
-    """A seeded sample of n tasks: the first n of `split_tasks`, and of a larger sample.
+    """A seeded sample of n tasks, which a larger one begins with.
 
-    Holds n tasks in memory, whatever the length of a stream. Raises InputError if there are fewer.
+    A task's place depends on its context and the seed, not on the order of the file. Holds n tasks in
+    memory, whatever the length of a stream. Raises InputError where there are fewer.
     """
     heap: list[tuple[int, int, str]] = []  # negative ranks: the next to be dropped is on top
     kept: dict[str, Task] = {}

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from selfedit.domains.arc import ArcTask, Example, Grid
 from selfedit.domains.arc.pictures import PALETTE, difference, grid_text, prediction_view, task_view
-from selfedit.domains.arc.svg import examples_svg, grid_svg, prediction_svg, task_svg
+from selfedit.domains.arc.svg import examples_svg, prediction_svg, task_svg
 
 ONE = Grid.of([[0, 1, 2], [3, 4, 5]])
 OTHER = Grid.of([[0, 1], [3, 9], [6, 7]])
@@ -111,7 +111,6 @@ def test_large_grids_stay_whole_in_narrow_terminals(width):
 
 NS = "{http://www.w3.org/2000/svg}"
 SVGS = [
-    grid_svg(ONE, "one"),
     task_svg(TASK),
     task_svg(TASK, answers=False),
     examples_svg(TASK.train, "x"),

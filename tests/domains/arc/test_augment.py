@@ -11,7 +11,6 @@ from selfedit.domains.arc.augment import (
     INVERSE,
     INVERTIBLE,
     augmentations,
-    inverse_colours,
     recolour,
     translate,
 )
@@ -135,8 +134,7 @@ def test_laws():
 def test_recolour():
     colours = [0, 9, 1, 2, 3, 4, 5, 6, 7, 8]
     assert recolour(CELLS, colours).tolist() == rows("912 345")
-    back = inverse_colours(colours)
-    assert back == (0, 2, 3, 4, 5, 6, 7, 8, 9, 1)
+    back = (0, 2, 3, 4, 5, 6, 7, 8, 9, 1)
     assert np.array_equal(recolour(recolour(CELLS, colours), back), CELLS)
     with pytest.raises(AssertionError):
         recolour(CELLS, [0] * 10)

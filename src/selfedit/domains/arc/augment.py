@@ -107,11 +107,6 @@ def recolour(cells: Cells, colours: Sequence[int]) -> Cells:
     return np.array(colours, dtype=np.int8)[cells]
 
 
-def inverse_colours(colours: Sequence[int]) -> tuple[int, ...]:
-    """The permutation that undoes `recolour` with this one."""
-    return tuple(sorted(range(NUM_COLOURS), key=colours.__getitem__))
-
-
 # Those that lose nothing: voting asks each transformed query and undoes it in the answer.
 INVERTIBLE: dict[str, GridFunction] = {
     "identity": identity,

@@ -42,11 +42,6 @@ class Picture:
         return (self.grid.height, self.grid.width) if isinstance(self.grid, Grid) else (3, 5)
 
 
-def grid_svg(grid: Grid, title: str) -> str:
-    """One grid without a caption; title: what a screen reader says."""
-    return _svg([[Picture("", grid)]], title)
-
-
 def task_svg(task: ArcTask, answers: bool = True) -> str:
     """A row for each demonstration and, below them, for each test input."""
     rows = _example_rows(task.train)
