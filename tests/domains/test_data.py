@@ -110,6 +110,13 @@ def test_a_context_without_questions_is_kept(tmp_path):
     assert [len(t.queries) for t in iter_tasks(path)] == [0]
 
 
+def test_a_paragraph_that_is_no_object_is_named(tmp_path):
+    for paragraph in (5, ["c"], "c", None):
+        path = write(tmp_path / "a.json", {"data": [{"title": "t", "paragraphs": [paragraph]}]})
+        with pytest.raises(InputError, match='article 1, paragraph 1: no list "qas"'):
+            read_tasks(path)
+
+
 def test_a_context_that_recurs_is_merged(tmp_path):
     items = [item("a", "q1"), item("b", "q2"), item("a", "q1", "q3"), item("b", "q2")]
     path = write(tmp_path / "a.jsonl", items)

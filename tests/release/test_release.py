@@ -414,6 +414,14 @@ def test_continued_pretraining_is_one_training(load, tmp_path, names):
         ('[{"context": "c", "completion": "c", "questions": [{"adapter_correct": "si"}]}]',
          r"question 1: a verdict is true or false"),
         ('{"a": 1}\n{"a": ', r"run.json, line 2: invalid JSON"),
+        ('{"articles": [{"context": "c", "completions": ["c"]}], "overall": '
+         '{"adapter_mean_accuracy": Infinity}}', r"adapter_mean_accuracy|inf is not a number"),
+        ('[{"context": "c", "completion": "c", "questions": [{"adapter_correct": true, "rep": 1'
+         + 20 * "0" + "}]}]", r"number of a training is too large"),
+        ('{"server_reply": {"adapter_correct": [true], "adapter_texts": {"a": 1}}}',
+         r'"adapter_texts" is no list'),
+        ('{"server_reply": {"adapter_correct": [true], "baseline_correct": 5}}',
+         r'"baseline_correct" is no list'),
     ],
 )  # fmt: skip
 def test_what_is_no_recorded_run(tmp_path, text, message):

@@ -177,10 +177,11 @@ def _squad(path: Path, data: dict[str, Any]) -> Iterator[Task]:
         where = f"{path}, article {i}"
         for j, paragraph in enumerate(list_of(where, article, "paragraphs"), start=1):
             inner = f"{where}, paragraph {j}"
+            questions = list_of(inner, paragraph, "qas")
             title = article.get("title") or ""
             # SQuAD's own file says New_York_City where everyone else says New York City.
             item = {**paragraph, "title": title.replace("_", " ") if isinstance(title, str) else title}
-            yield _task(inner, {**item, "questions": list_of(inner, paragraph, "qas")})
+            yield _task(inner, {**item, "questions": questions})
 
 
 def _task(where: str, item: Any) -> Task:

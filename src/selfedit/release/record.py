@@ -18,7 +18,7 @@ from selfedit.config import stable_hash
 from selfedit.home import STORE, library_folder
 from selfedit.loops.groups import best_of
 from selfedit.release.run import Layout, RecordedArticle, RecordedEdit, RecordedRun, read_release
-from selfedit.release.scores import DIGITS
+from selfedit.release.scores import DIGITS, accuracy
 from selfedit.store import Store
 from selfedit.types import Candidate, Group, Prompt, Score, SelfEdit, Trial
 
@@ -54,6 +54,7 @@ def import_release(path: Path | str, library: Path | str | None = None) -> Impor
     run = read_release(path)
     kept = _kept(run)
     trials = list(_trials(run))
+    baseline, adapted, said = run_mean(run, "baseline"), run_mean(run, "adapted"), tuple(notes(run))
     folder = Path(library).expanduser() if library is not None else library_folder()
     with Store(folder / STORE) as store:
         run_id = _run_id(store, run)
@@ -62,14 +63,14 @@ def import_release(path: Path | str, library: Path | str | None = None) -> Impor
         result = ImportResult(
             num_tasks=run.num_tasks,
             num_trials=len(trials),
-            baseline_accuracy=_rounded(run_mean(run, "baseline")),
-            adapted_accuracy=_rounded(run_mean(run, "adapted")),
+            baseline_accuracy=_rounded(baseline),
+            adapted_accuracy=_rounded(adapted),
             selected=tuple(edit.text.strip() for edit in kept),
             proxy_score=_rounded(_mean([e.proxy for e in _edits(run)])) if _by_proxy(run) else None,
             layout=run.layout,
             num_new=new,
             run_id=run_id,
-            notes=tuple(notes(run)),
+            notes=said,
         )
         store.finish_run(run_id, "finished", {**asdict(result), "edits": _edit_records(run, kept)})
     return result
@@ -156,8 +157,7 @@ def _by_rounding(article: RecordedArticle) -> bool:
 def _overall(run: RecordedRun, which: str) -> float | None:
     name = {"baseline": "baseline_mean_accuracy", "adapted": "adapter_mean_accuracy"}[which]
     overall = run.header.get("overall")
-    value = overall.get(name) if isinstance(overall, dict) else None
-    return float(value) if isinstance(value, int | float) else None
+    return accuracy(str(run.path), name, overall.get(name)) if isinstance(overall, dict) else None
 
 
 def _kept(run: RecordedRun) -> list[RecordedEdit]:

@@ -276,13 +276,13 @@ def _pretraining(path: Path, digest: str, data: dict[str, Any], header: dict[str
     correct = reply.get("adapter_correct") if isinstance(reply, dict) else None
     if not isinstance(correct, list):
         raise InputError(f"{path} holds {_found(data)}; {_EXPECTED}")
-    before = reply.get("baseline_correct") or []
+    before = _listed(path, reply, "baseline_correct")
     texts = first(reply, BASELINE_TEXTS)
     if isinstance(texts, list) and not any(texts):
         before = []  # the baseline was left out: its answers are empty, its accuracy a zero
     stats = first(data, ("overall", "metrics"))
     baseline, adapted, _ = means_of(str(path), {"stats": stats})
-    answers = graded(str(path), correct, reply.get("adapter_texts") or [])
+    answers = graded(str(path), correct, _listed(path, reply, "adapter_texts"))
     after = sum(answer.correct for answer in answers) / len(answers) if answers else None
     start = sum(map(bool, before)) / len(before) if before else None
     edit = RecordedEdit(
@@ -298,3 +298,11 @@ def _pretraining(path: Path, digest: str, data: dict[str, Any], header: dict[str
     task = Task(stable_hash(["continued-pretraining", digest]), f"{count} articles", "")
     article = RecordedArticle(task, "", (edit,))
     return RecordedRun(path, digest, "continued-pretraining", (article,), header, count)
+
+
+def _listed(path: Path, reply: Mapping[str, Any], name: str) -> list[Any]:
+    """A list of the reply, empty where there is none. Raises InputError for anything else."""
+    value = reply.get(name) or []
+    if not isinstance(value, list):
+        raise InputError(f'{path}: "{name}" is no list; {_EXPECTED}')
+    return value

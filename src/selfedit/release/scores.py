@@ -25,6 +25,7 @@ from selfedit.release.fields import (
 )
 from selfedit.types import GradedAnswer, Query
 
+_MOST_REP = 2**63  # the store's integers have 64 bits
 DIGITS = 4  # digits of the accuracy of one training in the release
 
 
@@ -55,7 +56,7 @@ def _mean_rate(verdicts: Iterable[Sequence[bool]]) -> float | None:
 def answers_of(where: str, entry: Mapping[str, Any], header: Mapping[str, Any]) -> Answers:
     """The answers of a self-edit. A question without a verdict was not graded, and does not count."""
     rows = _rows(entry)
-    reps = _reps([row for _, row in rows], [rep for rep, _ in rows], header)
+    reps = _reps(where, [row for _, row in rows], [rep for rep, _ in rows], header)
     adapted: dict[int, list[GradedAnswer]] = {}
     baseline: dict[int, list[bool]] = {}
     questions: dict[tuple[str, str], None] = {}
@@ -141,7 +142,10 @@ def _rows(entry: Mapping[str, Any]) -> list[tuple[int | None, dict[str, Any]]]:
 
 
 def _reps(
-    rows: Sequence[Mapping[str, Any]], known: Sequence[int | None], header: Mapping[str, Any]
+    where: str,
+    rows: Sequence[Mapping[str, Any]],
+    known: Sequence[int | None],
+    header: Mapping[str, Any],
 ) -> list[int]:
     """The training of each question: as recorded; else by the header's count, since trainings follow
     each other; else a question that comes again belongs to the next training."""
@@ -149,6 +153,8 @@ def _reps(
         place if place is not None else first(row, REP) for place, row in zip(known, rows, strict=True)
     ]
     if all(isinstance(rep, int) for rep in given):
+        if not all(-_MOST_REP <= rep < _MOST_REP for rep in given):
+            raise InputError(f"{where}: the number of a training is too large")
         return given
     times = header.get("eval_times")
     if isinstance(times, int) and times > 1 and len(rows) % times == 0:
@@ -188,14 +194,16 @@ def _verdict(where: str, value: Any) -> bool | None:
 def _accuracy(where: str, holder: Mapping[str, Any], names: Sequence[str]) -> float | None:
     value = first(holder, names)
     if isinstance(value, list):
-        return _mean([_checked(where, names[0], _number(where, v)) for v in value])
-    return _checked(where, names[0], _number(where, value))
+        return _mean([accuracy(where, names[0], v) for v in value])
+    return accuracy(where, names[0], value)
 
 
-def _checked(where: str, name: str, value: float | None) -> float | None:
-    if value is not None and not 0 <= value <= 1:
-        raise InputError(f"{where}: {name} is {value}; an accuracy is between 0 and 1")
-    return value
+def accuracy(where: str, name: str, value: Any) -> float | None:
+    """A recorded accuracy, None where there is none. Raises InputError for what is no share."""
+    number = _number(where, value)
+    if number is not None and not 0 <= number <= 1:
+        raise InputError(f"{where}: {name} is {number}; an accuracy is between 0 and 1")
+    return number
 
 
 def _number(where: str, value: Any) -> float | None:
