@@ -50,5 +50,9 @@ def test_every_setting_of_a_distillation_and_of_the_form_changes_a_digest():
     assert len({TrainSettings().digest(), *digests}) == 1 + len(changes)
     off = TrainSettings(distill=DistillSettings(next_token=0.0))
     assert off.digest() == TrainSettings().digest()
+    assert TrainSettings(stop_below=0.1).digest() != TrainSettings().digest()
+    assert TrainSettings(stop_below=0.1).untaught() == TrainSettings()
+    heats = [LearnSettings(), LearnSettings(heat_epochs=3), LearnSettings(finalists=2)]
+    assert len({own.digest() for own in heats}) == 3
     forms = [KnowledgeSettings(), KnowledgeSettings(ends=True), KnowledgeSettings(form="turn")]
     assert len({own.digest() for own in forms}) == 3

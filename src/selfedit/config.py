@@ -102,7 +102,7 @@ class DistillSettings(Settings):
 class TrainSettings(Settings):
     """How an adapter is trained: AdamW, its learning rate falling to zero over its own steps."""
 
-    added = {"anchor": {"weight": 0.0}, "distill": {"weight": 0.0}}
+    added = {"anchor": {"weight": 0.0}, "distill": {"weight": 0.0}, "stop_below": 0.0}
 
     learning_rate: float = Field(1e-3, gt=0, le=1)
     epochs: int = Field(10, ge=1, le=1000)
@@ -114,6 +114,12 @@ class TrainSettings(Settings):
     )
     warmup_steps: int = Field(0, ge=0, description="Steps in which it first rises from zero.")
     max_tokens: int = Field(1024, ge=8, description="Longer training sequences are cut to this.")
+    stop_below: float = Field(
+        0.0,
+        ge=0,
+        description="Stop after an epoch whose mean loss (nats a token) is below this; 0: never. The "
+        "learning rate falls as if all epochs came.",
+    )
     anchor: AnchorSettings = AnchorSettings()
     distill: DistillSettings = DistillSettings()
 
@@ -127,7 +133,8 @@ class TrainSettings(Settings):
 
     def untaught(self) -> TrainSettings:
         """Without teachers: next-token loss on the own sequences, and nothing else."""
-        return self.model_copy(update={"anchor": AnchorSettings(), "distill": DistillSettings()})
+        off = {"anchor": AnchorSettings(), "distill": DistillSettings(), "stop_below": 0.0}
+        return self.model_copy(update=off)
 
 
 class EngineSettings(Settings):

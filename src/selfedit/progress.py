@@ -83,6 +83,25 @@ class Noted:
         self._progress.warn(text)
 
 
+class Renamed:
+    """A progress whose next stages are called otherwise."""
+
+    def __init__(self, progress: Progress, name: str) -> None:
+        self._progress, self._name = progress, name
+
+    def start(self, name: str, total: int) -> None:
+        self._progress.start(self._name, total)
+
+    def advance(self, amount: float = 1) -> None:
+        self._progress.advance(amount)
+
+    def note(self, text: str) -> None:
+        self._progress.note(text)
+
+    def warn(self, text: str) -> None:
+        self._progress.warn(text)
+
+
 class Tracked:
     """Progress that can be taken back, when work has to be done again."""
 

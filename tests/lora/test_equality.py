@@ -91,6 +91,22 @@ def test_a_refilled_slot_changes_no_adapter(tiny, slots, dropout):
             assert records[k].losses == pytest.approx(record.losses, abs=TOLERANCE)
 
 
+@pytest.mark.parametrize("slots", [None, 1])
+def test_what_is_learned_enough_stops_at_the_end_of_an_epoch_and_alone(tiny, slots):
+    """Neither the others nor what it did until then change, with a slot of its own or a shared one."""
+    whole, (long, *_) = train(tiny, DATA, SETTINGS, SEEDS)
+    epoch = len(long.losses) // SETTINGS[0].epochs
+    means = [sum(long.losses[i : i + epoch]) / epoch for i in range(0, len(long.losses), epoch)]
+    assert means[0] > means[1] > means[-1]
+    early = SETTINGS[0].model_copy(update={"stop_below": (means[0] + means[1]) / 2})
+    bank, records = train(tiny, DATA, [early, *SETTINGS[1:]], SEEDS, slots=slots)
+    assert records[0].losses == pytest.approx(long.losses[: 2 * epoch], abs=TOLERANCE)
+    assert not records[0].failure
+    assert records[0].tokens == long.tokens * 2 // SETTINGS[0].epochs
+    assert (bank.weights_KP[0] - whole.weights_KP[0]).abs().max() > 1e-6
+    close(bank.weights_KP[1:], whole.weights_KP[1:])
+
+
 @pytest.mark.parametrize("slots", [2, 4, 6])
 @pytest.mark.parametrize("workers", [2, 3])
 @pytest.mark.parametrize("layers", ["all", "upper-half"])

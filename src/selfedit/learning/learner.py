@@ -7,15 +7,16 @@ texts and trials there and ends with the same result.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from selfedit.config import ANSWER_SAMPLING
+from selfedit.config import ANSWER_SAMPLING, InnerSettings
 from selfedit.domains.knowledge import Document, Knowledge
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import InputError, SelfEditError, StoreError
 from selfedit.grading import Grader, identity, offline
+from selfedit.learning.contest import compete
 from selfedit.learning.draft import Draft, commit, final_plan
 from selfedit.learning.material import (
     Material,
@@ -27,8 +28,9 @@ from selfedit.learning.material import (
 from selfedit.learning.outcome import Outcome, judged, learn_result
 from selfedit.learning.recall import logprob_gain
 from selfedit.learning.shelf import Shelf
+from selfedit.learning.workbench import Workbench
 from selfedit.loops.estimate import Confirm, Estimate, estimate
-from selfedit.loops.groups import choose, kept_plan, trials_of
+from selfedit.loops.groups import kept_plan, trials_of
 from selfedit.loops.policies import Policies, ref_of
 from selfedit.loops.runs import recorded_run
 from selfedit.loops.sampler import Writer
@@ -45,6 +47,7 @@ from selfedit.types import (
     Query,
     Score,
     Task,
+    TrainingPlan,
 )
 
 # Below this many trainings there is nothing worth asking about.
@@ -78,6 +81,7 @@ class Learner:
         self.shelf = Shelf(folder)
         self.domain = Knowledge(settings.knowledge, grader)
         self.writer = Writer(model, store, self.progress)
+        self.workbench = Workbench(folder, model)
         self.run_id = 0
 
     def run(
@@ -119,7 +123,7 @@ class Learner:
         start = time.perf_counter()
         material = gather(passages, questions, self.writer, self.domain, self.settings)
         baseline = self._ask_bare(material.selection)
-        groups = [choose(group) for group in self._try(self._propose(material, baseline))]
+        groups = self._compete(material, baseline)
         parent = self.store.current(self.model.revision)
         draft = self._final(material, groups, parent)
         outcome = self._measure(material, draft, parent)
@@ -136,6 +140,21 @@ class Learner:
         answers = self.writer.answer(self._prompts(queries), "asking the model as it is")
         return self._grade(queries, answers).answers
 
+    def _compete(self, material: Material, baseline: Sequence[GradedAnswer]) -> list[Group]:
+        """Self-edits of each passage, and the best of them, if it beats the bare model."""
+        older = older_documents(self.store.current(self.model.revision), material.documents)
+        # With other passages in the final adapter, none of one passage's adapters can be it.
+        alone = len(material.tasks) == 1 and not older
+
+        def run(
+            proposals: Sequence[Proposal], settings: InnerSettings, progress: Progress, *, full: bool
+        ) -> list[Group]:
+            keep = self.workbench.keep if full and alone else lambda trials, bank: None
+            runner = LocalRunner(Policies(self.model), self.store, self.run_id, keep=keep)
+            return runner.run(ref_of(self.model), self.domain, proposals, settings, progress)
+
+        return compete(self._propose(material, baseline), self.settings, run, self.progress)
+
     def _propose(self, material: Material, baseline: Sequence[GradedAnswer]) -> list[Proposal]:
         """Self-edits of each passage, and what the bare model knows of it (None: no question)."""
         before = dict(zip(material.selection, baseline, strict=True))
@@ -145,10 +164,6 @@ class Learner:
             known = tuple(before[query] for query in task.queries)
             proposals.append(Proposal(task, Score(known).value if known else None, tuple(own)))
         return proposals
-
-    def _try(self, proposals: Sequence[Proposal]) -> list[Group]:
-        runner = LocalRunner(Policies(self.model), self.store, self.run_id)
-        return runner.run(ref_of(self.model), self.domain, proposals, self.settings, self.progress)
 
     # -- the final adapter -----------------------------------------------------------------------
 
@@ -161,9 +176,12 @@ class Learner:
         if not any(document.sequences for document in new):
             return None
         documents = (*older_documents(parent, new), *new)
+        plan = final_plan(documents, self.settings.knowledge)
+        if (trained := self._trained(plan, plans, groups)) is not None:
+            return Draft(documents, parent, *trained)
         self.progress.start("training the final adapter", 100)
         adapters, (record,) = self.model.train(
-            [final_plan(documents, self.settings.knowledge)],
+            [plan],
             self.settings.lora,
             self.settings.train,
             [self.settings.seed],
@@ -175,6 +193,20 @@ class Learner:
                 "--learning-rate. All finished trials are kept."
             )
         return Draft(documents, parent, adapters, tuple(record.losses))
+
+    def _trained(
+        self, plan: TrainingPlan, plans: Mapping[str, TrainingPlan | None], groups: Sequence[Group]
+    ) -> tuple[Adapters, tuple[float, ...]] | None:
+        """The adapter of a candidate that was trained on just this, with the same seed, and its losses.
+
+        None where there is none, as where documents have several passages.
+        """
+        kept = [group for group in groups if group.kept]
+        if len(kept) != 1 or plans[kept[0].task.id] != plan:
+            return None
+        key = kept[0].candidates[kept[0].kept[0]].trials[0]
+        adapters = self.workbench.find(key)
+        return None if adapters is None else (adapters, self.store.trials([key])[key].losses)
 
     def _measure(
         self, material: Material, draft: Draft | None, parent: AdapterRecord | None
@@ -217,9 +249,12 @@ class Learner:
 
     def _commit(self, result: LearnResult, draft: Draft | None) -> LearnResult:
         if draft is None:
+            self.workbench.clear()
             return replace(result, reason="no self-edit beat the model as it was")
         verdict = judged(result, self.settings.max_forgetting)
-        return commit(draft, result, verdict, self.model, self.store, self.shelf, self.run_id)
+        result = commit(draft, result, verdict, self.model, self.store, self.shelf, self.run_id)
+        self.workbench.clear()
+        return result
 
     def _reported(self, result: LearnResult) -> LearnResult:
         if self.report is None:

@@ -121,7 +121,7 @@ def _learned(task: Task, plan: TrainingPlan | None) -> LearnedPassage:
 
 
 def older_documents(
-    parent: AdapterRecord | None, new: Sequence[LearnedDocument]
+    parent: AdapterRecord | None, new: Sequence[LearnedDocument | Document]
 ) -> list[LearnedDocument]:
     """The parent's documents, without those that are learned anew."""
     sources, digests = {d.source for d in new}, {d.digest for d in new}

@@ -19,6 +19,9 @@ from selfedit.progress import Progress, Silent, Tracked, by_steps
 from selfedit.seams import Adapters, Domain, Model
 from selfedit.types import SelfEdit, Task, TrainingRecord, Trial
 
+# Told of finished trials with the bank that they were trained in: the k-th trial has the k-th adapter.
+Keep = Callable[[Sequence[Trial], Adapters], None]
+
 # Share of training in a wave's progress; answering is the rest.
 _TRAINING_SHARE = 0.9
 
@@ -31,11 +34,13 @@ def run_trials(
     *,
     known: Callable[[Sequence[str]], dict[str, Trial]] = lambda keys: {},
     sink: Callable[[Sequence[Trial]], None] = lambda trials: None,
+    keep: Keep = lambda trials, bank: None,
     progress: Progress | None = None,
 ) -> list[Trial]:
     """Score every (task, edit) with each of `settings.seeds` seeds; trials in that order.
 
-    known(keys): finished trials, which are not run again. sink(trials): called as trials finish.
+    known(keys): finished trials, which are not run again. sink(trials): called as trials finish; keep
+    before it, with their adapters.
     """
     progress = progress or Silent()
     asked = asked_trials(model, domain, pairs, settings)
@@ -49,7 +54,7 @@ def run_trials(
         # Waves are planned over all jobs, done or not, so that a resumed run has the same waves.
         missing = [job for job in wave.jobs if job.key not in found]
         if missing:
-            trials = run_wave(model, domain, wave.part(missing), settings, progress)
+            trials = run_wave(model, domain, wave.part(missing), settings, progress, keep)
             sink(trials)
             found.update((trial.key, trial) for trial in trials)
         progress.advance(len(wave.jobs) - len(missing))
@@ -58,7 +63,12 @@ def run_trials(
 
 
 def run_wave(
-    model: Model, domain: Domain, wave: Wave, settings: InnerSettings, progress: Progress
+    model: Model,
+    domain: Domain,
+    wave: Wave,
+    settings: InnerSettings,
+    progress: Progress,
+    keep: Keep = lambda trials, bank: None,
 ) -> list[Trial]:
     """Train and test a wave; one that does not fit into memory is halved. Raises OutOfMemory if a
     single self-edit does not fit: that is not the edit's fault, so there is no trial of it."""
@@ -73,9 +83,13 @@ def run_wave(
         progress.warn(f"{error}: going on with waves of half as many self-edits")
     else:
         tracked.advance((1 - _TRAINING_SHARE) * len(wave.jobs))
-        return score(domain, wave.jobs, records, answers, time.perf_counter() - start)
+        trials = score(domain, wave.jobs, records, answers, time.perf_counter() - start)
+        keep(trials, bank)
+        return trials
     return [
-        trial for part in wave.halves() for trial in run_wave(model, domain, part, settings, progress)
+        trial
+        for part in wave.halves()
+        for trial in run_wave(model, domain, part, settings, progress, keep)
     ]
 
 

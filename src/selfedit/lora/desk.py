@@ -53,7 +53,16 @@ class Trainee:
 
     @property
     def is_done(self) -> bool:
-        return len(self.record.losses) == self.steps or bool(self.record.failure)
+        all_taken = len(self.record.losses) == self.steps
+        return all_taken or bool(self.record.failure) or self._learned_enough
+
+    @property
+    def _learned_enough(self) -> bool:
+        """Whether an epoch has just ended whose mean loss is below `stop_below`."""
+        losses, epoch = self.record.losses, self.steps // self.settings.epochs
+        if self.settings.stop_below == 0 or not losses or len(losses) % epoch:
+            return False
+        return sum(losses[-epoch:]) / epoch < self.settings.stop_below
 
     def batches(self) -> Iterator[Step]:
         return anchored(self.sequences, self.settings, self.seed, self.anchors)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from selfedit.config import InnerSettings
 from selfedit.loops.groups import group_of
-from selfedit.loops.inner import run_trials
+from selfedit.loops.inner import Keep, run_trials
 from selfedit.loops.policies import Policies
 from selfedit.progress import Part, Progress
 from selfedit.seams import Domain, Model, PolicyRef
@@ -20,7 +20,8 @@ CONTEXTS_AT_ONCE = 200
 class LocalRunner:
     """Implements `seams.TrialRunner` with one model at a time and the store of a library.
 
-    run_id: the run that new trials belong to. on_trials: called with new trials as they finish.
+    run_id: the run that new trials belong to. on_trials: called with new trials as they finish; keep:
+    with them and their adapters, before they are stored.
     """
 
     def __init__(
@@ -29,9 +30,10 @@ class LocalRunner:
         store: Store,
         run_id: int,
         on_trials: Callable[[Sequence[Trial]], None] = lambda trials: None,
+        keep: Keep = lambda trials, bank: None,
     ) -> None:
         self.policies, self.store, self.run_id = policies, store, run_id
-        self.on_trials = on_trials
+        self.on_trials, self.keep = on_trials, keep
 
     def run(
         self,
@@ -76,7 +78,11 @@ class LocalRunner:
 
         pairs = [(own.task, edit) for own in proposals for edit in own.edits]
         part = Part(progress, settings.seeds * len(pairs))
-        trials = iter(run_trials(model, domain, pairs, settings, known=known, sink=sink, progress=part))
+        trials = iter(
+            run_trials(
+                model, domain, pairs, settings, known=known, sink=sink, keep=self.keep, progress=part
+            )
+        )
         part.finish()
         return [
             group_of(

@@ -67,12 +67,23 @@ class KnowledgeSettings(Settings):
 class LearnSettings(InnerSettings):
     """Everything that determines what `learn` does, apart from model, documents and quiz."""
 
+    added: ClassVar[dict[str, Any]] = {"heat_epochs": None, "finalists": 1}
+
     knowledge: KnowledgeSettings = KnowledgeSettings()
     max_forgetting: float = Field(
         0.1, ge=0, le=1, description="Accuracy on older questions that a new version may lose."
     )
     split_from: int = Field(
         8, ge=2, description="With at least this many questions, half are held out for the report."
+    )
+    heat_epochs: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Epochs by which candidates are compared first; None: all are trained in full.",
+    )
+    finalists: int = Field(
+        1, ge=1, description="Candidates of a passage that are trained in full after the heat."
     )
 
     @model_validator(mode="before")
