@@ -50,6 +50,7 @@ RESTATED = (
         {"form": "turn"},
         {"neighbours": 5},
         {"neighbours": 5, "form": "turn"},
+        {"neighbours": 5, "form": "mixed", "ends": True},
     ],
 )
 def test_the_plan_of_a_version_of_one_passage_is_that_of_its_self_edit(changes):
