@@ -1,1 +1,1 @@
-"""How what was learned is kept, and what the learning broke."""
+"""How learned documents are kept, and what the learning broke."""

@@ -1,4 +1,4 @@
-"""What a bare model answers, each prompt once: kept in the cache folder, for all libraries."""
+"""A bare model's answers, each prompt asked once: kept in the cache folder, for all libraries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from selfedit.progress import Progress
 from selfedit.seams import Model
 from selfedit.types import Prompt
 
-# Prompts between two visits to the disk: what a kill can cost.
+# Prompts between two visits to the disk: all that a kill can cost.
 CHUNK = 96
 
 

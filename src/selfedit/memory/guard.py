@@ -1,4 +1,4 @@
-"""Whether what a version broke speaks against it."""
+"""Whether a version broke too much to be committed."""
 
 from __future__ import annotations
 

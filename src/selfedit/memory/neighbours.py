@@ -16,7 +16,7 @@ from selfedit.grading import contains_gold, normalise
 from selfedit.memory.questions import Kind, general_questions, kinds
 from selfedit.types import Prompt, Query
 
-# Names that the model is asked for, and those of them that must be usable for any to be used.
+# Names that the model is asked for, and how many must be usable for any to be used.
 ASKED_NAMES, FEWEST_NAMES = 10, 3
 # Things asked about: of each kind of document a few, so that each is asked several questions.
 MOST_THINGS = 8

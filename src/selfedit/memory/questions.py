@@ -1,7 +1,7 @@
 """The shipped questions and prompts of the probe: general knowledge, drift, and neighbours by kind.
 
-They measure; nothing may train on them. Anchor prompts, and neighbours that an anchor is trained on,
-have to be others.
+They only measure: nothing may train on them. Anchor prompts and neighbours that are trained on must
+be others.
 """
 
 from __future__ import annotations

@@ -11,12 +11,13 @@ from selfedit.types import Query
 
 
 def subject_of_text(document: Document, questions: Sequence[Query] = ()) -> Subject:
-    """Of a document with questions about it (those about others are of no use, and do no harm)."""
+    """The subject of a document, with questions about it (those about others are useless but
+    harmless)."""
     return Subject(document.title, "\n".join(document.paragraphs), tuple(questions))
 
 
 def subject_of_learned(document: LearnedDocument) -> Subject:
-    """Of a document as a version remembers it: its training texts stand for its text."""
+    """The subject of a document as a version remembers it: its training texts stand for its text."""
     texts = dict.fromkeys(
         line
         for sequence in document.sequences

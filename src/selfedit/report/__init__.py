@@ -1,1 +1,1 @@
-"""What a run did, for people: in the terminal, as plots, and as one HTML file."""
+"""Reports of runs: in the terminal, as plots, and as one HTML file."""

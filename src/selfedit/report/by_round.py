@@ -14,9 +14,9 @@ _AXES = ("rounds of RL", "accuracy, %")
 
 
 def accuracy_by_round(curves: Mapping[str, Sequence[Row | None]]) -> str:
-    """Inline SVG: accuracy in % with 95 % intervals over rounds 0, 1, 2, ..., one line a label.
+    """Inline SVG: accuracy in % with 95 % intervals over rounds 0, 1, 2, ..., one line per label.
 
-    None where a round was not measured; "" where nothing was.
+    None for a round that was not measured; "" if nothing was.
     """
     return interval_lines(_points(curves), *_AXES, in_words(curves))
 
@@ -24,8 +24,7 @@ def accuracy_by_round(curves: Mapping[str, Sequence[Row | None]]) -> str:
 def save_accuracy_by_round(curves: Mapping[str, Sequence[Row | None]], path: Path) -> None:
     """The same as a file, whose name ends in one of `files.FIGURES`.
 
-    Raises InputError for another ending or where nothing was measured, StoreError if it cannot be
-    written.
+    Raises InputError for another ending or if nothing was measured, StoreError if it cannot be written.
     """
     figure = interval_figure(_points(curves), *_AXES)
     if figure is None:

@@ -1,7 +1,7 @@
 """Rows of several stored evaluations in one table: the paper's table 2, its prompt table, its figure 4.
 
 Every cell keeps its interval and its n. Cells that share a row or a column are compared pair by pair
-where they were measured on the same contexts and questions and graded alike; others are refused.
+if they were measured on the same contexts and questions and graded alike; others are refused.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Cell:
 class Comparison:
     """cells[row name, column name]; in `prompts` and `figure4` the columns are rounds 0, 1, 2, ...
 
-    pairs: by column, of its rows; and by row, of its columns. notes: what has to be known to read it.
+    pairs: by column, of its rows; and by row, of its columns. notes: what a reader must know.
     """
 
     form: Form
@@ -58,7 +58,7 @@ class Comparison:
 
 
 def compare(store: Store, names: Sequence[str], form: Form) -> Comparison:
-    """The named runs as a table. Raises InputError for runs that cannot be told apart in it."""
+    """The named runs as a table. Raises InputError for runs that it cannot tell apart."""
     sources = read_sources(store, names)
     rounds = policy_rounds(store)
     placed = list(_table2(sources, rounds) if form == "table2" else _by_round(sources, rounds))
@@ -82,7 +82,7 @@ def compare(store: Store, names: Sequence[str], form: Form) -> Comparison:
         columns = tuple(map(_rounds_name, range(max(map(_number, columns)) + 1)))
     refused: dict[str, list[str]] = {}
     lines = [(c, [(r, cells[r, c]) for r in rows if (r, c) in cells]) for c in columns]
-    # A row that trained nothing is the same in each column of contexts: no pair with itself.
+    # A row that trained nothing is the same in every column of contexts: no pair with itself.
     lines += [(r, [(c, k) for c in columns if (k := _trained(cells, r, c))]) for r in rows]
     pairs = [(name, tuple(_pairs(name, line, refused))) for name, line in lines]
     pairs = [(name, found) for name, found in pairs if found]
@@ -114,7 +114,7 @@ Placed = Iterator[tuple[tuple[str, str], Cell]]
 
 
 def _table2(sources: Sequence[Source], rounds: Mapping[str, int]) -> Placed:
-    """Conditions x regimes. A row that trained nothing stands in the column of its evaluation."""
+    """Conditions x regimes. A row that trained nothing is in the column of its evaluation."""
     several = _distinguishing(sources)
     columns: dict[tuple[str, str], str] = {}
     for source in sources:
@@ -152,7 +152,7 @@ def _by_round(sources: Sequence[Source], rounds: Mapping[str, int]) -> Placed:
 
 
 def _rounds_of(source: Source, row: Row, rounds: Mapping[str, int]) -> int | None:
-    """Rounds of RL of the model that wrote and learned; None: a policy that is not known."""
+    """Rounds of RL of the model that wrote and learned; None: an unknown policy."""
     known = rounds.get(policy_name(row.learner))
     if row.condition == "seal":
         return source.rounds if source.rounds is not None else known
@@ -163,7 +163,7 @@ def _rounds_of(source: Source, row: Row, rounds: Mapping[str, int]) -> int | Non
 
 
 def _distinguishing(sources: Sequence[Source]) -> Callable[..., list[str]]:
-    """Names that tell sources apart: the label, or whatever is not the same in all of them."""
+    """Names that distinguish sources: the label, or whatever differs between them."""
     regimes = {source.evaluation.regime for source in sources}
     models = {source.evaluation.model for source in sources}
     strategies = {source.strategy for source in sources}
@@ -187,7 +187,7 @@ def _number(name: str) -> int:
 
 
 def _same(one: Cell, other: Cell) -> bool:
-    """Whether two evaluations found the very same, as a repeated row does."""
+    """Whether two evaluations have the same result, as a repeated row does."""
     return (
         one.row.accuracy == other.row.accuracy
         and one.row.by_context == other.row.by_context

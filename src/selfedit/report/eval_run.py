@@ -1,4 +1,4 @@
-"""The report of an evaluation, and of the runs that are one domain's own."""
+"""The report of an evaluation, and of a domain's own kinds of run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from selfedit.report.runs import Report, facts, failure, run_values, settings_se
 from selfedit.show.page import Page, Section
 from selfedit.store import RunRecord, Store
 
-MOST_DRAWN = 40  # tasks; a page with the pictures of 400 would be too large to open
+MOST_DRAWN = 40  # tasks; a page with pictures of 400 would be too large to open
 
 
 def eval_report(store: Store, run: RunRecord) -> Report:
@@ -25,7 +25,7 @@ def eval_report(store: Store, run: RunRecord) -> Report:
 
 
 def own_report(store: Store, run: RunRecord, own: OwnRun) -> Report:
-    """Of a kind that is the run's domain's own."""
+    """The report of a kind of run that only its domain has."""
     domain = domain_of(run)
     if run.result is None:
         sections = [trials_section(store, run)]
@@ -35,7 +35,7 @@ def own_report(store: Store, run: RunRecord, own: OwnRun) -> Report:
 
 
 def _drawn(store: Store, run: RunRecord, domain: Evaluable) -> list[Section]:
-    """Tasks in pictures; an earlier version of selfedit may have kept none."""
+    """Tasks in pictures; earlier versions of selfedit may have stored none."""
     if not domain.draws:
         return []
     total = int(run.inputs["contexts"])

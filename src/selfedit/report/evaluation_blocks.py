@@ -1,4 +1,4 @@
-"""An evaluation as tables. Every number stands with its n."""
+"""An evaluation as tables. Every number has its n."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from selfedit.domains.rows import Evaluation, Pair, Row
 from selfedit.show.page import Notes, Section, Table
 from selfedit.show.wording import UNKNOWN, percent, points
 
-_MOST_SHOWN = 50  # tasks that are listed in the terminal
+_MOST_SHOWN = 50  # tasks listed in the terminal
 PAIR_HEADINGS = ("pair", "difference", "95 % interval", "verdict")
 
 
 def evaluation_sections(found: Evaluation, domain: Evaluable) -> list[Section]:
-    """Rows, every pair of them, notes, and each task's accuracy, where the tasks are known."""
+    """Rows, every pair of them, notes, and each task's accuracy, if the tasks are known."""
     columns = domain.columns()
     rows = tuple(tuple(column.cell(row) for column in columns) for row in found.rows)
     headings = tuple(column.heading for column in columns)

@@ -1,8 +1,8 @@
-"""The report of an imported run of the release: accuracies from what is stored of each self-edit.
+"""The report of an imported run of the release: accuracies from what is stored for each self-edit.
 
 The accuracy of a run is the mean over its articles of each one's mean over its self-edits, and that
 of a self-edit the mean over its trainings (`release/run.py`). Baselines are stored with the self-edits,
-because a trial is what came after a training.
+because a trial is the result of a training.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ from selfedit.show.wording import percent, points
 from selfedit.store import RunRecord, Store
 from selfedit.types import Trial
 
-# As the paper's tables have it.
+# As in the paper's tables.
 _precise = partial(percent, decimals=2)
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedEdit:
-    """A self-edit: what is recorded of it, and the adapted accuracy that follows from its answers.
+    """A self-edit: what is recorded about it, and the adapted accuracy that follows from its answers.
 
     recorded values: task_id, title, index, baseline, adapted, proxy, selected (`release/record.py`).
-    answered: None where no answers are recorded.
+    answered: None if no answers are recorded.
     """
 
     recorded: Mapping[str, Any]
@@ -93,7 +93,7 @@ def _page(run: RunRecord, said: str, look: Look, sections: Sequence[Section]) ->
 
 
 def _articles(store: Store, run: RunRecord) -> Iterator[Article]:
-    """Self-edits beside their trials; an article's own begin again at index 0."""
+    """Self-edits with their trials; each article's begin at index 0."""
     assert run.result is not None
     groups = _groups(store.iter_trials(run.id))
     article: list[ImportedEdit] = []
@@ -138,7 +138,7 @@ def _adapted(edit: ImportedEdit) -> float | None:
 def _means(
     articles: Sequence[Article], value: Callable[[ImportedEdit], float | None]
 ) -> list[float | None]:
-    """Of each article the mean over those self-edits that have a value."""
+    """For each article the mean over those self-edits that have a value."""
     known = [[v for edit in article if (v := value(edit)) is not None] for article in articles]
     return [sum(own) / len(own) if own else None for own in known]
 
@@ -149,8 +149,8 @@ def _mean(articles: Sequence[float | None]) -> float | None:
 
 
 def _of_run(articles: Sequence[float | None], result: Mapping[str, Any], which: str) -> float | None:
-    """The mean over articles. Where a file records the accuracy of articles without self-edits, or of
-    the whole run alone, that is no mean of what is stored: then what the import read."""
+    """The mean over articles. If a file records the accuracy of articles without self-edits, or of the
+    whole run only, it is no mean of what is stored: then the value that the import read."""
     mean, imported = _mean(articles), result[which]
     if mean is None or (len(articles) < result["num_tasks"] and imported is not None):
         return None if imported is None else float(imported)

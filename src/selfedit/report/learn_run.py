@@ -1,4 +1,4 @@
-"""The report of a `learn` run, and of runs that have no report of their own kind."""
+"""The report of a `learn` run, and of kinds of run without their own report."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def report_file(run: RunRecord) -> Path | None:
 
 
 def other_report(store: Store, run: RunRecord) -> Report:
-    """Any other kind of run: what the store holds of it."""
+    """Any other kind of run: what the store holds about it."""
     sections = [trials_section(store, run)]
     if run.result:
         rows = tuple(flat(run.result))
@@ -89,7 +89,7 @@ def _accuracies(result: dict[str, Any]) -> Table:
 
 
 def _edits(store: Store, run: RunRecord) -> list[Section]:
-    """The trials that this run stored, passage by passage. Titles are not stored with them."""
+    """The trials that this run stored, passage by passage. Their titles are not stored."""
     trials = sorted(store.iter_trials(run.id), key=lambda t: (t.task_id, t.edit.index, t.seed))
     blocks: list[Block] = []
     passages = [list(own) for _, own in groupby(trials, key=lambda t: t.task_id)]

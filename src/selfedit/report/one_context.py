@@ -1,4 +1,4 @@
-"""One context of a `train` run: which one is shown, and its self-edits over the rounds side by side."""
+"""One context of a `train` run: the choice of it, and its self-edits over the rounds side by side."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Seen:
 
 
 def choose_context(seen: Sequence[Seen], wanted: str | None) -> Seen | None:
-    """The one that is asked for; else the first that was sampled in most rounds."""
+    """The requested one; else the first that was sampled in most rounds."""
     if wanted is None:
         return max(seen, key=lambda own: len(own.rounds), default=None)
     found = [own for own in seen if own.id == wanted]
@@ -101,7 +101,7 @@ def _look(edit: RoundEdit) -> Look:
 
 
 def _right(trials: Sequence[Trial], domain: Evaluable) -> str:
-    """Which questions were answered right, by how many seeds: "1, 3 (2 of 3 seeds)"."""
+    """Which questions were answered right, and by how many seeds: "1, 3 (2 of 3 seeds)"."""
     scores = [trial.score.answers for trial in trials if trial.score is not None]
     if not scores or len({len(answers) for answers in scores}) > 1:
         return ""

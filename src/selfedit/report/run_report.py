@@ -15,7 +15,7 @@ from selfedit.store import RunRecord, Store
 
 
 def run_report(store: Store, run: RunRecord, context: str | None = None) -> Report:
-    """context: whose self-edits are shown (`train`, `import`). Raises InputError if there is none."""
+    """context: whose self-edits are shown (`train`, `import`). Raises InputError if it is unknown."""
     kind = kind_of(run)
     match kind:
         case "train":

@@ -1,4 +1,4 @@
-"""Stored runs: finding one, how it ended, and its result in a line."""
+"""Stored runs: finding one, how it ended, and its result in one line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STATES: dict[str, tuple[str, Look]] = {
     "finished": ("finished", "good"),
     "failed": ("failed", "bad"),
     "interrupted": ("interrupted", "warn"),
-    # A killed process cannot say so.
+    # A killed process cannot record that it ended.
     "running": ("still going, or killed", "warn"),
 }
 
@@ -36,7 +36,7 @@ class Report:
 
 
 def find_run(store: Store, name: str, kind: str = "") -> RunRecord:
-    """The run of a number, or the "latest" (of a kind). Raises InputError, StoreError."""
+    """The run with a number, or the "latest" (of a kind). Raises InputError, StoreError."""
     if name == "latest":
         found = [run for run in store.runs(None) if kind in ("", kind_of(run))]
         if not found:
@@ -53,7 +53,7 @@ def state(run: RunRecord) -> str:
 
 
 def headline(store: Store, run: RunRecord) -> str:
-    """The run's result in a line; "" where there is none."""
+    """The run's result in one line; "" if there is none."""
     if run.kind == "train":
         return _train_line(run, rounds_of(store, run))
     lines: dict[str, Callable[[Mapping[str, Any]], str]] = {
@@ -97,8 +97,8 @@ def _train_line(run: RunRecord, records: list[RoundRecord]) -> str:
 
 
 def valid_edits(record: RoundRecord) -> str:
-    """How many of the edits that a round's policy wrote were valid, and how many failed all the same
-    (over the step limit, or no finite loss); of trials in rounds that did not count edits."""
+    """How many of a round's edits were valid, and how many of those failed (over the step limit, or
+    without a finite loss); counts trials in rounds that did not count edits."""
     if record.num_edits:
         total, invalid, noun = record.num_edits, record.invalid_edits, "edit"
     else:
@@ -126,7 +126,7 @@ def when(moment: datetime) -> str:
 
 
 def facts(run: RunRecord, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
-    """What every run has. Times are UTC."""
+    """Facts that every run has. Times are UTC."""
     took = "" if run.finished is None else duration((run.finished - run.started).total_seconds())
     ended = state(run) + (f", after {took}" if took else "")
     return (
@@ -147,7 +147,7 @@ def failure(run: RunRecord) -> str:
 
 
 def trials_section(store: Store, run: RunRecord) -> Section:
-    """How many trials the run was the first to store."""
+    """Number of trials that the run was the first to store."""
     counts = Counter(trial.status for trial in store.iter_trials(run.id))
     rows = tuple((status, f"{count:,}") for status, count in sorted(counts.items()))
     if not rows:
@@ -162,7 +162,7 @@ def settings_section(run: RunRecord) -> Section:
 
 
 def run_values(store: Store, run: RunRecord) -> dict[str, Any]:
-    """What every run's JSON holds."""
+    """The JSON values that every run has."""
     return {
         "run": run.id,
         "kind": run.kind,

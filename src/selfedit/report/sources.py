@@ -18,9 +18,9 @@ _NAMED = re.compile(r"(?:(?P<label>[^=@]*)(?:@(?P<rounds>\d{1,3}))?=)?(?P<run>[^
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A stored evaluation. label, rounds: what the user calls it, and the rounds of RL of its policy.
+    """A stored evaluation. label, rounds: the user's name for it, and the rounds of RL of its policy.
 
-    tasks: hash of contexts and questions; domain: with its settings; resamples: of its bootstrap.
+    tasks: hash of contexts and questions; domain: with its settings; resamples: of the bootstrap.
     """
 
     run: int

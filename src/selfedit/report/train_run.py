@@ -93,7 +93,7 @@ def train_report(store: Store, run: RunRecord, context: str | None) -> Report:
 
 
 def _read(contexts: Iterable[RoundContext], number: int, seen: dict[str, Seen]) -> Measured:
-    """Notes each context in `seen`, and collects what the round measured."""
+    """Note each context in `seen`, and collect what the round measured."""
     measured = Measured()
     for context in contexts:
         own = seen.setdefault(context.id, Seen(context.id, context.title))
@@ -111,7 +111,8 @@ def _read(contexts: Iterable[RoundContext], number: int, seen: dict[str, Seen]) 
 
 
 def _contexts(store: Store, key: str, record: RoundRecord, rated: bool) -> Iterator[RoundContext]:
-    """A round's contexts. rated: their rewards are a judge's ratings, to which no accuracy compares."""
+    """A round's contexts. rated: their rewards are a judge's ratings, which do not compare with
+    accuracies."""
     for context in stored_contexts(store, key, record):
         yield replace(context, baseline=None) if rated else context
 
@@ -216,7 +217,7 @@ def _curves(
 def _verdict(
     run: RunRecord, records: Sequence[RoundRecord], measured: dict[int, Measured]
 ) -> tuple[str, Look]:
-    """What may be said of the last round, and how the run ended if it did not finish."""
+    """What may be said about the last round, and how the run ended if it did not finish."""
     rounds = run.settings.get("rounds")
     if run.status != "finished":
         return f"{failure(run)} {len(records)} of {rounds} rounds are finished.".strip(), "warn"
