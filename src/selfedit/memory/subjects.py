@@ -11,8 +11,7 @@ from selfedit.types import Query
 
 
 def subject_of_text(document: Document, questions: Sequence[Query] = ()) -> Subject:
-    """The subject of a document, with questions about it (those about others are useless but
-    harmless)."""
+    """The subject of a document, with questions about it (others do no harm)."""
     return Subject(document.title, "\n".join(document.paragraphs), tuple(questions))
 
 
