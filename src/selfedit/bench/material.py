@@ -33,7 +33,8 @@ class Article:
     questions: tuple[str, ...]
 
     def plan(self, index: int) -> TrainingPlan:
-        """Edit `index` as training sequences, one statement a line, the passage last (PAPER, 1)."""
+        """Edit `index` as training sequences, one statement a line, the passage last (as the public
+        release has them)."""
         statements = [line for line in self.edits[index].splitlines() if line.strip()]
         texts = [f"{self.title}\n{statement}" for statement in [*statements, self.context]]
         return TrainingPlan(tuple(map(TrainingSequence, texts)))

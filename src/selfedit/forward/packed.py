@@ -139,7 +139,7 @@ class Decoder:
 
     @contextmanager
     def checkpointing(self, generators: Sequence[torch.Generator] = ()) -> Iterator[None]:
-        """While open, forward passes keep only what enters each layer (`model/checkpointing.py`).
+        """While open, forward passes keep only what enters each layer (`checkpointing.py`).
 
         generators: what random draws inside the layers come from.
         """

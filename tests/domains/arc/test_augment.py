@@ -52,7 +52,7 @@ def rows(text):
 
 
 def test_the_groups_are_the_papers():
-    """PAPER.md, Domain 2; the random translation is the twelfth of basic (test_training_set.py)."""
+    """The paper's groups; the random translation is the twelfth of basic (test_training_set.py)."""
     names = {group: set(members) for group, members in GROUPS.items()}
     turns = {
         "rotate-90", "rotate-180", "rotate-270", "flip-up-down", "flip-left-right", "transpose"

@@ -129,8 +129,8 @@ def _then_double(first: GridFunction) -> GridFunction:
 
 _TURNS = {name: function for name, function in INVERTIBLE.items() if name != "identity"}
 
-# The groups of PAPER.md, "Domain 2", without the random translation of `basic`: its shift is drawn for
-# each set of demonstrations (`training_set.py`).
+# The groups of arXiv 2506.10943, section 4.2, without the random translation of `basic`: its shift is
+# drawn for each set of demonstrations (`training_set.py`).
 GROUPS: dict[ArcGroup, dict[str, GridFunction]] = {
     "basic": _TURNS
     | {

@@ -1,6 +1,6 @@
 """The few-shot domain: a task's demonstrations are the context, its test inputs the questions.
 
-A self-edit says how the model is to be trained on the demonstrations (PAPER.md, Domain 2).
+A self-edit says how the model is to be trained on the demonstrations (arXiv 2506.10943, section 4.2).
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ class Oracle:
         return {"arc": {"oracle_learning_rate": self.learning_rate, "oracle_epochs": self.epochs}}
 
 
-# Edits of a held-out task in the paper's table (PAPER.md, Domain 2).
+# Edits of a held-out task in the paper's table (arXiv 2506.10943, section 4.2).
 _CANDIDATES = 5
 
 

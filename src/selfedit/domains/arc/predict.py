@@ -1,7 +1,8 @@
 """Answers to a task's test inputs: many views of each, one greedy answer per view, and a vote.
 
-PAPER.md, "Domain 2": the prompts hold all demonstrations, or all but one; in the task's order or in a
-random one; as they are, or turned, mirrored or transposed. Each answer is turned back before the vote.
+arXiv 2506.10943, section 4.2: the prompts hold all demonstrations, or all but one; in the task's order
+or in a random one; as they are, or turned, mirrored or transposed. Each answer is turned back before
+the vote.
 """
 
 from __future__ import annotations

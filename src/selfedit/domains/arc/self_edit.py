@@ -1,7 +1,7 @@
 """The self-edit of a few-shot task: a JSON object that configures its own training.
 
-PAPER.md, "Domain 2". A model may write prose around the object and put it in a code fence. Nothing else
-is repaired: the object is trained as it stands, or is invalid with a reason.
+arXiv 2506.10943, section 4.2. A model may write prose around the object and put it in a code fence.
+Nothing else is repaired: the object is trained as it stands, or is invalid with a reason.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ _WRONG_VALUE = {
     "finite_number": ", too large for a number",
 }
 
-# The fixed configuration that the paper found best (PAPER.md, Domain 2).
+# The fixed configuration that the paper found best (arXiv 2506.10943, section 4.2).
 ORACLE = ArcSelfEdit(
     data_generation=DataGeneration(
         use_basic_augmentations=True,

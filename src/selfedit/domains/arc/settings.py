@@ -20,7 +20,7 @@ ArcGroup = Literal["basic", "size", "chain", "repeat"]
 
 
 class ArcDataSettings(Settings):
-    """What a model is trained on for one ARC task (PAPER.md, Domain 2)."""
+    """What a model is trained on for one ARC task (arXiv 2506.10943, section 4.2)."""
 
     groups: tuple[ArcGroup, ...] = Field(
         ("basic", "size", "chain", "repeat"), description="Groups of augmentations."
@@ -29,7 +29,7 @@ class ArcDataSettings(Settings):
 
 
 class ArcSettings(Settings):
-    """How a task of ARC becomes prompts, training sequences and queries (PAPER.md, Domain 2)."""
+    """How a task of ARC becomes prompts, training sequences and queries (arXiv 2506.10943, 4.2)."""
 
     grid: Literal["rows", "compact"] = Field(
         "rows",

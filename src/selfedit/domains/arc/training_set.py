@@ -1,8 +1,8 @@
 """What a model is trained on at test time: small tasks made of one task's demonstrations.
 
-PAPER.md, "Domain 2": leave-one-out and leave-two-out tasks, their augmentations, and of each one more
-with other colours and another order of its demonstrations. As in the paper's release, a task stays in
-the set beside its recoloured form.
+arXiv 2506.10943, section 4.2: leave-one-out and leave-two-out tasks, their augmentations, and of each
+one more with other colours and another order of its demonstrations. As in the paper's release, a task
+stays in the set beside its recoloured form.
 
 Every draw is seeded by the seed and the content of the very task it is for. So the set does not depend
 on the order in which groups are named, a smaller choice of groups gives a subset, and equal tasks give

@@ -72,7 +72,8 @@ def inner_balanced() -> dict[str, Any]:
 
 
 def inner_paper() -> dict[str, Any]:
-    """The inner loop of the paper's release: q_proj and v_proj of all layers (PAPER.md)."""
+    """The inner loop of the paper's release: q_proj and v_proj of all layers (arXiv 2506.10943, section
+    4.1)."""
     return {
         "lora": {"rank": 32, "alpha": 64.0, "target_modules": ["q_proj", "v_proj"], "layers": "all"},
         "train": {"learning_rate": 1e-3, "epochs": 10, "batch_size": 1},

@@ -1,4 +1,4 @@
-"""A self-edit's text -> what is trained (PAPER: "Training sequences of one edit").
+"""A self-edit's text -> what is trained (as in the paper's release).
 
 Each sequence is the title, a newline and one statement; the passage is the last one. Lines keep
 their numbers and bullets, as in the paper's runs: its policies were rewarded for text trained so.
