@@ -262,7 +262,7 @@ def test_any_text_gives_a_plan_or_a_reason(completions: list[str], strategy: Str
 
 
 def test_recorded_edits_split_as_in_the_paper(shared_json: Callable[[str], Any]) -> None:
-    """In the recorded round: 8.7 sequences an edit, passage included (median 7, p90 11, max 67), uncapped."""
+    """Recorded: 8.7 sequences per edit, passage included (median 7, p90 11, max 67), uncapped."""
     articles = shared_json("recorded/round1_trials.json")["articles"]
     texts = [edit["text"] for article in articles for edit in article["completions"]]
     counts = sorted(len(split_statements(text, "implications")) + 1 for text in texts)
