@@ -9,8 +9,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from selfedit.cli.library import open_library
 from selfedit.console import options
-from selfedit.console.common import open_library, out, print_json
+from selfedit.console.common import out, print_json
 from selfedit.console.groups import grouped
 from selfedit.errors import InputError
 

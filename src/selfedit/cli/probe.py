@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from selfedit.cli.library import open_library
 from selfedit.console import options
-from selfedit.console.common import err, open_library, out, print_json
+from selfedit.console.common import err, out, print_json
 from selfedit.console.groups import grouped
 from selfedit.console.progress import RichProgress
 from selfedit.errors import InputError

@@ -16,11 +16,8 @@ from selfedit.console.literal import console
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
-    from selfedit.console.options import Keeping, Loading
-    from selfedit.learning.library import Library
     from selfedit.model.fake import Skill
     from selfedit.model.prompts import PromptFormat
-    from selfedit.progress import Progress
     from selfedit.seams import Model
     from selfedit.store import Store
 
@@ -83,7 +80,7 @@ def model_loader(
             chosen,
             device=device,
             dtype=dtype,
-            prompt_format=_prompt_format(prompt_format),
+            prompt_format=prompt_format_of(prompt_format),
             trust_remote_code=trust_remote_code,
             status=status,
         )
@@ -99,29 +96,10 @@ def check_model(name: str) -> None:
         check(name)
 
 
-def _prompt_format(text: str) -> PromptFormat:
+def prompt_format_of(text: str) -> PromptFormat:
     if text not in ("auto", "chat", "plain"):
         raise InputError(f"--prompt-format {text}: use auto, chat or plain.")
     return cast("PromptFormat", text)
-
-
-def open_library(
-    loading: Loading, keeping: Keeping, progress: Progress | None = None, *, create: bool = False
-) -> Library:
-    """The library of that folder. create: make one where there is none; else InputError."""
-    from selfedit.learning.library import Library
-
-    return Library(
-        the_model(loading.model),
-        keeping.library,
-        create=create,
-        device=loading.device,
-        dtype=loading.dtype,
-        prompt_format=_prompt_format(loading.prompt_format),
-        trust_remote_code=loading.trust_remote_code,
-        progress=progress,
-        status=status,
-    )
 
 
 def folder_of(library: Path | None) -> Path:
