@@ -2,7 +2,7 @@
 
 >>> import selfedit
 >>> library = selfedit.Library(model="smollm2-135m")
->>> result = library.learn("notes.md", quiz="quiz.jsonl")
+>>> result = selfedit.learn(library, "notes.md", quiz="quiz.jsonl")
 >>> library.ask("What is the telescope called?")
 """
 
@@ -10,7 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from selfedit.domains.knowledge import text_document as text_document
     from selfedit.domains.knowledge.settings import LearnSettings as LearnSettings
+    from selfedit.experiments import learn as learn
     from selfedit.learning.library import Library as Library
     from selfedit.types import LearnResult as LearnResult
 
@@ -19,12 +21,14 @@ try:
 except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0"
 
-__all__ = ["LearnResult", "LearnSettings", "Library", "__version__"]
+__all__ = ["LearnResult", "LearnSettings", "Library", "__version__", "learn", "text_document"]
 
 _HOMES = {
     "Library": "selfedit.learning.library",
     "LearnSettings": "selfedit.domains.knowledge.settings",
     "LearnResult": "selfedit.types",
+    "learn": "selfedit.experiments",
+    "text_document": "selfedit.domains.knowledge",
 }
 
 

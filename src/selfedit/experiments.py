@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from selfedit.config import EvaluationSettings
 from selfedit.domains.base import BaseDomain
 from selfedit.domains.conditions import Bench, Condition, Outcome
 from selfedit.domains.data import take
+from selfedit.domains.knowledge import Document
+from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.domains.rows import Evaluation, Row
 from selfedit.errors import InputError
 from selfedit.evaluation import evaluate as evaluation
@@ -19,12 +22,33 @@ from selfedit.evaluation.bench import StoredBench
 from selfedit.evaluation.evaluate import Found
 from selfedit.evaluation.lineage import refuse_overlap, trained_on
 from selfedit.evaluation.plan import plan_evaluation
-from selfedit.grading import Grader
+from selfedit.grading import Grader, offline
+from selfedit.learning.library import Library
 from selfedit.loops.estimate import Estimate
 from selfedit.progress import Progress
 from selfedit.seams import Model
+from selfedit.show.html import write_report
 from selfedit.store import Store
-from selfedit.types import Task, Trial
+from selfedit.types import LearnResult, Query, Task, Trial
+
+
+def learn(
+    library: Library,
+    documents: str | Path | Document | Sequence[str | Path | Document],
+    quiz: str | Path | Sequence[Query] | None = None,
+    settings: LearnSettings | None = None,
+    *,
+    grader: Grader = offline,
+    confirm: Callable[[Estimate], bool] | None = None,
+) -> LearnResult:
+    """Documents to memory: `Library.learn`, with a report in HTML in the library's folder.
+
+    A version is committed only if it knows more than the one before and forgot little of it. Killed
+    and called again, it goes on where it was. documents: files, or texts (`text_document`). quiz: a
+    file, or questions about the documents; None: the model writes its own. confirm: shown what will be
+    trained before long work; False stops. Raises SelfEditError.
+    """
+    return library.learn(documents, quiz, settings, grader=grader, confirm=confirm, report=write_report)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path, user_data_path
 
+DEFAULT_MODEL = "smollm2-135m"  # the embedded one, whose weights are in `models_folder`
 STORE = "store.sqlite"  # of a library, in its folder
 
 

@@ -71,7 +71,7 @@ def learn(
     The new version is kept only if it answers more of the questions than the one before and has not
     forgotten what was learned earlier. Killed and started again, it goes on where it was.
     """
-    from selfedit.show.html import write_report
+    from selfedit import experiments
 
     given = {
         **writing.given(),
@@ -93,9 +93,7 @@ def learn(
 
         library = open_library(loading, keeping, progress, create=True)
         grader = grading.chosen(library.store)
-        result = library.learn(
-            files, quiz, settings, grader=grader, confirm=confirm, report=write_report
-        )
+        result = experiments.learn(library, files, quiz, settings, grader=grader, confirm=confirm)
     if going.as_json:
         print_json(result.summary())
     else:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from selfedit import home
 from selfedit.console.common import set_quiet
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from selfedit.model.fake import Skill
     from selfedit.store import Store
 
-DEFAULT_MODEL = "smollm2-135m"
+DEFAULT_MODEL = home.DEFAULT_MODEL
 
 # The model, and where what it learns is kept.
 Model = Annotated[

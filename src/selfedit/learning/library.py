@@ -16,7 +16,7 @@ from selfedit.domains.knowledge import Document, Knowledge, read_document, read_
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import AdapterError, InputError, StoreError
 from selfedit.grading import Grader, offline
-from selfedit.home import STORE, library_folder
+from selfedit.home import DEFAULT_MODEL, STORE, library_folder
 from selfedit.learning.learner import Learner, Report
 from selfedit.learning.shelf import Shelf
 from selfedit.loops.estimate import Confirm
@@ -40,7 +40,7 @@ class Library:
 
     def __init__(
         self,
-        model: str | Model = "smollm2-135m",
+        model: str | Model = DEFAULT_MODEL,
         folder: Path | str | None = None,
         *,
         create: bool = True,

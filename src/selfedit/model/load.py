@@ -11,6 +11,7 @@ from typing import Any
 from selfedit.config import EngineSettings
 from selfedit.errors import ModelError, SelfEditError
 from selfedit.forward.memory import engine_from_environment
+from selfedit.home import DEFAULT_MODEL
 from selfedit.model import embedded
 from selfedit.model.generate import ending_tokens
 from selfedit.model.language_model import LanguageModel
@@ -18,7 +19,6 @@ from selfedit.model.prompts import PromptFormat, resolve_format, try_template
 from selfedit.model.published import Origin
 from selfedit.model.quiet import quiet_transformers
 
-DEFAULT_MODEL = embedded.NAME
 DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 
 
