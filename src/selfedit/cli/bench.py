@@ -34,57 +34,57 @@ def inner(
     ] = "",
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
-    edits: Annotated[int, typer.Option(min=1, help="Self-edits that are trained.")] = 4,
+    edits: Annotated[int, typer.Option(min=1, help="Number of self-edits to train.")] = 4,
     widths: Annotated[
-        str, typer.Option(help="K: adapters that share a step, separated by commas.")
+        str, typer.Option(help="Numbers K of adapters that share a step, separated by commas.")
     ] = "1,4",
     ways: Annotated[
         str,
         typer.Option(
-            help="Out of plain,trainer,mixed,padded,packed,trunk,threads,refilled,checkpointed (see "
+            help="Some of plain,trainer,mixed,padded,packed,trunk,threads,refilled,checkpointed (see "
             "docs/performance.md); default: all but the "
             "last, the widest bank with activation checkpointing."
         ),
     ] = "",
     repeats: Annotated[
-        int, typer.Option(min=1, help="Timings of the plain loop and of the widest bank.")
+        int, typer.Option(min=1, help="Number of timings of the plain loop and of the widest bank.")
     ] = 2,
     peer_edits: Annotated[
         int,
         typer.Option(
             min=0,
-            help="Time all but the widest bank on the first so many edits only, in whole waves; 0: on "
-            "all. Ratios are of tokens a second.",
+            help="Time all but the widest bank on this many of the first edits only, in whole waves; "
+            "0: on all. Ratios are of tokens per second.",
         ),
     ] = 0,
     epochs: Annotated[int, typer.Option(min=1)] = 10,
     layers: Annotated[str, typer.Option(help='"all", "upper-half" or e.g. "15-29".')] = "upper-half",
     modules: Annotated[
-        str, typer.Option(help="Linear modules with an adapter, separated by commas; default: all.")
+        str, typer.Option(help="Linear modules to adapt, separated by commas; default: all.")
     ] = "",
     rank: Annotated[int, typer.Option(min=1)] = 32,
     questions: Annotated[
-        int, typer.Option(min=0, help="Questions that each adapter is asked; 0 leaves answers out.")
+        int, typer.Option(min=0, help="Questions for each adapter; 0: do not time answers.")
     ] = 5,
     released_edits: Annotated[
-        int, typer.Option(min=0, help="Edits timed in the released way (slow); 0 leaves it out.")
+        int, typer.Option(min=0, help="Edits timed as in the paper's release (slow); 0: none.")
     ] = 2,
     released_steps: Annotated[
-        int, typer.Option(min=0, help="Steps of each of them that are taken, the rest counted; 0: all.")
+        int, typer.Option(min=0, help="Steps timed for each of them, the rest extrapolated; 0: all.")
     ] = 3,
     float64: Annotated[
-        bool, typer.Option("--float64", help="Compare weights in float64 too (a second model).")
+        bool, typer.Option("--float64", help="Compare weights in float64, too (loads a second model).")
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw seconds a self-edit against K (.svg, .png or .pdf).")
+        Path | None, typer.Option(help="Plot seconds per self-edit against K (.svg, .png or .pdf).")
     ] = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Training: the bank against a plain PEFT loop, PEFT's mixed batch, and the paper's public release.
+    """Time training: the bank against a plain PEFT loop, PEFT's mixed batch, and the paper's release.
 
-    With few edits it is quick, with few epochs it would not show what the frozen trunk saves: the trunk
-    is filled in the first of them.
+    Few edits make it quick; few epochs would hide what the frozen trunk saves, since the first epoch
+    fills it.
     """
     from selfedit.bench.inner import run_inner
     from selfedit.bench.plan import InnerBench
@@ -129,14 +129,16 @@ def answers(
     model: options.Model = options.DEFAULT_MODEL,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
-    articles: Annotated[int, typer.Option(min=1, help="Articles whose questions are asked.")] = 2,
-    edits: Annotated[int, typer.Option(min=1, help="Adapters of each article.")] = 4,
-    repeats: Annotated[int, typer.Option(min=1, help="Timings of each way.")] = 3,
+    articles: Annotated[
+        int, typer.Option(min=1, help="Number of articles whose questions are asked.")
+    ] = 2,
+    edits: Annotated[int, typer.Option(min=1, help="Adapters for each article.")] = 4,
+    repeats: Annotated[int, typer.Option(min=1, help="Number of timings of each way.")] = 3,
     layers: Annotated[str, typer.Option(help='"all", "upper-half" or e.g. "15-29".')] = "upper-half",
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Answering: all adapters and questions in one loop, against PEFT adapter by adapter."""
+    """Time answering: all adapters and questions in one loop, against PEFT adapter by adapter."""
     from selfedit.bench.answers import run_answers
     from selfedit.model.load import load_model
 
@@ -159,7 +161,7 @@ def answers(
 def _listed(option: str, text: str, good: Callable[[str], object]) -> tuple[str, ...]:
     listed = parts(text)
     if not listed or not all(map(good, listed)):
-        raise InputError(f"{option} {text!r}: it is a list such as its default (see --help).")
+        raise InputError(f"{option} {text!r}: give a list such as its default (see --help).")
     return listed
 
 

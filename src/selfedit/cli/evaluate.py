@@ -42,10 +42,12 @@ class Comparing:
     policy: options.Policy = None
     train_data: Annotated[
         str | None,
-        typer.Option("--train-data", help="What the policy was trained on: refuse to evaluate on it."),
+        typer.Option(
+            "--train-data", help="Data of the policy's training: evaluating on it is refused."
+        ),
     ] = None
     markdown: Annotated[
-        Path | None, typer.Option("--markdown", help="Write the report there, too, as Markdown.")
+        Path | None, typer.Option("--markdown", help="Write the report to this file, too, as Markdown.")
     ] = None
 
 
@@ -116,7 +118,7 @@ def _say(row: Row) -> None:
 
 
 def _print(store: Store, found: Evaluated, markdown: Path | None, as_json: bool) -> None:
-    """The evaluation's report, in the terminal or as one JSON object, and as Markdown where asked."""
+    """The evaluation's report, in the terminal or as one JSON object, and as Markdown if asked."""
     from selfedit.report.run_report import run_report
     from selfedit.show.files import write_whole
     from selfedit.show.markdown import page_markdown

@@ -18,8 +18,8 @@ def grade(
     file: Annotated[
         Path,
         typer.Argument(
-            help='JSON lines of {"question", "gold", "answer"}; "gold" may be a list, and "verdict" '
-            "(yes or no) may be there."
+            help='JSON lines of {"question", "gold", "answer"}; "gold" may be a list; "verdict" '
+            "(yes or no) is optional."
         ),
     ],
     grader: Annotated[
@@ -45,7 +45,7 @@ def grade(
 
 
 def summary(grader: str, correct: list[bool], verdicts: list[bool | None]) -> dict[str, Any]:
-    """Yes rate and, over the answers that have a verdict, how far grader and verdicts agree."""
+    """Yes rate and, over the answers with a verdict, the agreement of grader and verdicts."""
     from selfedit.grading.agreement import agreement
 
     result: dict[str, Any] = {
@@ -75,7 +75,10 @@ def _show(result: dict[str, Any]) -> None:
             ("with a verdict", str(result["num_verdicts"])),
             ("verdict yes", f"{result['verdict_yes_rate']:.1%}"),
             ("agreement", f"{result['agreement']:.1%}"),
-            ("Cohen's kappa", f"{result['kappa']:.3f}" if defined else "not defined: one verdict only"),
+            (
+                "Cohen's kappa",
+                f"{result['kappa']:.3f}" if defined else "undefined: one verdict only",
+            ),
         ]
     for name, value in rows:
         table.add_row(name, Text(value))

@@ -12,7 +12,7 @@ from rich.text import Text
 from selfedit.console import options
 from selfedit.console.common import out, print_json
 
-app = typer.Typer(help="Bring in what was recorded elsewhere.", no_args_is_help=True)
+app = typer.Typer(help="Import runs that were recorded elsewhere.", no_args_is_help=True)
 
 
 @app.callback()
@@ -26,7 +26,7 @@ def release(
     library: options.Library = None,
     as_json: options.Json = False,
 ) -> None:
-    """A recorded run of the paper's public release: its trials, its accuracies, what it selected."""
+    """Import a recorded run of the paper's public release: trials, accuracies, selected self-edits."""
     from selfedit.release import import_release
     from selfedit.show.wording import percent
 

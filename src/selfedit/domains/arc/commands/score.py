@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 def score(
     submission: Annotated[
-        Path, typer.Argument(help="Attempts in ARC's format, as `selfedit eval arc --submission`.")
+        Path,
+        typer.Argument(help="Attempts in ARC's format, as `selfedit eval arc --submission` writes."),
     ],
     solutions: Annotated[
         Path | None, typer.Option(help="The right outputs: {id: [grid, ...]}, all of which count.")
@@ -38,7 +39,7 @@ def score(
     """Score two attempts at each test input, as ARC does: one of them has to be right.
 
     Without --solutions and --tasks, the tasks of the submission are looked for in ARC-AGI-1 and
-    ARC-AGI-2, and no others count. Tasks that count and are not in the submission are wrong.
+    ARC-AGI-2, and no others count. Tasks that count but are not in the submission are wrong.
     """
     from selfedit.domains.arc.sources import read_solutions
     from selfedit.domains.arc.submission import read_submission, score_submission

@@ -38,7 +38,7 @@ class Trying(Choosing, Oracle, options.Adapting):
     ] = None
     seed: options.Seed = None
     ids_file: Annotated[
-        Path | None, typer.Option("--out", help="Write the solved tasks' ids there, for --ids.")
+        Path | None, typer.Option("--out", help="Write the solved tasks' ids to this file, for --ids.")
     ] = None
 
     def given(self) -> dict[str, object]:
@@ -56,9 +56,10 @@ def command(at_bench: AtBench) -> Callable[..., None]:
     def solvable(
         trying: Trying, loading: options.Loading, keeping: options.Keeping, going: options.Going
     ) -> None:
-        """Which tasks the model solves after test-time training with the fixed best configuration.
+        """List the tasks that the model solves after test-time training.
 
-        The paper kept such tasks alone. Killed and started again, it goes on where it was.
+        It is trained with the fixed best configuration. The paper kept only such tasks. Killed and
+        started again, it goes on where it was.
         """
         run(at_bench, trying, loading, keeping, going)
 
