@@ -67,7 +67,7 @@ def test_kappa_that_is_not_defined_is_null(tmp_path):
     result = json.loads(grade(tmp_path, lines, "--json").stdout)
     assert result["kappa"] is None
     assert result["agreement"] == 1
-    assert "not defined" in grade(tmp_path, lines).stdout
+    assert "undefined" in grade(tmp_path, lines).stdout
 
 
 def test_table(tmp_path):
