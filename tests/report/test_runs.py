@@ -26,11 +26,13 @@ from selfedit.report.runs import find_run, listing
 from selfedit.runners.local import LocalRunner
 from selfedit.show.html import render_page
 from selfedit.show.markdown import page_markdown
-from selfedit.show.page import Page, SideBySide, Table
+from selfedit.show.page import Page, Passage, Section, SideBySide, Table
 from selfedit.show.page_terminal import print_page
 from selfedit.store import Store
 from selfedit.types import Candidate, Group, Query, SelfEdit, Task
 
+# Lines that Markdown would make a heading, lists and a rule of.
+LINES = "A passage\n===\n- one\n1. two\n+ three\n---"
 NASTY = "<script>alert(1)</script> [bold]x[/bold] | `y` \x1b[31m {{ 7*7 }}"
 
 
@@ -194,6 +196,12 @@ def test_what_models_write_is_no_markup(store, tmp_path):
     assert "<script" not in text.replace("\\<script", "")
     assert "\x1b" not in html + text + shown(page)
     assert "[bold]x[/bold]" in shown(page, 400)
+
+
+def test_lines_of_a_passage_stay_lines_in_markdown():
+    page = Page("", "", (), "", "", (Section("s", (Passage(LINES),)),))
+    quoted = [line.removeprefix("> ") for line in page_markdown(page).splitlines() if line[:1] == ">"]
+    assert quoted == ["A passage", "\\===", "\\- one", "1\\. two", "\\+ three", "\\---"]
 
 
 class _Stops(Exception):

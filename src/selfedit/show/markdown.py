@@ -10,6 +10,8 @@ from selfedit.show.page import Block, Column, Entry, Notes, Page, Passage, Plot,
 from selfedit.show.page import Table as PageTable
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>|~#&])")
+# What makes of a line a list, a rule or the heading above it, where it begins one.
+_BEGINNING = re.compile(r"^(\s*(?:\d+(?=[.)])|(?=[-+=])))")
 
 
 def page_markdown(page: Page) -> str:
@@ -50,12 +52,17 @@ def _block(block: Block) -> Iterator[str]:
         case Plot():
             yield f"*Plot: {_line(block.words)}.*"
         case Passage():
-            yield "\n".join(f"> {escaped(line)}".rstrip() for line in block.text.strip().splitlines())
+            yield "\n".join(f"> {_quoted(line)}".rstrip() for line in block.text.strip().splitlines())
         case Notes():
             yield "\n".join(f"- {_line(line)}" for line in block.lines)
         case SideBySide():
             yield _line(block.caption)
             yield _side_by_side(block)
+
+
+def _quoted(line: str) -> str:
+    """A line of its own, at whose beginning more is markup than elsewhere."""
+    return _BEGINNING.sub(r"\1\\", escaped(line))
 
 
 def _side_by_side(block: SideBySide) -> str:
