@@ -118,7 +118,7 @@ SVGS = [
     prediction_svg(ONE, ONE, OTHER),
     prediction_svg(ONE, OTHER, OTHER),
     prediction_svg(ONE, None, OTHER),
-    prediction_svg(ONE, ONE, None, '<b>&"'),
+    prediction_svg(ONE, ONE, None, '<b>&"\x1b'),
 ]
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from selfedit.domains.arc.grids import Grid
 from selfedit.domains.arc.pictures import NO_GRID, PALETTE, UNKNOWN, difference
 from selfedit.domains.arc.tasks import ArcTask, Example
+from selfedit.show.html import CONTROL_CHARACTERS
 
 # In units of the viewBox: pixels, if the picture is not scaled.
 CELL = 12
@@ -40,6 +41,11 @@ class Picture:
         if self.wrong is not None:
             return int(self.wrong.shape[0]), int(self.wrong.shape[1])
         return (self.grid.height, self.grid.width) if isinstance(self.grid, Grid) else (3, 5)
+
+
+def _said(text: str) -> str:
+    """Text as XML holds it, which has no control characters."""
+    return escape(CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", text))
 
 
 def task_svg(task: ArcTask, answers: bool = True) -> str:
@@ -109,14 +115,14 @@ def _svg(rows: Sequence[Sequence[Picture]], title: str) -> str:
         for picture in row:
             cell = _cell(picture)
             if picture.caption:
-                parts.append(f'<text x="{left}" y="{top + 12}">{escape(picture.caption)}</text>')
+                parts.append(f'<text x="{left}" y="{top + 12}">{_said(picture.caption)}</text>')
             parts.append(_drawn(picture, left, top + captions, cell))
             left += _width([picture])
             highest = max(highest, picture.shape[0] * cell)
         top += captions + highest + GAP
         right = max(right, left - GAP)
     height = max(top - GAP, 1)
-    name = escape(title)
+    name = _said(title)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-1 -1 {right + 2} {height + 2}" '
         f'width="{right + 2}" height="{height + 2}" role="img" aria-label="{name}" '
@@ -144,7 +150,7 @@ def _drawn(picture: Picture, left: int, top: int, cell: int) -> str:
     if isinstance(picture.grid, str):
         middle = f'x="{width / 2}" y="{height / 2}" font-size="{12 / cell:g}" text-anchor="middle"'
         box = f'<path d="M0 0h{width}v{height}h-{width}z" fill="none" {_stroke(_LINE, 1 / cell)}/>'
-        return f"{frame}{box}<text {middle}>{escape(picture.grid)}</text></g>"
+        return f"{frame}{box}<text {middle}>{_said(picture.grid)}</text></g>"
     colours = _colours(picture.grid, picture.wrong)
     crosses = "" if picture.wrong is None else _crosses(picture.wrong, cell)
     return f"{frame}{colours}{_lattice(height, width, cell)}{crosses}</g>"
