@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from pathlib import Path
 
@@ -11,12 +10,11 @@ from markupsafe import Markup
 
 from selfedit.show import wording
 from selfedit.show.files import write_whole
-from selfedit.show.page import Page
+from selfedit.show.page import CONTROL_CHARACTERS, Page
 from selfedit.show.plots import accuracy_bars, loss_curves
 from selfedit.types import LearnResult, PassageResult
 
 OPEN_PASSAGES = 6  # more passages than this start folded
-CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def write_report(result: LearnResult, path: Path) -> Path:

@@ -5,8 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from selfedit.show.html import CONTROL_CHARACTERS
-from selfedit.show.page import Block, Column, Entry, Notes, Page, Passage, Plot, Section, SideBySide
+from selfedit.show.page import (
+    CONTROL_CHARACTERS,
+    Block,
+    Column,
+    Entry,
+    Notes,
+    Page,
+    Passage,
+    Plot,
+    Section,
+    SideBySide,
+)
 from selfedit.show.page import Table as PageTable
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>|~#&])")

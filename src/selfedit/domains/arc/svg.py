@@ -12,7 +12,7 @@ import numpy.typing as npt
 from selfedit.domains.arc.grids import Grid
 from selfedit.domains.arc.pictures import NO_GRID, PALETTE, UNKNOWN, difference
 from selfedit.domains.arc.tasks import ArcTask, Example
-from selfedit.show.html import CONTROL_CHARACTERS
+from selfedit.show.page import CONTROL_CHARACTERS
 
 # In units of the viewBox: pixels, if the picture is not scaled.
 CELL = 12
