@@ -337,7 +337,7 @@ class ProbeResult:
     neighbour_drift_bounds: Bounds | None = None
     ended: float | None = None
     ended_before: float | None = None
-    seconds: float = 0.0
+    probe_seconds: float = 0.0
     lost: tuple[ProbeExample, ...] = ()
     leaks: tuple[ProbeExample, ...] = ()
     notes: tuple[str, ...] = ()
@@ -400,8 +400,12 @@ class LearnResult:
     older_before: float | None = None
     older_after: float | None = None
     notes: tuple[str, ...] = ()
+    probe: ProbeResult | None = None
 
     def summary(self) -> dict[str, object]:
-        """The stable keys of `selfedit learn --json`."""
+        """The stable keys of `selfedit learn --json`, those of the probe (`ProbeResult.measures`) among
+        them: null where nothing was probed."""
         names = list(type(self).__dataclass_fields__)
-        return {name: getattr(self, name) for name in names[: names.index("model")]}
+        own = {name: getattr(self, name) for name in names[: names.index("model")]}
+        measures = (self.probe or ProbeResult()).measures()
+        return own | (measures if self.probe is not None else dict.fromkeys(measures))

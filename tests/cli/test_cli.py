@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from selfedit.types import ProbeResult
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 OWL = EXAMPLES / "tidewell-observatory.md"
 QUIZ = EXAMPLES / "tidewell-observatory.quiz.jsonl"
@@ -22,7 +24,7 @@ OTHER_QUIZ = EXAMPLES / "marrowtide-festival.quiz.jsonl"
 LEARN_KEYS = {
     "accuracy_before", "accuracy_after", "num_questions", "held_out", "version", "committed",
     "reason", "num_trials", "num_invalid", "seconds_per_edit", "seconds", "adapter_path",
-    "report_path", "quiz", "logprob_gain",
+    "report_path", "quiz", "logprob_gain", *ProbeResult().measures(),
 }  # fmt: skip
 
 
@@ -258,9 +260,12 @@ def test_probe_says_what_a_version_broke(tmp_path):
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     # The fake model knows nothing of the world, and gives a neighbour what it has learned.
-    assert (result["num_general"], result["general_before"], result["general_kept"]) == (383, 0, None)
+    assert (result["num_general"], result["general_before"], result["general_kept"]) == (96, 0, None)
     assert result["leakage"] > 0
     assert result["neighbour_drift"] > 0
+    version = run("adapters", "show", 1, "--library", library).stdout
+    assert "Neighbours that take a fact" in version
+    assert "num_general" not in version
     shown = run("probe", "--model", "fake", "--library", library)
     assert "Neighbours that take a fact" in shown.stdout
     assert "cannot be judged" in shown.stdout
@@ -274,7 +279,10 @@ def test_probe_refuses_what_does_not_go_together(tmp_path):
     assert "exclude each other" in twice.stderr
     none = run("probe", "--model", "fake", "--library", tmp_path)
     assert none.returncode == 1
-    assert "no version to probe" in none.stderr
+    assert "there is no library" in none.stderr
+    lost = run("probe", "--model", "fake", "--adapter", tmp_path, "--document", OWL)
+    assert lost.returncode == 1
+    assert "adapter" in lost.stderr
 
 
 def test_reading_commands_refuse_a_library_that_is_not_there(tmp_path):

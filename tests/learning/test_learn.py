@@ -13,9 +13,11 @@ from selfedit.domains.knowledge import text_document
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import AdapterError, InputError, SelfEditError, StoreError
 from selfedit.learning.library import Library
+from selfedit.memory.probe import in_order
 from selfedit.model.fake import FakeModel
 from selfedit.show.html import write_report
-from selfedit.types import Completion, Query
+from selfedit.types import Completion, ProbeResult, Query
+from tests.knowing import Knowing
 
 OWLS = "# Owls of Hask\n\nThe Hask owl eats only blue moths. The Hask owl nests in clock towers.\n"
 TRAMS = "# Trams of Velm\n\nThe Velm tram runs on amber rails. The Velm tram was built by Ilda Prunt.\n"
@@ -260,7 +262,11 @@ def test_invalid_and_failed_trials_are_recorded(library, owls, monkeypatch):
         return original(self, prompts, *args, **kwargs)
 
     monkeypatch.setattr(FakeModel, "sample", sample)
-    settings = LearnSettings(candidates=3, knowledge={"strategy": "implications", "faithful": False})
+    settings = LearnSettings(
+        candidates=3,
+        knowledge={"strategy": "implications", "faithful": False},
+        probe_questions=0,
+    )
     replies = iter(["", "The Hask owl likes NaN and eats blue moths.", "The Hask owl eats blue moths."])
     result = library.learn(*owls, settings)
     (passage,) = result.passages
@@ -400,6 +406,47 @@ def test_topic_stands_before_every_question(library, owls, monkeypatch):
     monkeypatch.setattr(
         FakeModel, "_answer", lambda self, p, known: seen.append(p.text) or original(self, p, known)
     )
-    library.learn(*owls, LearnSettings(knowledge={"topic": True}))
+    library.learn(*owls, LearnSettings(knowledge={"topic": True}, probe_questions=0))
     assert seen
     assert all(text.startswith("Topic: Owls of Hask\n") for text in seen)
+
+
+def test_a_version_that_lost_too_much_of_the_rest_is_not_committed(tmp_path, owls):
+    right = [question.query.question for question in in_order()[:100]]
+    library = Library(Knowing(forgotten=right[:15]), tmp_path / "library")
+    result = library.learn(*owls, report=write_report)
+    assert not result.committed
+    assert "lost 15 of the 100 general questions" in result.reason
+    assert "--max-damage" in result.reason
+    told = result.summary()
+    assert (told["num_general"], told["general_before"], told["general_after"]) == (100, 100, 85)
+    assert told["drift"] < 0.1
+    assert told["leakage"] is not None
+    record = library.adapter(result.version)
+    assert record.status == "rejected"
+    assert ProbeResult.from_json(record.scores).general_kept == 0.85
+    assert "General questions kept" in Path(result.report_path).read_text(encoding="utf-8")
+    allowed = library.learn(*owls, LearnSettings(max_damage=0.15))
+    assert allowed.committed
+    assert allowed.probe.general_after == 85
+
+
+def test_what_cannot_be_judged_is_said_and_what_is_not_better_is_not_probed(library, owls):
+    result = library.learn(*owls)
+    assert result.committed
+    assert any("cannot be judged" in note for note in result.notes)
+    assert result.summary()["general_kept"] is None
+    again = library.learn(*owls)
+    assert not again.committed
+    assert again.probe is None
+    assert again.summary()["num_general"] is None
+    unprobed = library.learn(*owls, LearnSettings(probe_questions=0))
+    assert unprobed.probe is None
+
+
+def test_a_version_tells_later_what_its_learning_told(tmp_path, owls):
+    library = Library(Knowing(), tmp_path / "library")
+    result = library.learn(*owls)
+    later = library.probe(result.version)
+    assert replace(later, probe_seconds=0) == replace(result.probe, probe_seconds=0)
+    assert later.num_neighbours == 24

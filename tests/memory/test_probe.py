@@ -23,38 +23,14 @@ from selfedit.model.tiny import tiny_model
 from selfedit.progress import Silent
 from selfedit.show.plots import wilson_interval
 from selfedit.types import ProbeExample, ProbeResult, Prompt, Query
+from tests.knowing import GOLDS, Knowing
 
-GOLDS = {q.query.question: q.query.gold for q in general_questions()}
 TIDEWELL = Subject(
     "Tidewell Observatory",
     "Tidewell Observatory was founded by Maren Hollick.",
     (Query("Who founded Tidewell Observatory?", ("Maren Hollick",)),),
 )
 TAUGHT = FakeAdapters([["Maren Hollick founded Tidewell Observatory."]])
-
-
-class Knowing(FakeModel):
-    """Knows general questions, but for those of `unknown`; with adapters, for `forgotten` too."""
-
-    def __init__(self, unknown=(), forgotten=(), text="Rivers flow to the sea."):
-        super().__init__()
-        self.unknown, self.forgotten, self.text = set(unknown), set(forgotten), text
-        self.bare_prompts = 0
-
-    def sample(self, prompts, sampling, seeds, *, adapters=None, **more):
-        done = super().sample(prompts, sampling, seeds, adapters=adapters, **more)
-        self.bare_prompts += len(prompts) * (adapters is None)
-        return [
-            replace(reply, text=self._said(prompt, reply.text, adapters))
-            for prompt, reply in zip(prompts, done, strict=True)
-        ]
-
-    def _said(self, prompt, text, adapters):
-        gold = GOLDS.get(prompt.text)
-        if gold is None:
-            return self.text if prompt.kind == "instruction" else text
-        lost = prompt.text in self.forgotten and adapters is not None
-        return "I do not know." if lost or prompt.text in self.unknown else f"It is {gold}."
 
 
 def first_questions(count):
@@ -126,11 +102,11 @@ def test_leaks_are_answers_about_others_that_take_a_fact():
 
 def test_a_model_that_knows_nothing_cannot_be_judged_and_says_so():
     result = probe(Knowing(unknown=GOLDS), Adapted(TAUGHT))
-    assert (result.num_general, result.general_before) == (len(GOLDS), 0)
+    assert (result.num_general, result.general_before) == (96, 0)
     assert result.general_kept is result.general_kept_bounds is result.ended is None
     assert too_damaged(result, 0.0) == ""
     assert result.notes[0] == cannot_judge(result)
-    assert "0 of 383" in result.notes[0]
+    assert "0 of 96" in result.notes[0]
     few = replace(result, general_before=19, general_after=0, general_kept=0.0)
     assert cannot_judge(few)
     assert too_damaged(few, 0.1) == ""
@@ -167,7 +143,7 @@ def test_without_a_disk_for_the_cache_it_measures_the_same_and_warns_once(tmp_pa
     monkeypatch.setenv("SELFEDIT_HOME", str(tmp_path / "full"))
     progress = Warned()
     result = probe(Knowing(), Adapted(TAUGHT), [TIDEWELL], progress=progress)
-    assert replace(result, seconds=0) == replace(expected, seconds=0)
+    assert replace(result, probe_seconds=0) == replace(expected, probe_seconds=0)
     assert len(progress.warnings) == 1
     assert "cannot be kept" in progress.warnings[0]
 

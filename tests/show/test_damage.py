@@ -6,7 +6,8 @@ import io
 
 from rich.console import Console
 
-from selfedit.show.damage import damage_line, damage_rows, print_probe
+from selfedit.show.damage import print_probe
+from selfedit.show.wording import damage_line, damage_rows
 from selfedit.types import ProbeExample, ProbeResult
 
 LOST = tuple(ProbeExample(f"What is {i}?", "gold", "gold", f"[red]{i}\x1b[2J") for i in range(5))

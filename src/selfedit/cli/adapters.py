@@ -84,7 +84,9 @@ def _percent(value: float | None) -> str:
 @grouped
 def show(version: VersionArgument, keeping: options.Keeping, as_json: options.Json = False) -> None:
     """One version: lineage, documents, edits, scores."""
+    from selfedit.show.wording import damage_rows
     from selfedit.store import document_values
+    from selfedit.types import ProbeResult
 
     opened = open_library(options.Loading(), keeping)
     record = opened.adapter(version)
@@ -105,8 +107,14 @@ def show(version: VersionArgument, keeping: options.Keeping, as_json: options.Js
     for name in ("version", "current", "status", "reason", "model", "created", "path"):
         _line(name, value[name])
     _line("lineage", " <- ".join(map(str, lineage)) + " <- base")
+    # What it broke has lines of its own; older records hold nothing of it.
+    broken = ProbeResult.from_json(record.scores)
+    measures = broken.measures()
     for name, score in record.scores.items():
-        _line(name, f"{score:.3f}" if isinstance(score, float) else score)
+        if name not in measures:
+            _line(name, f"{score:.3f}" if isinstance(score, float) else score)
+    for name, measured, interval in damage_rows(broken):
+        _line(name, measured + (f", 95% interval {interval}" if interval else ""))
     for document in record.documents:
         out.print()
         _line("document", f"{document.title} ({document.source})")

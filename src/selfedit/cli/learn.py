@@ -62,14 +62,23 @@ def learn(
         float | None,
         typer.Option(help="Accuracy on older questions that a new version may lose, from 0 to 1."),
     ] = None,
+    max_damage: Annotated[
+        float | None,
+        typer.Option(help="Share of general questions right before that may be lost (0 to 1)."),
+    ] = None,
+    probe_questions: Annotated[
+        int | None,
+        typer.Option(help="General questions to probe a new version with, at most; 0: no probe."),
+    ] = None,
     topic: Annotated[
         bool, typer.Option("--topic", help="Put the document's title before each question.")
     ] = False,
 ) -> None:
     """Learn documents: the model writes training text, learns from it, and is tested without it.
 
-    The new version is kept only if it answers more of the questions than the one before and has not
-    forgotten what was learned earlier. Killed and started again, it goes on where it was.
+    The new version is kept only if it answers more of the questions than the one before, has not
+    forgotten what was learned earlier, and still answers the general questions that the bare model
+    answers (see `selfedit probe`). Killed and started again, it goes on where it was.
     """
     from selfedit import experiments
 
@@ -84,6 +93,8 @@ def learn(
             "topic": topic or None,
         },
         "max_forgetting": max_forgetting,
+        "max_damage": max_damage,
+        "probe_questions": probe_questions,
     }
     settings = merge_settings(given, inner_preset(preset))
     with RichProgress(err) as progress:

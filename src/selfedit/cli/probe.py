@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +14,11 @@ from selfedit.console.common import err, out, print_json
 from selfedit.console.groups import grouped
 from selfedit.console.progress import RichProgress
 from selfedit.errors import InputError
+
+if TYPE_CHECKING:
+    from selfedit.memory.neighbours import Subject
+    from selfedit.memory.probe import Adapted
+    from selfedit.seams import Model
 
 
 @grouped
@@ -56,27 +62,37 @@ def probe(
     """
     if sum(given is not None for given in (version, adapter, base)) > 1:
         raise InputError("--version, --adapter and --base exclude each other: give one of them")
+    if document and adapter is None and base is None:
+        raise InputError("a version knows its documents: --document goes with --adapter or --base")
     if quiz is not None and not document:
         raise InputError("--quiz needs the --document that its questions are about")
-    from selfedit.domains.knowledge import read_document, read_quiz
-    from selfedit.memory.probe import Adapted
     from selfedit.memory.probe import probe as run
-    from selfedit.memory.subjects import subject_of_text
     from selfedit.show.damage import print_probe
 
-    documents = [read_document(path) for path in document or ()]
-    questions = read_quiz(quiz) if quiz is not None else ()
     with RichProgress(err) as progress:
-        if base is not None:
-            subjects = [subject_of_text(one, questions) for one in documents]
-            changed = Adapted(other=loading.load())
-            result = run(loading.loader(base), changed, subjects, progress=progress, sample=sample)
+        if adapter is None and base is None:
+            result = open_library(loading, keeping, progress).probe(version, sample)
         else:
-            library = open_library(loading, keeping, progress, create=adapter is not None)
-            result = library.probe(
-                version, adapter=adapter, documents=documents, questions=questions, sample=sample
-            )
+            subjects = _subjects(document or [], quiz)
+            bare = loading.loader(base or loading.model)
+            changed = _changed(bare, loading, adapter)
+            result = run(bare, changed, subjects, progress=progress, sample=sample)
     if as_json:
         print_json(result.to_json())
     else:
         print_probe(result, out)
+
+
+def _changed(bare: Model, loading: options.Loading, adapter: Path | None) -> Adapted:
+    """The adapter, or the whole model that --model names."""
+    from selfedit.memory.probe import Adapted
+
+    return Adapted(other=loading.load()) if adapter is None else Adapted(bare.load_adapter(adapter))
+
+
+def _subjects(documents: Sequence[Path], quiz: Path | None) -> list[Subject]:
+    from selfedit.domains.knowledge import read_document, read_quiz
+    from selfedit.memory.subjects import subject_of_text
+
+    questions = read_quiz(quiz) if quiz is not None else ()
+    return [subject_of_text(read_document(path), questions) for path in documents]

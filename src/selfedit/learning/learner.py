@@ -17,6 +17,7 @@ from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import InputError, SelfEditError, StoreError
 from selfedit.grading import Grader, identity, offline
 from selfedit.learning.contest import compete
+from selfedit.learning.damage import probed
 from selfedit.learning.draft import Draft, commit, final_plan
 from selfedit.learning.material import (
     Material,
@@ -251,7 +252,8 @@ class Learner:
         if draft is None:
             self.workbench.clear()
             return replace(result, reason="no self-edit beat the model as it was")
-        verdict = judged(result, self.settings.max_forgetting)
+        result = probed(result, draft, self.model, self.settings, self.progress)
+        verdict = judged(result, self.settings.max_forgetting, self.settings.max_damage)
         result = commit(draft, result, verdict, self.model, self.store, self.shelf, self.run_id)
         self.workbench.clear()
         return result

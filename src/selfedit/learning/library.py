@@ -21,7 +21,7 @@ from selfedit.learning.learner import Learner, Report
 from selfedit.learning.shelf import Shelf
 from selfedit.loops.estimate import Confirm
 from selfedit.memory.probe import SAMPLE, Adapted, probe
-from selfedit.memory.subjects import subject_of_learned, subject_of_text
+from selfedit.memory.subjects import subject_of_learned
 from selfedit.model.prompts import PromptFormat
 from selfedit.progress import Progress
 from selfedit.seams import Adapters, Model
@@ -196,36 +196,18 @@ class Library:
             raise AdapterError(f"version {record.version} cannot be exported: {error}") from error
         return target
 
-    def probe(
-        self,
-        version: int | None = None,
-        *,
-        adapter: str | Path | None = None,
-        documents: Sequence[Document] = (),
-        questions: Sequence[Query] = (),
-        sample: int = SAMPLE,
-    ) -> ProbeResult:
-        """What a version (default: the current one) or an adapter's folder broke of the bare model.
+    def probe(self, version: int | None = None, sample: int = SAMPLE) -> ProbeResult:
+        """What a version (default: the current one) broke of the bare model (`memory.probe`).
 
-        documents, questions: what an adapter was taught, for the questions about neighbours; a version
-        knows it. sample: how many general questions are asked again. Raises SelfEditError.
+        sample: how many general questions are asked again, at most. Raises SelfEditError.
         """
-        subjects = [subject_of_text(document, questions) for document in documents]
-        if adapter is not None:
-            adapters = self.model.load_adapter(Path(adapter))
-        else:
-            record = self.current() if version is None else self.adapter(version)
-            if record is None:
-                raise AdapterError(
-                    "there is no version to probe: the bare model is current. Name --version or "
-                    "--adapter."
-                )
-            loaded = self._adapters(record.version)
-            assert loaded is not None, "a version that there is"
-            adapters = loaded
-            subjects = subjects or [subject_of_learned(d) for d in record.documents]
-        changed = Adapted(adapters)
-        return probe(self.model, changed, subjects, progress=self.progress, sample=sample)
+        record = self.current() if version is None else self.adapter(version)
+        if record is None:
+            raise AdapterError("there is no version to probe: the bare model is current.")
+        adapters = self._adapters(record.version)
+        assert adapters is not None, "a version that there is"
+        subjects = [subject_of_learned(document) for document in record.documents]
+        return probe(self.model, Adapted(adapters), subjects, progress=self.progress, sample=sample)
 
     def close(self) -> None:
         self.store.close()

@@ -9,6 +9,7 @@ from typing import Any
 
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.learning.material import Material
+from selfedit.memory.guard import too_damaged
 from selfedit.types import (
     GradedAnswer,
     Group,
@@ -107,9 +108,9 @@ def learn_result(
     )
 
 
-def judged(result: LearnResult, max_forgetting: float) -> Verdict:
-    """Committed if it knows more than the version before and lost at most max_forgetting (in [0, 1]) of
-    its accuracy on older questions."""
+def judged(result: LearnResult, max_forgetting: float, max_damage: float) -> Verdict:
+    """Committed if it knows more than the version before, lost at most max_forgetting (in [0, 1]) of
+    its accuracy on older questions, and is not `too_damaged`."""
     n = result.num_questions
     right_before, right_after = (round(a * n) for a in (result.accuracy_before, result.accuracy_after))
     told = f"{right_before} of {n} right before, {right_after} of {n} after"
@@ -122,6 +123,8 @@ def judged(result: LearnResult, max_forgetting: float) -> Verdict:
             f"it lost {100 * lost:.0f} points on the {result.num_older} older questions, more "
             f"than the {100 * max_forgetting:.0f} allowed (--max-forgetting)",
         )
+    if result.probe is not None and (damage := too_damaged(result.probe, max_damage)):
+        return Verdict(False, damage)
     return Verdict(True, told)
 
 
@@ -137,6 +140,7 @@ def scores(result: LearnResult) -> dict[str, Any]:
         "num_older": result.num_older,
         "older_before": result.older_before,
         "older_after": result.older_after,
+        **(result.probe.measures() if result.probe is not None else {}),
     }
 
 

@@ -21,7 +21,7 @@ from selfedit.domains.knowledge.degenerate import degeneracy
 from selfedit.grading import grade_all, offline
 from selfedit.grading.statistics import Interval, mean_interval
 from selfedit.memory.bare import CHUNK, Answer, BareAnswers
-from selfedit.memory.guard import cannot_judge
+from selfedit.memory.guard import FEWEST_JUDGED, cannot_judge
 from selfedit.memory.neighbours import (
     NAMING_TOKENS,
     NeighbourQuestion,
@@ -77,7 +77,7 @@ def probe(
     result = run.neighbours(run.drift(run.general(ProbeResult(), sample)), subjects, num_neighbours)
     if reason := cannot_judge(result):
         result = replace(result, notes=(reason, *result.notes))
-    return replace(result, seconds=time.perf_counter() - start)
+    return replace(result, probe_seconds=time.perf_counter() - start)
 
 
 def in_order() -> list[GeneralQuestion]:
@@ -99,7 +99,7 @@ class _Run:
         counted: list[tuple[GeneralQuestion, Answer]] = []
         questions = in_order()
         self.progress.start("asking the bare model general questions", len(questions))
-        while asked < len(questions) and len(counted) < sample:
+        while len(counted) < sample and _is_worthwhile(asked, len(counted), len(questions)):
             chunk = questions[asked : asked + CHUNK]
             answers = self.known.ask([_prompt(q) for q in chunk], ANSWER_TOKENS)
             right = _right(chunk, [answer.text for answer in answers])
@@ -222,6 +222,14 @@ class _Run:
             on_done=self.progress.advance,
         )
         return mean_interval(values)
+
+
+def _is_worthwhile(asked: int, right: int, total: int) -> bool:
+    """Whether there are questions left, and enough may be right in the end for a judgement, if twice as
+    many of the others are."""
+    if asked == 0:
+        return True
+    return asked < total and right + 2 * right / asked * (total - asked) >= FEWEST_JUDGED
 
 
 def _prompt(question: GeneralQuestion) -> Prompt:

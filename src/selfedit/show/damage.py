@@ -1,4 +1,4 @@
-"""What learning broke, in words and in the terminal."""
+"""What learning broke, in the terminal."""
 
 from __future__ import annotations
 
@@ -7,38 +7,10 @@ from rich.console import Console
 from rich.table import Table
 
 from selfedit.show.terminal import LONGEST_ANSWER, LONGEST_QUESTION, WRONG, literal
-from selfedit.show.wording import known, percent
-from selfedit.types import Bounds, ProbeExample, ProbeResult
+from selfedit.show.wording import damage_rows
+from selfedit.types import ProbeExample, ProbeResult
 
 EXAMPLES = 3  # of each kind, in the terminal; JSON has all
-
-
-def damage_rows(result: ProbeResult) -> list[tuple[str, str, str]]:
-    """(what was measured, the value, its 95 % interval): those that were measured, in order."""
-    rows = []
-    if result.general_kept is not None:
-        counts = f"{result.general_after} of {result.general_before}"
-        value = f"{percent(result.general_kept, 0)} ({counts})"
-        rows.append(("General questions kept", value, _share(result.general_kept_bounds)))
-    if known(result.drift):
-        rows.append(("Drift, nats a token", _nats(result.drift), _range(result.drift_bounds)))
-    if result.leakage is not None:
-        counts = f"{len(result.leaks)} of {result.num_neighbours}"
-        value = f"{percent(result.leakage, 0)} ({counts})"
-        rows.append(("Neighbours that take a fact", value, _share(result.leakage_bounds)))
-    if known(result.neighbour_drift):
-        bounds = _range(result.neighbour_drift_bounds)
-        rows.append(("Drift on neighbours, nats a token", _nats(result.neighbour_drift), bounds))
-    if result.ended is not None:
-        before = f" (before: {percent(result.ended_before, 0)})"
-        rows.append(("Answers that end by themselves", percent(result.ended, 0) + before, ""))
-    return rows
-
-
-def damage_line(result: ProbeResult) -> str:
-    """The same in a sentence, for where a table is too much."""
-    parts = [f"{name[0].lower()}{name[1:]}: {value}" for name, value, _ in damage_rows(result)]
-    return "; ".join(parts) or "nothing was measured"
 
 
 def print_probe(result: ProbeResult, console: Console, examples: int = EXAMPLES) -> None:
@@ -80,15 +52,3 @@ def _examples(title: str, found: tuple[ProbeExample, ...], console: Console) -> 
             literal(example.after or "(no answer)", console, WRONG, LONGEST_ANSWER),
         )
     return table
-
-
-def _nats(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
-
-
-def _share(bounds: Bounds | None) -> str:
-    return "" if bounds is None else " to ".join(percent(bound, 0) for bound in bounds)
-
-
-def _range(bounds: Bounds | None) -> str:
-    return "" if bounds is None else " to ".join(f"{bound:.3f}" for bound in bounds)

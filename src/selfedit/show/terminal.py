@@ -79,6 +79,9 @@ def summary_lines(result: LearnResult, console: Console) -> list[Text]:
         say("Accuracy: not measured, because no questions were asked.", "bold")
     if result.num_older:
         say("Older questions: " + _change(result.older_before, result.older_after, result.num_older))
+    if result.probe is not None:
+        for name, value, interval in wording.damage_rows(result.probe):
+            say(f"{name}: {value}" + (f", 95% interval {interval}" if interval else ""))
     say(f"{wording.trials_line(result)}.")
     if result.passages:
         line = wording.kept_line(result.passages)

@@ -6,7 +6,15 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from selfedit.types import Group, LearnResult, PassageResult, QuestionResult, QuizKind
+from selfedit.types import (
+    Bounds,
+    Group,
+    LearnResult,
+    PassageResult,
+    ProbeResult,
+    QuestionResult,
+    QuizKind,
+)
 
 UNKNOWN = "not measured"
 
@@ -197,3 +205,43 @@ def flat(settings: Mapping[str, object], prefix: str = "") -> list[tuple[str, st
         else:
             rows.append((f"{prefix}{name}", "—" if value is None else str(value)))
     return rows
+
+
+def damage_rows(result: ProbeResult) -> list[tuple[str, str, str]]:
+    """(what was measured, the value, its 95 % interval): those that were measured, in order."""
+    rows = []
+    if result.general_kept is not None:
+        counts = f"{result.general_after} of {result.general_before}"
+        value = f"{percent(result.general_kept, 0)} ({counts})"
+        rows.append(("General questions kept", value, _percents(result.general_kept_bounds)))
+    if known(result.drift):
+        rows.append(("Drift, nats a token", _nats(result.drift), _range(result.drift_bounds)))
+    if result.leakage is not None:
+        counts = of_total(result.leakage, result.num_neighbours)
+        value = f"{percent(result.leakage, 0)} ({counts})"
+        rows.append(("Neighbours that take a fact", value, _percents(result.leakage_bounds)))
+    if known(result.neighbour_drift):
+        bounds = _range(result.neighbour_drift_bounds)
+        rows.append(("Drift on neighbours, nats a token", _nats(result.neighbour_drift), bounds))
+    if result.ended is not None:
+        before = f" (before: {percent(result.ended_before, 0)})"
+        rows.append(("Answers that end by themselves", percent(result.ended, 0) + before, ""))
+    return rows
+
+
+def damage_line(result: ProbeResult) -> str:
+    """The same in a sentence, for where a table is too much."""
+    parts = [f"{name[0].lower()}{name[1:]}: {value}" for name, value, _ in damage_rows(result)]
+    return "; ".join(parts) or "nothing was measured"
+
+
+def _nats(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _percents(bounds: Bounds | None) -> str:
+    return "" if bounds is None else " to ".join(percent(bound, 0) for bound in bounds)
+
+
+def _range(bounds: Bounds | None) -> str:
+    return "" if bounds is None else " to ".join(f"{bound:.3f}" for bound in bounds)

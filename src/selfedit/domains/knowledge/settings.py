@@ -67,11 +67,29 @@ class KnowledgeSettings(Settings):
 class LearnSettings(InnerSettings):
     """Everything that determines what `learn` does, apart from model, documents and quiz."""
 
-    added: ClassVar[dict[str, Any]] = {"heat_epochs": None, "finalists": 1}
+    # What an outer loop stores does not depend on the last two: they decide about versions.
+    added: ClassVar[dict[str, Any]] = {
+        "heat_epochs": None,
+        "finalists": 1,
+        "max_damage": 0.1,
+        "probe_questions": 100,
+    }
 
     knowledge: KnowledgeSettings = KnowledgeSettings()
     max_forgetting: float = Field(
         0.1, ge=0, le=1, description="Accuracy on older questions that a new version may lose."
+    )
+    max_damage: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of the general questions that the bare model answers right which a new "
+        "version may lose (`memory.guard` says why a tenth).",
+    )
+    probe_questions: int = Field(
+        100,
+        ge=0,
+        description="General questions that a new version is probed with, at most; 0: no probe.",
     )
     split_from: int = Field(
         8, ge=2, description="With at least this many questions, half are held out for the report."
