@@ -348,12 +348,27 @@ def test_a_context_without_questions_takes_part_but_chooses_nothing(tmp_path):
         outer(tmp_path, tasks=[])
 
 
+def test_a_library_that_was_moved_goes_on_from_its_own_policies(tmp_path):
+    def stop(record):
+        raise KeyboardInterrupt
+
+    before = outer(tmp_path, on_round=stop)
+    with pytest.raises(KeyboardInterrupt):
+        before.run()
+    before.store.close()
+    (tmp_path / "run").rename(tmp_path / "moved")
+    first, second = outer(tmp_path, name="moved").run()
+    assert first.policy.startswith(str(tmp_path / "moved"))
+    policy = json.loads(Path(second.policy, "fake_model.json").read_text())
+    assert policy["from"] == load_fake(first.policy).revision
+
+
 def test_a_lost_policy_is_an_error_that_says_so(tmp_path):
     import shutil
 
     records = outer(tmp_path).run()
     shutil.rmtree(records[0].policy)
-    with pytest.raises(SelfEditError, match="is gone"):
+    with pytest.raises(SelfEditError, match="put it back"):
         outer(tmp_path).run()
 
 

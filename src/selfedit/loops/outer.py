@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -108,14 +109,19 @@ class OuterRun:
         return records
 
     def finished(self) -> list[RoundRecord]:
-        """The finished rounds. Raises InputError if the policy of one is no longer there."""
-        records = stored_rounds(self.store, self.key, self.settings.rounds)
-        for record in records:
-            if record.changed and not Path(record.policy).is_dir():
-                raise InputError(
-                    f"the policy of round {record.number} is not in {record.policy}; put it back, "
-                    "or use another --library to start afresh."
-                )
+        """The finished rounds, their policies where this library has them, wherever it was when they
+        were trained. Raises InputError if one is no longer there."""
+        records: list[RoundRecord] = []
+        policy = self.start.name
+        for record in stored_rounds(self.store, self.key, self.settings.rounds):
+            if record.changed:
+                policy = str(self.folder / f"round-{record.number}")
+                if not Path(policy).is_dir():
+                    raise InputError(
+                        f"the policy of round {record.number} is not in {policy}; put it back, or use "
+                        "another --library to start afresh."
+                    )
+            records.append(replace(record, policy=policy))
         return records
 
     def rounds_left(self, records: Sequence[RoundRecord]) -> Iterator[int]:
