@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import re
 import shlex
 from pathlib import Path
@@ -147,6 +148,9 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     for name, example in (("notes.md", ".md"), ("quiz.jsonl", ".quiz.jsonl")):
         text = (ROOT / "examples" / f"tidewell-observatory{example}").read_text(encoding="utf-8")
         (tmp_path / name).write_text(text, encoding="utf-8")
+    tower = {"title": "T", "context": "The tower is made of tin.", "question": "Is the tower tin?"}
+    (tmp_path / "train.json").write_text(json.dumps([{**tower, "answer": "made of tin"}]))
     monkeypatch.chdir(tmp_path)
     exec(code.replace('"smollm2-135m"', "MODEL"), {"MODEL": FakeModel()})  # noqa: S102
     assert (tmp_path / "exported").is_dir()
+    assert len(list((tmp_path / "my-library" / "policies").glob("*/round-2"))) == 1

@@ -10,10 +10,14 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from selfedit.domains import load_domain as load_domain
     from selfedit.domains.knowledge import text_document as text_document
     from selfedit.domains.knowledge.settings import LearnSettings as LearnSettings
+    from selfedit.experiments import evaluate as evaluate
     from selfedit.experiments import learn as learn
+    from selfedit.experiments import train as train
     from selfedit.learning.library import Library as Library
+    from selfedit.store import Store as Store
     from selfedit.types import LearnResult as LearnResult
 
 try:
@@ -21,7 +25,18 @@ try:
 except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0"
 
-__all__ = ["LearnResult", "LearnSettings", "Library", "__version__", "learn", "text_document"]
+__all__ = [
+    "LearnResult",
+    "LearnSettings",
+    "Library",
+    "Store",
+    "__version__",
+    "evaluate",
+    "learn",
+    "load_domain",
+    "text_document",
+    "train",
+]
 
 _HOMES = {
     "Library": "selfedit.learning.library",
@@ -29,6 +44,10 @@ _HOMES = {
     "LearnResult": "selfedit.types",
     "learn": "selfedit.experiments",
     "text_document": "selfedit.domains.knowledge",
+    "Store": "selfedit.store",
+    "evaluate": "selfedit.experiments",
+    "load_domain": "selfedit.domains",
+    "train": "selfedit.experiments",
 }
 
 

@@ -6,10 +6,13 @@ The command line parses, calls these, and prints; a notebook, a server or a clus
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from selfedit.config import EvaluationSettings
+from selfedit.algorithms.rest_em import ReSTEM
+from selfedit.config import EvaluationSettings, JudgeSettings, OuterSettings
 from selfedit.domains.base import BaseDomain
 from selfedit.domains.conditions import Bench, Condition, Outcome
 from selfedit.domains.data import take
@@ -23,10 +26,17 @@ from selfedit.evaluation.evaluate import Found
 from selfedit.evaluation.lineage import refuse_overlap, trained_on
 from selfedit.evaluation.plan import plan_evaluation
 from selfedit.grading import Grader, offline
+from selfedit.home import library_folder
 from selfedit.learning.library import Library
 from selfedit.loops.estimate import Estimate
-from selfedit.progress import Progress
-from selfedit.seams import Model
+from selfedit.loops.outer import OuterRun
+from selfedit.loops.plan import OuterPlan, plan_outer
+from selfedit.loops.policies import Policies
+from selfedit.loops.rewards import make_reward
+from selfedit.loops.rounds import RoundRecord
+from selfedit.progress import Progress, Silent
+from selfedit.runners.local import LocalRunner
+from selfedit.seams import Algorithm, Model
 from selfedit.show.html import write_report
 from selfedit.store import Store
 from selfedit.types import LearnResult, Query, Task, Trial
@@ -158,3 +168,103 @@ def at_bench(
     bench.check()
     _agree(bench, confirm)
     return evaluation.record(bench, kind, work)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A policy's training that is done. policy: name or folder of the model that it ended with.
+    tasks: in the order in which rounds sample them. notes: how they were chosen."""
+
+    policy: str
+    rounds: tuple[RoundRecord, ...]
+    tasks: tuple[Task, ...]
+    notes: tuple[str, ...] = ()
+
+    def summary(self) -> dict[str, Any]:
+        """A JSON value: what `selfedit train --json` prints."""
+        return {
+            "policy": self.policy,
+            "rounds": [asdict(record) for record in self.rounds],
+            "tasks": [task.id for task in self.tasks],
+            "notes": list(self.notes),
+        }
+
+
+def train(
+    domain: BaseDomain,
+    tasks: Sequence[Task],
+    model: Model | str,
+    settings: OuterSettings,
+    store: Store,
+    *,
+    load: Callable[[str], Model] | None = None,
+    folder: Path | str | None = None,
+    algorithm: Algorithm | None = None,
+    judge: JudgeSettings | None = None,
+    confirm: Callable[[OuterPlan], bool] | None = None,
+    progress: Progress | None = None,
+    on_round: Callable[[RoundRecord], None] = lambda record: None,
+    notes: Sequence[str] = (),
+) -> Trained:
+    """The outer loop: rounds of self-edits by the current policy, which learns from the good ones
+    (section 3 of the paper). Each round's policy is a model folder.
+
+    Work that is in the store is not repeated: a killed run, started again, goes on where it was.
+
+    tasks: those that have questions which cannot be graded are left out, with a note. load: loads a
+    policy by its folder; None: as `load_model` does. folder: of the policies; None: `policies` in the
+    user's library. algorithm: None: ReST-EM, as the settings say. judge: of the rewards `proxy` and
+    `cascade`. confirm: shown what the rounds that are left will take; False stops. on_round: told of
+    each round as it is finished. notes: how the tasks were chosen.
+
+    Raises InputError for tasks that nothing can be learned from, and where another process is at work
+    on the same run; SelfEditError.
+    """
+    progress = progress or Silent()
+    load = load or _loader(domain)
+    model = load(model) if isinstance(model, str) else model
+    kept, left_out = _rewardable(domain, tasks)
+    for note in left_out:
+        progress.warn(note)
+    policies = Policies(model, load)
+    run = OuterRun(
+        policies,
+        domain,
+        algorithm or ReSTEM(settings.rule, settings.margin, settings.policy, settings.seed),
+        make_reward(settings, store, judge),
+        partial(LocalRunner, policies, store),
+        kept,
+        store,
+        Path(folder) if folder is not None else library_folder() / "policies",
+        settings,
+        progress,
+        on_round,
+    )
+    if confirm is not None and (finished := len(run.finished())) < settings.rounds:
+        plan = plan_outer(model, domain, run.tasks, settings, finished)
+        if not confirm(plan):
+            raise InputError("stopped before anything was trained")
+    del model  # a round's policy takes its place
+    records = run.run()
+    return Trained(records[-1].policy, tuple(records), tuple(run.tasks), (*notes, *left_out))
+
+
+def _loader(domain: BaseDomain) -> Callable[[str], Model]:
+    def load(name: str) -> Model:
+        from selfedit.model.fake import load_fake
+        from selfedit.model.load import load_model
+
+        return load_fake(name, domain.skills()) or load_model(name)
+
+    return load
+
+
+def _rewardable(domain: BaseDomain, tasks: Sequence[Task]) -> tuple[list[Task], tuple[str, ...]]:
+    """A task without any question takes part, and chooses nothing. Raises InputError if no task is
+    left."""
+    kept = [task for task in tasks if not task.queries or domain.is_gradable(task)]
+    if tasks and not kept:
+        raise InputError(f"no {domain.noun} has {domain.gold}, so that no self-edit can be rewarded")
+    left_out = len(tasks) - len(kept)
+    note = f"{left_out} {domain.noun}s without {domain.gold} were left out"
+    return kept, (note,) if left_out else ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from selfedit.console.options import Adapting, Training, Writing
+from selfedit.console.options import Adapting, Outer, Training, Writing
 from selfedit.console.settings import merge_settings, preset_settings
 from selfedit.domains.arc.presets import PRESETS as ARC_PRESETS
 from selfedit.domains.knowledge.presets import inner_paper
@@ -22,9 +22,10 @@ def test_what_is_given_goes_before_the_preset():
 
 @pytest.mark.parametrize(("alpha", "expected"), [(None, 1.0), (3.0, 3.0)])
 def test_alpha_changes_with_the_rank_unless_it_is_given(alpha, expected):
-    given = {"inner": Adapting(rank=8, alpha=alpha).given()}
+    given = {**Adapting(rank=8, alpha=alpha).given(), **Outer(rounds=3).given(), "seed": 5}
     settings = preset_settings(ARC_PRESETS, "arc-paper", given)  # rank 128, alpha 16
     assert (settings.inner.lora.rank, settings.inner.lora.alpha) == (8, expected)
+    assert (settings.rounds, settings.seed, settings.inner.seed) == (3, 5, 5)
     assert merge_settings(Adapting(rank=8).given()).lora.alpha == 16.0
 
 

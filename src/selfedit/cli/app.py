@@ -19,7 +19,6 @@ from selfedit.cli import (
     probe,
     report,
     train,
-    train_arc,
 )
 from selfedit.console.common import err
 from selfedit.console.literal import lose_nothing
@@ -40,7 +39,6 @@ app.command("probe")(probe.probe)
 app.command("grade")(grade.grade)
 app.command("report")(report.report)
 app.command("compare")(report.compare)
-train.app.command("arc")(train_arc.arc)
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="eval")

@@ -2,61 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from selfedit.console.common import err, out, status
+from selfedit.console.common import out, status
 from selfedit.console.plan import announce
 from selfedit.console.progress import RichProgress
 
 if TYPE_CHECKING:
-    from selfedit.loops.outer import OuterRun
+    from selfedit.domains.base import BaseDomain
     from selfedit.loops.plan import OuterPlan
     from selfedit.loops.rounds import RoundRecord
     from selfedit.loops.tracking import Trackers
-    from selfedit.progress import Progress
-    from selfedit.types import Task
-
-# An outer run, made when there is a progress bar and somebody to tell of each finished round.
-Start = Callable[["Progress", Callable[["RoundRecord"], None]], "OuterRun"]
 
 
-def run_rounds(
-    start: Start,
-    plan: Callable[[list[Task]], OuterPlan],
-    say: Callable[[RoundRecord], str],
-    trackers: Trackers,
-    yes: bool,
-) -> tuple[OuterRun, list[RoundRecord]]:
-    """All rounds that are left, after their plan was shown (and agreed to, where it is long).
+class Watch:
+    """What the terminal and the trackers are told while a policy is trained.
 
-    plan: of the run's tasks. say: a finished round in a line, which the trackers get in numbers.
+    rated: the rewards are a judge's ratings.
     """
 
-    def on_round(record: RoundRecord) -> None:
-        status(say(record))
+    def __init__(
+        self,
+        domain: BaseDomain,
+        rated: bool,
+        trackers: Trackers,
+        yes: bool,
+        progress: RichProgress,
+    ) -> None:
+        self.noun, self.rated, self.trackers = domain.noun, rated, trackers
+        self.yes, self.progress = yes, progress
+
+    def agreed(self, plan: OuterPlan) -> bool:
+        """Show the plan; without --yes, ask before long work."""
+        announce(plan_text(plan), plan.seconds, self.yes, self.progress)
+        return True
+
+    def tell(self, record: RoundRecord) -> None:
+        """A finished round: a line, and numbers for the trackers."""
+        status(round_line(record, self.rated, self.noun))
         numbers = {k: v for k, v in asdict(record).items() if isinstance(v, int | float)}
-        trackers.log(numbers, step=record.number)
-
-    with RichProgress(err) as progress:
-        run = start(progress, on_round)
-        done = run.finished()
-        if len(done) < run.settings.rounds:
-            ahead = plan(run.tasks)
-            announce(plan_text(ahead, len(done)), ahead.seconds, yes, progress)
-        records = run.run()
-    trackers.close()
-    return run, records
+        self.trackers.log(numbers, step=record.number)
 
 
-def plan_text(plan: OuterPlan, done: int) -> str:
-    """done: rounds that are finished already."""
+def plan_text(plan: OuterPlan) -> str:
     from selfedit.show.wording import duration
 
-    finished = f" ({done} of them finished before)" if done else ""
+    finished = f" ({plan.finished} of them finished before)" if plan.finished else ""
     return (
         f"Plan: {plan.rounds} rounds{finished} x {plan.contexts} contexts x {plan.edits} edits x "
         f"{plan.seeds} seeds = {plan.inner_loops:,} inner loops, about {plan.tokens:,} tokens of "
@@ -85,7 +80,7 @@ def round_line(record: RoundRecord, rated: bool = False, noun: str = "context") 
     )
 
 
-def print_rounds(records: list[RoundRecord], use: str = "learn FILE --model") -> None:
+def print_rounds(records: Sequence[RoundRecord], use: str) -> None:
     """use: the command that takes the last round's policy."""
     from selfedit.report.runs import valid_edits
 

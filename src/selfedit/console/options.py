@@ -26,6 +26,7 @@ from selfedit.console.common import set_quiet
 
 if TYPE_CHECKING:
     from selfedit import seams
+    from selfedit.config import JudgeSettings
     from selfedit.grading import Grader
     from selfedit.model.fake import Skill
     from selfedit.store import Store
@@ -259,14 +260,16 @@ class Grading:
 
     def chosen(self, store: Store, default: str = "offline") -> Grader:
         """The grader; a judge is checked (package, key) now. Raises InputError."""
-        from selfedit.config import JudgeSettings
-        from selfedit.console.graders import endpoint_settings, named_grader
+        from selfedit.console.graders import named_grader
 
-        return named_grader(
-            self.grader or default,
-            lambda: endpoint_settings(JudgeSettings, "judge", self.judge_model, self.judge_url),
-            store,
-        )
+        return named_grader(self.grader or default, self.judge, store)
+
+    def judge(self) -> JudgeSettings:
+        """Raises InputError for an address that cannot be used."""
+        from selfedit.config import JudgeSettings
+        from selfedit.console.graders import endpoint_settings
+
+        return endpoint_settings(JudgeSettings, "judge", self.judge_model, self.judge_url)
 
 
 @dataclass
@@ -277,12 +280,21 @@ class Outer:
     contexts: Contexts = None
     rule: Rule = None
     margin: Margin = None
-    reward: Reward = None
     tracker: Tracker = None
 
     def given(self) -> dict[str, Any]:
-        names = ("rounds", "contexts", "rule", "margin", "reward")
+        names = ("rounds", "contexts", "rule", "margin")
         return {name: getattr(self, name) for name in names}
+
+
+@dataclass
+class Rewarding:
+    """What a self-edit is worth."""
+
+    reward: Reward = None
+
+    def given(self) -> dict[str, Any]:
+        return {"reward": self.reward}
 
 
 @dataclass

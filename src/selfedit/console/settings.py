@@ -66,18 +66,23 @@ def inner_preset(name: str) -> dict[str, Any]:
 
 
 def preset_settings(
-    presets: Mapping[str, Callable[[], Outer]], name: str, given: dict[str, Any]
+    presets: Mapping[str, Callable[[], Outer]], name: str | None, given: dict[str, Any]
 ) -> Outer:
-    """A preset with what was given on the command line. Raises InputError."""
-    from pydantic import ValidationError
+    """A preset (None: the first) with what was given on the command line.
 
-    preset = _named(presets, name)()
-    try:
-        base, chosen = preset.model_dump(mode="json"), given_only(given)
-        inner = with_alpha(base["inner"], chosen.get("inner", {}))
-        return preset.model_validate(merged(base, {**chosen, "inner": inner}))
-    except ValidationError as error:
-        raise wrong_value(error) from None
+    given: settings of the outer and of its inner loop beside each other; a seed is both's. Raises
+    InputError.
+    """
+    preset = _named(presets, next(iter(presets)) if name is None else name)()
+    chosen = given_only(given)
+    own, inner = (
+        {name: value for name, value in chosen.items() if name in type(part).model_fields}
+        for part in (preset, preset.inner)
+    )
+    assert chosen.keys() == own.keys() | inner.keys(), "settings of neither loop"
+    values = preset.model_dump(mode="json")
+    trained = with_alpha(values["inner"], inner)
+    return checked(type(preset), merged(values, {**own, "inner": trained}))
 
 
 def _named(presets: Mapping[str, Preset], name: str) -> Preset:

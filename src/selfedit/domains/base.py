@@ -29,11 +29,13 @@ WRITTEN_RATIO = 4
 class BaseDomain(Evaluable, Domain):
     """Base of every domain.
 
-    presets: complete settings of an outer loop by name; the first is the default. grader: of answers in
+    presets: complete settings of an outer loop by name; the first is the default. use: the command that
+    shows what a trained policy is good for, but for the policy's folder. grader: of answers in
     words, for domains that use one.
     """
 
     presets: ClassVar[Mapping[str, Callable[[], OuterSettings]]] = {"default": OuterSettings}
+    use: ClassVar[str] = "eval custom FILE:NAME --data DATA --conditions own,seal --policy"
 
     def __init__(self, grader: Grader = contains) -> None:
         self.grader = grader

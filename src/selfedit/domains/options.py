@@ -1,7 +1,7 @@
-"""What `selfedit eval` takes of a domain: its options, and the evaluation that they ask for.
+"""What `selfedit train` and `selfedit eval` take of a domain: its options, and what they ask for.
 
-A built-in domain has its own in `domains/<name>/options.py`, as the class `Evaluating`; here is that of
-a domain of the user's own.
+A built-in domain has its own in `domains/<name>/options.py`, as the classes `OuterLoop` and
+`Evaluating`; here are those of a domain of the user's own.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import typer
 
 from selfedit.console import options
 from selfedit.console.common import parts
+from selfedit.console.settings import changed, given_by, preset_settings
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
-    from selfedit.config import EvaluationSettings
+    from selfedit.config import EvaluationSettings, JudgeSettings, OuterSettings
     from selfedit.domains.base import BaseDomain
     from selfedit.domains.conditions import Condition, Outcome
     from selfedit.grading import Grader
@@ -25,6 +26,17 @@ if TYPE_CHECKING:
     from selfedit.store import Store
     from selfedit.types import Task
 
+Target = Annotated[str, typer.Argument(metavar="FILE.py:NAME", help="The class of the domain.")]
+Source = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="Where the domain's method tasks finds them; by default contexts with questions.",
+    ),
+]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Use the first N contexts or tasks only.")
+]
 Contexts = Annotated[
     int | None,
     typer.Option("--contexts", min=1, help="Evaluate a seeded sample of N contexts (default: all)."),
@@ -62,6 +74,80 @@ class Evaluates(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ToTrain:
+    """What a policy is to be trained on. judge: of the rewards proxy and cascade. notes: how the tasks
+    were chosen."""
+
+    domain: BaseDomain
+    tasks: Sequence[Task]
+    judge: JudgeSettings | None = None
+    notes: Sequence[str] = ()
+
+
+class Trains(Protocol):
+    """Options of `selfedit train NAME`. The class is a dataclass whose fields are the options; its
+    docstring is the command's help."""
+
+    tracker: list[str] | None
+
+    def domain_class(self) -> type[BaseDomain]: ...
+
+    def settings(self) -> OuterSettings:
+        """A preset with what was given. Raises InputError."""
+        ...
+
+    def prepared(self, settings: OuterSettings, model: Model, store: Store) -> ToTrain:
+        """Raises SelfEditError."""
+        ...
+
+
+@dataclass(kw_only=True)
+class InWords(
+    options.Outer,
+    options.Rewarding,
+    options.Writing,
+    options.Training,
+    options.Adapting,
+    options.Grading,
+):
+    """An outer loop whose adapters are trained on texts, and whose answers are graded as words."""
+
+    data: Source
+    limit: Limit = None
+
+    def given(self) -> dict[str, Any]:
+        return {"grader": self.grader}
+
+    def domain_class(self) -> type[BaseDomain]:
+        raise NotImplementedError
+
+    def prepared(self, settings: OuterSettings, model: Model, store: Store) -> ToTrain:
+        domain = self.domain_class().of(settings.inner, self.chosen(store, settings.grader))
+        return ToTrain(domain, domain.tasks(self.data)[: self.limit], self.judge())
+
+
+@dataclass(kw_only=True)
+class OuterLoop(InWords):
+    """A domain of your own: a class in a Python file, which is run (docs/tutorial-domain.md).
+
+    Killed and started again, the run goes on where it was; a finished round is never repeated.
+    """
+
+    domain: Target
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="One of the domain's presets (default: its first).")
+    ] = None
+
+    def domain_class(self) -> type[BaseDomain]:
+        from selfedit.domains import load_domain
+
+        return load_domain(self.domain)
+
+    def settings(self) -> OuterSettings:
+        return preset_settings(self.domain_class().presets, self.preset, given_by(self))
+
+
 @dataclass(kw_only=True)
 class Evaluating(options.Writing, options.Training, options.Adapting, options.Grading):
     """Evaluate a domain of your own: a class in a Python file, which is run.
@@ -70,8 +156,8 @@ class Evaluating(options.Writing, options.Training, options.Adapting, options.Gr
     started again, it goes on where it was.
     """
 
-    domain: Annotated[str, typer.Argument(metavar="FILE.py:NAME", help="The class of the domain.")]
-    data: options.Data
+    domain: Target
+    data: Source
     conditions: Annotated[
         str | None,
         typer.Option(help="Some of its conditions, with commas: base, own, seal (default: base,own)."),
@@ -88,7 +174,6 @@ class Evaluating(options.Writing, options.Training, options.Adapting, options.Gr
 
     def settings(self) -> EvaluationSettings:
         from selfedit.config import EvaluationSettings
-        from selfedit.console.settings import changed, given_by
 
         first = next(iter(self.domain_class().presets.values()))()
         values: dict[str, Any] = {"inner": changed(first.inner, given_by(self))}

@@ -17,6 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from selfedit.config import OuterSettings, stable_hash
+from selfedit.domains.base import BaseDomain
 from selfedit.errors import InputError
 from selfedit.loops.policies import Policies, ref_of
 from selfedit.loops.rewards import Reward
@@ -24,7 +25,7 @@ from selfedit.loops.rounds import RoundRecord, put_round, round_record, stored_r
 from selfedit.loops.runs import recorded_run
 from selfedit.loops.sampler import Writer
 from selfedit.progress import Noted, Progress, Silent
-from selfedit.seams import Algorithm, Domain, Model, TrialRunner
+from selfedit.seams import Algorithm, Model, TrialRunner
 from selfedit.store import Store
 from selfedit.types import Proposal, Task
 
@@ -41,7 +42,7 @@ class OuterRun:
     def __init__(
         self,
         policies: Policies,
-        domain: Domain,
+        domain: BaseDomain,
         algorithm: Algorithm,
         reward: Reward,
         runner: Callable[[int], TrialRunner],
@@ -84,7 +85,7 @@ class OuterRun:
 
     def run(self) -> list[RoundRecord]:
         """All rounds; those that are finished are read, not repeated. Raises SelfEditError."""
-        inputs = {"key": self.key, "tasks": len(self.tasks)}
+        inputs = {"key": self.key, "tasks": len(self.tasks), "domain": self.domain.name}
         with (
             self._alone(),
             recorded_run(self.store, "train", self.start, self.settings, inputs) as run,

@@ -21,7 +21,8 @@ class OuterPlan:
     """All rounds together. tokens: of all trainings; disk: bytes of the policies.
 
     training, writing, answering: seconds of the inner loops' trainings, of the self-edits, and of the
-    answers before and after each training. The policy's own updates come on top.
+    answers before and after each training. The policy's own updates come on top. finished: rounds that
+    are done already.
     """
 
     rounds: int
@@ -34,6 +35,7 @@ class OuterPlan:
     training: float
     writing: float
     answering: float
+    finished: int = 0
 
     @property
     def seconds(self) -> float:
@@ -64,7 +66,11 @@ class Speed:
 
 
 def plan_outer(
-    model: Model, domain: BaseDomain, tasks: Sequence[Task], settings: OuterSettings
+    model: Model,
+    domain: BaseDomain,
+    tasks: Sequence[Task],
+    settings: OuterSettings,
+    finished: int = 0,
 ) -> OuterPlan:
     """The plan of all rounds, each taking what the first one's tasks will, as the domain expects."""
     sample, inner = list(tasks)[: settings.contexts], settings.inner
@@ -74,7 +80,8 @@ def plan_outer(
     queries = sum(len(task.queries) for task in sample)
     each = sum(answered) / queries if queries and len(answered) == len(sample) else None
     texts = estimate_texts(model, domain, sample, inner, written, each)
-    return outer_plan(model, settings, len(sample), estimate(model, domain, sample, inner), texts)
+    one = estimate(model, domain, sample, inner)
+    return replace(outer_plan(model, settings, len(sample), one, texts), finished=finished)
 
 
 def outer_plan(

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfedit.domains.arc import ArcTask, Example, Grid, full_set, geometric_set, training_set
+from selfedit.domains.arc import ArcTask, Example, Grid, full_set, geometric_set
 from selfedit.domains.arc.augment import augmentations
 from selfedit.domains.arc.tasks import example_to_json, task_to_json
-from selfedit.domains.arc.training_set import TrainingTask, leave_out, sample
+from selfedit.domains.arc.training_set import TrainingTask, leave_out, sample, training_set
 from tests.domains.arc.slow import plain
 
 GROUPS = ("basic", "size", "chain", "repeat")
@@ -260,7 +260,7 @@ def digest(tasks):
 
 SCRIPT = """
 import hashlib, json, sys
-from selfedit.domains.arc import training_set
+from selfedit.domains.arc.training_set import training_set
 from selfedit.domains.arc.tasks import task_from_json
 given = task_from_json("stdin", "made", json.load(sys.stdin))
 made = training_set(given, {"chain", "basic", "repeat", "size"}, 7, 60)

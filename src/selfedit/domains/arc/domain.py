@@ -65,6 +65,7 @@ class Arc(BaseDomain):
     compared = "Few-shot learning, by condition"
     by_itself = ("ttt", "seal")
     presets = PRESETS
+    use = "eval arc --conditions ttt,seal --policy"
     unchanged_counts = False  # an invalid edit solves nothing, as in the paper
     draws = True
 

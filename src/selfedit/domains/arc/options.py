@@ -11,13 +11,14 @@ import typer
 
 from selfedit.console import options
 from selfedit.console.common import status
-from selfedit.console.settings import changed, given_by, given_only, merged
+from selfedit.console.settings import changed, given_by, given_only, merged, preset_settings
 from selfedit.domains.arc.submission import write_predictions
-from selfedit.domains.options import Prepared, named_conditions
+from selfedit.domains.options import Prepared, ToTrain, named_conditions
 from selfedit.errors import InputError
 from selfedit.show.files import check_writable
 
 if TYPE_CHECKING:
+    from selfedit.config import OuterSettings
     from selfedit.domains.arc import ArcTask, sources
     from selfedit.domains.arc.conditions import ArcEvaluation
     from selfedit.domains.arc.domain import Arc
@@ -63,35 +64,6 @@ Constrained = Annotated[
 Voting = Annotated[
     bool, typer.Option("--voting", help="Two attempts by a vote, in place of one greedy answer.")
 ]
-
-
-def preset_with(
-    preset: str,
-    *,
-    examples: int | None,
-    layers: str | None,
-    voting: bool,
-    seeds: int | None,
-    seed: int | None,
-    arc: dict[str, Any] | None = None,
-    inner: dict[str, Any] | None = None,
-    outer: dict[str, Any] | None = None,
-) -> ArcOuterSettings:
-    """The preset with what was given: the options that all commands have, and a command's own about
-    the domain, the inner and the outer loop. Raises InputError."""
-    from selfedit.console.settings import preset_settings
-    from selfedit.domains.arc.presets import PRESETS as ARC_PRESETS
-
-    domain = {
-        "data": {"limit": examples},
-        "prediction": "voting" if voting else None,
-        "seed": seed,
-        **(arc or {}),
-    }
-    trained = {
-        "arc": domain, "lora": {"layers": layers}, "seeds": seeds, "seed": seed, **(inner or {}),
-    }  # fmt: skip
-    return preset_settings(ARC_PRESETS, preset, {"inner": trained, **(outer or {})})
 
 
 @dataclass(kw_only=True)
@@ -142,6 +114,44 @@ class Oracle:
 
     def given(self) -> dict[str, Any]:
         return {"arc": {"oracle_learning_rate": self.learning_rate, "oracle_epochs": self.epochs}}
+
+
+@dataclass(kw_only=True)
+class OuterLoop(Choosing, Learning, options.Outer, options.Writing, options.Adapting):
+    """The paper's few-shot domain: self-edits choose augmentations and settings of test-time training,
+    and those whose adapter solves the task teach the policy.
+
+    Killed and started again, the run goes on where it was; a finished round is never repeated.
+    """
+
+    step_limit: Annotated[
+        int | None,
+        typer.Option("--step-limit", help="Self-edits that ask for more steps than this fail."),
+    ] = None
+    voting: Annotated[
+        bool, typer.Option("--voting", help="Reward two attempts by a vote, not one greedy answer.")
+    ] = False
+
+    def given(self) -> dict[str, Any]:
+        return {"arc": {"step_limit": self.step_limit, "seed": self.seed}}
+
+    def domain_class(self) -> type[Arc]:
+        from selfedit.domains.arc.domain import Arc
+
+        return Arc
+
+    def settings(self) -> ArcOuterSettings:
+        from selfedit.domains.arc.presets import PRESETS
+
+        return preset_settings(PRESETS, self.preset, given_by(self))
+
+    def prepared(self, settings: OuterSettings, model: Model, store: Store) -> ToTrain:
+        from selfedit.domains.arc.settings import ArcInnerSettings
+
+        inner = settings.inner
+        assert isinstance(inner, ArcInnerSettings), "self.settings()"
+        chosen = self.choose(model, inner)
+        return ToTrain(self.domain_class().of(inner), chosen.tasks, notes=chosen.notes)
 
 
 # Edits of a held-out task in the paper's table (arXiv 2506.10943, section 4.2).
@@ -269,18 +279,6 @@ def read_or_load(
     if solutions is not None:
         raise InputError(f"--solutions belongs to a file of challenges; {hint}")
     return load_dataset(cast("sources.Dataset", dataset), cast("sources.Split", split))
-
-
-def scorable(chosen: Chosen) -> Chosen:
-    """Without the tasks that have a test input whose output is unknown. Raises InputError."""
-    from selfedit.domains.arc.as_task import is_known
-
-    known = [task for task in chosen.tasks if is_known(task)]
-    if not known:
-        raise InputError("no task has test outputs, so nothing can be scored; see --solutions")
-    left_out = len(chosen.tasks) - len(known)
-    note = (f"{left_out} tasks without known test outputs were left out",) if left_out else ()
-    return Chosen(known, (*chosen.notes, *note))
 
 
 def _comments(path: Path) -> list[str]:

@@ -1,41 +1,50 @@
 """Knowledge incorporation: from documents to self-edits, questions and grades."""
 
-from selfedit.domains.knowledge.assign import assign_queries
-from selfedit.domains.knowledge.cloze import cloze_items, gold_reply
-from selfedit.domains.knowledge.documents import (
-    Document,
-    Section,
-    read_document,
-    split_passages,
-    text_document,
-)
-from selfedit.domains.knowledge.domain import Knowledge
-from selfedit.domains.knowledge.quiz import read_quiz, split_quiz
-from selfedit.domains.knowledge.self_quiz import (
-    is_fair_question,
-    open_book,
-    parse_question,
-    question_prompts,
-    worth_asking,
-)
-from selfedit.domains.knowledge.sentences import split_sentences
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "Document",
-    "Knowledge",
-    "Section",
-    "assign_queries",
-    "cloze_items",
-    "gold_reply",
-    "is_fair_question",
-    "open_book",
-    "parse_question",
-    "question_prompts",
-    "read_document",
-    "read_quiz",
-    "split_passages",
-    "split_quiz",
-    "split_sentences",
-    "text_document",
-    "worth_asking",
-]
+if TYPE_CHECKING:
+    from selfedit.domains.knowledge.assign import assign_queries as assign_queries
+    from selfedit.domains.knowledge.cloze import cloze_items as cloze_items
+    from selfedit.domains.knowledge.cloze import gold_reply as gold_reply
+    from selfedit.domains.knowledge.documents import Document as Document
+    from selfedit.domains.knowledge.documents import Section as Section
+    from selfedit.domains.knowledge.documents import read_document as read_document
+    from selfedit.domains.knowledge.documents import split_passages as split_passages
+    from selfedit.domains.knowledge.documents import text_document as text_document
+    from selfedit.domains.knowledge.domain import Knowledge as Knowledge
+    from selfedit.domains.knowledge.quiz import read_quiz as read_quiz
+    from selfedit.domains.knowledge.quiz import split_quiz as split_quiz
+    from selfedit.domains.knowledge.self_quiz import is_fair_question as is_fair_question
+    from selfedit.domains.knowledge.self_quiz import open_book as open_book
+    from selfedit.domains.knowledge.self_quiz import parse_question as parse_question
+    from selfedit.domains.knowledge.self_quiz import question_prompts as question_prompts
+    from selfedit.domains.knowledge.self_quiz import worth_asking as worth_asking
+    from selfedit.domains.knowledge.sentences import split_sentences as split_sentences
+
+_HOMES = {
+    "Document": "documents",
+    "Knowledge": "domain",
+    "Section": "documents",
+    "assign_queries": "assign",
+    "cloze_items": "cloze",
+    "gold_reply": "cloze",
+    "is_fair_question": "self_quiz",
+    "open_book": "self_quiz",
+    "parse_question": "self_quiz",
+    "question_prompts": "self_quiz",
+    "read_document": "documents",
+    "read_quiz": "quiz",
+    "split_passages": "documents",
+    "split_quiz": "quiz",
+    "split_sentences": "sentences",
+    "text_document": "documents",
+    "worth_asking": "self_quiz",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: the options of a command must not wait for what the command needs."""
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -28,6 +28,7 @@ class Knowledge(BaseDomain):
     measure = "accuracy of questions that are answered without the passage"
     compared = "Ways to know a text, compared"
     presets = PRESETS
+    use = "learn FILE --model"
 
     def __init__(self, settings: KnowledgeSettings | None = None, grader: Grader = contains) -> None:
         super().__init__(grader)

@@ -10,16 +10,45 @@ import typer
 
 from selfedit.console import options
 from selfedit.console.graders import endpoint_settings
-from selfedit.console.settings import changed, checked, given_by, given_only
-from selfedit.domains.options import Contexts, Prepared, named_conditions
+from selfedit.console.settings import changed, checked, given_by, given_only, preset_settings
+from selfedit.domains.options import Contexts, InWords, Prepared, named_conditions
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
     from selfedit.domains.knowledge.conditions import Elsewhere
     from selfedit.domains.knowledge.domain import Knowledge
     from selfedit.domains.knowledge.evaluation import KnowledgeEvaluation
+    from selfedit.domains.knowledge.settings import KnowledgeOuterSettings
     from selfedit.seams import Model
     from selfedit.store import Store
+
+
+@dataclass(kw_only=True)
+class OuterLoop(InWords):
+    """The paper's knowledge domain: rounds of self-edits, scored by what the model knows then.
+
+    Each round's policy is a model folder that --model accepts. Killed and started again, the run goes
+    on where it was; a finished round is never repeated.
+    """
+
+    data: options.Data
+    preset: Annotated[str, typer.Option("--preset", help="squad-paper, squad-small or smoke.")] = (
+        "squad-small"
+    )
+    strategy: options.Strategy = None
+
+    def given(self) -> dict[str, Any]:
+        return {"knowledge": {"strategy": self.strategy}}
+
+    def domain_class(self) -> type[Knowledge]:
+        from selfedit.domains.knowledge.domain import Knowledge
+
+        return Knowledge
+
+    def settings(self) -> KnowledgeOuterSettings:
+        from selfedit.domains.knowledge.presets import PRESETS
+
+        return preset_settings(PRESETS, self.preset, given_by(self))
 
 
 @dataclass(kw_only=True)

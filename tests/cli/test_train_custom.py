@@ -1,0 +1,68 @@
+"""`selfedit train custom` with examples/custom_domain.py, whose code docs/tutorial-domain.md shows."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from tests.cli.test_cli import run
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "custom_domain.py"
+
+
+def args(library, *more):
+    words = ["--data", ROOT / "examples" / "spelling.jsonl", "--model", "fake"]
+    return ["train", "custom", f"{EXAMPLE}:Spelling", *words, "--library", library, "--json", *more]
+
+
+def test_a_domain_in_a_file_has_plan_rounds_and_report(tmp_path):
+    done = run(*args(tmp_path / "a"))
+    assert done.returncode == 0, done.stderr
+    assert "2 rounds x 4 contexts x 2 edits x 1 seeds = 16 inner loops" in " ".join(done.stderr.split())
+    result = json.loads(done.stdout)
+    assert [r["best_reward"] for r in result["rounds"]] == [1.0, 1.0]
+    assert (result["rounds"][0]["baseline"], result["rounds"][0]["changed"]) == (0.0, True)
+    assert "lantern" in result["tasks"]
+    again = run(*args(tmp_path / "a"))
+    assert json.loads(again.stdout) == result
+    assert "Plan" not in again.stderr
+    report = run("report", "latest", "--library", tmp_path / "a", "--context", "lantern")
+    assert "The word lantern spelled backwards is nretnal." in report.stdout
+
+
+def test_what_an_edit_lacks_is_its_reason_and_options_go_before_the_preset(tmp_path):
+    """Edits of one word, whose sentence the fake model cannot repeat: its prompt ends with another."""
+    text = EXAMPLE.read_text(encoding="utf-8").replace("{task.context}", "{task.title}")
+    (tmp_path / "own.py").write_text(text, encoding="utf-8")
+    words = ["--data", ROOT / "examples" / "spelling.jsonl", "--model", "fake", "--limit", "3"]
+    done = run(
+        "train", "custom", f"{tmp_path / 'own.py'}:Spelling", *words, "--rounds", "1",
+        "--contexts", "2", "--candidates", "3", "--library", tmp_path / "b", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (record,) = json.loads(done.stdout)["rounds"]
+    assert (record["num_edits"], record["invalid_edits"], record["changed"]) == (6, 6, False)
+    assert "it does not say how the word is spelled backwards" in record["note"]
+
+
+def test_what_cannot_be_loaded(tmp_path):
+    for target, message in (("no.py:Own", "there is no file"), (f"{EXAMPLE}:Own", "there is no Own")):
+        done = run("train", "custom", target, "--data", "x", "--model", "fake")
+        assert done.returncode == 1
+        assert message in done.stderr
+
+
+def words(code: str) -> str:
+    """The code however it is laid out."""
+    return " ".join(code.split())
+
+
+def test_the_tutorial_shows_the_example():
+    page = (ROOT / "docs" / "tutorial-domain.md").read_text(encoding="utf-8")
+    code = EXAMPLE.read_text(encoding="utf-8")
+    shown = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(shown) == 6
+    assert [block for block in shown if words(block) not in words(code)] == []
+    assert "def tasks" in shown[0]
