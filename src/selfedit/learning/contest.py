@@ -1,4 +1,4 @@
-"""How the candidates of each passage compete: all of them a little, the best of them in full."""
+"""How the candidates of each passage compete: all are trained a little, the best in full."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Run(Protocol):
 def compete(
     proposals: Sequence[Proposal], settings: LearnSettings, run: Run, progress: Progress
 ) -> list[Group]:
-    """Each passage's candidates with what they have shown, and the one that is kept, if one is.
+    """Each passage's candidates with their results, and the one that is kept, if any.
 
-    Without `heat_epochs` all are trained in full. With it, all are trained for so few epochs first (a
+    Without `heat_epochs` all are trained in full. With it, all are trained for that few epochs first (a
     rung of successive halving, Jamieson & Talwalkar, arXiv 1502.07943), and the best `finalists` then
     in full, from the start: an ordinary trial, as if there had been no heat. A single finalist is kept
-    without that, unless the heat took from what the model knew: the final adapter will show.
+    without that, unless the heat reduced what the model knew: the final adapter will show.
     """
     if settings.heat_epochs is None:
         groups = run(proposals, settings, _named(proposals, settings, progress), full=True)
@@ -61,15 +61,15 @@ def _named(proposals: Sequence[Proposal], settings: InnerSettings, progress: Pro
 
 
 def _leaders(group: Group, count: int) -> list[int]:
-    """Places of the best candidates, in their order; the first ones in a tie, and where no question
-    tells them apart."""
+    """Indices of the best candidates, in their order; the first ones in a tie, and if no question
+    distinguishes them."""
     sound = [i for i, one in enumerate(group.candidates) if one.status == "scored"]
     ranked = sorted(sound, key=lambda i: -(group.candidates[i].reward or 0.0))
     return sorted(ranked[:count])
 
 
 def _only_finalist(group: Group) -> Group:
-    """Keeps the best one, if it is no worse than the model was."""
+    """Keep the best one, if it is no worse than the model was."""
     if group.baseline is None:
         return choose(group)
     place = best_of([one.reward for one in group.candidates])

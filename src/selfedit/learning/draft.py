@@ -1,4 +1,4 @@
-"""An adapter that is no version yet: what it remembers, and its way into the library."""
+"""An adapter that is not a version yet: what it remembers, and its way into the library."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from selfedit.types import LearnResult, TrainingPlan
 @dataclass(frozen=True, slots=True)
 class Draft:
     """documents: all that it was trained on, new and replayed. adapters: a bank of one. losses: of each
-    step, nats a token. parent: the version that was current, None for the bare model."""
+    step, nats per token. parent: the version that was current, None for the bare model."""
 
     documents: tuple[LearnedDocument, ...]
     parent: AdapterRecord | None
@@ -29,7 +29,7 @@ class Draft:
 
 
 def final_plan(documents: Sequence[LearnedDocument], settings: KnowledgeSettings) -> TrainingPlan:
-    """Everything that a version is trained on, each text once, under the first title that it has."""
+    """Everything that a version is trained on, each text once, under its first title."""
     passages = [passage for document in documents for passage in document.passages if passage.sequences]
     found: dict[str, LearnedPassage] = {}
     for passage in passages:
@@ -61,8 +61,8 @@ def commit(
 ) -> LearnResult:
     """Save the adapter as a version and, if the verdict says so, make it current in one transaction.
 
-    The current version is looked at again in that transaction: where it was rolled back meanwhile, by
-    another process, the new version is kept but does not take its place.
+    The current version is checked again in that transaction: if another process has rolled it back
+    meanwhile, the new version is kept but does not take its place.
     """
     version = store.reserve_version()
     folder = shelf.place(version)

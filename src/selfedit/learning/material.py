@@ -1,4 +1,5 @@
-"""What is to be learned: documents, their passages and questions, and what is remembered of them."""
+"""What is to be learned: documents, their passages and questions, and what a version remembers of
+them."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ class Passages:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Passages, and the questions to choose candidates by (selection) and to report by (held_out).
+    """Passages, the questions that choose candidates (selection) and those that are reported
+    (held_out).
 
     tasks: the passages, each with the selection questions that are about it. quiz: where they are from.
     """
@@ -68,9 +70,9 @@ def gather(
     domain: Knowledge,
     settings: LearnSettings,
 ) -> Material:
-    """Passages with their questions in two halves; where none are given, a quiz is made.
+    """Passages with their questions in two halves; if none are given, a quiz is made.
 
-    Raises InputError where there is nothing to measure by.
+    Raises InputError if there is nothing to measure with.
     """
     if questions:
         quiz = Quiz(tuple(questions), tuple(map(str, range(len(questions)))), "given")
@@ -98,8 +100,8 @@ def gather(
 def learned_documents(
     material: Material, plans: Mapping[str, TrainingPlan | None]
 ) -> list[LearnedDocument]:
-    """What a version will remember of each document. plans: of the self-edit that is kept, by passage;
-    None where none is."""
+    """What a version will remember of each document. plans: of the kept self-edit, by passage; None if
+    none is."""
     chosen_by = iter(material.tasks)
     measured_by = iter(assign_queries(material.passages.tasks, material.held_out))
     return [
@@ -123,7 +125,7 @@ def _learned(task: Task, plan: TrainingPlan | None) -> LearnedPassage:
 def older_documents(
     parent: AdapterRecord | None, new: Sequence[LearnedDocument | Document]
 ) -> list[LearnedDocument]:
-    """The parent's documents, without those that are learned anew."""
+    """The parent's documents, except those that are learned anew."""
     sources, digests = {d.source for d in new}, {d.digest for d in new}
     documents = parent.documents if parent else ()
     return [d for d in documents if d.source not in sources and d.digest not in digests]

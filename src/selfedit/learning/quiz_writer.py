@@ -21,14 +21,14 @@ from selfedit.types import Prompt, Query, QuizKind, Task
 
 WRITING = SamplingSettings(temperature=0.0, top_p=1.0, max_new_tokens=64)
 
-# A model of whose first questions none is usable writes no more: of smollm2-135m's, hardly any ever is
+# A model writes no more if none of its first questions is usable: of smollm2-135m's, hardly any ever is
 # (docs/log.md, 2026-11-26).
 TRIED_FIRST = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Quiz:
-    """sources: the sentence that each question is made of. note: for the user."""
+    """sources: the sentence that each question is made from. note: for the user."""
 
     queries: tuple[Query, ...]
     sources: tuple[str, ...]
@@ -37,15 +37,15 @@ class Quiz:
 
 
 def make_quiz(writer: Writer, tasks: Sequence[Task], domain: Knowledge, seed: int) -> Quiz:
-    """Of each sentence a question that the model wrote, if it is usable, else blanks.
+    """For each sentence a question that the model wrote, if it is usable, else blanks.
 
-    Raises InputError, before the model is asked anything, where nothing can be blanked.
+    Raises InputError, before the model is asked anything, if nothing can be blanked.
     """
     items = cloze_items(tasks)
     if not items:
         raise InputError(
             "the text holds no statement that could be asked about (names, numbers or rare words in "
-            "sentences of four words or more), so that nothing could be measured. Write questions and "
+            "sentences of four words or more), so nothing could be measured. Write questions and "
             'answers about it and name them with --quiz FILE (JSON lines of {"question": "...", '
             '"answer": "..."}).'
         )

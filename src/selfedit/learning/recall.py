@@ -1,4 +1,4 @@
-"""How much likelier the words of a document's blanks became."""
+"""How much more likely the words of a document's blanks became."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def logprob_gain(
     after: Adapters,
 ) -> float | None:
     """Mean rise in the log-probability of a blank's words, in nats, over the blanks among the queries;
-    None where there are none. before (None: the bare model), after: banks of one adapter."""
+    None if there are none. before (None: the bare model), after: banks of one adapter."""
     blanks = [query for query in queries if query.form == "cloze"]
     if not blanks:
         return None

@@ -24,17 +24,17 @@ class Shelf:
         return f"adapters/v{version:04d}"
 
     def place(self, version: int) -> Path:
-        """The folder of a version. Raises AdapterError where a link leads out of the library."""
+        """The folder of a version. Raises AdapterError if a link leads out of the library."""
         folder = self.library / self.name(version)
         if folder.resolve() != self.library.resolve() / self.name(version):
             raise AdapterError(
-                f"{folder} is a link out of the library, or lies behind one, and is left alone: "
+                f"{folder} is a link out of the library, or is reached through one, and is left alone: "
                 "put the folder itself there."
             )
         return folder
 
     def find(self, version: int) -> Path:
-        """The folder of a version that is there. Raises AdapterError where it is gone."""
+        """The folder of an existing version. Raises AdapterError if it is gone."""
         folder = self.place(version)
         if not folder.is_dir():
             raise AdapterError(
@@ -44,7 +44,7 @@ class Shelf:
         return folder
 
     def remove(self, version: int) -> None:
-        """Delete a version's files, if they are there. Raises AdapterError as `place` does, and where
+        """Delete a version's files, if they are there. Raises AdapterError as `place` does, and if
         they cannot be deleted."""
         folder = self.place(version)
         try:

@@ -12,8 +12,8 @@ from selfedit.types import Trial
 
 
 class Workbench:
-    """The folder of a library where they lie, each under its trial's key, so that a killed run finds
-    them when it goes on."""
+    """Their folder in a library, each under its trial's key, so that a killed run finds them when it
+    goes on."""
 
     def __init__(self, library: Path, model: Model) -> None:
         self.folder, self.model = library / "work", model

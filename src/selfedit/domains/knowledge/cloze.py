@@ -1,15 +1,15 @@
-"""Fill-in-the-blank items out of a document, without the help of any model.
+"""Fill-in-the-blank items made from a document, without the help of any model.
 
 An item is a sentence of the document with one span blanked (`spans.py` says which), and any model can
-be asked it: it is given the sentence up to the blank and goes on. It is right if it goes on with the
-very words that were blanked, decoding greedily, before learning and after. So there is no threshold to
+be asked it: it is given the sentence up to the blank and continues it. It is right if it continues with
+exactly the blanked words, decoding greedily, before learning and after. So there is no threshold to
 choose; a bare model's share is what can be guessed or was known before; base models and chat models are
-asked alike. Beside it stands the probability of those words (`Model.answer_scores`), which moves where
-no answer turns yet.
+asked alike. The probability of those words is measured, too (`Model.answer_scores`): it moves where no
+answer changes yet.
 
 What an item measures is recall of the text. The sentence itself and restatements of it are what an
 adapter is trained on, so that no item, held out or not, tells whether a fact can be used in other
-words; questions do. Held out means here: chose nothing. All items of a sentence stand on one side
+words; questions do. Held out means here: chose nothing. All items of a sentence are on one side
 (`quiz.split_quiz`), since a self-edit that was chosen for restating a sentence well would be good at
 all blanks of it. docs/cloze.md says how well the gain in items follows the gain in questions that a
 person wrote.
@@ -63,8 +63,8 @@ _Placed = tuple[tuple[int, int, int], ClozeItem]
 
 
 def cloze_items(tasks: Sequence[Task]) -> tuple[ClozeItem, ...]:
-    """Items of the passages, in the order of the text: one of each sentence, the best of each passage;
-    where that makes fewer than ENOUGH, second and third ones. A sentence that recurs is taken once."""
+    """Items of the passages, in the order of the text: one per sentence, the best ones of each passage;
+    if that makes fewer than ENOUGH, second and third ones. A sentence that recurs is taken once."""
     sentences = [[s for s in split_sentences(task.context) if _is_prose(s)] for task in tasks]
     counts = Counter(word for own in sentences for s in dict.fromkeys(own) for word in words_of(s))
     most = max(PER_PASSAGE, -(-ENOUGH // max(1, len(tasks))))
@@ -113,8 +113,8 @@ def _apart(spans: Sequence[Span]) -> list[Span]:
 
 
 def cloze_prompt(query: Query) -> Prompt:
-    """How an item is asked: the model goes on where the blank is. A base model sees a text that breaks
-    off there, a chat model a reply that it has begun."""
+    """How an item is asked: the model continues at the blank. A base model sees a text that breaks off
+    there, a chat model a reply that it has begun."""
     about = f" about {query.topic}" if query.topic else ""
     return Prompt(
         f"Complete this sentence{about}: {query.question}",
@@ -125,7 +125,7 @@ def cloze_prompt(query: Query) -> Prompt:
 
 
 def gold_reply(query: Query) -> str:
-    """The blanked words as they go on from the prompt (`Model.answer_scores`)."""
+    """The blanked words as they continue the prompt (`Model.answer_scores`)."""
     return f" {query.gold}" if _before(query)[-1:].isspace() else query.gold
 
 
