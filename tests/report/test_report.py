@@ -303,6 +303,29 @@ def test_colours_are_legible_on_light_and_dark() -> None:
         assert (luminance(colour) + 0.05) / (luminance("#1c2026") + 0.05) >= 3
 
 
+def test_it_says_which_kind_of_quiz_it_was(tmp_path) -> None:
+    given, own, cloze, mixed = (
+        dataclasses.replace(RESULT, quiz=kind, logprob_gain=gain)
+        for kind, gain in (("given", None), ("own", None), ("cloze", 12.34), ("mixed", -0.5))
+    )
+    pages = {}
+    for result in (given, own, cloze, mixed):
+        path = tmp_path / f"{result.quiz}.html"
+        write_report(result, path)
+        page = words_of(path.read_text(encoding="utf-8"))
+        shown = " ".join(printed(result, width=200).split())
+        for text in (page, shown):
+            assert ("how well the text is remembered" in text) == (result.quiz in ("cloze", "mixed"))
+            assert ("written by the model itself" in text) == (result.quiz in ("own", "mixed"))
+        pages[result.quiz] = shown
+    assert "On 3 questions held out" in pages["own"]
+    assert "Held-out blanks" in pages["cloze"]
+    assert "On 3 blanks held out" in pages["cloze"]
+    assert "Log-probability of the words of a blank: +12.3 nats" in pages["cloze"]
+    assert "\N{MINUS SIGN}0.5 nats" in pages["mixed"]
+    assert "Log-probability" not in pages["given"]
+
+
 def test_wording() -> None:
     assert wording.percent(0.5) == "50%"
     assert wording.percent(2 / 3) == "66.7%"

@@ -94,7 +94,7 @@ class Learner:
     ) -> LearnResult:
         """Learn the documents. Raises SelfEditError; what was finished stays in the store.
 
-        questions: about the documents; none: the model writes its own. quiz: where they are from.
+        questions: about the documents; none: they are made. quiz: where they are from.
         """
         if not documents:
             raise InputError("no document was named")

@@ -91,7 +91,7 @@ class Library:
         """Learn documents; commit a new version only if it knows more and forgot little.
 
         documents: files, or texts that are no file's (`text_document`). quiz: a file, or questions;
-        None: the model writes its own. grader: of the answers. confirm: asked with an estimate before
+        None: one is made. grader: of the answers. confirm: asked with an estimate before
         long work; False stops. report: writes a report into the library (`experiments.learn` gives
         one). One `learn` at a time works on a library; a second one waits for it. Raises SelfEditError.
         """
