@@ -284,6 +284,15 @@ class EvaluationSettings(Settings):
     resamples: int = Field(10_000, ge=100, description="Resamples of the bootstrap.")
 
 
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The values with the changes, which may name a part of a part."""
+    result = dict(base)
+    for name, value in changes.items():
+        part = base.get(name) or {}
+        result[name] = merged(part, value) if isinstance(value, dict) else value
+    return result
+
+
 def stable_hash(value: Any) -> str:
     """Hex digest (128 bits) of a JSON value; equal values have equal hashes on every machine."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=_jsonable)

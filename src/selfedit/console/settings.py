@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from selfedit.config import merged
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
@@ -108,14 +109,6 @@ def with_alpha(base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         return given
     alpha = base["lora"]["alpha"] / base["lora"]["rank"] * lora["rank"]
     return {**given, "lora": {**lora, "alpha": alpha}}
-
-
-def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """The values with the changes, which may name a part of a part."""
-    result = dict(base)
-    for name, value in changes.items():
-        result[name] = merged(base.get(name, {}), value) if isinstance(value, dict) else value
-    return result
 
 
 def wrong_value(error: ValidationError) -> InputError:

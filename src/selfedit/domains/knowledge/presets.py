@@ -6,7 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from selfedit.config import LoraSettings, SamplingSettings, TrainSettings
-from selfedit.domains.knowledge.settings import KnowledgeOuterSettings, KnowledgeSettings, LearnSettings
+from selfedit.domains.knowledge.settings import (
+    PLAIN,
+    KnowledgeOuterSettings,
+    KnowledgeSettings,
+    LearnSettings,
+)
 
 
 def squad_paper() -> KnowledgeOuterSettings:
@@ -34,7 +39,7 @@ def squad_small() -> KnowledgeOuterSettings:
     """For the embedded model on a CPU: this project's inner loop (docs/log.md), sentences restated
     one by one, 1 round x 8 contexts x 3 edits x 1 seed, only edits that beat the baseline."""
     return KnowledgeOuterSettings(
-        inner=LearnSettings(knowledge=KnowledgeSettings(topic=True), candidates=3, seeds=1),
+        inner=LearnSettings.model_validate({"knowledge": {"topic": True}, "candidates": 3, "seeds": 1}),
         rounds=1,
         contexts=8,
     )
@@ -62,22 +67,19 @@ PRESETS: dict[str, Callable[[], KnowledgeOuterSettings]] = {
 
 
 def inner_fast() -> dict[str, Any]:
-    """Four epochs at twice the learning rate of `balanced`: half its time (docs/performance.md)."""
+    """Half the epochs of `balanced` (docs/performance.md)."""
     return {"train": {"epochs": 4, "learning_rate": 2e-3}}
 
 
 def inner_balanced() -> dict[str, Any]:
-    """The defaults: all linear modules of the upper half, r32, 10 epochs at 1e-3 (docs/log.md)."""
+    """The defaults: all linear modules of the upper half, r32, held by an anchor (`LEARNING`)."""
     return {}
 
 
 def inner_paper() -> dict[str, Any]:
-    """The inner loop of the paper's release: q_proj and v_proj of all layers (arXiv 2506.10943, section
-    4.1)."""
-    return {
-        "lora": {"rank": 32, "alpha": 64.0, "target_modules": ["q_proj", "v_proj"], "layers": "all"},
-        "train": {"learning_rate": 1e-3, "epochs": 10, "batch_size": 1},
-    }
+    """The inner loop of the paper's release: q_proj and v_proj of all layers, nothing held."""
+    lora = {"rank": 32, "alpha": 64.0, "target_modules": ["q_proj", "v_proj"], "layers": "all"}
+    return {"lora": lora, **PLAIN}
 
 
 # How self-edits are trained: differences from the defaults.

@@ -11,6 +11,7 @@ from selfedit.config import (
     OuterSettings,
     SamplingSettings,
     Settings,
+    merged,
 )
 
 Strategy = Literal[
@@ -64,8 +65,30 @@ class KnowledgeSettings(Settings):
         return self
 
 
+# How `learn` trains unless told otherwise: held to the bare model by an anchor, with statements that
+# end (docs/learning-damage.md has the experiments behind the numbers). `TrainSettings` and
+# `KnowledgeSettings` themselves have neither, as the paper's experiments and ARC want them.
+LEARNING: dict[str, dict[str, Any]] = {
+    "train": {
+        "learning_rate": 1.5e-3,
+        "epochs": 8,
+        "anchor": {"weight": 3.0, "interval": 2, "num_prompts": 128, "neighbour_share": 0.25},
+    },
+    "knowledge": {"ends": True, "neighbours": 32},
+}
+# The same without the anchor and the ends: what was learned by until 2026-11-26.
+PLAIN: dict[str, dict[str, Any]] = {
+    "train": {"learning_rate": 1e-3, "epochs": 10, "anchor": {"weight": 0.0}},
+    "knowledge": {"ends": False, "neighbours": 0},
+}
+
+
 class LearnSettings(InnerSettings):
-    """Everything that determines what `learn` does, apart from model, documents and quiz."""
+    """Everything that determines what `learn` does, apart from model, documents and quiz.
+
+    Of `train` and `knowledge`, what is not given is as `LEARNING` says; given as settings, not as a
+    dict, they stand as they are.
+    """
 
     # What an outer loop stores does not depend on the last two: they decide about versions.
     added: ClassVar[dict[str, Any]] = {
@@ -106,10 +129,16 @@ class LearnSettings(InnerSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _sampling_by_strategy(cls, values: Any) -> Any:
-        """Fill in what is not given. The paper samples at T=1.0, top-p 0.95; a model so small that it
-        needs `sentences` writes nonsense there, and one sentence is short (docs/log.md)."""
-        if not isinstance(values, dict) or isinstance(values.get("sampling"), SamplingSettings):
+    def _fill_in(cls, values: Any) -> Any:
+        """What is not given. The paper samples at T=1.0, top-p 0.95; a model so small that it needs
+        `sentences` writes nonsense there, and one sentence is short (docs/log.md)."""
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        for part, own in LEARNING.items():
+            if not isinstance(values.get(part), Settings):
+                values[part] = merged(own, values.get(part) or {})
+        if isinstance(values.get("sampling"), SamplingSettings):
             return values
         knowledge = values.get("knowledge") or {}
         given = knowledge if isinstance(knowledge, dict) else knowledge.model_dump()
