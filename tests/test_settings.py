@@ -6,16 +6,25 @@ import pytest
 
 from selfedit.config import AnchorSettings, DistillSettings, InnerSettings, TrainSettings
 from selfedit.domains.arc.settings import ArcOuterSettings
-from selfedit.domains.knowledge.settings import KnowledgeOuterSettings, KnowledgeSettings, LearnSettings
+from selfedit.domains.knowledge.evaluation import inner_values
+from selfedit.domains.knowledge.presets import inner_paper, squad_paper
+from selfedit.domains.knowledge.settings import (
+    LEARNING,
+    PLAIN,
+    KnowledgeOuterSettings,
+    KnowledgeSettings,
+    LearnSettings,
+)
 
+LEARNT_PLAINLY = LearnSettings.model_validate(PLAIN)
 # Of commit 69870e9, before there was an anchor.
 BEFORE = [
     (TrainSettings(), "b5061d8b12a89e0ab82a25b618bef5eb"),
     (TrainSettings(learning_rate=3e-4, epochs=4, batch_size=2), "c9214d0ce1ca42f982c59ddea862249d"),
     (KnowledgeSettings(), "e00b9fe1da9ac0923c53091aa98a869a"),
     (InnerSettings(), "2fb5e1ee5577419b98888d15b073aa89"),
-    (LearnSettings(), "1b0138d79d6e7f92d90fa4cafc490cc5"),
-    (KnowledgeOuterSettings(), "c4c3b03977bc48f3daa4002ce13bbb63"),
+    (LEARNT_PLAINLY, "1b0138d79d6e7f92d90fa4cafc490cc5"),
+    (KnowledgeOuterSettings(inner=LEARNT_PLAINLY), "c4c3b03977bc48f3daa4002ce13bbb63"),
     (ArcOuterSettings(), "faf69ae091cdeaeefa00ef2b37cd9473"),
 ]
 
@@ -56,3 +65,28 @@ def test_every_setting_of_a_distillation_and_of_the_form_changes_a_digest():
     assert len({own.digest() for own in heats}) == 3
     forms = [KnowledgeSettings(), KnowledgeSettings(ends=True), KnowledgeSettings(form="turn")]
     assert len({own.digest() for own in forms}) == 3
+
+
+def test_learning_is_anchored_unless_it_is_told_otherwise():
+    """A part that is given as a dict changes the default; given as settings, it stands as it is."""
+    default = LearnSettings()
+    assert default.train == TrainSettings.model_validate(LEARNING["train"])
+    assert default.train.anchor.weight > 0
+    assert (default.knowledge.ends, default.knowledge.neighbours > 0) == (True, True)
+    some = LearnSettings.model_validate({"train": {"epochs": 2, "anchor": {"interval": 9}}})
+    assert (some.train.epochs, some.train.anchor.interval) == (2, 9)
+    assert some.train.anchor.weight == default.train.anchor.weight
+    assert LearnSettings(train=TrainSettings(epochs=2)).train == TrainSettings(epochs=2)
+    again = LearnSettings.model_validate(LEARNT_PLAINLY.model_dump(mode="json"))
+    assert again == LEARNT_PLAINLY
+
+
+def test_the_papers_experiments_are_not_anchored():
+    for settings in (squad_paper().inner, LearnSettings.model_validate(inner_paper())):
+        assert settings.train.anchor.weight == 0
+        assert not settings.knowledge.ends
+        assert settings.knowledge.neighbours == 0
+        assert (settings.train.learning_rate, settings.train.epochs) == (1e-3, 10)
+    for regime in ("cpt", "cpt-full"):
+        assert LearnSettings.model_validate(inner_values(regime, {})).train.anchor.weight == 0
+    assert LearnSettings.model_validate(inner_values("single", {})).train.anchor.weight > 0

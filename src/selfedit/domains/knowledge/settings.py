@@ -71,8 +71,14 @@ class KnowledgeSettings(Settings):
 LEARNING: dict[str, dict[str, Any]] = {
     "train": {
         "learning_rate": 1.5e-3,
-        "epochs": 8,
-        "anchor": {"weight": 3.0, "interval": 2, "num_prompts": 128, "neighbour_share": 0.25},
+        "epochs": 6,
+        "anchor": {
+            "weight": 3.0,
+            "interval": 3,
+            "num_prompts": 128,
+            "reply_tokens": 32,
+            "neighbour_share": 0.2,
+        },
     },
     "knowledge": {"ends": True, "neighbours": 32},
 }
