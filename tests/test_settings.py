@@ -16,7 +16,7 @@ from selfedit.domains.knowledge.settings import (
     LearnSettings,
 )
 
-LEARNT_PLAINLY = LearnSettings.model_validate(PLAIN)
+LEARNT_PLAINLY = LearnSettings.model_validate({**PLAIN, "candidates": 4})
 # Of commit 69870e9, before there was an anchor.
 BEFORE = [
     (TrainSettings(), "b5061d8b12a89e0ab82a25b618bef5eb"),

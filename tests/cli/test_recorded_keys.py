@@ -16,6 +16,18 @@ from tests.cli.test_cli import run
 from tests.cli.test_train import data
 
 ARC = ["--model", "fake", "--split", "training", "--ids", "3c9b0459,0d3d703e"]
+# How `learn` and `eval` trained then; now they hold adapters to the bare model.
+PLAINLY = [
+    "--learning-rate",
+    "1e-3",
+    "--epochs",
+    "10",
+    "--anchor",
+    "0",
+    "--no-ends",
+    "--neighbours",
+    "0",
+]
 KNOWN = {
     "train knowledge": {
         "trials": (8, "4f7959b5677c2fef2360fa98d0b96e9d"),
@@ -68,8 +80,11 @@ def test_keys_stay_what_they_are(tmp_path, command):
             "fake",
             "--grader",
             "contains",  # what it was before it could be chosen
+            "--candidates",
+            "4",
+            *PLAINLY,
         ],
-        "eval knowledge": [*knowledge, "--conditions", "base,in-context,passage,own"],
+        "eval knowledge": [*knowledge, *PLAINLY, "--conditions", "base,in-context,passage,own"],
         "eval arc": [*ARC, "--conditions", "in-context,ttt,oracle"],
     }
     done = run(*command.split(), *options[command], "--library", tmp_path / "library", "--json")

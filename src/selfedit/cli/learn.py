@@ -14,6 +14,7 @@ from selfedit.console.groups import grouped
 from selfedit.console.plan import agreed
 from selfedit.console.progress import RichProgress
 from selfedit.console.settings import inner_preset, merge_settings
+from selfedit.domains.knowledge.options import Statements
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def learn(
     writing: options.Writing,
     adapting: options.Adapting,
     training: options.Training,
+    statements: Statements,
     grading: options.Grading,
     going: options.Going,
     quiz: Annotated[
@@ -87,6 +89,7 @@ def learn(
         **adapting.given(),
         **training.given(),
         "knowledge": {
+            **statements.given()["knowledge"],
             "strategy": strategy or ("implications" if prompt_file else None),
             "prompt_text": _read_prompt(prompt_file),
             "restatements": restatements,

@@ -85,6 +85,12 @@ Epochs = Annotated[
 BatchSize = Annotated[
     int | None, typer.Option("--batch-size", help="Training sequences in one optimizer step.")
 ]
+AnchorWeight = Annotated[
+    float | None,
+    typer.Option(
+        "--anchor", help="Weight of the KL divergence that holds an adapter to the bare model; 0: none."
+    ),
+]
 Rank = Annotated[
     int | None, typer.Option("--rank", help="LoRA rank; without --alpha, alpha changes with it.")
 ]
@@ -239,6 +245,7 @@ class Training:
     learning_rate: LearningRate = None
     epochs: Epochs = None
     batch_size: BatchSize = None
+    anchor: AnchorWeight = None
 
     def given(self) -> dict[str, Any]:
         return {
@@ -246,6 +253,7 @@ class Training:
                 "learning_rate": self.learning_rate,
                 "epochs": self.epochs,
                 "batch_size": self.batch_size,
+                "anchor": {"weight": self.anchor},
             }
         }
 

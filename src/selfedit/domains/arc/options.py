@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from selfedit.config import merged
 from selfedit.console import options
 from selfedit.console.common import status
-from selfedit.console.settings import changed, given_by, given_only, merged, preset_settings
+from selfedit.console.settings import changed, given_by, given_only, preset_settings
 from selfedit.domains.arc.submission import write_predictions
 from selfedit.domains.options import Prepared, ToTrain, named_conditions
 from selfedit.errors import InputError

@@ -23,8 +23,29 @@ if TYPE_CHECKING:
     from selfedit.store import Store
 
 
+@dataclass
+class Statements:
+    """How statements are trained on."""
+
+    ends: Annotated[
+        bool | None,
+        typer.Option("--ends/--no-ends", help="Teach that a statement ends, so that answers end, too."),
+    ] = None
+    neighbours: Annotated[
+        int | None,
+        typer.Option(
+            "--neighbours",
+            min=0,
+            help="Statements under another name for the anchor, so that facts keep to their subject.",
+        ),
+    ] = None
+
+    def given(self) -> dict[str, Any]:
+        return {"knowledge": {"ends": self.ends, "neighbours": self.neighbours}}
+
+
 @dataclass(kw_only=True)
-class OuterLoop(InWords):
+class OuterLoop(InWords, Statements):
     """The paper's knowledge domain: rounds of self-edits, scored by what the model knows then.
 
     Each round's policy is a model folder that --model accepts. Killed and started again, the run goes
@@ -52,7 +73,7 @@ class OuterLoop(InWords):
 
 
 @dataclass(kw_only=True)
-class Evaluating(options.Writing, options.Training, options.Adapting, options.Grading):
+class Evaluating(options.Writing, options.Training, options.Adapting, options.Grading, Statements):
     """The paper's knowledge tables: each condition answers the same questions in its own way.
 
     A row has its 95% interval over contexts, and each pair of rows that of its difference. Killed and

@@ -68,7 +68,7 @@ PRESETS: dict[str, Callable[[], KnowledgeOuterSettings]] = {
 
 def inner_fast() -> dict[str, Any]:
     """Half the epochs of `balanced` (docs/performance.md)."""
-    return {"train": {"epochs": 4, "learning_rate": 2e-3}}
+    return {"train": {"epochs": 3, "learning_rate": 2e-3}}
 
 
 def inner_balanced() -> dict[str, Any]:
@@ -79,7 +79,7 @@ def inner_balanced() -> dict[str, Any]:
 def inner_paper() -> dict[str, Any]:
     """The inner loop of the paper's release: q_proj and v_proj of all layers, nothing held."""
     lora = {"rank": 32, "alpha": 64.0, "target_modules": ["q_proj", "v_proj"], "layers": "all"}
-    return {"lora": lora, **PLAIN}
+    return {"lora": lora, "candidates": 4, **PLAIN}
 
 
 # How self-edits are trained: differences from the defaults.

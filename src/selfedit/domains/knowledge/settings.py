@@ -105,6 +105,7 @@ class LearnSettings(InnerSettings):
     }
 
     knowledge: KnowledgeSettings = KnowledgeSettings()
+    candidates: int = Field(2, ge=1, description="Self-edits written for each passage.")
     max_forgetting: float = Field(
         0.1, ge=0, le=1, description="Accuracy on older questions that a new version may lose."
     )
