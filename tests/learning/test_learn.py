@@ -358,7 +358,9 @@ def test_a_declined_estimate_learns_nothing(tmp_path):
     library = Library(FakeModel(), tmp_path / "library")
     seen = []
     with pytest.raises(InputError, match="stopped before"):
-        library.learn(*files, confirm=lambda estimate: bool(seen.append(estimate)))
+        library.learn(
+            *files, LearnSettings(candidates=4), confirm=lambda estimate: bool(seen.append(estimate))
+        )
     assert seen[0].passages >= 17
     assert seen[0].trainings == 4 * seen[0].passages
     assert seen[0].tokens > 0

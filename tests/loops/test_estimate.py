@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from selfedit.config import TrainSettings
 from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.settings import KnowledgeSettings, LearnSettings
 from selfedit.errors import OutOfMemory
@@ -61,8 +62,9 @@ def test_what_never_fits_is_an_error():
 
 def test_tokens_are_those_of_the_context_and_what_is_written_about_it():
     model = Crowded(9)
-    found = estimate(model, Knowledge(), TASKS, LearnSettings(), final=True)
+    settings = LearnSettings(candidates=4, train=TrainSettings(epochs=10))
+    found = estimate(model, Knowledge(), TASKS, settings, final=True)
     assert found.tokens == 3 * (6 * 5 * 10) * (4 + 1)  # words, passage and edit, epochs; candidates
     alone = Knowledge(KnowledgeSettings(strategy="none"))
-    assert estimate(model, alone, TASKS, LearnSettings()).tokens == 3 * (6 * 10) * 4
+    assert estimate(model, alone, TASKS, settings).tokens == 3 * (6 * 10) * 4
     assert estimate(model, Knowledge(), [], LearnSettings()).tokens == 0
