@@ -415,22 +415,22 @@ def test_topic_stands_before_every_question(library, owls, monkeypatch):
 
 def test_a_version_that_lost_too_much_of_the_rest_is_not_committed(tmp_path, owls):
     right = [question.query.question for question in in_order()[:100]]
-    library = Library(Knowing(forgotten=right[:15]), tmp_path / "library")
+    library = Library(Knowing(forgotten=right[:35]), tmp_path / "library")
     result = library.learn(*owls, report=write_report)
     assert not result.committed
-    assert "lost 15 of the 100 general questions" in result.reason
+    assert "lost 35 of the 100 general questions" in result.reason
     assert "--max-damage" in result.reason
     told = result.summary()
-    assert (told["num_general"], told["general_before"], told["general_after"]) == (100, 100, 85)
+    assert (told["num_general"], told["general_before"], told["general_after"]) == (100, 100, 65)
     assert told["drift"] < 0.1
     assert told["leakage"] is not None
     record = library.adapter(result.version)
     assert record.status == "rejected"
-    assert ProbeResult.from_json(record.scores).general_kept == 0.85
+    assert ProbeResult.from_json(record.scores).general_kept == 0.65
     assert "General questions kept" in Path(result.report_path).read_text(encoding="utf-8")
-    allowed = library.learn(*owls, LearnSettings(max_damage=0.15))
+    allowed = library.learn(*owls, LearnSettings(max_damage=0.35))
     assert allowed.committed
-    assert allowed.probe.general_after == 85
+    assert allowed.probe.general_after == 65
 
 
 def test_what_cannot_be_judged_is_said_and_what_is_not_better_is_not_probed(library, owls):

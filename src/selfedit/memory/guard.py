@@ -13,11 +13,13 @@ def too_damaged(result: ProbeResult, max_damage: float) -> str:
     """Why a version must not be committed, or "" if nothing that was measured speaks against it.
 
     max_damage: the share, in [0, 1], of the general questions right before that may be lost. Its
-    default of 0.1 is chosen for the probe's 100 questions: a version that truly loses 5 % of them, the
-    aim of learning with an anchor, loses more than 10 in 1 of 100 probes; one that truly loses 20 %
-    passes in 1 of 170 (binomial). The measured share is compared, not a bound of its interval: a bound
-    would let through a version that lost 15 of 100. With fewer than FEWEST_JUDGED questions nothing is
-    judged, and `cannot_judge` says so.
+    default of 0.3 is chosen for a small model, which answers many questions right by a hair: adapters
+    of the embedded model that know next to nothing of their document lose 8 to 19 % of them all the
+    same, anchored ones 15 to 25 %, and those without an anchor 75 % (docs/learning-damage.md). Of the
+    68 questions or so that its probe judges, one that truly loses 20 % passes in 98 of 100 probes, and
+    one that truly loses 50 % in fewer than 1 of 500 (binomial). For a larger model choose less. The
+    measured share is compared, not a bound of its interval. With fewer than FEWEST_JUDGED questions
+    nothing is judged, and `cannot_judge` says so.
     """
     if cannot_judge(result) or result.general_kept is None:
         return ""
