@@ -237,14 +237,14 @@ def test_models_are_listed():
 
 
 def test_a_single_setting_goes_before_the_preset():
-    from selfedit.console.settings import inner_preset, merge_settings, merged
+    from selfedit.domains.knowledge.options import learn_settings
 
-    settings = merge_settings(merged(inner_preset("paper"), {"train": {"epochs": 3}}))
+    settings = learn_settings({"train": {"epochs": 3}}, "paper")
     assert settings.lora.target_modules == ("q_proj", "v_proj")
     assert settings.lora.layers == "all"
     assert settings.train.epochs == 3
-    assert merge_settings(inner_preset("balanced")) == merge_settings({})
-    assert merge_settings(inner_preset("fast")).train.epochs < 10
+    assert learn_settings({}, "balanced") == learn_settings({})
+    assert learn_settings({}, "fast").train.epochs < 10
 
 
 def test_an_unknown_preset(tmp_path):

@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 
 from selfedit.console.options import Adapting, Outer, Training, Writing
-from selfedit.console.settings import merge_settings, preset_settings
+from selfedit.console.settings import preset_settings
 from selfedit.domains.arc.presets import PRESETS as ARC_PRESETS
-from selfedit.domains.knowledge.presets import inner_paper
+from selfedit.domains.knowledge.options import learn_settings
 from selfedit.errors import InputError
 
 
 def test_what_is_given_goes_before_the_preset():
     given = {**Training(epochs=3).given(), **Writing(seed=7).given()}
-    settings = merge_settings(given, inner_paper())
+    settings = learn_settings(given, "paper")
     assert (settings.train.epochs, settings.seed) == (3, 7)
     assert settings.lora.target_modules == ("q_proj", "v_proj")
-    own = merge_settings(Adapting(target_modules="q_proj, k_proj").given())
+    own = learn_settings(Adapting(target_modules="q_proj, k_proj").given())
     assert own.lora.target_modules == ("q_proj", "k_proj")
 
 
@@ -26,9 +26,9 @@ def test_alpha_changes_with_the_rank_unless_it_is_given(alpha, expected):
     settings = preset_settings(ARC_PRESETS, "arc-paper", given)  # rank 128, alpha 16
     assert (settings.inner.lora.rank, settings.inner.lora.alpha) == (8, expected)
     assert (settings.rounds, settings.seed, settings.inner.seed) == (3, 5, 5)
-    assert merge_settings(Adapting(rank=8).given()).lora.alpha == 16.0
+    assert learn_settings(Adapting(rank=8).given()).lora.alpha == 16.0
 
 
 def test_a_value_out_of_bounds_names_its_option():
     with pytest.raises(InputError, match="--rank 0"):
-        merge_settings(Adapting(rank=0).given())
+        learn_settings(Adapting(rank=0).given())

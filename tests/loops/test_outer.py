@@ -20,7 +20,7 @@ from selfedit.grading import GRADERS
 from selfedit.loops.outer import OuterRun
 from selfedit.loops.policies import Policies
 from selfedit.loops.rewards import CascadeReward, ProxyReward, TrueReward
-from selfedit.loops.rounds import stored_contexts
+from selfedit.loops.rounds import stored_groups
 from selfedit.model.fake import FakeModel, load_fake
 from selfedit.model.tiny import tiny_model
 from selfedit.progress import Silent
@@ -268,7 +268,7 @@ def test_a_few_contexts_at_once_give_the_same_round(tmp_path, monkeypatch):
     assert [(r.selected, r.num_trials, r.mean_reward) for r in records] == [
         (r.selected, r.num_trials, r.mean_reward) for r in whole
     ]
-    assert len(list(stored_contexts(run.store, run.key, records[0]))) == 4
+    assert len(list(stored_groups(run.store, run.key, records[0]))) == 4
 
 
 def test_progress_tells_the_round_and_the_reward_so_far(tmp_path, monkeypatch):

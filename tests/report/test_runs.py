@@ -18,7 +18,7 @@ from selfedit.errors import InputError, SelfEditError, StoreError
 from selfedit.loops.outer import OuterRun
 from selfedit.loops.policies import Policies
 from selfedit.loops.rewards import TrueReward
-from selfedit.loops.rounds import RoundRecord, put_round, stored_contexts, stored_rounds
+from selfedit.loops.rounds import RoundRecord, put_round, stored_groups, stored_rounds
 from selfedit.model.fake import FakeModel, load_fake
 from selfedit.release import import_release
 from selfedit.report.run_report import run_report
@@ -90,7 +90,7 @@ def test_a_context_over_the_rounds_side_by_side(store, tmp_path):
         selected = [e["text"] for e in own["edits"] if e["selected"]]
         assert len(selected) == 1
         assert selected[0] in records[own["round"] - 1].selected
-        assert own["edits"][0]["rewards"] == (0.5, 0.5)  # one of its two questions, by both seeds
+        assert own["edits"][0]["rewards"] == [0.5, 0.5]  # one of its two questions, by both seeds
         assert column.entries[0].line == "50% (+50 points); by seed: 50%, 50%; right: question 1"
         assert [e.tag for e in column.entries].count("selected") == 1
     for text in (shown(found.page), page_markdown(found.page), render_page(found.page)):
@@ -106,7 +106,8 @@ def test_the_trials_of_a_round_are_found_whichever_call_made_them(store, tmp_pat
     second = outer(store, tmp_path, tasks, settings(rounds=2))
     second.run()
     (record, _) = stored_rounds(store, second.key, 2)
-    keys = [k for c in stored_contexts(store, second.key, record) for e in c.edits for k in e.trials]
+    groups = stored_groups(store, second.key, record)
+    keys = [key for group in groups for one in group.candidates for key in one.trials]
     assert len(keys) == 2 * 2 * 2
     assert len(store.trials(keys)) == len(set(keys))
 
@@ -144,8 +145,8 @@ def test_of_equal_edits_the_first_is_the_selected_one(store):
     group = Group(task(0), 0.0, (Candidate(edit, (1.0,)), Candidate(edit, (1.0,))))
     record = RoundRecord(1, "p", True, 1, 2, 0, 0.0, 1.0, 1.0, ("text",), (), 1.0)
     put_round(store, "key", record, [group], [edit])
-    (context,) = stored_contexts(store, "key", record)
-    assert [own.selected for own in context.edits] == [True, False]
+    (read,) = stored_groups(store, "key", record)
+    assert read.kept == (0,)
 
 
 class _Rated:

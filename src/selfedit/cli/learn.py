@@ -13,8 +13,7 @@ from selfedit.console.common import err, out, print_json
 from selfedit.console.groups import grouped
 from selfedit.console.plan import agreed
 from selfedit.console.progress import RichProgress
-from selfedit.console.settings import inner_preset, merge_settings
-from selfedit.domains.knowledge.options import Statements
+from selfedit.domains.knowledge.options import Statements, learn_settings
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def learn(
         "max_damage": max_damage,
         "probe_questions": probe_questions,
     }
-    settings = merge_settings(given, inner_preset(preset))
+    settings = learn_settings(given, preset)
     with RichProgress(err) as progress:
 
         def confirm(estimate: Estimate) -> bool:

@@ -12,26 +12,10 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
     from selfedit.config import OuterSettings, Settings
-    from selfedit.domains.knowledge.settings import LearnSettings
 
 Outer = TypeVar("Outer", bound="OuterSettings")
 Preset = TypeVar("Preset")
 Values = TypeVar("Values", bound="Settings")
-
-
-def merge_settings(given: dict[str, Any], preset: dict[str, Any] | None = None) -> LearnSettings:
-    """The defaults, as a preset changes them, with what was given. Raises InputError for a value out
-    of bounds."""
-    from pydantic import ValidationError
-
-    from selfedit.domains.knowledge.settings import LearnSettings
-
-    base = LearnSettings.model_validate(preset or {}).model_dump(mode="json")
-    try:
-        chosen = with_alpha(base, given_only(given))
-        return LearnSettings.model_validate(merged(preset or {}, chosen))
-    except ValidationError as error:
-        raise wrong_value(error) from None
 
 
 def changed(base: Values, given: dict[str, Any]) -> Values:
@@ -59,13 +43,6 @@ def given_by(options: object) -> dict[str, Any]:
     return found
 
 
-def inner_preset(name: str) -> dict[str, Any]:
-    """What a preset changes of the defaults. Raises InputError."""
-    from selfedit.domains.knowledge.presets import INNER_PRESETS
-
-    return _named(INNER_PRESETS, name)()
-
-
 def preset_settings(
     presets: Mapping[str, Callable[[], Outer]], name: str | None, given: dict[str, Any]
 ) -> Outer:
@@ -74,7 +51,7 @@ def preset_settings(
     given: settings of the outer and of its inner loop beside each other; a seed is both's. Raises
     InputError.
     """
-    preset = _named(presets, next(iter(presets)) if name is None else name)()
+    preset = named_preset(presets, next(iter(presets)) if name is None else name)()
     chosen = given_only(given)
     own, inner = (
         {name: value for name, value in chosen.items() if name in type(part).model_fields}
@@ -86,7 +63,8 @@ def preset_settings(
     return checked(type(preset), merged(values, {**own, "inner": trained}))
 
 
-def _named(presets: Mapping[str, Preset], name: str) -> Preset:
+def named_preset(presets: Mapping[str, Preset], name: str) -> Preset:
+    """A preset by its name. Raises InputError."""
     if name not in presets:
         raise InputError(f"--preset {name}: use one of {', '.join(presets)}.")
     return presets[name]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from selfedit.domains.evaluable import Evaluable
 from selfedit.errors import InputError
-from selfedit.loops.rounds import RoundRecord, stored_contexts, stored_rounds
+from selfedit.loops.rounds import RoundRecord, stored_groups, stored_rounds
 from selfedit.store import RunRecord, Store
 from selfedit.types import Task
 
@@ -44,9 +44,9 @@ def trained_on(store: Store, policy: str) -> list[Task] | None:
         made = [r for r in records if r.changed and policy_name(r.policy) == wanted]
         if made:
             seen = [
-                Task(context.id, context.title, context.passage)
+                group.task
                 for record in records[: made[0].number]
-                for context in stored_contexts(store, str(run.inputs["key"]), record)
+                for group in stored_groups(store, str(run.inputs["key"]), record)
             ]
             return seen + (trained_on(store, run.model) or [])
     return None

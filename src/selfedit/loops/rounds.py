@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from selfedit.config import stable_hash
 from selfedit.seams import Model, Update
 from selfedit.store import Store
-from selfedit.types import CandidateStatus, Group, Proposal, SelfEdit
+from selfedit.types import Candidate, Group, Proposal, Query, SelfEdit, Task
 
 _CONTEXTS_AT_ONCE = 100
 
@@ -92,36 +92,6 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class RoundEdit:
-    """A self-edit of a round. reward: mean over the seeds, in [0, 1]; None: it has none.
-
-    status: "scored", "invalid", "failed", or "unscored" (a cascade did not train on it).
-    trials: keys of its trials, one per seed; empty if nothing was trained.
-    """
-
-    text: str
-    reward: float | None
-    rewards: tuple[float | None, ...]
-    status: CandidateStatus
-    reason: str
-    selected: bool
-    trials: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RoundContext:
-    """A context of a round: its passage, its questions with gold answers, the policy's accuracy on
-    it without an edit (None: not measured), and the edits that the policy wrote for it."""
-
-    id: str
-    title: str
-    passage: str
-    questions: tuple[tuple[str, str], ...]
-    baseline: float | None
-    edits: tuple[RoundEdit, ...]
-
-
 def round_key(run_key: str, number: int) -> str:
     return stable_hash([run_key, number])
 
@@ -142,34 +112,47 @@ def put_round(
     for start in range(0, len(groups), _CONTEXTS_AT_ONCE):
         part = enumerate(groups[start : start + _CONTEXTS_AT_ONCE], start)
         contexts = {
-            _context_key(run_key, record.number, place): asdict(_context(group, left))
+            _context_key(run_key, record.number, place): context_values(_with_kept(group, left))
             for place, group in part
         }
         store.put_cached("round", contexts)
     store.put_cached("round", {round_key(run_key, record.number): asdict(record)})
 
 
-def _context(group: Group, left: Counter[SelfEdit]) -> RoundContext:
-    """left: the selected edits that were not seen yet. Of equal ones the first counts, as in
+def _with_kept(group: Group, left: Counter[SelfEdit]) -> Group:
+    """left: the selected edits that were not met yet. Of equal ones the first counts, as in
     `groups.best_of`."""
-    edits = []
-    for candidate in group.candidates:
-        selected = left[candidate.edit] > 0
-        left[candidate.edit] -= selected
-        edits.append(
-            RoundEdit(
-                candidate.edit.text,
-                candidate.reward,
-                candidate.rewards,
-                candidate.status,
-                candidate.reason,
-                selected,
-                candidate.trials,
-            )
-        )
+    kept = []
+    for place, candidate in enumerate(group.candidates):
+        if left[candidate.edit] > 0:
+            left[candidate.edit] -= 1
+            kept.append(place)
+    return replace(group, kept=tuple(kept))
+
+
+def context_values(group: Group) -> dict[str, Any]:
+    """A context of a round as a JSON value: its passage, its questions with gold answers, the policy's
+    accuracy on it without an edit (None: not measured), and the edits that the policy wrote for it."""
     task = group.task
-    questions = tuple((query.question, query.gold) for query in task.queries)
-    return RoundContext(task.id, task.title, task.context, questions, group.baseline, tuple(edits))
+    return {
+        "id": task.id,
+        "title": task.title,
+        "passage": task.context,
+        "questions": [[query.question, query.gold] for query in task.queries],
+        "baseline": group.baseline,
+        "edits": [
+            {
+                "text": one.edit.text,
+                "reward": one.reward,
+                "rewards": list(one.rewards),
+                "status": one.status,
+                "reason": one.reason,
+                "selected": place in group.kept,
+                "trials": list(one.trials),
+            }
+            for place, one in enumerate(group.candidates)
+        ],
+    }
 
 
 def stored_rounds(store: Store, run_key: str, rounds: int) -> list[RoundRecord]:
@@ -186,19 +169,29 @@ def stored_rounds(store: Store, run_key: str, rounds: int) -> list[RoundRecord]:
     return records
 
 
-def stored_contexts(store: Store, run_key: str, record: RoundRecord) -> Iterator[RoundContext]:
-    """The contexts of a finished round, in the order in which they were sampled."""
+def stored_groups(store: Store, run_key: str, record: RoundRecord) -> Iterator[Group]:
+    """The groups of a finished round, in the order in which they were sampled, with what was kept of
+    them. An edit is its text alone, and a question has its gold answer alone."""
     for start in range(0, record.num_tasks, _CONTEXTS_AT_ONCE):
         places = range(start, min(start + _CONTEXTS_AT_ONCE, record.num_tasks))
         keys = [_context_key(run_key, record.number, place) for place in places]
         known = store.cached(keys)
-        yield from (_read_context(known[key]) for key in keys if key in known)
+        yield from (_group(known[key]) for key in keys if key in known)
 
 
-def _read_context(values: dict[str, Any]) -> RoundContext:
-    edits = tuple(
-        RoundEdit(**{**edit, "rewards": tuple(edit["rewards"]), "trials": tuple(edit["trials"])})
-        for edit in values["edits"]
+def _group(values: dict[str, Any]) -> Group:
+    """See `context_values`."""
+    queries = tuple(Query(question, (gold,)) for question, gold in values["questions"])
+    task = Task(values["id"], values["title"], values["passage"], queries)
+    candidates = tuple(
+        Candidate(
+            SelfEdit(task.id, place, (), (edit["text"],)),
+            tuple(edit["rewards"]),
+            edit["status"],
+            edit["reason"],
+            tuple(edit["trials"]),
+        )
+        for place, edit in enumerate(values["edits"])
     )
-    questions = tuple((question, gold) for question, gold in values["questions"])
-    return RoundContext(**{**values, "questions": questions, "edits": edits})
+    kept = tuple(place for place, edit in enumerate(values["edits"]) if edit["selected"])
+    return Group(task, values["baseline"], candidates, kept)

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 from selfedit.domains.evaluable import Evaluable
 from selfedit.errors import InputError
-from selfedit.loops.rounds import RoundContext, RoundEdit
 from selfedit.show.page import Column, Entry, Look, Notes, Section, SideBySide, Table
 from selfedit.show.wording import percent, points
 from selfedit.store import Store
-from selfedit.types import Query, Task, Trial
+from selfedit.types import Candidate, Group, Trial
 
 MOST_CONTEXTS = 300  # in the list of contexts
 
@@ -46,12 +45,12 @@ def choose_context(seen: Sequence[Seen], wanted: str | None) -> Seen | None:
 def context_section(
     store: Store,
     chosen: Seen,
-    shown: Sequence[tuple[int, RoundContext]],
+    shown: Sequence[tuple[int, Group]],
     domain: Evaluable,
 ) -> Section:
     _, first = shown[0]
     noun = domain.noun
-    blocks = domain.picture(_task(first))
+    blocks = domain.picture(first.task)
     columns = tuple(_column(store, number, own, domain) for number, own in shown)
     heading = "The self-edits of each round side by side"
     blocks.append(SideBySide(heading, columns))
@@ -61,43 +60,37 @@ def context_section(
     return Section(f"One {noun}: {chosen.title or chosen.id} ({chosen.id[:8]})", tuple(blocks))
 
 
-def _task(context: RoundContext) -> Task:
-    queries = tuple(Query(question, (gold,)) for question, gold in context.questions)
-    return Task(context.id, context.title, context.passage, queries)
-
-
-def _column(store: Store, number: int, context: RoundContext, domain: Evaluable) -> Column:
-    trials = store.trials(key for edit in context.edits for key in edit.trials)
+def _column(store: Store, number: int, group: Group, domain: Evaluable) -> Column:
+    trials = store.trials(key for one in group.candidates for key in one.trials)
     entries = tuple(
-        _entry(place, edit, [trials[k] for k in edit.trials if k in trials], context.baseline, domain)
-        for place, edit in enumerate(context.edits, start=1)
+        _entry(group, place, [trials[key] for key in one.trials if key in trials], domain)
+        for place, one in enumerate(group.candidates)
     )
-    return Column(f"Round {number}", f"Without an edit: {percent(context.baseline)}", entries)
+    return Column(f"Round {number}", f"Without an edit: {percent(group.baseline)}", entries)
 
 
-def _entry(
-    place: int, edit: RoundEdit, trials: Sequence[Trial], baseline: float | None, domain: Evaluable
-) -> Entry:
-    tag = "selected" if edit.selected else _unselected(edit)
-    look: Look = "good" if edit.selected else _look(edit)
-    line = percent(edit.reward) if edit.reward is not None else "no reward"
-    if edit.reward is not None and baseline is not None:
-        line += f" ({points(edit.reward - baseline)})"
-    known = [reward for reward in edit.rewards if reward is not None]
-    if len(edit.rewards) > 1 and known:
+def _entry(group: Group, place: int, trials: Sequence[Trial], domain: Evaluable) -> Entry:
+    one, selected = group.candidates[place], place in group.kept
+    tag = "selected" if selected else _unselected(one)
+    look: Look = "good" if selected else _look(one)
+    line = percent(one.reward) if one.reward is not None else "no reward"
+    if one.reward is not None and group.baseline is not None:
+        line += f" ({points(one.reward - group.baseline)})"
+    known = [reward for reward in one.rewards if reward is not None]
+    if len(one.rewards) > 1 and known:
         line += f"; by seed: {', '.join(map(percent, known))}"
     if right := _right(trials, domain):
         line += f"; right: {right}"
-    return Entry(f"Edit {place}", tag, look, line, edit.text, edit.reason)
+    return Entry(f"Edit {place + 1}", tag, look, line, one.edit.text, one.reason)
 
 
-def _unselected(edit: RoundEdit) -> str:
-    return {"scored": "not selected", "unscored": "not trained"}.get(edit.status, edit.status)
+def _unselected(one: Candidate) -> str:
+    return {"scored": "not selected", "unscored": "not trained"}.get(one.status, one.status)
 
 
-def _look(edit: RoundEdit) -> Look:
+def _look(one: Candidate) -> Look:
     looks: dict[str, Look] = {"invalid": "warn", "failed": "bad"}
-    return looks.get(edit.status, "")
+    return looks.get(one.status, "")
 
 
 def _right(trials: Sequence[Trial], domain: Evaluable) -> str:

@@ -10,7 +10,7 @@ from selfedit.domains.evaluable import Evaluable
 from selfedit.domains.stored import domain_of
 from selfedit.evaluation.lineage import rounds_of
 from selfedit.grading.statistics import Interval, accuracy_interval, paired_difference, verdict
-from selfedit.loops.rounds import RoundContext, RoundRecord, stored_contexts
+from selfedit.loops.rounds import RoundRecord, context_values, stored_groups
 from selfedit.report.one_context import Seen, choose_context, context_section, contexts_section
 from selfedit.report.runs import (
     Report,
@@ -33,6 +33,7 @@ from selfedit.show.page import (
 from selfedit.show.plots import interval_lines, loss_curves
 from selfedit.show.wording import duration, percent, plural, points
 from selfedit.store import RunRecord, Store
+from selfedit.types import Group
 
 _HEADINGS = (
     "round", "{}s", "without edits", "mean edit", "best edit", "mean edit − without",  # noqa: RUF001
@@ -57,7 +58,7 @@ def train_report(store: Store, run: RunRecord, context: str | None) -> Report:
     rated = run.settings.get("reward") == "proxy"
     domain = domain_of(run)
     noun = domain.noun
-    measured = {r.number: _read(_contexts(store, key, r, rated), r.number, seen) for r in records}
+    measured = {r.number: _read(_groups(store, key, r, rated), r.number, seen) for r in records}
     chosen = choose_context(list(seen.values()), context)
     shown = [] if chosen is None else _of_context(store, key, records, chosen, rated)
     sections = [Section("Rounds", _rounds(records, measured, rated, domain))] if records else []
@@ -87,45 +88,45 @@ def train_report(store: Store, run: RunRecord, context: str | None) -> Report:
         "rounds": [asdict(r) for r in records],
         "contexts": [asdict(own) for own in seen.values()],
         "context": None if chosen is None else {"id": chosen.id, "title": chosen.title},
-        "context_rounds": [{"round": number, **asdict(own)} for number, own in shown],
+        "context_rounds": [{"round": number, **context_values(own)} for number, own in shown],
     }
     return Report(page, values)
 
 
-def _read(contexts: Iterable[RoundContext], number: int, seen: dict[str, Seen]) -> Measured:
+def _read(groups: Iterable[Group], number: int, seen: dict[str, Seen]) -> Measured:
     """Note each context in `seen`, and collect what the round measured."""
     measured = Measured()
-    for context in contexts:
-        own = seen.setdefault(context.id, Seen(context.id, context.title))
-        rewards = [edit.reward for edit in context.edits if edit.reward is not None]
+    for group in groups:
+        own = seen.setdefault(group.task.id, Seen(group.task.id, group.task.title))
+        rewards = [one.reward for one in group.candidates if one.reward is not None]
         best = max(rewards, default=None)
         if number not in own.rounds:
             own.rounds.append(number)
-            own.baselines.append(context.baseline)
+            own.baselines.append(group.baseline)
             own.best.append(best)
-        if context.baseline is not None and best is not None:
-            measured.baseline.append(context.baseline)
+        if group.baseline is not None and best is not None:
+            measured.baseline.append(group.baseline)
             measured.mean.append(math.fsum(rewards) / len(rewards))
             measured.best.append(best)
     return measured
 
 
-def _contexts(store: Store, key: str, record: RoundRecord, rated: bool) -> Iterator[RoundContext]:
-    """A round's contexts. rated: their rewards are a judge's ratings, which do not compare with
+def _groups(store: Store, key: str, record: RoundRecord, rated: bool) -> Iterator[Group]:
+    """A round's groups. rated: their rewards are a judge's ratings, which do not compare with
     accuracies."""
-    for context in stored_contexts(store, key, record):
-        yield replace(context, baseline=None) if rated else context
+    for group in stored_groups(store, key, record):
+        yield replace(group, baseline=None) if rated else group
 
 
 def _of_context(
     store: Store, key: str, records: Sequence[RoundRecord], chosen: Seen, rated: bool
-) -> list[tuple[int, RoundContext]]:
+) -> list[tuple[int, Group]]:
     """The chosen context as each round saw it."""
     return [
         (record.number, own)
         for record in records
         if record.number in chosen.rounds
-        for own in [next(c for c in _contexts(store, key, record, rated) if c.id == chosen.id)]
+        for own in [next(g for g in _groups(store, key, record, rated) if g.task.id == chosen.id)]
     ]
 
 

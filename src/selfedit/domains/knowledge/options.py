@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from selfedit.config import merged
 from selfedit.console import options
 from selfedit.console.graders import endpoint_settings
-from selfedit.console.settings import changed, checked, given_by, given_only, preset_settings
+from selfedit.console.settings import (
+    changed,
+    checked,
+    given_by,
+    given_only,
+    named_preset,
+    preset_settings,
+    with_alpha,
+)
 from selfedit.domains.options import Contexts, InWords, Prepared, named_conditions
 from selfedit.errors import InputError
 
@@ -18,7 +27,7 @@ if TYPE_CHECKING:
     from selfedit.domains.knowledge.conditions import Elsewhere
     from selfedit.domains.knowledge.domain import Knowledge
     from selfedit.domains.knowledge.evaluation import KnowledgeEvaluation
-    from selfedit.domains.knowledge.settings import KnowledgeOuterSettings
+    from selfedit.domains.knowledge.settings import KnowledgeOuterSettings, LearnSettings
     from selfedit.seams import Model
     from selfedit.store import Store
 
@@ -170,3 +179,14 @@ class Evaluating(options.Writing, options.Training, options.Adapting, options.Gr
             return None
         own = endpoint_settings(EndpointSettings, "writer", self.writer_model, self.writer_url)
         return EndpointWriter(own, store)
+
+
+def learn_settings(given: dict[str, Any], preset: str = "balanced") -> LearnSettings:
+    """Settings of `selfedit learn`: a preset of the inner loop with what was given. Where the sampling
+    was not given, it follows the strategy. Raises InputError."""
+    from selfedit.domains.knowledge.presets import INNER_PRESETS
+    from selfedit.domains.knowledge.settings import LearnSettings
+
+    base = named_preset(INNER_PRESETS, preset)()
+    defaults = checked(LearnSettings, base).model_dump(mode="json")
+    return checked(LearnSettings, merged(base, with_alpha(defaults, given_only(given))))

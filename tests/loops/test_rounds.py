@@ -1,0 +1,55 @@
+"""Rounds as they lie in the store: what earlier versions wrote is read, and written alike."""
+
+from __future__ import annotations
+
+from selfedit.loops.rounds import RoundRecord, context_values, put_round, stored_groups
+from selfedit.store import Store
+from selfedit.types import Candidate, Group, Query, SelfEdit, Task
+
+# As commit 69870e9 wrote it (2026-11-26).
+STORED = {
+    "id": "t",
+    "title": "Tower",
+    "passage": "It is tin.",
+    "questions": [["What?", "tin"], ["Since when?", "1900"]],
+    "baseline": 0.5,
+    "edits": [
+        {
+            "text": "Tin it is.",
+            "reward": 0.75,
+            "rewards": [1.0, 0.5],
+            "status": "scored",
+            "reason": "",
+            "selected": True,
+            "trials": ["k1", "k2"],
+        },
+        {
+            "text": "",
+            "reward": None,
+            "rewards": [None],
+            "status": "unscored",
+            "reason": "the judge rated others higher",
+            "selected": False,
+            "trials": [],
+        },
+    ],
+}
+
+
+def test_groups_of_a_round(tmp_path):
+    store = Store(tmp_path / "store.sqlite")
+    task = Task(
+        "t", "Tower", "It is tin.", (Query("What?", ("tin", "Sn")), Query("Since when?", ("1900",)))
+    )
+    edits = [SelfEdit("t", i, (), (said,)) for i, said in enumerate((" Tin it is.\n", ""))]
+    unscored = Candidate(edits[1], (None,), "unscored", "the judge rated others higher")
+    group = Group(task, 0.5, (Candidate(edits[0], (1.0, 0.5), trials=("k1", "k2")), unscored))
+    record = RoundRecord(1, "p", True, 1, 2, 0, 0.5, 0.75, 0.75, ("Tin it is.",), (), 1.0)
+    put_round(store, "run", record, [group], [edits[0]])
+    (read,) = stored_groups(store, "run", record)
+    assert context_values(read) == STORED
+    assert (read.kept, read.task.queries[0], read.candidates[0].reward) == (
+        (0,),
+        Query("What?", ("tin",)),
+        0.75,
+    )
