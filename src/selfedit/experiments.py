@@ -75,7 +75,7 @@ class Evaluated:
 def evaluate(
     domain: BaseDomain,
     tasks: Sequence[Task],
-    model: Model,
+    model: Model | str,
     settings: EvaluationSettings,
     store: Store,
     *,
@@ -95,16 +95,19 @@ def evaluate(
 
     Work that is in the store is not repeated: a killed evaluation goes on where it was.
 
-    policy, load: name of the trained policy, and what loads it when its row comes. conditions: the
-    domain's own by default. grader: of all answers; None: as the domain grades. trained: tasks that the
-    policy was trained on; those that the store knows of need not be named. sample: evaluate a seeded
-    sample of so many tasks. keep_ungradable: answer tasks that cannot be graded, too, as for a
-    submission. confirm: shown what will be trained, before it is; False stops. notes: what a reader of
-    the table must know, too.
+    model: a model, or its name. policy: name or folder of the trained policy, which is loaded when its
+    row comes. load: loads a model by its name; None: as `load_model` does. conditions: the domain's own
+    by default. grader: of all answers; None: as the domain grades. trained: tasks that the policy was
+    trained on; those that the store knows of need not be named. sample: evaluate a seeded sample of so
+    many tasks. keep_ungradable: answer tasks that cannot be graded, too, as for a submission. confirm:
+    shown what will be trained, before it is; False stops. notes: what a reader of the table must know,
+    too.
 
     Raises InputError for what cannot be evaluated, also where the policy was trained on these tasks,
     and SelfEditError.
     """
+    load = load or _loader(domain)
+    model = load(model) if isinstance(model, str) else model
     kept, left_out = (list(tasks), 0) if keep_ungradable else evaluation.gradable(domain, tasks)
     if sample is not None:
         kept = take(kept, sample, settings.inner.seed)
@@ -114,7 +117,7 @@ def evaluate(
         model,
         settings,
         store,
-        load_policy=None if policy is None or load is None else lambda: load(policy),
+        load_policy=None if policy is None else lambda: load(policy),
         conditions=conditions,
         progress=progress,
     )

@@ -20,7 +20,7 @@ def args(library, *more):
 def test_a_domain_in_a_file_has_plan_rounds_and_report(tmp_path):
     done = run(*args(tmp_path / "a"))
     assert done.returncode == 0, done.stderr
-    assert "2 rounds x 4 contexts x 2 edits x 1 seeds = 16 inner loops" in " ".join(done.stderr.split())
+    assert "2 rounds x 4 words x 2 edits x 1 seeds = 16 inner loops" in " ".join(done.stderr.split())
     result = json.loads(done.stdout)
     assert [r["best_reward"] for r in result["rounds"]] == [1.0, 1.0]
     assert (result["rounds"][0]["baseline"], result["rounds"][0]["changed"]) == (0.0, True)

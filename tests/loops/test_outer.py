@@ -276,11 +276,11 @@ def test_progress_tells_the_round_and_the_reward_so_far(tmp_path, monkeypatch):
     watched = Watched()
     outer(tmp_path, progress=watched).run()
     assert watched.notes[0] == "round 1 of 2"
-    assert "round 2 of 2, mean reward so far 100.0 %, last trained: Tower" in watched.notes[-1]
+    assert "round 2 of 2, mean reward so far 100%, last trained: Tower" in watched.notes[-1]
     assert all(done == pytest.approx(total) for total, done in watched.units.values())
     again = Watched()
     outer(tmp_path, settings=SETTINGS.model_copy(update={"rounds": 1}), progress=again).run()
-    assert any("100.0 %" in note for note in again.notes), "stored trials count, too"
+    assert any("100%" in note for note in again.notes), "stored trials count, too"
 
 
 def test_a_disk_that_fills_up_while_the_policy_is_written(tmp_path, monkeypatch):
@@ -491,7 +491,7 @@ def test_a_rating_is_not_called_an_accuracy():
     from selfedit.loops.rounds import RoundRecord
 
     record = RoundRecord(1, "p", True, 1, 2, 0, 0.1, 0.5, 0.75, ("e",), (), 1.0)
-    assert "without edits 10.0 %, mean edit 50.0 %" in round_line(record)
+    assert "without edits 10%, mean edit 50%" in round_line(record)
     rated = round_line(record, rated=True)
-    assert "mean rating of an edit 50.0 %, of the best of each context 75.0 %" in rated
-    assert "10.0 %" not in rated
+    assert "mean rating of an edit 50%, of the best of each context 75%" in rated
+    assert "10%" not in rated

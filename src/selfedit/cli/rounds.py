@@ -38,7 +38,7 @@ class Watch:
 
     def agreed(self, plan: OuterPlan) -> bool:
         """Show the plan; without --yes, ask before long work."""
-        announce(plan_text(plan), plan.seconds, self.yes, self.progress)
+        announce(plan_text(plan, self.noun), plan.seconds, self.yes, self.progress)
         return True
 
     def tell(self, record: RoundRecord) -> None:
@@ -48,12 +48,12 @@ class Watch:
         self.trackers.log(numbers, step=record.number)
 
 
-def plan_text(plan: OuterPlan) -> str:
+def plan_text(plan: OuterPlan, noun: str) -> str:
     from selfedit.show.wording import duration
 
     finished = f" ({plan.finished} of them finished before)" if plan.finished else ""
     return (
-        f"Plan: {plan.rounds} rounds{finished} x {plan.contexts} contexts x {plan.edits} edits x "
+        f"Plan: {plan.rounds} rounds{finished} x {plan.contexts} {noun}s x {plan.edits} edits x "
         f"{plan.seeds} seeds = {plan.inner_loops:,} inner loops, about {plan.tokens:,} tokens of "
         f"training; {plan.disk / 1e9:.1f} GB of policies; roughly {duration(plan.seconds)} on this "
         f"machine ({duration(plan.training)} of training, {duration(plan.writing)} of writing "
@@ -62,18 +62,17 @@ def plan_text(plan: OuterPlan) -> str:
 
 
 def round_line(record: RoundRecord, rated: bool = False, noun: str = "context") -> str:
-    """rated: the rewards are a judge's ratings, from 0 % (1 of 5) to 100 % (5 of 5), no accuracies.
+    """rated: the rewards are a judge's ratings, from 0% (1 of 5) to 100% (5 of 5), no accuracies.
     noun: what a round samples."""
     from selfedit.report.runs import valid_edits
+    from selfedit.show.wording import percent
 
-    mean, best = (f"{100 * value:.1f} %" for value in (record.mean_reward, record.best_reward))
+    mean, best = percent(record.mean_reward), percent(record.best_reward)
     if rated:
         said = f"mean rating of an edit {mean}, of the best of each {noun} {best}"
     else:
-        said = (
-            f"without edits {100 * record.baseline:.1f} %, mean edit {mean}, best edit of each "
-            f"{noun} {best}"
-        )
+        bare = percent(record.baseline)
+        said = f"without edits {bare}, mean edit {mean}, best edit of each {noun} {best}"
     return (
         f"round {record.number}: {said}; {len(record.selected)} selected; valid: "
         f"{valid_edits(record)}" + (f"; {record.note}" if record.note else "")
@@ -83,6 +82,7 @@ def round_line(record: RoundRecord, rated: bool = False, noun: str = "context") 
 def print_rounds(records: Sequence[RoundRecord], use: str) -> None:
     """use: the command that takes the last round's policy."""
     from selfedit.report.runs import valid_edits
+    from selfedit.show.wording import percent
 
     table = Table()
     for heading in ("round", "without", "mean edit", "best edit", "valid edits", "selected"):
@@ -90,7 +90,7 @@ def print_rounds(records: Sequence[RoundRecord], use: str) -> None:
     for r in records:
         table.add_row(
             str(r.number),
-            *(f"{100 * value:.1f} %" for value in (r.baseline, r.mean_reward, r.best_reward)),
+            *map(percent, (r.baseline, r.mean_reward, r.best_reward)),
             valid_edits(r),
             str(len(r.selected)),
         )

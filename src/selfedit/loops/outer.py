@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from selfedit.config import OuterSettings, stable_hash
 from selfedit.domains.base import BaseDomain
+from selfedit.domains.stored import about
 from selfedit.errors import InputError
 from selfedit.loops.policies import Policies, ref_of
 from selfedit.loops.rewards import Reward
@@ -85,7 +86,7 @@ class OuterRun:
 
     def run(self) -> list[RoundRecord]:
         """All rounds; those that are finished are read, not repeated. Raises SelfEditError."""
-        inputs = {"key": self.key, "tasks": len(self.tasks), "domain": self.domain.name}
+        inputs = {"key": self.key, "tasks": len(self.tasks), **about(self.domain)}
         with (
             self._alone(),
             recorded_run(self.store, "train", self.start, self.settings, inputs) as run,

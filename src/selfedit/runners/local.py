@@ -10,6 +10,7 @@ from selfedit.loops.inner import Keep, run_trials
 from selfedit.loops.policies import Policies
 from selfedit.progress import Part, Progress
 from selfedit.seams import Domain, Model, PolicyRef
+from selfedit.show.wording import percent
 from selfedit.store import Store
 from selfedit.types import Group, Proposal, Trial
 
@@ -104,6 +105,6 @@ class _Tally:
         for trial in trials:
             if trial.reward is not None:
                 self._sum, self._count = self._sum + trial.reward, self._count + 1
-                mean = 100 * self._sum / self._count
+                mean = self._sum / self._count
                 title = titles.get(trial.task_id, trial.task_id)
-                self._progress.note(f"mean reward so far {mean:.1f} %, last trained: {title}")
+                self._progress.note(f"mean reward so far {percent(mean)}, last trained: {title}")
