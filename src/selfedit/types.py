@@ -312,17 +312,19 @@ class ProbeExample:
 class ProbeResult:
     """What learning did to a model besides what it was to learn (`memory.probe`). None: not measured.
 
-    num_general: general questions that the bare model was asked; general_before: those that it
-    answers right; general_after: those of them that are still answered right; general_kept: their
-    share. drift: mean KL(bare || adapted) on num_drift generic texts of the bare model's, in nats a
-    token. leakage: share of num_neighbours questions about other things whose answer takes a fact of a
-    document; neighbour_drift: drift on those questions. ended: share of answers to the general_before
-    questions that end by themselves within the limit of tokens, ended_before: of the bare model's.
+    num_general: general questions that the bare model was asked; num_right: those that it answers
+    right; general_before: those that count, at most the half of these that it is surest of;
+    general_after: those that are still answered right; general_kept: their share. drift: mean
+    KL(bare || adapted) on num_drift generic texts of the bare model's, in nats a token. leakage: share
+    of num_neighbours questions about other things whose answer takes a fact of a document;
+    neighbour_drift: drift on those questions. ended: share of answers to the general_before questions
+    that end by themselves within the limit of tokens, ended_before: of the bare model's.
     Bounds are 95 % intervals. lost: general questions that are not answered right any more; leaks:
     those that took a fact. notes: what was not measured as it should be, and why.
     """
 
     num_general: int = 0
+    num_right: int = 0
     general_before: int = 0
     general_after: int = 0
     general_kept: float | None = None

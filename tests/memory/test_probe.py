@@ -12,17 +12,19 @@ from selfedit.config import LoraSettings
 from selfedit.errors import ModelError
 from selfedit.home import probes_folder
 from selfedit.lora.bank import AdapterBank
+from selfedit.memory import general
 from selfedit.memory import probe as probing
 from selfedit.memory.bare import BareAnswers
+from selfedit.memory.general import in_order
 from selfedit.memory.guard import cannot_judge, too_damaged
 from selfedit.memory.neighbours import Subject
-from selfedit.memory.probe import Adapted, in_order, probe
+from selfedit.memory.probe import Adapted, probe
 from selfedit.memory.questions import general_questions
 from selfedit.model.fake import FakeAdapters, FakeModel
 from selfedit.model.tiny import tiny_model
 from selfedit.progress import Silent
 from selfedit.show.plots import wilson_interval
-from selfedit.types import ProbeExample, ProbeResult, Prompt, Query
+from selfedit.types import AnswerScore, ProbeExample, ProbeResult, Prompt, Query
 from tests.knowing import GOLDS, Knowing
 
 TIDEWELL = Subject(
@@ -40,7 +42,8 @@ def first_questions(count):
 def test_of_the_questions_right_before_those_still_right_count():
     model = Knowing(unknown=first_questions(50)[::2], forgotten=first_questions(50)[1::2][:10])
     result = probe(model, Adapted(TAUGHT))
-    assert (result.num_general, result.general_before, result.general_after) == (125, 100, 90)
+    assert (result.num_general, result.num_right) == (383, 358)
+    assert (result.general_before, result.general_after) == (100, 90)
     assert result.general_kept == 0.9
     assert result.general_kept_bounds == wilson_interval(0.9, 100)
     assert {example.question for example in result.lost} == model.forgotten
@@ -68,7 +71,7 @@ def test_the_bare_model_is_asked_once_whatever_adapter_comes_after():
 
 def test_a_killed_probe_asks_only_what_is_missing(monkeypatch):
     monkeypatch.setattr("selfedit.memory.bare.CHUNK", 8)
-    monkeypatch.setattr(probing, "CHUNK", 8)
+    monkeypatch.setattr(general, "CHUNK", 8)
     model = Knowing()
     sample = model.sample
 
@@ -86,6 +89,30 @@ def test_a_killed_probe_asks_only_what_is_missing(monkeypatch):
         path.unlink()
     probe(whole, Adapted(TAUGHT))
     assert again.bare_prompts == whole.bare_prompts - 40
+
+
+def test_the_half_that_the_bare_model_is_surest_of_counts():
+    """How sure: of its answer up to the gold, whatever it says behind it."""
+
+    class Rambling(Knowing):
+        def _said(self, prompt, text, adapters):
+            said = super()._said(prompt, text, adapters)
+            return f"{said} More than that, nobody knows." if prompt.text in GOLDS else said
+
+        def answer_scores(self, prompts, replies, **more):
+            beginnings.update(zip([p.text for p in prompts], replies, strict=True))
+            return [AnswerScore(-float(places[p.text]), 1, True) for p in prompts]
+
+    beginnings: dict[str, str] = {}
+    questions = first_questions(383)
+    places = {question: 7 * i % 383 for i, question in enumerate(questions)}
+    surest = sorted(questions, key=places.__getitem__)[:192]
+    result = probe(Rambling(forgotten=surest[40:50] + surest[150:]), Adapted(TAUGHT))
+    assert (result.num_right, result.general_before, result.general_after) == (383, 100, 90)
+    assert {example.question for example in result.lost} == set(surest[40:50])
+    assert probe(Rambling(), Adapted(TAUGHT), sample=300).general_before == 192
+    plain = [q for q in questions if GOLDS[q].isalpha() and len(GOLDS[q]) > 4]
+    assert all(beginnings[q] == f"It is {GOLDS[q]}" for q in plain)
 
 
 def test_leaks_are_answers_about_others_that_take_a_fact():
@@ -164,7 +191,7 @@ def test_a_damaged_cache_is_written_anew(damage):
 
 
 def test_a_base_model_without_a_template_and_another_model_can_be_probed(monkeypatch):
-    monkeypatch.setattr(probing, "general_questions", lambda: general_questions()[:12])
+    monkeypatch.setattr(general, "general_questions", lambda: general_questions()[:12])
     monkeypatch.setattr(probing, "drift_prompts", lambda: ("Tell me about rivers.", "What is it?"))
     bare = tiny_model(chat=False)
     bank = AdapterBank(bare.hf, LoraSettings(rank=2, layers="all"), [0], num_layers=2)

@@ -1,4 +1,5 @@
-"""A bare model's answers, each prompt asked once: kept in the cache folder, for all libraries."""
+"""A bare model's answers, each prompt asked once, and how sure it is of them: kept in the cache folder,
+for all libraries."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ class BareAnswers:
     def __init__(self, model: Model, progress: Progress) -> None:
         self.model, self.progress = model, progress
         self.path = probes_folder() / f"{stable_hash(model.identity)}.json"
-        self._known = _read(self.path)
+        self._known, self._sure = _read(self.path)
         self._warned = False
 
     def ask(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Answer]:
@@ -60,11 +61,31 @@ class BareAnswers:
             self._save()
         return [self._known[key] for key in keys]
 
+    def sureness(self, prompts: Sequence[Prompt], beginnings: Sequence[str]) -> list[float]:
+        """Log-probability, in nats, that the answer to each prompt begins so."""
+        keys = [
+            stable_hash([p.text, p.kind, p.prefix, text])
+            for p, text in zip(prompts, beginnings, strict=True)
+        ]
+        missing = [i for i, key in enumerate(keys) if key not in self._sure]
+        self.progress.advance(len(keys) - len(missing))
+        for at in range(0, len(missing), CHUNK):
+            chunk = missing[at : at + CHUNK]
+            scores = self.model.answer_scores(
+                [prompts[i] for i in chunk], [beginnings[i] for i in chunk]
+            )
+            self._sure |= {keys[i]: own.logprob for i, own in zip(chunk, scores, strict=True)}
+            self.progress.advance(len(chunk))
+            self._save()
+        return [self._sure[key] for key in keys]
+
     def _save(self) -> None:
         """Whole or not at all. Another process may have written meanwhile: what it added is kept."""
-        self._known = {**_read(self.path), **self._known}
+        known, sure = _read(self.path)
+        self._known, self._sure = {**known, **self._known}, {**sure, **self._sure}
         answers = {key: [answer.text, answer.ended] for key, answer in self._known.items()}
-        text = json.dumps({"model": self.model.identity, "answers": answers})
+        kept = {"model": self.model.identity, "answers": answers, "sureness": self._sure}
+        text = json.dumps(kept)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(
@@ -83,10 +104,14 @@ class BareAnswers:
             self._warned = True
 
 
-def _read(path: Path) -> dict[str, Answer]:
-    """The answers of a cache; none where it is missing or damaged."""
+def _read(path: Path) -> tuple[dict[str, Answer], dict[str, float]]:
+    """Answers and sureness of a cache; none where it is missing or damaged."""
     try:
-        answers = json.loads(path.read_text(encoding="utf-8"))["answers"]
-        return {str(key): Answer(str(text), ended) for key, (text, ended) in answers.items()}
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        answers = kept["answers"].items()
+        return (
+            {str(key): Answer(str(text), ended) for key, (text, ended) in answers},
+            {str(key): float(value) for key, value in kept.get("sureness", {}).items()},
+        )
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return {}
+        return {}, {}

@@ -7,6 +7,7 @@ from selfedit.types import ProbeResult
 # With fewer questions that the bare model answers right a share says too little: of 20, a model that
 # truly loses one in twenty loses more than two in 8 of 100 probes.
 FEWEST_JUDGED = 20
+FEWEST_RIGHT = 2 * FEWEST_JUDGED  # the surer half counts
 
 
 def too_damaged(result: ProbeResult, max_damage: float) -> str:
@@ -27,7 +28,7 @@ def too_damaged(result: ProbeResult, max_damage: float) -> str:
     if lost <= max_damage * before + 1e-9:
         return ""
     return (
-        f"it lost {lost} of the {before} general questions that the bare model answers right, more "
+        f"it lost {lost} of the {before} general questions that the bare model is surest of, more "
         f"than the {100 * max_damage:.0f}% allowed (--max-damage)"
     )
 
@@ -37,7 +38,7 @@ def cannot_judge(result: ProbeResult) -> str:
     if result.general_before >= FEWEST_JUDGED:
         return ""
     return (
-        f"What was lost of general knowledge cannot be judged: the bare model answers only "
-        f"{result.general_before} of {result.num_general} general questions right, and "
-        f"{FEWEST_JUDGED} are needed. --max-damage was not applied."
+        "What was lost of general knowledge cannot be judged: the bare model answers only "
+        f"{result.num_right} of {result.num_general} general questions right. --max-damage was not "
+        "applied."
     )

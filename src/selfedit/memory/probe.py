@@ -1,7 +1,7 @@
 """The probe: what an adapter broke, for any model and without labels.
 
-- General knowledge: of the shipped questions that the bare model answers right, those that are still
-  answered right.
+- General knowledge: of the shipped questions that the bare model answers right and is surest of, those
+  that are still answered right.
 - Drift: KL(bare || adapted) on the bare model's own texts to prompts that no training sees.
 - Leakage: questions about neighbours of what was learned, whose answers take a fact of the document.
 
@@ -11,17 +11,16 @@ model takes to answer about 100 short questions.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from selfedit.config import SamplingSettings
 from selfedit.domains.knowledge.degenerate import degeneracy
-from selfedit.grading import grade_all, offline
 from selfedit.grading.statistics import Interval, mean_interval
-from selfedit.memory.bare import CHUNK, Answer, BareAnswers
-from selfedit.memory.guard import FEWEST_JUDGED, cannot_judge
+from selfedit.memory.bare import Answer, BareAnswers
+from selfedit.memory.general import ANSWER_TOKENS, are_right, known_questions, prompt_of
+from selfedit.memory.guard import cannot_judge
 from selfedit.memory.neighbours import (
     NAMING_TOKENS,
     NeighbourQuestion,
@@ -31,7 +30,7 @@ from selfedit.memory.neighbours import (
     neighbours,
     read_names,
 )
-from selfedit.memory.questions import GeneralQuestion, drift_prompts, general_questions
+from selfedit.memory.questions import drift_prompts
 from selfedit.progress import Progress, Silent
 from selfedit.seams import Adapters, Model
 from selfedit.show.plots import wilson_interval
@@ -40,8 +39,6 @@ from selfedit.types import Bounds, ProbeExample, ProbeResult, Prompt, TrainingSe
 # General questions that count, and questions about neighbours. 100 answers give an interval of about
 # 6 points at 90 %, and take half a minute of one core on the embedded model.
 SAMPLE, NEIGHBOURS = 100, 24
-# Tokens of an answer: long enough for a fact, too short for a ramble to hit one by chance.
-ANSWER_TOKENS = 32
 # Tokens of a text whose drift is measured.
 DRIFT_TOKENS = 48
 # With fewer texts a mean drift says little.
@@ -70,7 +67,7 @@ def probe(
     """What the adapted model lost of the bare one.
 
     subjects: the documents that were learned; without any, leakage is not measured. sample: how many
-    of the general questions that the bare model answers right are asked again. Raises SelfEditError.
+    of the general questions that count (`memory.general`) are asked, at most. Raises SelfEditError.
     """
     start = time.perf_counter()
     run = _Run(bare, adapted, progress or Silent())
@@ -78,13 +75,6 @@ def probe(
     if reason := cannot_judge(result):
         result = replace(result, notes=(reason, *result.notes))
     return replace(result, probe_seconds=time.perf_counter() - start)
-
-
-def in_order() -> list[GeneralQuestion]:
-    """The general questions in the order in which they are asked: always the same, fields mixed."""
-    questions = list(general_questions())
-    random.Random(0).shuffle(questions)
-    return questions
 
 
 class _Run:
@@ -95,25 +85,11 @@ class _Run:
         self.known = BareAnswers(bare, progress)
 
     def general(self, result: ProbeResult, sample: int) -> ProbeResult:
-        asked = 0
-        counted: list[tuple[GeneralQuestion, Answer]] = []
-        questions = in_order()
-        self.progress.start("asking the bare model general questions", len(questions))
-        while len(counted) < sample and _is_worthwhile(asked, len(counted), len(questions)):
-            chunk = questions[asked : asked + CHUNK]
-            answers = self.known.ask([_prompt(q) for q in chunk], ANSWER_TOKENS)
-            right = _right(chunk, [answer.text for answer in answers])
-            asked += len(chunk)
-            counted += [
-                pair for pair, ok in zip(zip(chunk, answers, strict=True), right, strict=True) if ok
-            ]
-        # Those beyond the sample are as if the last chunk had been shorter.
-        if len(counted) > sample:
-            asked = questions.index(counted[sample - 1][0]) + 1
-            counted = counted[:sample]
+        known = known_questions(self.known, self.progress)
+        counted = known.sure[:sample]
         own = [question for question, _ in counted]
-        after = self._ask([_prompt(question) for question in own], "general questions")
-        right = _right(own, [answer.text for answer in after])
+        after = self._ask([prompt_of(question) for question in own], "general questions")
+        right = are_right(own, [answer.text for answer in after])
         lost = tuple(
             ProbeExample(q.query.question, q.query.gold, before.text, now.text)
             for (q, before), now, ok in zip(counted, after, right, strict=True)
@@ -122,7 +98,8 @@ class _Run:
         kept, bounds = _share(sum(right), len(counted))
         return replace(
             result,
-            num_general=asked,
+            num_general=known.num_asked,
+            num_right=known.num_right,
             general_before=len(counted),
             general_after=sum(right),
             general_kept=kept,
@@ -222,23 +199,6 @@ class _Run:
             on_done=self.progress.advance,
         )
         return mean_interval(values)
-
-
-def _is_worthwhile(asked: int, right: int, total: int) -> bool:
-    """Whether there are questions left, and enough may be right in the end for a judgement, if twice as
-    many of the others are."""
-    if asked == 0:
-        return True
-    return asked < total and right + 2 * right / asked * (total - asked) >= FEWEST_JUDGED
-
-
-def _prompt(question: GeneralQuestion) -> Prompt:
-    return Prompt(question.query.question, kind="question")
-
-
-def _right(questions: Sequence[GeneralQuestion], answers: Sequence[str]) -> list[bool]:
-    graded = grade_all([question.query for question in questions], answers, offline)
-    return [answer.correct for answer in graded]
 
 
 def _ended(answers: Sequence[Answer]) -> float | None:
