@@ -154,3 +154,19 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     exec(code.replace('"smollm2-135m"', "MODEL"), {"MODEL": FakeModel()})  # noqa: S102
     assert (tmp_path / "exported").is_dir()
     assert len(list((tmp_path / "my-library" / "policies").glob("*/round-2"))) == 1
+
+
+def test_python_of_the_algorithm_page_runs(tmp_path, monkeypatch):
+    """A policy in each round, the first trained on both edits of each context."""
+    page = (ROOT / "docs" / "how-to" / "algorithm.md").read_text(encoding="utf-8")
+    contexts = (ROOT / "examples" / "contexts.jsonl").read_text(encoding="utf-8")
+    (tmp_path / "contexts.jsonl").write_text(contexts, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for language, code in blocks(page):
+        if language == "python":
+            exec(code, names)  # noqa: S102
+    records = names["done"].rounds
+    assert [record.number for record in records] == [1, 2]
+    assert [len(record.selected) for record in records] == [4, 4]
+    assert Path(names["done"].policy).is_dir()

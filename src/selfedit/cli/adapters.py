@@ -46,7 +46,7 @@ def _current_versions(store: Any, records: list[AdapterRecord]) -> set[int]:
 @app.command("list")
 @grouped
 def list_(keeping: options.Keeping, as_json: options.Json = False) -> None:
-    """All versions, of all models; the current one of each model is marked."""
+    """List all versions of all models; the current one of each model is marked."""
     opened = open_library(options.Loading(), keeping)
     records = opened.adapters()
     current = _current_versions(opened.store, records)
@@ -83,7 +83,7 @@ def _percent(value: float | None) -> str:
 @app.command()
 @grouped
 def show(version: VersionArgument, keeping: options.Keeping, as_json: options.Json = False) -> None:
-    """One version: lineage, documents, edits, scores."""
+    """Show one version: lineage, documents, edits, scores."""
     from selfedit.show.wording import damage_rows
     from selfedit.store import document_values
     from selfedit.types import ProbeResult
@@ -107,7 +107,7 @@ def show(version: VersionArgument, keeping: options.Keeping, as_json: options.Js
     for name in ("version", "current", "status", "reason", "model", "created", "path"):
         _line(name, value[name])
     _line("lineage", " <- ".join(map(str, lineage)) + " <- base")
-    # What it broke has lines of its own; older records hold nothing of it.
+    # What it broke has its own lines; older records do not have it.
     broken = ProbeResult.from_json(record.scores)
     measures = broken.measures()
     for name, score in record.scores.items():
@@ -161,9 +161,9 @@ def delete(version: VersionArgument, keeping: options.Keeping, as_json: options.
 def export(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
     keeping: options.Keeping,
-    version: Annotated[int | None, typer.Option(help="Default: the current one.")] = None,
+    version: Annotated[int | None, typer.Option(help="Version to export (default: current).")] = None,
     merged: Annotated[
-        bool, typer.Option("--merged", help="A whole model folder, the adapter merged in.")
+        bool, typer.Option("--merged", help="Write a whole model folder, with the adapter merged in.")
     ] = False,
     model: options.Model = options.DEFAULT_MODEL,
     as_json: options.Json = False,

@@ -78,7 +78,7 @@ def main() -> None:
     """Entry point. A SelfEditError is printed without traceback (exit code 1); Ctrl-C exits 130."""
     lose_nothing(sys.stdout, sys.stderr)
     try:
-        # typer turns Ctrl-C into the exit code 130, and without its standalone mode returns it.
+        # typer turns Ctrl-C into exit code 130, and returns it outside of its standalone mode.
         code = app(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = 130

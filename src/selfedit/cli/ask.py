@@ -24,23 +24,27 @@ def ask(
     loading: options.Loading,
     keeping: options.Keeping,
     question: Annotated[
-        str | None, typer.Argument(help="The question; without it, one a line from stdin.")
+        str | None,
+        typer.Argument(help="The question; without it, stdin is read, one question per line."),
     ] = None,
-    base: Annotated[bool, typer.Option("--base", help="Ask the model as it came.")] = False,
-    version: Annotated[int | None, typer.Option(help="Ask this version.")] = None,
+    base: Annotated[bool, typer.Option("--base", help="Ask the bare model.")] = False,
+    version: Annotated[
+        int | None, typer.Option(help="Version to ask (default: the current one).")
+    ] = None,
     compare: Annotated[
-        bool, typer.Option("--compare", help="The bare model and the version side by side.")
+        bool,
+        typer.Option("--compare", help="Show answers of the bare model and the version side by side."),
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Ask the current version (or another one) a question; no document is looked at."""
+    """Ask the current version, or another one, a question; documents are not consulted."""
     from selfedit.learning.library import ask_model
 
     if base and (version is not None or compare):
         raise InputError("--base goes with neither --version nor --compare")
     questions = [question] if question is not None else [q for q in map(str.strip, sys.stdin) if q]
     if not questions or not questions[0].strip():
-        raise InputError("there is no question; name one, or pipe some in, one a line")
+        raise InputError("there is no question; give one, or pipe some in, one per line")
     current = None
     if base:  # needs no library
         answers = ask_model(loading.load(), questions)

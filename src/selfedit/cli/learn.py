@@ -65,11 +65,13 @@ def learn(
     ] = None,
     max_damage: Annotated[
         float | None,
-        typer.Option(help="Share of general questions right before that may be lost (0 to 1)."),
+        typer.Option(help="Share of known general questions that may be lost, from 0 to 1."),
     ] = None,
     probe_questions: Annotated[
         int | None,
-        typer.Option(help="General questions to probe a new version with, at most; 0: no probe."),
+        typer.Option(
+            help="Maximum number of general questions to probe a new version with; 0: no probe."
+        ),
     ] = None,
     topic: Annotated[
         bool, typer.Option("--topic", help="Put the document's title before each question.")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def open_library(
     loading: Loading, keeping: Keeping, progress: Progress | None = None, *, create: bool = False
 ) -> Library:
-    """The library of that folder. create: make one where there is none; else InputError."""
+    """The library in that folder. create: make it if there is none; else InputError."""
     from selfedit.learning.library import Library
 
     return Library(

@@ -27,7 +27,7 @@ def probe(
         int | None, typer.Option("--version", help="Number of the version; default: the current one.")
     ] = None,
     adapter: Annotated[
-        Path | None, typer.Option("--adapter", help="A PEFT adapter's folder, in place of a version.")
+        Path | None, typer.Option("--adapter", help="Folder of a PEFT adapter, instead of a version.")
     ] = None,
     base: Annotated[
         str | None,
@@ -35,24 +35,24 @@ def probe(
     ] = None,
     document: Annotated[
         list[Path] | None,
-        typer.Option("--document", help="What was taught, where no version knows it; repeatable."),
+        typer.Option("--document", help="Learned document, if no version knows it; repeatable."),
     ] = None,
     quiz: Annotated[
         Path | None, typer.Option("--quiz", help="Questions about the documents, as for `learn`.")
     ] = None,
     sample: Annotated[
-        int, typer.Option("--sample", min=1, help="General questions to be asked again, at most.")
+        int, typer.Option("--sample", min=1, help="Maximum number of general questions to ask again.")
     ] = 100,
     *,
     loading: options.Loading,
     keeping: options.Keeping,
     as_json: options.Json = False,
 ) -> None:
-    """What a version, an adapter or a trained policy broke of the bare model; no labels are needed.
+    """Measure what a version, an adapter or a trained policy broke; no labels are needed.
 
-    Measured are the share of general questions that are still answered right, of those that the bare
-    model answers right; the drift from the bare model on its own texts (KL divergence, nats a token);
-    and how often a question about another thing of the same kind gets a fact of the documents.
+    It measures how many of the general questions that the bare model answers right are still answered
+    right; the drift from the bare model on its own texts (KL divergence, nats per token); and how often
+    a question about another thing of the same kind is answered with a fact of the documents.
 
     \b
     selfedit probe                           the current version

@@ -1,4 +1,4 @@
-"""The rounds of a policy's training: their plan, their progress, and what came of them."""
+"""The rounds of a policy's training: their plan, progress and results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Watch:
-    """What the terminal and the trackers are told while a policy is trained.
+    """Tells the terminal and the trackers how a policy's training goes.
 
     rated: the rewards are a judge's ratings.
     """
@@ -42,7 +42,7 @@ class Watch:
         return True
 
     def tell(self, record: RoundRecord) -> None:
-        """A finished round: a line, and numbers for the trackers."""
+        """Report a finished round: a line, and numbers for the trackers."""
         status(round_line(record, self.rated, self.noun))
         numbers = {k: v for k, v in asdict(record).items() if isinstance(v, int | float)}
         self.trackers.log(numbers, step=record.number)
@@ -57,12 +57,12 @@ def plan_text(plan: OuterPlan, noun: str) -> str:
         f"{plan.seeds} seeds = {plan.inner_loops:,} inner loops, about {plan.tokens:,} tokens of "
         f"training; {plan.disk / 1e9:.1f} GB of policies; roughly {duration(plan.seconds)} on this "
         f"machine ({duration(plan.training)} of training, {duration(plan.writing)} of writing "
-        f"self-edits, {duration(plan.answering)} of answering), the policy's own updates apart."
+        f"self-edits, {duration(plan.answering)} of answering), not counting the policy's own updates."
     )
 
 
 def round_line(record: RoundRecord, rated: bool = False, noun: str = "context") -> str:
-    """rated: the rewards are a judge's ratings, from 0% (1 of 5) to 100% (5 of 5), no accuracies.
+    """rated: the rewards are a judge's ratings, from 0% (1 of 5) to 100% (5 of 5), not accuracies.
     noun: what a round samples."""
     from selfedit.report.runs import valid_edits
     from selfedit.show.wording import percent

@@ -1,1 +1,1 @@
-"""The command line's kit: what commands share. It knows no command and no domain."""
+"""The command line's kit: what commands share. It does not know any command or domain."""

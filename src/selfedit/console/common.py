@@ -28,7 +28,7 @@ err = console(stderr=True)
 
 @dataclass
 class Shown:
-    """What the running command shows on stderr beside warnings, questions and errors."""
+    """What the running command shows on stderr besides warnings, questions and errors."""
 
     progress: bool = True
 
@@ -44,13 +44,13 @@ def set_quiet(context: typer.Context, value: bool) -> bool:
 
 
 def status(text: str) -> None:
-    """One line of what is going on, on stderr; nothing with --quiet."""
+    """Print one line of status on stderr; nothing with --quiet."""
     if shown.progress:
         err.print(text, style="dim", markup=False, highlight=False)
 
 
 def the_model(name: str, skills: Sequence[Skill] = ()) -> str | Model:
-    """The fake model is made at once; others are loaded when they are needed."""
+    """The fake model is made at once; others are loaded when needed."""
     if name != "fake" and not (Path(name) / "fake_model.json").is_file():
         return name
     from selfedit.model.fake import load_fake
@@ -89,7 +89,7 @@ def model_loader(
 
 
 def check_model(name: str) -> None:
-    """Raises ModelError where there is no model of that name, without loading it."""
+    """Raises ModelError if there is no model of that name, without loading it."""
     if isinstance(the_model(name), str):
         from selfedit.model.load import check_model as check
 
@@ -103,14 +103,14 @@ def prompt_format_of(text: str) -> PromptFormat:
 
 
 def folder_of(library: Path | None) -> Path:
-    """The library's folder: the one that was named, else the user's own."""
+    """The library's folder: the given one, else the user's own."""
     from selfedit.home import library_folder
 
     return (library or library_folder()).expanduser()
 
 
 def open_store(library: Path | None) -> Store:
-    """The store of a library; it is made where there is none."""
+    """The store of a library; it is made if there is none."""
     from selfedit.home import STORE
     from selfedit.store import Store
 
@@ -118,12 +118,12 @@ def open_store(library: Path | None) -> Store:
 
 
 def parts(text: str) -> tuple[str, ...]:
-    """What an option names with commas between."""
+    """The values of an option, separated by commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """Exactly one JSON object, in ASCII, which every console can show; what is not a number is null."""
+    """Print exactly one JSON object, in ASCII, which every console can show; NaN becomes null."""
     sys.stdout.write(json.dumps(_clean(value), default=str) + "\n")
     sys.stdout.flush()
 

@@ -18,7 +18,7 @@ Endpoint = TypeVar("Endpoint", bound="EndpointSettings")
 
 def named_grader(name: str, judge: Callable[[], JudgeSettings], store: Store) -> Grader:
     """A grader by its name. A judge is checked (package, key) before any work, and its verdicts are
-    kept in the store. Raises InputError for a name that there is not."""
+    kept in the store. Raises InputError for an unknown name."""
     from selfedit.grading import GRADERS
 
     if name == "judge":
@@ -33,8 +33,8 @@ def named_grader(name: str, judge: Callable[[], JudgeSettings], store: Store) ->
 
 
 def endpoint_settings(kind: type[Endpoint], role: str, model: str | None, url: str | None) -> Endpoint:
-    """Settings of the judge or the writer. Raises InputError for an address that cannot be used,
-    without repeating it: it may be a key, put in the wrong place."""
+    """Settings of the judge or the writer. Raises InputError for an unusable address,
+    without repeating it: it may be a misplaced key."""
     from pydantic import ValidationError
 
     try:

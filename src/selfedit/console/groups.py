@@ -1,4 +1,4 @@
-"""Options as groups: a dataclass whose fields are options, given to a command as one argument.
+"""Options as groups: a dataclass whose fields are options, passed to a command as one argument.
 
     @dataclass
     class Loading:
@@ -9,7 +9,7 @@
     @grouped
     def ask(question: str, loading: Loading) -> None: ...
 
-The command gets every field as an option of its own, with its help and default, in the order of the
+The command gets every field as its own option, with help and default, in the order of the
 parameters; the function gets the filled-in dataclass.
 """
 
@@ -23,9 +23,9 @@ from typing import Any, get_type_hints
 
 
 def grouped(function: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameters that are dataclasses stand for their fields.
+    """A command in which parameters that are dataclasses are replaced by their fields.
 
-    Raises TypeError where two groups, or a group and a parameter, share a name.
+    Raises TypeError if two groups, or a group and a parameter, share a name.
     """
     hints = get_type_hints(function, include_extras=True)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}

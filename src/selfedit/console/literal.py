@@ -1,4 +1,4 @@
-"""What documents, models and files say is text on a terminal: it moves no cursor and sets no title."""
+"""Text from documents, models and files stays text on a terminal: it moves no cursor, sets no title."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import IO, Any
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
 from rich.segment import Segment
 
-# Control characters but tab and line feed, overrides of the text's direction, lone surrogates.
+# Control characters except tab and line feed, text direction overrides, lone surrogates.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -42,8 +42,8 @@ def console(**options: Any) -> Console:
 
 
 def lose_nothing(*streams: IO[str]) -> None:
-    """From now on a character that a stream's encoding lacks is written out as an escape, rather than
-    ending the command after its work (Windows code pages, LANG=C)."""
+    """Make streams escape characters that their encoding lacks (Windows code pages, LANG=C), so that a
+    command does not fail after its work."""
     for stream in streams:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

@@ -1,4 +1,4 @@
-"""Options that several commands have: each is declared once, and reads the same wherever it stands.
+"""Options that several commands share: each is declared once, and reads the same everywhere.
 
 They come in groups, which `console.groups.grouped` spreads over a command:
 
@@ -52,14 +52,14 @@ Format = Annotated[
 ]
 Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")]
 
-# What is worked on, and how the policy is told.
+# What is worked on, and with which policy.
 Data = Annotated[
     str,
     typer.Option("--data", help="Contexts with questions: SQuAD JSON, JSON lines, or a dataset id."),
 ]
 Policy = Annotated[
     Path | None,
-    typer.Option("--policy", help="The trained model of `seal`: it writes and it learns."),
+    typer.Option("--policy", help="Trained model for the condition `seal`: it writes and it learns."),
 ]
 
 # Self-edits and their training. What is not given is left to the preset or to `config.py`.
@@ -103,7 +103,7 @@ Layers = Annotated[
 ]
 TargetModules = Annotated[
     str | None,
-    typer.Option("--target-modules", help="Linear modules to adapt, with commas: q_proj,v_proj …"),
+    typer.Option("--target-modules", help="Linear modules to adapt, such as q_proj,v_proj."),
 ]
 
 # The outer loop.
@@ -119,7 +119,7 @@ Rule = Annotated[
 ]
 Margin = Annotated[
     float | None,
-    typer.Option("--margin", help="`positive`: how far above the baseline, from 0 to 1."),
+    typer.Option("--margin", help="Required gain over the baseline for `positive`, from 0 to 1."),
 ]
 Reward = Annotated[
     str | None,
@@ -134,7 +134,7 @@ Tracker = Annotated[
 GraderName = Annotated[
     str | None,
     typer.Option(
-        "--grader", help="Who grades the answers: offline, contains, exact, f1, or judge (an endpoint)."
+        "--grader", help="Grader of the answers: offline, contains, exact, f1, or judge (an endpoint)."
     ),
 ]
 JudgeModel = Annotated[str | None, typer.Option("--judge-model", help="Name of the judge's model.")]
@@ -191,7 +191,7 @@ class Keeping:
         return folder_of(self.library)
 
     def store(self) -> Store:
-        """The library's store; it is made where there is none. Raises StoreError."""
+        """The library's store; it is made if there is none. Raises StoreError."""
         from selfedit.console.common import open_store
 
         return open_store(self.library)

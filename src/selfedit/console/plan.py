@@ -1,4 +1,4 @@
-"""The plan of a long piece of work: shown before it begins, and asked about where it is long."""
+"""The plan of some work: shown before it begins, with a question if it is long."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from selfedit.errors import InputError
 if TYPE_CHECKING:
     from selfedit.console.progress import RichProgress
 
-# Work that is expected to take longer than this is asked about first, in seconds.
+# Work expected to take longer than this is asked about first, in seconds.
 ASK_FROM = 15 * 60
 
 
 def go_on(plan: str, seconds: float, progress: RichProgress, hint: str = "") -> bool:
-    """Show the plan; for long work, ask. Without a terminal InputError, naming --yes."""
+    """Show the plan; for long work, ask. Without a terminal raises InputError, naming --yes."""
     progress.pause()
     try:
         err.print(plan, highlight=False, markup=False)
         if seconds < ASK_FROM:
             return True
         if not sys.stdin.isatty():
-            raise InputError(f"that is long; add --yes to do it anyway{hint}")
+            raise InputError(f"that takes long; add --yes to do it anyway{hint}")
         return typer.confirm("Go on?", err=True)
     finally:
         progress.resume()
 
 
 def announce(plan: str, seconds: float, yes: bool, progress: RichProgress) -> None:
-    """Show the plan; without --yes, ask before long work. Raises InputError where the answer is no."""
+    """Show the plan; without --yes, ask before long work. Raises InputError if the answer is no."""
     if yes:
         status(plan)
     elif not go_on(plan, seconds, progress):
@@ -56,7 +56,7 @@ class Work(Protocol):
 
 
 def announce_work(work: Work, noun: str, yes: bool, progress: RichProgress) -> bool:
-    """Show what will be trained; without --yes, ask before long work. Raises InputError where the
+    """Show what will be trained; without --yes, ask before long work. Raises InputError if the
     answer is no."""
     from selfedit.show.wording import duration, plural
 

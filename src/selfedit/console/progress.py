@@ -1,4 +1,4 @@
-"""The loops' progress on stderr: a bar on a terminal, else a line now and then."""
+"""The loops' progress on stderr: a bar on a terminal, else a line from time to time."""
 
 from __future__ import annotations
 

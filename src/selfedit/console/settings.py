@@ -1,4 +1,4 @@
-"""What was given on the command line, as settings: over the defaults or over a preset."""
+"""Options of the command line as settings, over the defaults or over a preset."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def changed(base: Values, given: dict[str, Any]) -> Values:
 
 
 def checked(kind: type[Values], values: dict[str, Any]) -> Values:
-    """Settings of these values. Raises InputError for one out of bounds."""
+    """Settings with these values. Raises InputError for one out of bounds."""
     from pydantic import ValidationError
 
     try:
@@ -48,8 +48,7 @@ def preset_settings(
 ) -> Outer:
     """A preset (None: the first) with what was given on the command line.
 
-    given: settings of the outer and of its inner loop beside each other; a seed is both's. Raises
-    InputError.
+    given: settings of the outer and of its inner loop together; a seed is for both. Raises InputError.
     """
     preset = named_preset(presets, next(iter(presets)) if name is None else name)()
     chosen = given_only(given)

@@ -30,8 +30,8 @@ class BaseDomain(Evaluable, Domain):
     """Base of every domain.
 
     presets: complete settings of an outer loop by name; the first is the default. use: the command that
-    shows what a trained policy is good for, but for the policy's folder. grader: of answers in
-    words, for domains that use one.
+    shows what a trained policy is good for, without the policy's folder. grader: of answers in words,
+    for domains that use one.
     """
 
     presets: ClassVar[Mapping[str, Callable[[], OuterSettings]]] = {"default": OuterSettings}
@@ -64,13 +64,13 @@ class BaseDomain(Evaluable, Domain):
         raise NotImplementedError
 
     def digest(self) -> str:
-        """Hash of the file that the class is in, so that a domain that was changed does not find the
-        trials of the one before. Raises InputError for a class that is in no file."""
+        """Hash of the file that the class is in, so that a changed domain does not find the trials of
+        the earlier one. Raises InputError for a class that is not in a file."""
         try:
             source = Path(inspect.getfile(type(self))).read_text(encoding="utf-8")
         except (OSError, TypeError):
             raise InputError(
-                f"the domain {type(self).__name__} is in no file; give it a method digest(), which "
+                f"the domain {type(self).__name__} is not in a file; give it a method digest(), which "
                 "returns a hash of everything that its other methods depend on"
             ) from None
         return stable_hash([type(self).__qualname__, source])

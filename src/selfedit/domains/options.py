@@ -1,7 +1,7 @@
-"""What `selfedit train` and `selfedit eval` take of a domain: its options, and what they ask for.
+"""What `selfedit train` and `selfedit eval` need from a domain: its options, and what they mean.
 
 A built-in domain has its own in `domains/<name>/options.py`, as the classes `OuterLoop` and
-`Evaluating`; here are those of a domain of the user's own.
+`Evaluating`; here are those for a domain of the user's own.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Evaluates(Protocol):
     def domain_class(self) -> type[BaseDomain]: ...
 
     def check(self) -> None:
-        """Raises SelfEditError for what can be known to be wrong before a model is loaded."""
+        """Raises SelfEditError for errors that can be found before a model is loaded."""
         ...
 
     def prepared(self, model: Model, store: Store) -> Prepared:
@@ -152,7 +152,7 @@ class OuterLoop(InWords):
 class Evaluating(options.Writing, options.Training, options.Adapting, options.Grading):
     """Evaluate a domain of your own: a class in a Python file, which is run.
 
-    A row has its 95% interval over tasks, and each pair of rows that of its difference. Killed and
+    Each row has a 95% interval over tasks, and each pair of rows one for its difference. Killed and
     started again, it goes on where it was.
     """
 
@@ -160,7 +160,7 @@ class Evaluating(options.Writing, options.Training, options.Adapting, options.Gr
     data: Source
     conditions: Annotated[
         str | None,
-        typer.Option(help="Some of its conditions, with commas: base, own, seal (default: base,own)."),
+        typer.Option(help="Conditions to compare, some of base,own,seal (default: base,own)."),
     ] = None
     contexts: Contexts = None
 
@@ -189,7 +189,7 @@ class Evaluating(options.Writing, options.Training, options.Adapting, options.Gr
 
 
 def named_conditions(text: str) -> tuple[str, ...]:
-    """What --conditions names. Raises InputError where it names nothing."""
+    """The values of --conditions. Raises InputError if there are none."""
     names = parts(text)
     if not names:
         raise InputError("--conditions names nothing to evaluate.")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # Which tasks.
 Tasks = Annotated[
     Path | None,
-    typer.Option("--tasks", help="A JSON file or folder of ARC, in place of a dataset."),
+    typer.Option("--tasks", help="A JSON file or folder of ARC tasks, instead of a dataset."),
 ]
 Solutions = Annotated[
     Path | None, typer.Option("--solutions", help="The test outputs that belong to a file.")
@@ -48,22 +48,25 @@ Ids = Annotated[
 ]
 Filters = Annotated[
     list[str] | None,
-    typer.Option("--filter", help="max-tokens=N or max-cells=N, of the prompt."),
+    typer.Option("--filter", help="Limit on the prompt: max-tokens=N or max-cells=N."),
 ]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="The first N of these tasks.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Use the first N of these tasks only.")
+]
 
 # How a task is learned and answered.
 Preset = Annotated[str, typer.Option("--preset", help="arc-paper or arc-small.")]
 Examples = Annotated[
-    int | None, typer.Option("--examples", help="Training examples of a task, at most.")
+    int | None, typer.Option("--examples", help="Maximum number of training examples per task.")
 ]
 OracleLearningRate = Annotated[float | None, typer.Option("--learning-rate", help="Of the oracle.")]
 OracleEpochs = Annotated[int | None, typer.Option("--epochs", help="Of the oracle.")]
 Constrained = Annotated[
-    bool, typer.Option("--constrained", help="Sample self-edits of the right form only.")
+    bool, typer.Option("--constrained", help="Sample only self-edits of the right form.")
 ]
 Voting = Annotated[
-    bool, typer.Option("--voting", help="Two attempts by a vote, in place of one greedy answer.")
+    bool,
+    typer.Option("--voting", help="Two attempts by a vote instead of one greedy answer."),
 ]
 
 
@@ -119,8 +122,10 @@ class Oracle:
 
 @dataclass(kw_only=True)
 class OuterLoop(Choosing, Learning, options.Outer, options.Writing, options.Adapting):
-    """The paper's few-shot domain: self-edits choose augmentations and settings of test-time training,
-    and those whose adapter solves the task teach the policy.
+    """Few-shot learning on ARC, as in the paper: self-edits configure test-time training.
+
+    They choose its augmentations and settings, and those whose adapter solves the task teach the
+    policy.
 
     Killed and started again, the run goes on where it was; a finished round is never repeated.
     """
@@ -161,9 +166,9 @@ _CANDIDATES = 5
 
 @dataclass(kw_only=True)
 class Evaluating(Choosing, options.Writing, options.Adapting, Learning, Oracle):
-    """The paper's few-shot table: which share of adapted models solves its task.
+    """The paper's few-shot table: the share of adapted models that solve their task.
 
-    A row has its 95% interval over tasks, and each pair of rows that of its difference. Killed and
+    Each row has a 95% interval over tasks, and each pair of rows one for its difference. Killed and
     started again, it goes on where it was.
     """
 
@@ -175,8 +180,8 @@ class Evaluating(Choosing, options.Writing, options.Adapting, Learning, Oracle):
     submission: Annotated[
         Path | None,
         typer.Option(
-            help="Write two attempts at each test input, by a vote, in ARC's format: of the last "
-            "condition, and of each task's first edit that was trained."
+            help="Write two attempts at each test input, by a vote, in ARC's format: by the last "
+            "condition, from each task's first trained edit."
         ),
     ] = None
 
@@ -231,7 +236,7 @@ def inner_with(preset: str, given: dict[str, Any]) -> ArcInnerSettings:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Tasks, and what has to be told of how they were chosen."""
+    """Tasks, and what a reader must know about how they were chosen."""
 
     tasks: list[Task]
     notes: tuple[str, ...]
@@ -283,6 +288,6 @@ def read_or_load(
 
 
 def _comments(path: Path) -> list[str]:
-    """What a file of ids says of itself, in the lines that begin with #."""
+    """What a file of ids says about itself, in the lines that begin with #."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return [line.lstrip("# ").strip() for line in lines if line.startswith("#") and line.strip("# ")]

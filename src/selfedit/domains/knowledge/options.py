@@ -55,7 +55,7 @@ class Statements:
 
 @dataclass(kw_only=True)
 class OuterLoop(InWords, Statements):
-    """The paper's knowledge domain: rounds of self-edits, scored by what the model knows then.
+    """Knowledge incorporation, as in the paper: rounds of self-edits, rewarded by what they taught.
 
     Each round's policy is a model folder that --model accepts. Killed and started again, the run goes
     on where it was; a finished round is never repeated.
@@ -85,7 +85,7 @@ class OuterLoop(InWords, Statements):
 class Evaluating(options.Writing, options.Training, options.Adapting, options.Grading, Statements):
     """The paper's knowledge tables: each condition answers the same questions in its own way.
 
-    A row has its 95% interval over contexts, and each pair of rows that of its difference. Killed and
+    Each row has a 95% interval over contexts, and each pair of rows one for its difference. Killed and
     started again, it goes on where it was.
     """
 
@@ -100,7 +100,7 @@ class Evaluating(options.Writing, options.Training, options.Adapting, options.Gr
     regime: Annotated[
         str,
         typer.Option(
-            help="single (an adapter a passage), cpt (one for all) or cpt-full (all the weights)."
+            help="single (one adapter per passage), cpt (one for all) or cpt-full (all weights)."
         ),
     ] = "single"
     contexts: Contexts = None
@@ -169,7 +169,7 @@ class Evaluating(options.Writing, options.Training, options.Adapting, options.Gr
         )
 
     def _elsewhere(self, store: Store) -> Elsewhere:
-        """Where the edits of `file` come from; a file goes before an endpoint."""
+        """Where the edits of `file` come from; a file takes precedence over an endpoint."""
         from selfedit.config import EndpointSettings
         from selfedit.endpoints.writer import EndpointWriter, read_edits
 
