@@ -9,7 +9,7 @@ from typing import Protocol
 class Progress(Protocol):
     """One stage at a time: `start` ends the stage before; parts of a unit may be reported.
 
-    note: what is known so far, in one line; it replaces the previous note.
+    note: what is known so far, in one line; it replaces the previous note ("": none).
     """
 
     def start(self, name: str, total: int) -> None: ...
@@ -77,7 +77,7 @@ class Noted:
         self._progress.advance(amount)
 
     def note(self, text: str) -> None:
-        self._progress.note(f"{self._beginning}, {text}")
+        self._progress.note(f"{self._beginning}, {text}" if text else self._beginning)
 
     def warn(self, text: str) -> None:
         self._progress.warn(text)

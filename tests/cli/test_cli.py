@@ -58,7 +58,7 @@ def test_progress_is_on_stderr_and_quiet_stops_it(tmp_path):
     quiet = run(*args, "--quiet")
     assert json.loads(quiet.stdout)["committed"] is True
     assert quiet.stderr == ""
-    assert "training and testing self-edits: 0 of" in run(*args).stderr
+    assert "asking the model as it is: 0 of 6" in run(*args).stderr
 
 
 def test_learn_ask_and_adapters(tmp_path):
@@ -98,7 +98,7 @@ def test_terminal_output_says_what_happened(tmp_path):
         (b"", "empty"),
         (b"word", "word"),
         ("# Café\n\nThe caf\u00e9 opens at noon.".encode("latin-1"), "byte"),
-        (b"\x00\x01\x02\xff" * 50, "no text"),
+        (b"\x00\x01\x02\xff" * 50, "not text"),
     ],
 )
 def test_bad_documents(tmp_path, content, message):

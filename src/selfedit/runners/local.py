@@ -54,6 +54,7 @@ class LocalRunner:
         for at in range(0, len(proposals), CONTEXTS_AT_ONCE):
             part = proposals[at : at + CONTEXTS_AT_ONCE]
             groups += self._some(model, domain, part, settings, progress, tally)
+        progress.note("")  # it says nothing about the stages that follow
         return groups
 
     def _some(
