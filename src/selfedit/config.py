@@ -285,7 +285,7 @@ class EvaluationSettings(Settings):
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """The values with the changes, which may name a part of a part."""
+    """The values with the changes, which may be nested."""
     result = dict(base)
     for name, value in changes.items():
         part = base.get(name) or {}
