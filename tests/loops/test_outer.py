@@ -276,12 +276,8 @@ def test_progress_tells_the_round_and_the_reward_so_far(tmp_path, monkeypatch):
     watched = Watched()
     outer(tmp_path, progress=watched).run()
     assert watched.notes[0] == "round 1 of 2"
-<<<<<<< HEAD
-    assert "round 2 of 2, mean reward so far 100%, last trained: Tower" in watched.notes[-1]
-=======
-    assert "round 2 of 2, mean reward so far 100.0 %, last trained: Tower" in watched.notes[-2]
+    assert "round 2 of 2, mean reward so far 100%, last trained: Tower" in watched.notes[-2]
     assert watched.notes[-1] == "round 2 of 2"  # the policy's update has no reward
->>>>>>> 29271fd (A note of the trials ends with them; tests follow the messages)
     assert all(done == pytest.approx(total) for total, done in watched.units.values())
     again = Watched()
     outer(tmp_path, settings=SETTINGS.model_copy(update={"rounds": 1}), progress=again).run()
