@@ -75,7 +75,7 @@ LEARNING: dict[str, dict[str, Any]] = {
         "anchor": {
             "weight": 3.0,
             "interval": 3,
-            "num_prompts": 128,
+            "num_prompts": 64,
             "reply_tokens": 32,
             "neighbour_share": 0.2,
         },
