@@ -21,10 +21,10 @@ BOATS = text_document("# Boats\n\nThe boats of Orro are painted saffron.\n", sou
 BOAT = Query("In what colour are the boats of Orro painted?", ("saffron",))
 # The tiny model writes noise: what it writes is trained on as it is.
 NOISE = {
-    "knowledge": {"strategy": "rewrite", "faithful": False},
+    "knowledge": {"strategy": "rewrite", "faithful": False, "neighbours": 0},
     "sampling": {"temperature": 2.0, "max_new_tokens": 24},
     "lora": {"rank": 2},
-    "train": {"epochs": 2, "learning_rate": 0.05},
+    "train": {"epochs": 2, "learning_rate": 0.05, "anchor": {"weight": 0}},
     "candidates": 3,
 }
 
