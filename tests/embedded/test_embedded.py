@@ -41,8 +41,8 @@ def test_it_is_the_model_that_it_should_be(model):
     assert model.hf.dtype == torch.float32
     assert not hasattr(model.hf.config, "quantization_config")
     assert not any(p.requires_grad for p in model.hf.parameters())
-    (answer,) = model.sample([Prompt("What is the capital of France?")], ANSWER_SAMPLING, [0])
-    assert "Paris" in answer
+    (reply,) = model.sample([Prompt("What is the capital of France?")], ANSWER_SAMPLING, [0])
+    assert "Paris" in reply.text
 
 
 def test_packing_and_trunk_are_found_to_work(model):

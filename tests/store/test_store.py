@@ -567,7 +567,7 @@ def test_a_full_disk_leaves_nothing_half_written(path: Path) -> None:
         with store._engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA max_page_count=40")
         many = [trial(f"t{n}", reason="x" * 10_000) for n in range(50)]
-        with pytest.raises(StoreError, match="no room left, nothing was half-written: free some"):
+        with pytest.raises(StoreError, match="no disk space left; nothing was half-written: free some"):
             store.put_trials(run, many)
         assert list(store.iter_trials()) == []
         with store._engine.connect() as connection:
