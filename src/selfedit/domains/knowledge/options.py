@@ -44,7 +44,6 @@ class Statements:
         int | None,
         typer.Option(
             "--neighbours",
-            min=0,
             help="Statements under another name for the anchor, so that facts keep to their subject.",
         ),
     ] = None
