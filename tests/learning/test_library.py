@@ -12,6 +12,8 @@ from selfedit.domains.knowledge import text_document
 from selfedit.errors import AdapterError
 from selfedit.learning.library import Library
 from selfedit.model.fake import FakeModel
+from selfedit.report.learn_run import report_file
+from selfedit.show.html import write_report
 from selfedit.types import Query
 
 LAMPS = text_document("# Lamps of Orro\n\nThe lamps of Orro burn thistle oil.\n", source="lamps")
@@ -22,7 +24,7 @@ BOAT = Query("In what colour are the boats of Orro painted?", ("saffron",))
 
 def learned(folder: Path | str) -> Library:
     library = Library(FakeModel(), folder)
-    assert library.learn(LAMPS, [LAMP]).committed
+    assert library.learn(LAMPS, [LAMP], report=write_report).committed
     return library
 
 
@@ -52,6 +54,7 @@ def test_a_library_is_used_from_anywhere(tmp_path, monkeypatch, change):
     wrong.write_text(wrong.read_text().replace("thistle", "whale"))
     library = Library(FakeModel(), folder)
     assert "thistle" in library.ask(LAMP.question)[0]
+    assert report_file(library.store, library.store.run(1)) == folder / "reports" / "run-0001.html"
     assert library.learn(BOATS, [BOAT]).older_after == 1.0
     assert "thistle" in (library.export(elsewhere / "out", version=1) / wrong.name).read_text()
     library.delete(1)

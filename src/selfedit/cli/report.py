@@ -53,7 +53,7 @@ def report(
             return
         record = find_run(store, run)
         found = run_report(store, record, context)
-        full = report_file(record)
+        full = report_file(store, record)
         if html is not None and full is not None:  # what `learn` itself wrote says more
             _copy(full, html)
             _write(None, markdown, found.page)

@@ -261,7 +261,7 @@ class Learner:
     def _reported(self, result: LearnResult) -> LearnResult:
         if self.report is None:
             return result
-        path = self.folder / "reports" / f"run-{self.run_id:04d}.html"
+        path = self.shelf.report(self.run_id)
         result = replace(result, report_path=str(path))
         try:
             self.report(result, path)

@@ -1,6 +1,6 @@
-"""Where the adapters of a library are: `adapters/vNNNN` inside it, whatever its store says.
+"""Where the files of a library are: adapters in `adapters/vNNNN`, reports in `reports/run-NNNN.html`.
 
-The place follows from the version's number alone, so that a library may be moved, renamed, copied and
+A place follows from the number alone, so that a library may be moved, renamed, copied and
 used from any folder, and a foreign or damaged path in its store is never opened or deleted.
 """
 
@@ -13,7 +13,7 @@ from selfedit.errors import AdapterError
 
 
 class Shelf:
-    """The adapter folders of one library."""
+    """The places of one library."""
 
     def __init__(self, library: Path) -> None:
         self.library = library
@@ -22,6 +22,10 @@ class Shelf:
     def name(version: int) -> str:
         """The place of a version, relative to the library."""
         return f"adapters/v{version:04d}"
+
+    def report(self, run_id: int) -> Path:
+        """The file of a run's report."""
+        return self.library / "reports" / f"run-{run_id:04d}.html"
 
     def place(self, version: int) -> Path:
         """The folder of a version. Raises AdapterError if a link leads out of the library."""

@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from selfedit.learning.shelf import Shelf
 from selfedit.loops.groups import candidate_of
 from selfedit.report.runs import (
     Report,
@@ -32,8 +33,8 @@ def learn_report(store: Store, run: RunRecord) -> Report:
     if result is not None:
         more += [("Version", str(result["version"] or "—"))]
         if result.get("report_path"):
-            there = "" if report_file(run) else " (no longer there)"
-            more += [("Full report", f"{result['report_path']}{there}")]
+            file = report_file(store, run)
+            more += [("Full report", str(file or f"{result['report_path']} (no longer there)"))]
         sections.append(Section("Accuracy", (_accuracies(result),)))
     sections += [trials_section(store, run), *_edits(store, run)]
     page = Page(
@@ -47,10 +48,12 @@ def learn_report(store: Store, run: RunRecord) -> Report:
     return Report(page, run_values(store, run) | {"result": result})
 
 
-def report_file(run: RunRecord) -> Path | None:
-    """The full report that `learn` wrote, if it is still there."""
-    path = (run.result or {}).get("report_path") if run.kind == "learn" else None
-    return Path(path) if isinstance(path, str) and Path(path).is_file() else None
+def report_file(store: Store, run: RunRecord) -> Path | None:
+    """The full report that `learn` wrote, if the library still has it, wherever that is by now."""
+    if run.kind != "learn" or not (run.result or {}).get("report_path"):
+        return None
+    path = Shelf(Path(store.name).parent).report(run.id)
+    return path if path.is_file() else None
 
 
 def other_report(store: Store, run: RunRecord) -> Report:
