@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from selfedit.domains.knowledge.settings import LearnSettings
-from selfedit.learning.contest import compete
+from selfedit.learning.contest import compete, num_trainings
 from selfedit.progress import Silent
 from selfedit.types import Candidate, Group, Proposal, Query, SelfEdit, Task
 
@@ -112,6 +112,17 @@ def test_without_questions_the_first_sound_candidate_goes_all_the_way():
         chosen = settings(heat_epochs=3, finalists=finalists)
         (group,) = compete(proposals(baseline=None), chosen, Unasked(rewards), Silent())
         assert group.kept == (1,)
+
+
+def test_what_a_contest_takes():
+    def trainings(**changes: Any) -> float:
+        return num_trainings(settings(**changes))
+
+    assert trainings() == 4
+    assert trainings(seeds=3) == 12
+    assert trainings(heat_epochs=3) == pytest.approx(1.2)
+    assert trainings(heat_epochs=3, finalists=2, seeds=2) == pytest.approx(2 * 3.2)
+    assert trainings(heat_epochs=3, finalists=9) == pytest.approx(5.2)
 
 
 def test_progress_says_what_is_trained_for_how_long():

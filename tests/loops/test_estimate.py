@@ -63,7 +63,7 @@ def test_what_never_fits_is_an_error():
 def test_tokens_are_those_of_the_context_and_what_is_written_about_it():
     model = Crowded(9)
     settings = LearnSettings(candidates=4, train=TrainSettings(epochs=10))
-    found = estimate(model, Knowledge(), TASKS, settings, final=True)
+    found = estimate(model, Knowledge(), TASKS, settings, each=5)
     assert found.tokens == 3 * (6 * 5 * 10) * (4 + 1)  # words, passage and edit, epochs; candidates
     alone = Knowledge(KnowledgeSettings(strategy="none"))
     assert estimate(model, alone, TASKS, settings).tokens == 3 * (6 * 10) * 4

@@ -52,6 +52,15 @@ def compete(
     ]
 
 
+def num_trainings(settings: LearnSettings) -> float:
+    """Of a passage, in trainings of full length."""
+    if settings.heat_epochs is None:
+        return settings.seeds * settings.candidates
+    heat = settings.candidates * settings.heat_epochs / settings.train.epochs
+    finals = min(settings.finalists, settings.candidates) if settings.finalists > 1 else 0
+    return settings.seeds * (heat + finals)
+
+
 def _named(proposals: Sequence[Proposal], settings: InnerSettings, progress: Progress) -> Progress:
     count, epochs = sum(len(own.edits) for own in proposals), settings.train.epochs
     return Renamed(

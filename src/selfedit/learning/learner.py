@@ -16,7 +16,7 @@ from selfedit.domains.knowledge import Document, Knowledge
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import InputError, SelfEditError, StoreError
 from selfedit.grading import Grader, identity, offline
-from selfedit.learning.contest import compete
+from selfedit.learning.contest import compete, num_trainings
 from selfedit.learning.damage import probed
 from selfedit.learning.draft import Draft, commit, final_plan
 from selfedit.learning.material import (
@@ -118,7 +118,8 @@ class Learner:
             raise InputError("stopped before anything was learned")
 
     def _estimate(self, tasks: Sequence[Task]) -> Estimate:
-        return estimate(self.model, self.domain, tasks, self.settings, final=True)
+        each = num_trainings(self.settings) + 1  # and the final adapter
+        return estimate(self.model, self.domain, tasks, self.settings, each=each)
 
     def _learn(self, passages: Passages, questions: Sequence[Query]) -> LearnResult:
         start = time.perf_counter()

@@ -40,14 +40,14 @@ def estimate(
     tasks: Sequence[Task],
     settings: InnerSettings,
     *,
-    final: bool = False,
+    each: float | None = None,
 ) -> Estimate:
-    """Candidates and seeds of all tasks and, with `final`, once more all that is kept; each training as
-    large as the domain expects it to be."""
+    """Training all tasks' self-edits, each as large as the domain expects it to be. each: trainings of
+    full length for a task; None: one for each candidate and seed."""
     plans = [domain.expected_plan(task) for task in tasks]
     repeats = settings.candidates * settings.seeds
     found = estimate_plans(model, plans, settings, repeats)
-    more = 1 + final / repeats
+    more = 1.0 if each is None else each / repeats
     return replace(found, tokens=round(found.tokens * more), seconds=found.seconds * more)
 
 

@@ -120,7 +120,9 @@ def _load(
         name=name,
         revision=_revision(source, hf.config),
         form=resolve_format(tokenizer, prompt_format),
-        origin=Origin(hub_id, folder, stored if isinstance(stored, torch.dtype) else None),
+        origin=Origin(
+            hub_id, None if hub_id else folder, stored if isinstance(stored, torch.dtype) else None
+        ),
         engine=engine,
         status=status,
     )

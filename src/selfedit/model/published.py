@@ -26,8 +26,8 @@ _LOCAL_KEYS = ("backend", "is_local", "local_files_only")
 class Origin:
     """Where a model's weights come from.
 
-    hub_id: on the Hugging Face hub, if they are there. folder: on this machine, if they were loaded
-    from one. dtype: as they are stored; None: as they are loaded.
+    hub_id: on the Hugging Face hub, if they are there. folder: on this machine, if they are in no hub:
+    an adapter need not tell whose home it was. dtype: as they are stored; None: as they are loaded.
     """
 
     hub_id: str | None = None
