@@ -46,7 +46,8 @@ def proposals(count: int = 4, baseline: float | None = 0.25, passages: int = 1) 
 
 
 def settings(**changes: Any) -> LearnSettings:
-    return LearnSettings.model_validate({"train": {"epochs": 10}, **changes})
+    base = {"train": {"epochs": 10}, "candidates": 4}
+    return LearnSettings.model_validate({**base, **changes})
 
 
 def test_without_a_heat_all_are_trained_in_full():
