@@ -71,7 +71,7 @@ class KnowledgeSettings(Settings):
 LEARNING: dict[str, dict[str, Any]] = {
     "train": {
         "learning_rate": 1.5e-3,
-        "epochs": 6,
+        "epochs": 8,
         "anchor": {
             "weight": 3.0,
             "interval": 3,
@@ -105,7 +105,6 @@ class LearnSettings(InnerSettings):
     }
 
     knowledge: KnowledgeSettings = KnowledgeSettings()
-    candidates: int = Field(2, ge=1, description="Self-edits written for each passage.")
     max_forgetting: float = Field(
         0.1, ge=0, le=1, description="Accuracy on older questions that a new version may lose."
     )
