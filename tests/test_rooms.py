@@ -14,8 +14,19 @@ SOURCE = Path(__file__).parents[1] / "src" / "selfedit"
 
 # At the root lie values, settings and seams, which every room may import, and on top of all rooms the
 # composition root.
-ROOT = ("types", "config", "errors", "home", "progress", "seams", "experiments", "__init__", "__main__")
-FOR_ALL = ("types", "config", "errors", "home", "progress", "seams")
+ROOT = (
+    "types",
+    "config",
+    "errors",
+    "home",
+    "progress",
+    "words",
+    "seams",
+    "experiments",
+    "__init__",
+    "__main__",
+)
+FOR_ALL = ("types", "config", "errors", "home", "progress", "words", "seams")
 
 ORDER = (
     "show",
