@@ -4,7 +4,8 @@ Where words are parted by spaces, a word is a run of letters, figures and unders
 that belong to them (vowel signs, accents that stand alone, joiners), and a number keeps its points and
 commas ("1,200.5"). Where they are not (Chinese, Japanese kana, Thai, Lao, Khmer, Burmese, Tibetan),
 each character with its marks is one word, and so is a run of katakana: what Unicode's default
-segmentation (UAX #29) gives without a dictionary. Unlike there, an apostrophe parts words ("don't" is "don", "t").
+segmentation (UAX #29) gives without a dictionary. Unlike there, an apostrophe parts words ("don't" is
+"don" and "t").
 """
 
 from __future__ import annotations
