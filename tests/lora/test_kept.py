@@ -63,14 +63,28 @@ def saved_in_layer(model, bank, owners, ids):
 def as_on_cuda(monkeypatch):
     """Attention and bank over grids."""
     of_lengths = Routing.of_lengths
-    monkeypatch.setattr(attention, "one_by_one", attention.over_grid)
+    monkeypatch.setattr(attention, "way_of", lambda *_: "grid")
     monkeypatch.setattr(
         Routing, "of_lengths", lambda *a, **b: dataclasses.replace(of_lengths(*a, **b), runs=None)
     )
 
 
+class Kept(torch.autograd.Function):
+    """Saves what FlashAttention saves: inputs, output, and a float32 for each query and head."""
+
+    @staticmethod
+    def forward(ctx, query, key, value):
+        out = torch.zeros_like(query)
+        ctx.save_for_backward(query, key, value, out, torch.zeros(query.shape[:2]))
+        return out
+
+
+def keeping(query, key, value, *bounds, **kwargs):
+    return Kept.apply(query, key, value)
+
+
 @pytest.mark.parametrize("name", STEPS)
-@pytest.mark.parametrize("way", ["cpu", "cuda", "dropout", "padded"])
+@pytest.mark.parametrize("way", ["cpu", "cuda", "varlen", "dropout", "padded"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("modules", [ALL_LINEAR, ("q_proj", "v_proj")])
 def test_a_layer_keeps_what_is_planned(name, way, dtype, modules, monkeypatch):
@@ -82,9 +96,13 @@ def test_a_layer_keeps_what_is_planned(name, way, dtype, modules, monkeypatch):
         update={"target_modules": modules, "dropout": 0.1 if way == "dropout" else 0.0}
     )
     footprint = Footprint.of(model.decoder, lora)
+    if way == "varlen":
+        monkeypatch.setattr(attention, "way_of", lambda *_: "varlen")
+        monkeypatch.setattr(attention, "_varlen_kernel", lambda: keeping)
+        footprint = dataclasses.replace(footprint, attention="varlen")
     if way == "cuda":
         as_on_cuda(monkeypatch)
-        footprint = dataclasses.replace(footprint, by_sequence=False)
+        footprint = dataclasses.replace(footprint, attention="grid", stretches=False)
     step = STEPS[name]
     bank = AdapterBank(model.hf, lora, range(len(step)), num_layers=model.num_layers)
     bank.require_gradients()

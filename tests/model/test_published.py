@@ -13,7 +13,9 @@ from transformers import AutoTokenizer
 from selfedit.config import LoraSettings
 from selfedit.errors import ModelError
 from selfedit.lora.bank import AdapterBank
+from selfedit.model import published
 from selfedit.model.load import load_model
+from selfedit.model.published import _on_cpu
 from selfedit.model.tiny import tiny_model
 
 
@@ -63,3 +65,16 @@ def test_an_adapter_of_a_model_folder_names_no_place(base, tmp_path):
     folder = adapter(base, tmp_path / "adapter")
     assert str(tmp_path) not in (folder / "adapter_config.json").read_text()
     assert json.loads((folder / "selfedit.json").read_text())["base_folder"] == str(tmp_path / "base")
+
+
+def test_merging_copies_the_model_to_the_cpu_alone(monkeypatch):
+    """A GPU need not hold it twice."""
+    own = tiny_model().hf
+    merged = _on_cpu(own)
+    for name, value in own.state_dict().items():
+        assert torch.equal(merged.state_dict()[name], value)
+        assert merged.state_dict()[name].data_ptr() != value.data_ptr()
+    away = tiny_model().hf.to("meta")
+    monkeypatch.setattr(published, "_cpu_copy", lambda tensor: torch.zeros_like(tensor, device="cpu"))
+    copied = _on_cpu(away)
+    assert {tensor.device.type for tensor in (*copied.parameters(), *copied.buffers())} == {"cpu"}

@@ -152,23 +152,28 @@ class _Run:
         plain: dict[int, Any] = {}
         for repeat in range(self.what.repeats):
             for way, found in self.found.items():
-                if found.left_out or (repeat > 0 and not self._is_main(way)):
-                    continue
-                trained = self._guarded(way, partial(self._timed, way))
-                if found.left_out:
-                    continue
-                each, rate = found.seconds[-1] / len(found.part.data), found.rate
-                self.say(
-                    f"repeat {repeat + 1}: {way.name} {each:.2f} s per self-edit, {rate:.0f} tokens/s"
-                )
-                if repeat == 0:
-                    plain = trained if way.kind == "plain" else plain
-                    if plain and trained:
-                        found.difference = difference(plain, trained)
-                    if way.kind == self._answering:
-                        self._guarded(way, partial(self._time_answers, way, trained))
+                if not found.left_out and (repeat == 0 or self._is_main(way)):
+                    plain = self._time_once(way, repeat, plain) or plain
             if repeat == 0:
                 self.widest = self._widest(lambda found: found.seconds)
+
+    def _time_once(self, way: Way, repeat: int, plain: dict[int, Any]) -> dict[int, Any] | None:
+        """Time a way; its banks end with this call, so that no other way trains beside them. plain:
+        what the plain loop trained; returned, if this is it."""
+        found = self.found[way]
+        trained = self._guarded(way, partial(self._timed, way))
+        if found.left_out:
+            return None
+        each, rate = found.seconds[-1] / len(found.part.data), found.rate
+        self.say(f"repeat {repeat + 1}: {way.name} {each:.2f} s per self-edit, {rate:.0f} tokens/s")
+        if repeat > 0:
+            return None
+        plain = trained if way.kind == "plain" else plain
+        if plain and trained:
+            found.difference = difference(plain, trained)
+        if way.kind == self._answering:
+            self._guarded(way, partial(self._time_answers, way, trained))
+        return trained if way.kind == "plain" else None
 
     @property
     def _answering(self) -> Kind:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from selfedit.errors import InputError, ModelError
+from selfedit.errors import InputError
 from selfedit.forward.memory import engine_from_environment
 from selfedit.model.embedded import fetch_embedded
 from selfedit.model.language_model import LanguageModel
-from selfedit.model.load import DTYPES, pick_device
+from selfedit.model.load import pick_device, pick_dtype
 from selfedit.model.prompts import resolve_format
 
 # As in each model's published config.json.
@@ -71,9 +71,7 @@ def shaped_model(
     from transformers import AutoTokenizer
 
     place = pick_device(device)
-    if dtype not in DTYPES:
-        raise ModelError(f"dtype {dtype!r}: use one of {', '.join(DTYPES)}.")
-    chosen = ("bfloat16" if place.startswith("cuda") else "float32") if dtype == "auto" else dtype
+    chosen = pick_dtype(dtype, place)
     tokenizer = AutoTokenizer.from_pretrained(str(fetch_embedded(status)))
     status(f"drawing a model of the shape of {shape}")
     return LanguageModel(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+import torch
 
 from selfedit.bench.floor import synchronise
 from selfedit.bench.reference import peft_config
@@ -57,6 +60,29 @@ def trainer_way(
     return spent + left * median(steps[1:] or steps)
 
 
+def on_one_device(arguments: type[Any], device: torch.device) -> type[Any]:
+    """TrainingArguments that stay on the model's device.
+
+    transformers' own take cuda:0, and train on all GPUs at once (nn.DataParallel) where there are
+    several; accelerate, which moves the batches, reads its device from the environment.
+    """
+    from accelerate.utils import patch_environment
+
+    class OneDevice(arguments):
+        @cached_property
+        def _setup_devices(self) -> torch.device:
+            if device.type != "cuda":
+                return super()._setup_devices
+            before = torch.cuda.current_device()
+            with patch_environment(ACCELERATE_TORCH_DEVICE=device):
+                super()._setup_devices  # noqa: B018
+            torch.cuda.set_device(before)
+            self._n_gpu = 1
+            return device
+
+    return OneDevice
+
+
 def _row(model: LanguageModel, sequence: TokenSequence, pad_to: int | None) -> dict[str, list[int]]:
     pads = max(0, (pad_to or 0) - len(sequence.ids))
     row = [*sequence.ids, *[model.tokenizer.pad_token_id or 0] * pads]
@@ -87,7 +113,7 @@ def _train(
             self.marks.append(time.perf_counter())
 
     clock = Clock()
-    arguments = TrainingArguments(
+    arguments = on_one_device(TrainingArguments, model.decoder.device)(
         output_dir=str(folder),
         per_device_train_batch_size=1,
         num_train_epochs=settings.epochs,

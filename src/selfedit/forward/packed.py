@@ -8,7 +8,7 @@ the first), and falls back to padded rows if it does not.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, cast
 
@@ -19,11 +19,12 @@ from transformers import (
     PreTrainedModel,
 )
 
-from selfedit.forward.attention import attending
+from selfedit.forward.attention import Packing, attending, padded_left
 from selfedit.forward.cache import growing_cache, select_rows
 from selfedit.forward.checkpointing import Checkpointed
 from selfedit.forward.linear import same_weights
 from selfedit.forward.memory import is_out_of_memory
+from selfedit.forward.transfer import send
 
 
 class _TrunkReached(Exception):
@@ -39,12 +40,19 @@ class _PassThrough(nn.Module):
 
 
 class Decoder:
-    """The decoder stack of a causal LM: token ids, or states entering a layer -> final states."""
+    """The decoder stack of a causal LM: token ids, or states entering a layer -> final states.
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        self.model = model
+    window: tokens that the narrowest sliding window of its layers holds, None without one; longer
+    sequences are not packed. status: told if the architecture cannot be packed.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, status: Callable[[str], None] = lambda text: None
+    ) -> None:
+        self.model, self.status = model, status
         self.stack: Any = model.get_decoder()
         self.layers_name, self.layers = self._find_layers()
+        self.window = _narrowest_window(model)
         self._packs: bool | None = None
         self._trunk_ok: dict[int, bool] = {}
         self._shares: dict[int, bool] = {}
@@ -58,7 +66,7 @@ class Decoder:
 
     def beside(self) -> Decoder:
         """The same weights behind other modules, to be run by another thread at the same time."""
-        other = Decoder(cast(PreTrainedModel, same_weights(self.model)))
+        other = Decoder(cast(PreTrainedModel, same_weights(self.model)), self.status)
         # What one of them finds out holds for all, and is probed once.
         other._packs = self.packs()
         other._trunk_ok, other._shares = self._trunk_ok, self._shares
@@ -68,24 +76,37 @@ class Decoder:
     def device(self) -> torch.device:
         return torch.device(self.model.device)
 
-    def packs(self) -> bool:
-        """Whether packed sequences give what padded rows give; probed once."""
+    def packs(self, longest: int = 1) -> bool:
+        """Whether packed sequences of up to this many tokens give what padded rows give: for short ones
+        probed once."""
         if self._packs is None:
-            ids = self._probe_ids()
-            try:
-                with torch.no_grad():
-                    self._packs = close(self._packed(ids), self._padded(ids))
-            except Exception as error:
-                _reraise_if_out_of_memory(error)
-                # An architecture may refuse in any way it likes; padded rows are always right.
-                self._packs = False
-        return self._packs
+            self._packs = self._try_packing()
+        return self._packs and (self.window is None or longest <= self.window)
 
-    def has_trunk(self, first_layer: int) -> bool:
-        """Whether layers below `first_layer` can be run once and skipped afterwards."""
+    def _try_packing(self) -> bool:
+        ids = self._probe_ids()
+        try:
+            with torch.no_grad():
+                apart = distance(self._packed(ids), self._padded(ids))
+        except Exception as error:
+            _reraise_if_out_of_memory(error)
+            # An architecture may refuse in any way it likes; padded rows are always right.
+            self._say(str(error).strip().split("\n")[0] or type(error).__name__)
+            return False
+        if not apart <= rounding(self.model.dtype):
+            self._say(f"packed states differ from padded ones by {apart:.1%}")
+            return False
+        return True
+
+    def _say(self, reason: str) -> None:
+        self.status(f"sequences of this architecture are padded, which is slower: {reason}")
+
+    def has_trunk(self, first_layer: int, longest: int = 1) -> bool:
+        """Whether layers below `first_layer` can be run once and skipped afterwards, for sequences of
+        up to this many tokens."""
         if first_layer not in self._trunk_ok:
             self._trunk_ok[first_layer] = first_layer > 0 and self.packs() and self._try(first_layer)
-        return self._trunk_ok[first_layer]
+        return self._trunk_ok[first_layer] and self.packs(longest)
 
     def _try(self, first_layer: int) -> bool:
         ids = self._probe_ids()
@@ -111,7 +132,7 @@ class Decoder:
         row = torch.tensor([1, 0, 1], device=self.device)
         both = [growing_cache(self.model.config) for _ in range(2)]
         try:
-            with torch.no_grad():
+            with torch.no_grad(), padded_left(self.model):
                 shared = self.prefill(ids, row, first_layer, both[0], **layout)
                 alone = self.stack(
                     input_ids=ids[row],
@@ -131,11 +152,13 @@ class Decoder:
 
     def hidden(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         """Final states [T, D] of the sequences' tokens, end to end."""
-        return self._packed(sequences) if self.packs() else self._padded(sequences)
+        packs = self.packs(max(map(len, sequences)))
+        return self._packed(sequences) if packs else self._padded(sequences)
 
     def row_width(self, sequences: Sequence[Sequence[int]]) -> int | None:
         """Width of the padded rows that `hidden` makes of the sequences; None if it packs them."""
-        return None if self.packs() else max(len(sequence) for sequence in sequences)
+        longest = max(map(len, sequences))
+        return None if self.packs(longest) else longest
 
     @contextmanager
     def checkpointing(self, generators: Sequence[torch.Generator] = ()) -> Iterator[None]:
@@ -158,21 +181,16 @@ class Decoder:
         finally:
             setattr(self.stack, self.layers_name, self.layers)
 
-    def _checkpointed(self, layers: Sequence[nn.Module], lengths: Sequence[int]) -> list[nn.Module]:
+    def _checkpointed(self, layers: Sequence[nn.Module], packing: Packing | None) -> list[nn.Module]:
         """The layers, checkpointed where that is asked for and gradients are kept."""
         if self._checkpointing is None or not torch.is_grad_enabled():
             return list(layers)
-        around = partial(self._packing, lengths)
+        around = partial(self._attending, packing)
         return [Checkpointed(layer, around, self._checkpointing) for layer in layers]
 
-    @contextmanager
-    def _packing(self, lengths: Sequence[int]) -> Iterator[None]:
-        """While open, attention sees packed sequences of these lengths; none: padded rows."""
-        if not lengths:
-            yield
-            return
-        with attending(self.model, lengths):
-            yield
+    def _attending(self, packing: Packing | None) -> AbstractContextManager[None]:
+        """While open, attention sees sequences that are packed like this; None: padded rows."""
+        return nullcontext() if packing is None else attending(self.model, packing)
 
     def trunk(self, sequences: Sequence[Sequence[int]], first_layer: int) -> list[Tensor]:
         """States entering `first_layer`, [S_i, D] for each sequence."""
@@ -184,9 +202,9 @@ class Decoder:
     def resume(self, states: Sequence[Tensor], first_layer: int) -> Tensor:
         """Final states [T, D] from the states that enter `first_layer`."""
         packed = torch.cat(list(states))[None]
-        lengths = [len(state) for state in states]
-        with self._starting_at(first_layer, packed, lengths):
-            return self._run(lengths, inputs_embeds=packed)
+        packing = Packing.of([len(state) for state in states], self.model)
+        with self._starting_at(first_layer, packed, packing):
+            return self._run(packing, inputs_embeds=packed)
 
     def prefill(
         self, ids_NS: Tensor, row_M: Tensor, first_layer: int, cache: DynamicCache, **layout_N: Tensor
@@ -196,17 +214,18 @@ class Decoder:
         Layers below `first_layer` see each prompt once, the others see it in every row; the cache,
         empty before, then holds all M rows. layout_N: attention_mask and position_ids of the N rows.
         """
-        hidden_NSD = self._entering(
-            first_layer,
-            lambda: self.stack(input_ids=ids_NS, past_key_values=cache, use_cache=True, **layout_N),
-        )
+        with padded_left(self.model):
+            hidden_NSD = self._entering(
+                first_layer,
+                lambda: self.stack(input_ids=ids_NS, past_key_values=cache, use_cache=True, **layout_N),
+            )
         lower = cache.layers[:first_layer]
         select_rows(lower, row_M)
         # The mask is made for the cached length of layer 0, which must still be empty.
         cache.layers[:first_layer] = [type(layer)() for layer in lower]
         hidden_MSD = hidden_NSD.index_select(0, row_M)
         layout_M = {name: value.index_select(0, row_M) for name, value in layout_N.items()}
-        with self._starting_at(first_layer, hidden_MSD):
+        with self._starting_at(first_layer, hidden_MSD), padded_left(self.model):
             output = self.stack(
                 inputs_embeds=hidden_MSD, past_key_values=cache, use_cache=True, **layout_M
             )
@@ -230,12 +249,9 @@ class Decoder:
 
     @contextmanager
     def _starting_at(
-        self, first_layer: int, hidden: Tensor, lengths: Sequence[int] = ()
+        self, first_layer: int, hidden: Tensor, packing: Packing | None = None
     ) -> Iterator[None]:
-        """While open, the stack skips the layers below, and `hidden` enters this one.
-
-        lengths: of the packed sequences, where they are packed.
-        """
+        """While open, the stack skips the layers below, and `hidden` enters this one."""
 
         def enter(
             module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -246,7 +262,7 @@ class Decoder:
             return args, {**kwargs, "hidden_states": hidden}
 
         lower = [_PassThrough() for _ in range(first_layer)]
-        upper = self._checkpointed(list(self.layers[first_layer:]), lengths)
+        upper = self._checkpointed(list(self.layers[first_layer:]), packing)
         handle = upper[0].register_forward_pre_hook(enter, with_kwargs=True)
         try:
             with self._layers([*lower, *upper]):
@@ -256,15 +272,15 @@ class Decoder:
 
     def _packed(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         flat = [token for sequence in sequences for token in sequence]
-        ids = torch.tensor([flat], device=self.device)
-        lengths = [len(sequence) for sequence in sequences]
-        with self._layers(self._checkpointed(list(self.layers), lengths)):
-            return self._run(lengths, input_ids=ids)
+        ids = send(torch.tensor([flat]), self.device)
+        packing = Packing.of([len(sequence) for sequence in sequences], self.model)
+        with self._layers(self._checkpointed(list(self.layers), packing)):
+            return self._run(packing, input_ids=ids)
 
-    def _run(self, lengths: list[int], **inputs: Tensor) -> Tensor:
-        positions = torch.cat([torch.arange(length) for length in lengths])[None].to(self.device)
-        with self._packing(lengths):
-            output = self.stack(position_ids=positions, use_cache=False, **inputs)
+    def _run(self, packing: Packing, **inputs: Tensor) -> Tensor:
+        positions = torch.cat([torch.arange(length) for length in packing.lengths])[None]
+        with attending(self.model, packing):
+            output = self.stack(position_ids=send(positions, self.device), use_cache=False, **inputs)
         return output.last_hidden_state[0]
 
     def _padded(self, sequences: Sequence[Sequence[int]]) -> Tensor:
@@ -275,11 +291,14 @@ class Decoder:
         for row, sequence in enumerate(sequences):
             ids[row, : len(sequence)] = torch.tensor(list(sequence))
             mask[row, : len(sequence)] = 1
-        with self._layers(self._checkpointed(list(self.layers), ())):
-            output = self.stack(
-                input_ids=ids.to(self.device), attention_mask=mask.to(self.device), use_cache=False
-            )
-        return output.last_hidden_state[mask.bool().to(self.device)]
+        real = mask.flatten().nonzero()[:, 0]  # found here: on a device that would be a wait
+        with self._layers(self._checkpointed(list(self.layers), None)):
+            states_NSD = self.stack(
+                input_ids=send(ids, self.device),
+                attention_mask=send(mask, self.device),
+                use_cache=False,
+            ).last_hidden_state
+        return states_NSD.flatten(0, 1).index_select(0, send(real, self.device))
 
 
 def _reraise_if_out_of_memory(error: Exception) -> None:
@@ -288,10 +307,27 @@ def _reraise_if_out_of_memory(error: Exception) -> None:
         raise error
 
 
-def close(a: Tensor, b: Tensor) -> bool:
-    """Equal up to rounding: relative norm of the difference, by the states' precision.
+def _narrowest_window(model: PreTrainedModel) -> int | None:
+    layers = DynamicCache(config=model.config).layers
+    windows = [getattr(layer, "sliding_window", None) for layer in layers]
+    return min((int(window) for window in windows if window), default=None)
 
-    float64 models round to float32 inside (transformers' norms do), hence one bound for both.
+
+def close(a: Tensor, b: Tensor) -> bool:
+    """Equal up to rounding, by the states' precision."""
+    return bool((a - b).norm() <= rounding(a.dtype) * b.norm())
+
+
+def distance(a: Tensor, b: Tensor) -> float:
+    """Norm of the difference, relative to that of b."""
+    return float((a - b).norm() / b.norm())
+
+
+def rounding(dtype: torch.dtype) -> float:
+    """The largest `distance` of states that differ in the order of their sums alone.
+
+    float64 models round to float32 inside (transformers' norms do), hence one bound for both. In half
+    precision another order moves the states of a deep model by 5 %, a forgotten border of a sequence by
+    half of their norm (tests/forward/test_probe.py).
     """
-    bound = 1e-4 if a.dtype in (torch.float32, torch.float64) else 5e-2
-    return bool((a - b).norm() <= bound * b.norm())
+    return 1e-4 if dtype in (torch.float32, torch.float64) else 0.2

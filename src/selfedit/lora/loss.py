@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from selfedit.forward.linear import back_through, logits_of
+from selfedit.forward.transfer import send
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Soft:
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Soft:
         return Soft(
-            self.ids_Sk.to(device),
-            *(own.to(device, dtype) for own in (self.log_Sk, self.rest_S, self.weight_S)),
+            send(self.ids_Sk, device),
+            *(send(own.to(dtype), device) for own in (self.log_Sk, self.rest_S, self.weight_S)),
         )
 
 

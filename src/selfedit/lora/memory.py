@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from selfedit.config import LoraSettings
+from selfedit.forward.attention import Way, way_of
 from selfedit.forward.cache import ROOM
 from selfedit.forward.packed import Decoder
 from selfedit.lora.bank import find_targets, first_layer, layer_index
@@ -44,7 +45,8 @@ class Footprint:
     element: bytes of an activation; wide: bytes in norms and losses (float32 at least); adapter: bytes
     of a number of the bank. Widths are in numbers. normed: numbers that a layer's norms keep per token;
     inputs: widths that a layer's adapted modules read; fan_in, fan_out: sums over all of them.
-    by_sequence: attention and bank follow the packed tokens, as on a CPU; else they use grids.
+    window: longest sequence that is packed, None: any. attention: the way of packed sequences
+    (`forward.attention.way_of`). grouped: the bank's products follow the packed tokens, without a grid.
     """
 
     num_layers: int
@@ -70,7 +72,9 @@ class Footprint:
     reads_attention: bool
     drops: bool
     packs: bool
-    by_sequence: bool
+    window: int | None
+    attention: Way
+    stretches: bool
     trunk: bool
 
     @classmethod
@@ -122,13 +126,20 @@ class Footprint:
             reads_attention=any(_last(target.name) == "o_proj" for target in top),
             drops=lora is not None and lora.dropout > 0,
             packs=decoder.packs(),
-            by_sequence=decoder.packs() and decoder.device.type == "cpu",
+            window=decoder.window,
+            attention=way_of(decoder.device, dtype, head_width) if decoder.packs() else "grid",
+            stretches=decoder.packs() and decoder.device.type == "cpu",
             trunk=trunk,
         )
 
     def bank(self, num_adapters: int) -> int:
         """Weights, gradient and AdamW's two moments."""
         return 4 * num_adapters * self.parameters * self.adapter
+
+    def standing(self, num_adapters: int) -> int:
+        """A trained bank, with its copy in the activations' precision where they have another."""
+        copied = self.element if self.element != self.adapter else 0
+        return num_adapters * self.parameters * (self.adapter + copied)
 
     def training(
         self,
@@ -140,6 +151,18 @@ class Footprint:
     ) -> int:
         """Peak bytes of training these adapters, `slots` of them at a time (None: all), in shares for
         `workers` threads (see `BankTrainer`)."""
+        own = self._for(max(int(steps.longest.max()) for steps in wave))
+        return own._training(wave, slots, workers, checkpointing)
+
+    def _for(self, longest: int) -> Footprint:
+        """For a wave whose longest sequence this is."""
+        if self.window is None or longest <= self.window:
+            return self
+        return replace(self, packs=False, attention="grid", stretches=False, trunk=False)
+
+    def _training(
+        self, wave: Sequence[Steps], slots: int | None, workers: int, checkpointing: bool
+    ) -> int:
         kept_texts = frozenset().union(*(steps.texts for steps in wave)) if self.trunk else frozenset()
         states = sum(map(len, kept_texts)) * self.width * self.element
         weights = len(wave) * self.parameters * self.adapter
@@ -178,7 +201,7 @@ class Footprint:
         """What the bank keeps for a layer: its modules' inputs, x A, and copies of the factors."""
         low_rank, factors = self.num_targets * self.rank, self.parameters // self.num_adapted
         converts = self.element != self.adapter
-        if self.by_sequence and not self.drops:
+        if self.stretches and not self.drops:
             numbers = load.tokens * (sum(self.inputs) + low_rank) + converts * load.active * factors
             return numbers * self.element
         # Each module has its own mask, and its own product with it.
@@ -198,7 +221,7 @@ class Footprint:
     def _attention(self, load: Load) -> np.ndarray:
         """Queries, keys, values, and the softmax (written out) or output and its normaliser (fused)."""
         copied = self.query + 2 * self.key
-        if self.by_sequence:
+        if self.attention == "by_sequence":
             written = self.element == self.wide
             scores = load.scores * written
             fused = load.fused if written else load.tokens
@@ -206,29 +229,35 @@ class Footprint:
             both = (fused > 0) * (load.tokens - fused)
             numbers = load.tokens * copied + (fused + both) * self.query + scores * self.heads
             return numbers * self.element + fused * self.heads * self.wide
+        if self.attention == "varlen":  # the output is the input of `o_proj`, which the bank keeps
+            kept = copied + self.query * (not self.reads_attention)
+            return load.tokens * (kept * self.element + self.heads * self.wide)
         gaps = load.square != load.real
         # Without gaps the output is the input of `o_proj`, which the bank keeps.
         shared = self.reads_attention & ~gaps & ~(self.drops & ~self._gaps(load))
+        if self.packs and self.element == self.wide:
+            copied = 3 * self.query  # keys and values are repeated for the heads that share them
         numbers = load.square * (copied + self.query) - shared * load.square * self.query
         if self.packs:
             numbers = numbers + gaps * load.real * copied
         else:  # with a mask, keys and values are repeated for the heads that share them
             numbers = numbers + gaps * load.square * (2 * (self.query - self.key) + load.longest)
-        places = gaps * self.packs * load.real * 8
-        return numbers * self.element + load.square * self.heads * self.wide + places
+        return numbers * self.element + load.square * self.heads * self.wide
 
     def _ungraded(self, load: Load) -> np.ndarray:
         """What the first adapted layer does not keep, since no gradient flows below it: its first norm,
         and the source of the bank's first grid."""
         norm = load.tokens * (self.width + 1) * self.wide
-        if self.by_sequence and not self.drops:
+        if self.stretches and not self.drops:
             return norm
         return norm + self._gaps(load) * load.real * self.width * self.element
 
     def _around(self, load: Load) -> np.ndarray:
-        """Held outside the layers during the whole step: final states, those with a loss, rotations."""
+        """Held outside the layers during the whole step: final states, those with a loss, rotations,
+        and the tokens' places in the grid of attention."""
         numbers = load.tokens * (self.width + 2 * self.head_width) + load.supervised * self.width
-        return numbers * self.element
+        places = (self.packs and self.attention == "grid") * (load.square != load.real) * load.real * 8
+        return numbers * self.element + places
 
     def _final_norm(self, load: Load) -> np.ndarray:
         """What the norm above the layers keeps until its backward pass."""
@@ -255,7 +284,7 @@ class Footprint:
         middle = 3 if self.gated else 2
         widest = self.middle in self.inputs
         freed = widest * load.tokens * self.middle
-        grid = 0 if self.by_sequence and not self.drops else widest * load.cells * self.middle
+        grid = 0 if self.stretches and not self.drops else widest * load.cells * self.middle
         return (load.tokens * (middle * self.middle + self.width) - freed + grid) * self.element
 
     def _trunk_pass(self, texts: frozenset[tuple[int, ...]]) -> int:

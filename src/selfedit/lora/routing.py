@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from selfedit.forward.transfer import send
+
 
 @dataclass(frozen=True)
 class Routing:
@@ -62,12 +64,12 @@ class Routing:
         )
         source = None
         if padded and row_width is not None:
-            source = _runs([n * row_width for n in range(len(lengths))], lengths).to(device)
+            source = send(_runs([n * row_width for n in range(len(lengths))], lengths), device)
         return cls(
-            slots=None if len(used) == num_adapters else torch.tensor(used, device=device),
+            slots=None if len(used) == num_adapters else send(torch.tensor(used), device),
             num_slots=len(used),
             width=width,
-            position_M=None if in_order and not padded else position.to(device),
+            position_M=None if in_order and not padded else send(position, device),
             source_M=source,
             runs=None if padded or device.type != "cpu" else _stretches(owners, lengths),
         )

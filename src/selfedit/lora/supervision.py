@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from selfedit.forward.transfer import send
 from selfedit.lora.loss import Soft, head_loss
 from selfedit.lora.sequences import TokenSequence
 
@@ -93,10 +94,10 @@ class Supervision:
         device = hidden_TD.device
         wide = torch.float64 if hidden_TD.dtype == torch.float64 else torch.float32
         total, loss_M, kl_S = head_loss(
-            hidden_TD.index_select(0, self.place_M.to(device)),
+            hidden_TD.index_select(0, send(self.place_M, device)),
             head,
-            self.target_M.to(device),
-            self.weight_M.to(device, wide),
+            send(self.target_M, device),
+            send(self.weight_M.to(wide), device),
             self.soft.to(device, wide) if self.soft is not None else None,
         )
         total.backward()

@@ -89,7 +89,8 @@ class BankTrainer:
         abreast = lanes([trainee.steps for trainee in self.trainees], slots or bank.num_adapters)
         self.lanes = [[self.trainees[n] for n in lane] for lane in abreast]
         decoder.packs()  # probed now, before adapters are attached to the model
-        self.use_trunk = use_trunk and decoder.has_trunk(bank.first_layer)
+        longest = max(len(s.ids) - 1 for trainee in self.trainees for s in trainee.texts)
+        self.use_trunk = use_trunk and decoder.has_trunk(bank.first_layer, longest)
 
     def run(self, on_step: Callable[[int, int], None] | None = None) -> list[TrainingRecord]:
         """Train to the end. on_step(finished steps, the longest lane's steps): of the first thread."""

@@ -134,6 +134,6 @@ def _read(decoder: Decoder, hidden_MD: Tensor, target_M: Tensor) -> tuple[Tensor
         logits_CV = head(hidden_CD)
         logits_CV = logits_CV if logits_CV.dtype == torch.float64 else logits_CV.float()
         wanted_C = logits_CV.gather(1, target_C[:, None]).squeeze(1)
-        logs.append((wanted_C - logits_CV.logsumexp(dim=1)).double().cpu())
+        logs.append((wanted_C - logits_CV.logsumexp(dim=1)).cpu().double())
         likeliest.append((logits_CV.argmax(dim=1) == target_C).cpu())
     return torch.cat(logs), torch.cat(likeliest)

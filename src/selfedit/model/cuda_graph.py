@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from selfedit.forward.memory import is_out_of_memory
-from selfedit.forward.packed import close
 
-# Steps that run eagerly before one is captured: they load kernels and make workspaces.
-WARM_UP = 2
+# Steps that run eagerly before one is captured: they load kernels and make workspaces. A model whose
+# graphs have been found right needs one, since another number of rows may have other kernels.
+WARM_UP, WARM_UP_AGAIN = 2, 1
 
 
 class Graph(Protocol):
@@ -40,11 +41,11 @@ class GraphedStep:
     """A step, from a graph as soon as it has been run a few times.
 
     The step reads and writes tensors of fixed address only, and may be run twice with one result. Its
-    first replay is compared with the step itself.
+    first replay is compared with the step itself, unless the model's graphs are `known` to be right.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
+    def __init__(self, graph: Graph, *, known: bool = False) -> None:
+        self._graph, self._known = graph, known
         self._runs = 0
         self._output: Tensor | None = None
 
@@ -70,16 +71,24 @@ class GraphedStep:
         if self._output is not None:
             self._graph.replay()
             return self._output
+        if self._known and self._runs == WARM_UP_AGAIN:
+            self._output = self._graph.capture(step)
+            self._graph.replay()
+            return self._output
         expected_NV = self._graph.warm_up(step)
         self._runs += 1
-        if self._runs <= WARM_UP:
+        if self._known or self._runs <= WARM_UP:
             return expected_NV
         output_NV = self._graph.capture(step)
         self._graph.replay()
-        if not all(_same(a, b) for a, b in zip(output_NV, expected_NV, strict=True)):
+        if not _same(output_NV, expected_NV):
             raise CaptureFailed("the logits of its first replay differ from those of the step itself")
         self._output = output_NV
         return output_NV
+
+    @property
+    def is_captured(self) -> bool:
+        return self._output is not None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -90,9 +99,18 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__ or current.__context__
 
 
-def _same(a_V: Tensor, b_V: Tensor) -> bool:
-    """Equal up to rounding; the logits of an adapter that diverged may be NaN."""
-    return close(*(x.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0) for x in (a_V, b_V)))
+def _same(a_NV: Tensor, b_NV: Tensor) -> bool:
+    """Equal up to rounding in each row, with one wait for the device; the logits of an adapter that
+    diverged may be NaN."""
+    bound = 1e-4 if a_NV.dtype in (torch.float32, torch.float64) else 5e-2
+    a_NV, b_NV = (x.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0) for x in (a_NV, b_NV))
+    return bool(((a_NV - b_NV).norm(dim=1) <= bound * b_NV.norm(dim=1)).all())
+
+
+@cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all graphs of a device: each stream of its own would get workspaces of its own."""
+    return torch.cuda.Stream(device)
 
 
 class CudaGraph:
@@ -100,7 +118,7 @@ class CudaGraph:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._stream = torch.cuda.Stream(device)
+        self._stream = _side_stream(device)
         self._graph = torch.cuda.CUDAGraph()
 
     def warm_up(self, work: Callable[[], Tensor]) -> Tensor:

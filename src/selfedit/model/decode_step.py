@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from selfedit.forward.attention import padded_left
 from selfedit.forward.cache import FixedLayer, GrowingLayer, growing_cache, select_rows
 from selfedit.forward.memory import is_out_of_memory
 from selfedit.forward.packed import Decoder, close
@@ -151,7 +152,7 @@ class FixedSteps:
             self._routing = self._bank.routing  # held: a graph reads its tensors by their addresses
         self._graphed: GraphedStep | None = None
         if self._make_graph is not None:
-            self._graphed = GraphedStep(self._make_graph())
+            self._graphed = GraphedStep(self._make_graph(), known=self._decoder in _graphs_are_right)
 
     def _compact(self) -> None:
         self._graphed = None  # frees its memory before the next graph is made
@@ -167,7 +168,10 @@ class FixedSteps:
         if self._graphed is None:
             return self._forward()
         try:
-            return self._graphed(self._forward)
+            logits_NV = self._graphed(self._forward)
+            if self._graphed.is_captured:
+                _graphs_are_right.add(self._decoder)
+            return logits_NV
         except CaptureFailed as failure:
             self._status(f"writing without CUDA graphs, which is slower: {failure}")
             _takes_fixed_steps[self._decoder] = False
@@ -190,6 +194,7 @@ class FixedSteps:
 
 # What was found out about each model; its weights do not change.
 _takes_fixed_steps: WeakKeyDictionary[Decoder, bool] = WeakKeyDictionary()
+_graphs_are_right: WeakSet[Decoder] = WeakSet()
 
 
 def takes_fixed_steps(decoder: Decoder) -> bool:
@@ -211,13 +216,14 @@ def _try_fixed_steps(decoder: Decoder) -> bool:
         with torch.no_grad():
             for fixed in (False, True):
                 cache = growing_cache(decoder.model.config)
-                decoder.stack(
-                    input_ids=ids,
-                    attention_mask=mask,
-                    position_ids=position,
-                    past_key_values=cache,
-                    use_cache=True,
-                )
+                with padded_left(decoder.model):
+                    decoder.stack(
+                        input_ids=ids,
+                        attention_mask=mask,
+                        position_ids=position,
+                        past_key_values=cache,
+                        use_cache=True,
+                    )
                 steps: Steps = GrowingSteps(decoder, cache, mask, None, [0, 0])
                 if fixed:
                     steps = FixedSteps(

@@ -133,7 +133,7 @@ def _both(bare: Reader, adapted: Reader, inputs: Sequence[Sequence[int]]) -> tup
         bank is not None
         and bare.bank is None
         and bare.decoder is adapted.decoder
-        and bare.decoder.has_trunk(bank.first_layer)
+        and bare.decoder.has_trunk(bank.first_layer, max(map(len, inputs)))
     ):
         trunk = bare.decoder.trunk(inputs, bank.first_layer)
         return bare.decoder.resume(trunk, bank.first_layer), adapted.read(inputs, trunk)
@@ -146,7 +146,7 @@ def _kl(head: nn.Linear, own_CD: Tensor, other_head: nn.Linear, other_CD: Tensor
     other_CV.neg_().add_(log_CV.to(other_CV.device))
     kl_C = (log_CV.exp_().to(other_CV.device) * other_CV).sum(dim=1)
     # Rounding may leave it slightly below zero.
-    return kl_C.double().clamp(min=0).cpu()
+    return kl_C.cpu().double().clamp(min=0)
 
 
 def _log_probabilities(head: nn.Linear, hidden_CD: Tensor) -> Tensor:

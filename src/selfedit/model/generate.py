@@ -20,10 +20,12 @@ from transformers import DynamicCache, PreTrainedModel
 
 from selfedit.config import SamplingSettings
 from selfedit.errors import OutOfMemory
+from selfedit.forward.attention import padded_left
 from selfedit.forward.cache import growing_cache
 from selfedit.forward.memory import within_memory
 from selfedit.forward.packed import Decoder
 from selfedit.forward.threads import side_by_side
+from selfedit.forward.transfer import send
 from selfedit.lora.bank import AdapterBank
 from selfedit.model.constrained import Constraint
 from selfedit.model.cuda_graph import Graph
@@ -246,7 +248,7 @@ def _prefill(
     for n, row in enumerate(rows):
         ids[n, width - len(row.prompt.ids) :] = torch.tensor(row.prompt.ids)
         mask[n, width - len(row.prompt.ids) :] = 1
-    ids, mask = ids.to(device), mask.to(device)
+    ids, mask = send(ids, device), send(mask, device)
     position = (mask.cumsum(1) - 1).clamp(min=0)
     distinct = list({row.prompt.ids: n for n, row in enumerate(rows)}.values())
     if bank is not None:
@@ -263,14 +265,15 @@ def _prefill(
                 position_ids=position[one],
             )
             return decoder.model.get_output_embeddings()(hidden[:, -1]), mask
-    output = decoder.model(
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=position,
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
+    with padded_left(decoder.model):
+        output = decoder.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=position,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
     return output.logits[:, -1], mask
 
 

@@ -69,10 +69,14 @@ class LanguageModel:
     ) -> None:
         self.hf, self.tokenizer = hf.eval().requires_grad_(False), tokenizer
         use_onednn(self.hf)
+        if self.hf.device.type == "cuda":
+            # It builds a plan for each new shape of a batch, 23-37 ms each (transformers issue 48163),
+            # and hardly two steps have one shape; other kernels need none.
+            torch.backends.cuda.enable_cudnn_sdp(False)
         self.name, self.revision, self.form = name, revision, form
         self.origin = origin or Origin()
         self.engine, self.status = engine or EngineSettings(), status
-        self.decoder = Decoder(hf)
+        self.decoder = Decoder(hf, self.status)
         self.num_layers = len(self.decoder.layers)
         self._check_head()
 
@@ -206,8 +210,10 @@ class LanguageModel:
         longest = max((len(prompt.ids) for prompt in prompts), default=1)
         new = max((p.max_new_tokens or sampling.max_new_tokens for p in prompts), default=1)
         lora = bank.settings if bank is not None else None
-        row = Footprint.of(self.decoder, lora).answer_row(longest, new)
-        return min(most, self.memory_budget // row * (longest + new))
+        footprint = Footprint.of(self.decoder, lora)
+        standing = footprint.standing(bank.num_adapters) if bank is not None else 0
+        free = max(0, self.memory_budget - standing)
+        return min(most, free // footprint.answer_row(longest, new) * (longest + new))
 
     def train(
         self,

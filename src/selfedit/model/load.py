@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from selfedit.config import EngineSettings
-from selfedit.errors import ModelError, SelfEditError
-from selfedit.forward.memory import engine_from_environment
+from selfedit.errors import ModelError, OutOfMemory, SelfEditError
+from selfedit.forward.memory import engine_from_environment, is_out_of_memory
 from selfedit.home import DEFAULT_MODEL
 from selfedit.model import embedded
 from selfedit.model.generate import ending_tokens
@@ -49,6 +49,19 @@ def pick_device(device: str = "auto") -> str:
     return device
 
 
+def pick_dtype(dtype: str, device: str) -> str:
+    """`auto`: bfloat16 on GPUs that have it (CUDA from compute capability 8.0 on), else float32. Raises
+    ModelError for an unknown name."""
+    import torch
+
+    if dtype not in DTYPES:
+        raise ModelError(f"dtype {dtype!r}: use one of {', '.join(DTYPES)}.")
+    if dtype != "auto":
+        return dtype
+    has = device.startswith("cuda") and torch.cuda.get_device_capability(torch.device(device))[0] >= 8
+    return "bfloat16" if has else "float32"
+
+
 def load_model(
     name: str = DEFAULT_MODEL,
     *,
@@ -61,14 +74,12 @@ def load_model(
 ) -> LanguageModel:
     """Load a model, frozen and in eval mode. Raises ModelError with what to do.
 
-    dtype `auto`: bfloat16 on CUDA, float32 elsewhere. Weights come as safetensors only, since other
+    dtype: see `pick_dtype`. Weights come as safetensors only, since other
     formats are unpickled. engine: by default from the environment (`forward.memory`).
     """
     engine = engine or engine_from_environment()
     place = pick_device(device)
-    if dtype not in DTYPES:
-        raise ModelError(f"dtype {dtype!r}: use one of {', '.join(DTYPES)}.")
-    chosen = ("bfloat16" if place.startswith("cuda") else "float32") if dtype == "auto" else dtype
+    chosen = pick_dtype(dtype, place)
     source = _source(name, status)
     status(f"loading {name}")
     try:
@@ -77,7 +88,13 @@ def load_model(
     except SelfEditError:
         raise
     except Exception as error:
-        # Damaged files make transformers, tokenizers and jinja raise all kinds of errors.
+        if is_out_of_memory(error):
+            raise OutOfMemory(
+                f"the model {name!r} in {chosen} does not fit into the memory of {place}: use a "
+                "smaller model, --dtype bfloat16, or --device cpu."
+            ) from error
+        # Damaged files make transformers, tokenizers and jinja raise all kinds of errors, and a driver
+        # that does not fit to torch AssertionError and RuntimeError.
         raise ModelError(_load_advice(name, error)) from error
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from selfedit.errors import ModelError
@@ -40,13 +41,14 @@ def save_merged(
 ) -> None:
     """A model folder with the adapter's update added to the weights, in `dtype` (None: the model's).
 
-    Merged through PEFT, into a copy: the model itself stays as it is. Raises ModelError.
+    Merged through PEFT, into a copy on the CPU: the model itself stays as it is, and a GPU need not
+    hold it twice. Raises ModelError.
     """
     from peft import PeftModel
 
     try:
         with quiet_transformers():
-            copied = copy.deepcopy(model)
+            copied = _on_cpu(model)
             merged = PeftModel.from_pretrained(copied, str(adapter)).merge_and_unload()
             merged.to(dtype or model.dtype).save_pretrained(folder)
             tokenizer.save_pretrained(folder)
@@ -54,6 +56,18 @@ def save_merged(
     except Exception as error:
         # Full disks, damaged adapter_config.json: PEFT and safetensors raise errors of many kinds.
         raise ModelError(f"the merged model cannot be written to {folder}: {error}") from error
+
+
+def _on_cpu(model: PreTrainedModel) -> PreTrainedModel:
+    """A copy whose tensors are on the CPU."""
+    copies: dict[int, Any] = {id(own): _cpu_copy(own) for own in model.buffers()}
+    for own in model.parameters():
+        copies[id(own)] = nn.Parameter(_cpu_copy(own), own.requires_grad)
+    return copy.deepcopy(model, copies)
+
+
+def _cpu_copy(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.empty_like(tensor, device="cpu").copy_(tensor.detach())
 
 
 def make_portable(folder: Path, tokenizer: Any) -> None:
