@@ -34,10 +34,10 @@ def test_words_of_many_scripts(text, expected):
 def test_english_is_split_as_ever_and_in_linear_time():
     text = "The Heron (built 1931) isn't Brill's_only 3.5-ton boat; see v2.10, p. 1,000!" * 20
     assert words(text) == re.findall(r"\w+(?:[.,]\d+)*", text)
-    start = time.perf_counter()
+    start = time.process_time()
     for unit in ("a", "的", "ト", "\u0301", "1,", "\u200d"):
         words(unit * 100_000)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_scripts_without_spaces_are_known_and_joined_without_them():
