@@ -126,7 +126,7 @@ class TrainingPlan:
     sequences: tuple[TrainingSequence, ...]
     learning_rate: float | None = None
     epochs: int | None = None
-    neighbours: tuple[str, ...] = ()
+    neighbours: tuple[TrainingSequence, ...] = ()
 
 
 @dataclass
@@ -373,7 +373,9 @@ class LearnResult:
     """What `learn` did. The first block is what `--json` prints (`LearnResult.summary`).
 
     logprob_gain: mean rise in the log-probability of a blank's words, in nats, over the reported
-    blanks; None where the quiz has none.
+    blanks; None where the quiz has none. quiz_ended: share of the new adapter's answers to the reported
+    questions that end by themselves, within the limit of tokens; None where there are only blanks, or
+    no new adapter.
     """
 
     accuracy_before: float
@@ -391,6 +393,7 @@ class LearnResult:
     report_path: str | None
     quiz: QuizKind = "given"
     logprob_gain: float | None = None
+    quiz_ended: float | None = None
 
     model: str = ""
     documents: tuple[str, ...] = ()

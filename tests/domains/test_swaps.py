@@ -10,7 +10,7 @@ import pytest
 import selfedit
 from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.settings import KnowledgeSettings
-from selfedit.domains.knowledge.swaps import NAMES, own_name, swapped_texts
+from selfedit.domains.knowledge.swaps import NAMES, own_name, swapped
 from selfedit.types import SelfEdit, Task
 
 TITLE = "Garrick Lighthouse"
@@ -41,25 +41,28 @@ def test_the_part_of_a_title_that_is_the_subjects_alone(title, passage, name):
 
 
 def test_every_text_has_another_name_and_keeps_the_rest():
-    texts = swapped_texts(TITLE, PASSAGE, STATEMENTS, 12)
+    texts = swapped(TITLE, PASSAGE, STATEMENTS, 12)
     assert len(texts) == len(set(texts)) == 12
-    for text in texts:
-        assert "Garrick" not in text
-        heading, statement = text.split("\n")
-        other = heading.removesuffix(" Lighthouse")
+    for other, statement in texts:
+        assert "Garrick" not in statement
         assert other in NAMES
-        assert statement.replace(other, "Garrick") in STATEMENTS[:3]
-    assert texts == swapped_texts(TITLE, PASSAGE, STATEMENTS, 12)
+        back = statement.replace(other, TITLE).replace(other.split()[0], "Garrick")
+        assert back in STATEMENTS[:3]
+    assert texts == swapped(TITLE, PASSAGE, STATEMENTS, 12)
 
 
-def test_a_name_that_the_passage_has_is_not_used():
-    passage = PASSAGE + " " + " ".join(NAMES[:-1])
-    assert {text.split()[0] for text in swapped_texts(TITLE, passage, STATEMENTS, 9)} == {NAMES[-1]}
+def test_names_that_share_a_word_with_the_passage_are_not_used():
+    last = NAMES[-1]
+    passage = PASSAGE + " ".join(["", *(name.split()[1] for name in NAMES[:-1])])
+    texts = swapped(TITLE, passage, STATEMENTS, 9)
+    assert {other for other, _ in texts} == {last}
+    passage += f" {last}"
+    assert swapped(TITLE, passage, STATEMENTS, 9) == ()
 
 
 def test_too_few_statements_about_the_subject_give_none():
-    assert swapped_texts(TITLE, PASSAGE, STATEMENTS[2:], 8) == ()
-    assert swapped_texts(TITLE, PASSAGE, STATEMENTS, 0) == ()
+    assert swapped(TITLE, PASSAGE, STATEMENTS[2:], 8) == ()
+    assert swapped(TITLE, PASSAGE, STATEMENTS, 0) == ()
 
 
 def test_leaking_is_not_measured_by_names_that_are_trained_with():
@@ -72,7 +75,14 @@ def test_a_plan_has_them_when_the_settings_ask_for_them():
     task = Task("t", TITLE, PASSAGE)
     edit = SelfEdit("t", 0, (), tuple(f"It is said: {statement}" for statement in STATEMENTS))
     settings = KnowledgeSettings(strategy="implications", neighbours=6)
-    assert len(Knowledge(settings).parse(task, edit).neighbours) == 6
+    near = Knowledge(settings).parse(task, edit).neighbours
+    assert len(near) == 6
+    assert all(one.prompt is None and one.text.split("\n")[0] in NAMES for one in near)
+    mixed = KnowledgeSettings(strategy="implications", neighbours=6, form="mixed")
+    turns = [one.prompt for one in Knowledge(mixed).parse(task, edit).neighbours]
+    assert [turn is None for turn in turns] == [True, False] * 3
+    assert turns[1] is not None
+    assert turns[1].text.removeprefix("Tell me about ")[:-1] in NAMES
     off = KnowledgeSettings(strategy="implications")
     assert Knowledge(off).parse(task, edit).neighbours == ()
     assert off.digest() != settings.digest()

@@ -338,7 +338,7 @@ def test_all_passages_together_share_the_neighbours():
     assert invalid == 0
     assert len(domain.parse(tasks[0], edits[0][0]).neighbours) == 4
     assert len(plan.neighbours) == 4
-    assert not any("Marlow" in text or "Tidewell" in text for text in plan.neighbours)
+    assert not any("Marlow" in own.text or "Tidewell" in own.text for own in plan.neighbours)
 
 
 def _passages(tasks):

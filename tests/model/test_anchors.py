@@ -17,7 +17,7 @@ from selfedit.memory.questions import drift_prompts, general_questions
 from selfedit.model import anchors
 from selfedit.model.anchors import FEWEST, generic_prompts, loops, shipped
 from selfedit.model.tiny import tiny_model
-from selfedit.types import Completion, TrainingPlan, TrainingSequence
+from selfedit.types import Completion, Prompt, TrainingPlan, TrainingSequence
 
 ON = AnchorSettings(weight=2.0, num_prompts=10, reply_tokens=12, top_k=7, interval=1)
 TRAIN = TrainSettings(epochs=2, anchor=ON)
@@ -209,7 +209,7 @@ def test_no_usable_text_at_all_trains_without():
 
 def test_training_through_the_model_uses_them():
     bare = model()
-    near = PLAN.__class__(PLAN.sequences, neighbours=("The bridge was built by",))
+    near = PLAN.__class__(PLAN.sequences, neighbours=(TrainingSequence("The bridge was built by"),))
     bank, records = bare.train([PLAN, near], LORA, TRAIN, [0, 1])
     alone, _ = bare.train([near], LORA, TRAIN, [1])
     assert [len(own.drifts) for own in records] == [4, 4]
@@ -223,9 +223,9 @@ def test_training_through_the_model_uses_them():
 def test_neighbours_are_held_to_what_the_bare_model_expects_in_them(monkeypatch):
     """The planner knows their size without running them."""
     bare = model()
-    text = "Bridge\nthe bridge was built in 1900"
-    (held,) = bare.training.anchors(TRAIN, [text, ""]).neighbours
-    assert held.ids == bare.encode(TrainingSequence(text), 100).ids
+    text = TrainingSequence("Bridge\nthe bridge was built in 1900")
+    (held,) = bare.training.anchors(TRAIN, [text, TrainingSequence("")]).neighbours
+    assert held.ids == bare.encode(text, 100).ids
     assert (held.hard, held.soft_weight) == (0.0, 2.0)
     log = bare.hf(torch.tensor([held.ids])).logits[0].log_softmax(1)
     for i, place in enumerate(held.supervised):
@@ -234,6 +234,16 @@ def test_neighbours_are_held_to_what_the_bare_model_expects_in_them(monkeypatch)
     plan = TrainingPlan(PLAN.sequences, neighbours=(text,))
     planned = bare.planned_memory(LORA, TRAIN)
     assert planned([plan], [0]) > planned([PLAN], [0])
+
+
+def test_a_neighbour_may_be_a_reply():
+    """Only the reply is held, its end included."""
+    bare = model()
+    reply = TrainingSequence("it was built in 1900", Prompt("Tell me about the bridge."))
+    (held,) = bare.training.anchors(TRAIN, [reply]).neighbours
+    assert held.ids == bare.encode(reply, 100).ids
+    assert held.supervised[0] > 0
+    assert held.supervised[-1] == len(held.ids) - 1
 
 
 def test_a_text_that_ends(tiny):

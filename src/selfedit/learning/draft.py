@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from selfedit.domains.knowledge.sequences import as_sequence
+from selfedit.domains.knowledge.sequences import as_sequence, neighbours
 from selfedit.domains.knowledge.settings import KnowledgeSettings
-from selfedit.domains.knowledge.swaps import swapped_texts
 from selfedit.errors import CurrentMoved
 from selfedit.learning.outcome import Verdict, scores
 from selfedit.learning.shelf import Shelf
 from selfedit.seams import Adapters, Model
 from selfedit.store import AdapterRecord, LearnedDocument, LearnedPassage, Store
-from selfedit.types import LearnResult, TrainingPlan
+from selfedit.types import LearnResult, TrainingPlan, TrainingSequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +35,20 @@ def final_plan(documents: Sequence[LearnedDocument], settings: KnowledgeSettings
         for text in passage.sequences:
             found.setdefault(text, passage)
     count = -(-settings.neighbours // max(1, len(passages)))
-    neighbours = dict.fromkeys(text for passage in passages for text in _neighbours(passage, count))
+    near = dict.fromkeys(one for passage in passages for one in _neighbours(passage, settings, count))
     return TrainingPlan(
         tuple(as_sequence(text, own.title, settings, own.context) for text, own in found.items()),
-        neighbours=tuple(neighbours),
+        neighbours=tuple(near),
     )
 
 
-def _neighbours(passage: LearnedPassage, count: int) -> tuple[str, ...]:
+def _neighbours(
+    passage: LearnedPassage, settings: KnowledgeSettings, count: int
+) -> tuple[TrainingSequence, ...]:
     """As of its self-edit (`training_plan`); statements stand for a passage that is not known."""
     statements = [text.removeprefix(f"{passage.title}\n") for text in passage.sequences]
     own = [statement for statement in statements if statement != passage.context]
-    return swapped_texts(passage.title, passage.context or "\n".join(own), own, count)
+    return neighbours(passage.title, passage.context or "\n".join(own), own, settings, count)
 
 
 def commit(

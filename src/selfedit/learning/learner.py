@@ -40,6 +40,7 @@ from selfedit.runners.local import LocalRunner
 from selfedit.seams import Adapters, Model
 from selfedit.store import AdapterRecord, LearnedDocument, Store
 from selfedit.types import (
+    Completion,
     GradedAnswer,
     Group,
     LearnResult,
@@ -221,17 +222,24 @@ class Learner:
             before = self._ask_bare(asked)
         else:
             adapters = self.model.load_adapter(self.shelf.find(parent.version))
-            before = self._ask(adapters, asked, "version before")
-        after = self._ask(draft.adapters, asked, "new adapter") if draft is not None else before
+            before = self._grade(asked, self._ask(adapters, asked, "version before")).answers
         count = len(material.reported)
-        gain = None
-        if draft is not None:
-            gain = logprob_gain(self.model, self.domain, material.reported, adapters, draft.adapters)
-        return Outcome(before[:count], after[:count], before[count:], after[count:], gain)
+        if draft is None:
+            return Outcome(before[:count], before[:count], before[count:], before[count:])
+        replies = self._ask(draft.adapters, asked, "new adapter")
+        after = self._grade(asked, replies).answers
+        return Outcome(
+            before[:count],
+            after[:count],
+            before[count:],
+            after[count:],
+            logprob_gain(self.model, self.domain, material.reported, adapters, draft.adapters),
+            _ended(material.reported, replies[:count]),
+        )
 
-    def _ask(self, adapters: Adapters, queries: Sequence[Query], whom: str) -> tuple[GradedAnswer, ...]:
+    def _ask(self, adapters: Adapters, queries: Sequence[Query], whom: str) -> list[Completion]:
         self.progress.start(f"asking the {whom}", len(queries))
-        replies = self.model.sample(
+        return self.model.sample(
             self._prompts(queries),
             ANSWER_SAMPLING,
             [0] * len(queries),
@@ -239,13 +247,13 @@ class Learner:
             owners=[0] * len(queries),
             on_done=self.progress.advance,
         )
-        return self._grade(queries, [reply.text for reply in replies]).answers
 
     def _prompts(self, queries: Sequence[Query]) -> list[Prompt]:
         return [self.domain.question(query) for query in queries]
 
-    def _grade(self, queries: Sequence[Query], answers: Sequence[str]) -> Score:
-        return self.domain.score(Task("", "", "", tuple(queries)), answers)
+    def _grade(self, queries: Sequence[Query], answers: Sequence[str | Completion]) -> Score:
+        texts = [answer if isinstance(answer, str) else answer.text for answer in answers]
+        return self.domain.score(Task("", "", "", tuple(queries)), texts)
 
     # -- the result ------------------------------------------------------------------------------
 
@@ -271,6 +279,16 @@ class Learner:
             note = f"The report could not be written: {error}"
             return replace(result, report_path=None, notes=(*result.notes, note))
         return result
+
+
+def _ended(queries: Sequence[Query], replies: Sequence[Completion]) -> float | None:
+    """Share of the answers that ended by themselves. Blanks have no end; None where that is all."""
+    known = [
+        reply.ended
+        for query, reply in zip(queries, replies, strict=True)
+        if query.form != "cloze" and reply.ended is not None
+    ]
+    return sum(known) / len(known) if known else None
 
 
 def _older_questions(

@@ -25,7 +25,8 @@ from selfedit.types import (
 class Outcome:
     """Graded answers to new and older questions, before and after.
 
-    logprob_gain: of the new questions' blanks (`learning.recall`); None: there are none.
+    logprob_gain: of the new questions' blanks (`learning.recall`); None: there are none. ended: share
+    of the new adapter's answers to the new questions that ended by themselves.
     """
 
     before: Sequence[GradedAnswer]
@@ -33,6 +34,7 @@ class Outcome:
     older_before: Sequence[GradedAnswer]
     older_after: Sequence[GradedAnswer]
     logprob_gain: float | None = None
+    ended: float | None = None
 
     def questions(self, held_out: bool) -> tuple[QuestionResult, ...]:
         return tuple(
@@ -95,6 +97,7 @@ def learn_result(
         report_path=None,
         quiz=material.quiz,
         logprob_gain=outcome.logprob_gain,
+        quiz_ended=outcome.ended,
         model=model,
         documents=tuple(document.title for document in material.documents),
         settings=settings.model_dump(mode="json"),
@@ -137,6 +140,7 @@ def scores(result: LearnResult) -> dict[str, Any]:
         "held_out": result.held_out,
         "quiz": result.quiz,
         "logprob_gain": result.logprob_gain,
+        "quiz_ended": result.quiz_ended,
         "num_older": result.num_older,
         "older_before": result.older_before,
         "older_after": result.older_after,

@@ -140,7 +140,11 @@ class Training:
         return encoded
 
     def anchors(
-        self, settings: TrainSettings, neighbours: Sequence[str] = (), *, shapes: bool = False
+        self,
+        settings: TrainSettings,
+        neighbours: Sequence[TrainingSequence] = (),
+        *,
+        shapes: bool = False,
     ) -> Anchors:
         """What an adapter that trains so is held to: written on first use, else from the cache folder
         (`model.anchors`). neighbours: texts about things like those that it learns about; shapes: of
@@ -148,7 +152,7 @@ class Training:
         own = settings.anchor
         if own.weight == 0:
             return NO_ANCHORS
-        texts = [self.model.encode(TrainingSequence(text), settings.max_tokens) for text in neighbours]
+        texts = [self.model.encode(sequence, settings.max_tokens) for sequence in neighbours]
         held = [
             replace(text, hard=0.0, soft_weight=own.weight) for text in texts if text.num_supervised > 0
         ]

@@ -72,7 +72,8 @@ def summary_lines(result: LearnResult, console: Console) -> list[Text]:
             "bold green" if better else "bold",
         )
         say(f"On {total} {wording.question_kind(result)}.")
-        for line in (wording.quiz_line(result.quiz), wording.likelier_line(result)):
+        told = (wording.ended_line, wording.likelier_line)
+        for line in (wording.quiz_line(result.quiz), *(tell(result) for tell in told)):
             if line:
                 say(f"{line}.")
     else:

@@ -122,6 +122,13 @@ def likelier_line(result: LearnResult) -> str:
     return f"Log-probability of the words of a blank: {said} nats in the mean"
 
 
+def ended_line(result: LearnResult) -> str:
+    """How many answers to the quiz end by themselves; "" where none could be asked."""
+    if result.quiz_ended is None:
+        return ""
+    return f"Answers to them that end by themselves: {percent(result.quiz_ended, 0)}"
+
+
 def question_kind(result: LearnResult) -> str:
     """What the reported accuracy was measured on."""
     noun = nouns(result.quiz, result.num_questions)
@@ -225,7 +232,7 @@ def damage_rows(result: ProbeResult) -> list[tuple[str, str, str]]:
         rows.append(("Drift on neighbours, nats a token", _nats(result.neighbour_drift), bounds))
     if result.ended is not None:
         before = f" (before: {percent(result.ended_before, 0)})"
-        rows.append(("Answers that end by themselves", percent(result.ended, 0) + before, ""))
+        rows.append(("General answers that end by themselves", percent(result.ended, 0) + before, ""))
     return rows
 
 

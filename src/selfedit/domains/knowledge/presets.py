@@ -67,7 +67,7 @@ PRESETS: dict[str, Callable[[], KnowledgeOuterSettings]] = {
 
 
 def inner_fast() -> dict[str, Any]:
-    """Half the epochs of `balanced` (docs/performance.md)."""
+    """About half the training of `balanced` (docs/performance.md)."""
     return {"train": {"epochs": 3, "learning_rate": 2e-3}}
 
 

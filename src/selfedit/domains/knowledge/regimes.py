@@ -101,13 +101,13 @@ def corpus(
     the settings allow, its share. An invalid edit adds nothing.
     """
     sequences: list[TrainingSequence] = []
-    neighbours: dict[str, None] = {}
+    neighbours: dict[TrainingSequence, None] = {}
     share = -(-domain.settings.neighbours // max(1, len(tasks)))
     invalid = 0
     for task, own in zip(tasks, edits, strict=True):
         passage = passage_sequence(domain, task)
         statements: dict[TrainingSequence, None] = {}
-        near: dict[str, None] = {}
+        near: dict[TrainingSequence, None] = {}
         for edit in own:
             try:
                 plan = domain.parse(task, edit)
@@ -135,6 +135,7 @@ def _training(
     full = regime == "cpt-full"
     train = inner.train.untaught() if full else inner.train  # what holds an adapter holds no weights
     asked = [prompt for task in bench.tasks for prompt in domain.queries(task)]
+    held = [_trained(sequence, train) for sequence in plan.neighbours]
     key = stable_hash(
         {
             "regime": regime,
@@ -145,7 +146,7 @@ def _training(
             "seed": seed,
             "asked": [[prompt.text, prompt.kind, prompt.prefix] for prompt in asked],
             # Only where they are held to: other trainings keep the keys that they had without them.
-            **({"neighbours": plan.neighbours} if plan.neighbours and train.anchor.weight > 0 else {}),
+            **({"neighbours": held} if held and train.anchor.weight > 0 else {}),
         }
     )
 

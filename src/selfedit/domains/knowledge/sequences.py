@@ -16,7 +16,7 @@ from selfedit.domains.knowledge.faithful import is_faithful
 from selfedit.domains.knowledge.sentences import split_sentences
 from selfedit.domains.knowledge.settings import KnowledgeSettings, Strategy
 from selfedit.domains.knowledge.strategies import restatable_sentences
-from selfedit.domains.knowledge.swaps import swapped_texts
+from selfedit.domains.knowledge.swaps import swapped
 from selfedit.errors import InvalidSelfEdit
 from selfedit.types import Prompt, SelfEdit, Task, TrainingPlan, TrainingSequence
 
@@ -52,16 +52,31 @@ def training_plan(task: Task, edit: SelfEdit, settings: KnowledgeSettings) -> Tr
     passage, *texts = headed([task.context, *statements], task.title, settings)
     return TrainingPlan(
         tuple(as_sequence(text, task.title, settings, task.context) for text in (*texts, passage)),
-        neighbours=swapped_texts(task.title, task.context, statements, settings.neighbours),
+        neighbours=neighbours(task.title, task.context, statements, settings, settings.neighbours),
+    )
+
+
+def neighbours(
+    title: str, passage: str, statements: Sequence[str], settings: KnowledgeSettings, count: int
+) -> tuple[TrainingSequence, ...]:
+    """`count` statements about others (`swaps`), in the form that the subject's own ones have."""
+    plain = settings.model_copy(update={"ends": False})
+    return tuple(
+        as_sequence(_headed(n, statement, other, settings), other, plain)
+        for n, (other, statement) in enumerate(swapped(title, passage, statements, count))
     )
 
 
 def headed(texts: Sequence[str], title: str, settings: KnowledgeSettings) -> list[str]:
     """The texts, those under the title's line that are trained as plain text, if the settings want it:
     with the form "mixed" the first and every second one from there."""
-    head = f"{title}\n" if settings.title_line else ""
+    return [_headed(n, text, title, settings) for n, text in enumerate(texts)]
+
+
+def _headed(n: int, text: str, title: str, settings: KnowledgeSettings) -> str:
     every = {"text": 1, "mixed": 2, "turn": 0}[settings.form]
-    return [f"{head}{text}" if every and n % every == 0 else text for n, text in enumerate(texts)]
+    plain = every and n % every == 0
+    return f"{title}\n{text}" if plain and settings.title_line else text
 
 
 def as_sequence(

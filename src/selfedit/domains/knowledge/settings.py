@@ -71,16 +71,16 @@ class KnowledgeSettings(Settings):
 LEARNING: dict[str, dict[str, Any]] = {
     "train": {
         "learning_rate": 1.5e-3,
-        "epochs": 8,
+        "epochs": 5,
         "anchor": {
             "weight": 3.0,
-            "interval": 3,
+            "interval": 2,
             "num_prompts": 64,
             "reply_tokens": 32,
-            "neighbour_share": 0.2,
+            "neighbour_share": 0.5,
         },
     },
-    "knowledge": {"ends": True, "neighbours": 32},
+    "knowledge": {"ends": True, "form": "mixed", "neighbours": 32},
 }
 # The same without the anchor and the ends: what was learned by until 2026-11-26.
 PLAIN: dict[str, dict[str, Any]] = {
@@ -105,6 +105,7 @@ class LearnSettings(InnerSettings):
     }
 
     knowledge: KnowledgeSettings = KnowledgeSettings()
+    candidates: int = Field(2, ge=1, description="Self-edits written for each passage.")
     max_forgetting: float = Field(
         0.1, ge=0, le=1, description="Accuracy on older questions that a new version may lose."
     )
@@ -156,4 +157,4 @@ class LearnSettings(InnerSettings):
 class KnowledgeOuterSettings(OuterSettings):
     """The outer loop of knowledge incorporation."""
 
-    inner: LearnSettings = LearnSettings()
+    inner: LearnSettings = LearnSettings(candidates=4)

@@ -1,7 +1,7 @@
 """Texts about neighbours: the statements of a self-edit, with the name of their subject replaced.
 
 A model that learns who founded the Tidewell Observatory tends to give every observatory that founder.
-Held to what the bare model expects in "Lowell Observatory was founded by ...", it learns that the fact
+Held to what the bare model expects in "Leiden Library was founded by ...", it learns that the fact
 belongs to the name (docs/learning-damage.md). Nothing has to be written for it, and the texts need not
 be true: they say where nothing may change.
 """
@@ -11,17 +11,47 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
+from functools import partial
 
 from selfedit.config import stable_hash
 
-# Names of one word that stand in for others. None is of a thing in `memory/neighbours.json`, by which
-# leaking is measured.
+# Names of other things, each of two words or more. None is of a thing in `memory/neighbours.json`, by
+# which leaking is measured. That whole names of other kinds of things stand in, and not one word of
+# them, makes the lesson easy enough to cost no recall (docs/learning-damage.md).
 NAMES = (
-    "Lowell Leiden Hobart Weber Munich Calder Harlow Stanwick Corbridge Bexley Winslade Tarrant "
-    "Redmoor Kenmore Mercer Ashford Dunbar Everett Fairfax Granada Hadley Ingram Kingsley Lisbon "
-    "Milton Newport Oakland Preston Quincy Rowan Sutton Turner Verona Walcott Bosch Philips "
-    "Bergen"
-).split()
+    "Hobart Dish Washer",
+    "Caterpillar Bulldozer",
+    "Ford Tractor",
+    "Leiden Library",
+    "Mercer Bridge",
+    "Calder Canal",
+    "Bergen Railway",
+    "Oakland Stadium",
+    "Preston Cinema",
+    "Verona Opera House",
+    "Lisbon Tramway",
+    "Hadley Sawmill",
+    "Bexley Hospital",
+    "Quincy Market",
+    "Sutton Brewery",
+    "Kenmore Hotel",
+    "Dunbar Castle",
+    "Fairfax Gazette",
+    "Granada Theatre",
+    "Walcott Pottery",
+    "Philips Radio",
+    "Bosch Drill",
+    "Ingram Watch",
+    "Kingsley Cup",
+    "Munich Zoo",
+    "Stanwick Orchestra",
+    "Ashford College",
+    "Rowan Bakery",
+    "Turner Prize",
+    "Weber Grill",
+    "Milton Post Office",
+    "Newport Regatta",
+)
 # With fewer statements about the subject by its name there is too little to hold.
 _FEWEST = 3
 _WORD = re.compile(r"[^\W\d_][\w'\u2019-]*")
@@ -29,27 +59,37 @@ _BRACKETS = re.compile(r"\s*\([^)]*\)")
 _SMALL = frozenset("the a an of and in on for to at by with from de la le van von der".split())
 
 
-def swapped_texts(title: str, passage: str, statements: Sequence[str], count: int) -> tuple[str, ...]:
-    """`count` statements under titles of others, with another name in place of the subject's; fewer if
-    the subject has no name of its own in them. The same for the same arguments."""
-    name = own_name(title, passage)
-    if not name or count < 1:
+def swapped(
+    title: str, passage: str, statements: Sequence[str], count: int
+) -> tuple[tuple[str, str], ...]:
+    """(another's name, a statement about it in place of the subject), `count` of them; fewer if the
+    subject has no name of its own in the statements. The same for the same arguments.
+
+    The whole title is replaced by the whole name, the title's own part alone by the name's first word.
+    """
+    own = own_name(title, passage)
+    if not own or count < 1:
         return ()
-    parts = "|".join(re.escape(part) for part in name.split() if len(part) > 2)
-    pattern = re.compile(rf"\b(?:(?i:{re.escape(name)}){'|' if parts else ''}{parts})\b")
+    whole = re.escape(_plain(title))
+    parts = "|".join(re.escape(part) for part in (own, *own.split()) if len(part) > 2)
+    pattern = re.compile(rf"\b(?:(?P<whole>(?i:{whole}))|{parts})\b")
     about = [statement for statement in statements if pattern.search(statement)]
-    if len(about) < _FEWEST:
+    said = set(f"{title} {passage}".lower().split())
+    names = [other for other in NAMES if said.isdisjoint(other.lower().split())]
+    if len(about) < _FEWEST or not names:
         return ()
     draw = random.Random(stable_hash([title, passage]))
-    names = [other for other in NAMES if other.lower() not in f"{title} {passage}".lower()]
     draw.shuffle(names)
     draw.shuffle(about)
-    heading = _plain(title)
-    texts: dict[str, None] = {}
+    found: dict[tuple[str, str], None] = {}
     for i in range(count):
         other = names[i % len(names)]
-        texts[pattern.sub(other, f"{heading}\n{about[i % len(about)]}")] = None
-    return tuple(texts)
+        found[other, pattern.sub(partial(_renamed, other), about[i % len(about)])] = None
+    return tuple(found)
+
+
+def _renamed(other: str, match: re.Match[str]) -> str:
+    return other if match["whole"] else other.split(maxsplit=1)[0]
 
 
 def own_name(title: str, passage: str) -> str:
