@@ -68,7 +68,7 @@ PRESETS: dict[str, Callable[[], KnowledgeOuterSettings]] = {
 
 def inner_fast() -> dict[str, Any]:
     """About half the training of `balanced` (docs/performance.md)."""
-    return {"train": {"epochs": 3, "learning_rate": 2e-3}}
+    return {"train": {"epochs": 4, "learning_rate": 2e-3}}
 
 
 def inner_balanced() -> dict[str, Any]:

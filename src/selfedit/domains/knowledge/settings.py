@@ -70,8 +70,8 @@ class KnowledgeSettings(Settings):
 # `KnowledgeSettings` themselves have neither, as the paper's experiments and ARC want them.
 LEARNING: dict[str, dict[str, Any]] = {
     "train": {
-        "learning_rate": 1.5e-3,
-        "epochs": 5,
+        "learning_rate": 1.2e-3,
+        "epochs": 7,
         "anchor": {
             "weight": 3.0,
             "interval": 2,
@@ -85,7 +85,7 @@ LEARNING: dict[str, dict[str, Any]] = {
 # The same without the anchor and the ends: what was learned by until 2026-11-26.
 PLAIN: dict[str, dict[str, Any]] = {
     "train": {"learning_rate": 1e-3, "epochs": 10, "anchor": {"weight": 0.0}},
-    "knowledge": {"ends": False, "neighbours": 0},
+    "knowledge": {"ends": False, "form": "text", "neighbours": 0},
 }
 
 
