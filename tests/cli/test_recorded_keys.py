@@ -25,6 +25,8 @@ PLAINLY = [
     "--anchor",
     "0",
     "--no-ends",
+    "--form",
+    "text",
     "--neighbours",
     "0",
 ]

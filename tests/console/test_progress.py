@@ -69,6 +69,15 @@ def test_what_was_finished_before_does_not_count_as_pace(log, clock):
     assert lines(log)[-1] == "training: 130 of 200, about 1 min 10 s left"
 
 
+def test_preparing_does_not_count_as_pace(log, clock):
+    with RichProgress(log, clock) as progress:
+        progress.start("training", 100)
+        clock.now += 9.5
+        work(progress, clock, 20, 1)
+        work(progress, clock, 1, 1)
+    assert lines(log)[1:3] == ["training: 1 of 100", "training: 21 of 100, about 1 min 19 s left"]
+
+
 def test_without_any_advance_the_time_left_is_not_known(log, clock):
     progress = Lines(log, clock)
     progress.start("training", 4)

@@ -47,14 +47,17 @@ class Lines:
         self._name, self._note = "", ""
         self._total, self._done = 0, 0.0
         self._started = 0.0
-        self._said = (0.0, 0.0)  # when the last line was printed, and how much was done then
+        self._said = 0.0  # when the last line was printed
+        # When the first part was done, then when the last line was printed, and how much was done then:
+        # before the first part work is prepared, which says nothing about the pace.
+        self._pace_from: tuple[float, float] | None = None
         self._gap = FIRST_LINE
 
     def start(self, name: str, total: int) -> None:
         self.end()
         now = self._clock()
         self._name, self._total, self._done = name, total, 0.0
-        self._started, self._said, self._gap = now, (now, 0.0), FIRST_LINE
+        self._started, self._said, self._pace_from, self._gap = now, now, None, FIRST_LINE
         if total:
             self._print()
 
@@ -65,10 +68,13 @@ class Lines:
         now = self._clock()
         if self._done >= self._total - 1e-6:  # parts of a unit do not add up exactly
             self.end()
-        elif now - self._said[0] >= self._gap:
+        elif now - self._said >= self._gap:
             left = self._seconds_left(now)
             self._print("" if left is None else f"about {duration(left)} left")
-            self._said, self._gap = (now, self._done), min(2 * self._gap, LONGEST_GAP)
+            self._said, self._gap = now, min(2 * self._gap, LONGEST_GAP)
+            self._pace_from = (now, self._done)
+        elif self._pace_from is None:
+            self._pace_from = (now, self._done)
 
     def note(self, text: str) -> None:
         self._note = text
@@ -81,7 +87,7 @@ class Lines:
 
     def _seconds_left(self, now: float) -> float | None:
         """At the pace since the last line: what was finished in an earlier run counts at once."""
-        then, done = self._said
+        then, done = self._pace_from or (now, self._done)
         if self._done <= done:
             return None
         return (self._total - self._done) * (now - then) / (self._done - done)

@@ -40,6 +40,12 @@ class Statements:
         bool | None,
         typer.Option("--ends/--no-ends", help="Teach that a statement ends, so that answers end, too."),
     ] = None
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--form", help="Statements as text, as replies in a chat (turn), or both in turn (mixed)."
+        ),
+    ] = None
     neighbours: Annotated[
         int | None,
         typer.Option(
@@ -49,7 +55,7 @@ class Statements:
     ] = None
 
     def given(self) -> dict[str, Any]:
-        return {"knowledge": {"ends": self.ends, "neighbours": self.neighbours}}
+        return {"knowledge": {"ends": self.ends, "form": self.form, "neighbours": self.neighbours}}
 
 
 @dataclass(kw_only=True)
