@@ -36,6 +36,7 @@ ORDER = (
     "lora",
     "model",
     "grading",
+    "data",
     "console",
     "domains",
     "loops",

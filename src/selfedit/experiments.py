@@ -13,9 +13,9 @@ from typing import Any
 
 from selfedit.algorithms.rest_em import ReSTEM
 from selfedit.config import EvaluationSettings, JudgeSettings, OuterSettings
+from selfedit.data import take
 from selfedit.domains.base import BaseDomain
 from selfedit.domains.conditions import Bench, Condition, Outcome
-from selfedit.domains.data import take
 from selfedit.domains.knowledge import Document
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.domains.rows import Evaluation, Row
@@ -242,6 +242,7 @@ def train(
         settings,
         progress,
         on_round,
+        (*notes, *left_out),
     )
     if confirm is not None and (finished := len(run.finished())) < settings.rounds:
         plan = plan_outer(model, domain, run.tasks, settings, finished)

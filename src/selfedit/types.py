@@ -409,8 +409,9 @@ class LearnResult:
 
     def summary(self) -> dict[str, object]:
         """The stable keys of `selfedit learn --json`, those of the probe (`ProbeResult.measures`) among
-        them: null where nothing was probed."""
+        them: null where nothing was probed. notes: what a reader of the numbers must know."""
         names = list(type(self).__dataclass_fields__)
         own = {name: getattr(self, name) for name in names[: names.index("model")]}
         measures = (self.probe or ProbeResult()).measures()
+        own["notes"] = list(self.notes)
         return own | (measures if self.probe is not None else dict.fromkeys(measures))

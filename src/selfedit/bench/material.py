@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from selfedit.domains.data import read_tasks
+from selfedit.data import read_tasks
 from selfedit.errors import InputError
 from selfedit.types import Prompt, Task, TrainingPlan, TrainingSequence
 

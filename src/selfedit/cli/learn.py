@@ -34,8 +34,8 @@ def learn(
     quiz: Annotated[
         Path | None,
         typer.Option(
-            help='Questions: JSON lines {"question", "answer"}, or SQuAD v1.1 JSON. Without: blanks in '
-            "sentences of the documents."
+            help='Questions: JSON lines {"question", "answer"}, CSV, SQuAD, chats, a dataset id and '
+            "more. Without: blanks in sentences of the documents."
         ),
     ] = None,
     preset: Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +16,6 @@ from selfedit.console.progress import RichProgress
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
-    from selfedit.memory.neighbours import Subject
     from selfedit.memory.probe import Adapted
     from selfedit.seams import Model
 
@@ -66,17 +65,23 @@ def probe(
         raise InputError("a version knows its documents: --document goes with --adapter or --base")
     if quiz is not None and not document:
         raise InputError("--quiz needs the --document that its questions are about")
+    from selfedit.data import Skipped, read_quiz
+    from selfedit.domains.knowledge import read_document
     from selfedit.memory.probe import probe as run
+    from selfedit.memory.subjects import subject_of_text
     from selfedit.show.damage import print_probe
 
+    skipped = Skipped()
     with RichProgress(err) as progress:
         if adapter is None and base is None:
             result = open_library(loading, keeping, progress).probe(version, sample)
         else:
-            subjects = _subjects(document or [], quiz)
+            questions = read_quiz(quiz, skipped=skipped) if quiz is not None else ()
+            subjects = [subject_of_text(read_document(path), questions) for path in document or []]
             bare = loading.loader(base or loading.model)
             changed = _changed(bare, loading, adapter)
             result = run(bare, changed, subjects, progress=progress, sample=sample)
+    result = replace(result, notes=(*skipped.notes(str(quiz)), *result.notes))
     if as_json:
         print_json(result.to_json())
     else:
@@ -88,11 +93,3 @@ def _changed(bare: Model, loading: options.Loading, adapter: Path | None) -> Ada
     from selfedit.memory.probe import Adapted
 
     return Adapted(other=loading.load()) if adapter is None else Adapted(bare.load_adapter(adapter))
-
-
-def _subjects(documents: Sequence[Path], quiz: Path | None) -> list[Subject]:
-    from selfedit.domains.knowledge import read_document, read_quiz
-    from selfedit.memory.subjects import subject_of_text
-
-    questions = read_quiz(quiz) if quiz is not None else ()
-    return [subject_of_text(read_document(path), questions) for path in documents]

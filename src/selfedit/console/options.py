@@ -55,7 +55,7 @@ Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Run code that 
 # What is worked on, and with which policy.
 Data = Annotated[
     str,
-    typer.Option("--data", help="Contexts with questions: SQuAD JSON, JSON lines, or a dataset id."),
+    typer.Option("--data", help="Contexts with questions: SQuAD, JSON, CSV, or a dataset id[:split]."),
 ]
 Policy = Annotated[
     Path | None,

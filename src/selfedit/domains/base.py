@@ -31,11 +31,13 @@ class BaseDomain(Evaluable, Domain):
 
     presets: complete settings of an outer loop by name; the first is the default. use: the command that
     shows what a trained policy is good for, without the policy's folder. grader: of answers in words,
-    for domains that use one.
+    for domains that use one. left_out: what `tasks` did not take of its source, and why.
     """
 
     presets: ClassVar[Mapping[str, Callable[[], OuterSettings]]] = {"default": OuterSettings}
     use: ClassVar[str] = "eval custom FILE:NAME --data DATA --conditions own,seal --policy"
+
+    left_out: tuple[str, ...] = ()
 
     def __init__(self, grader: Grader = contains) -> None:
         self.grader = grader
@@ -80,9 +82,12 @@ class BaseDomain(Evaluable, Domain):
     def tasks(self, source: Path | str) -> list[Task]:
         """Tasks of a file, a folder or a dataset id: here, contexts with questions in any form that
         `selfedit train knowledge --data` reads. Raises InputError."""
-        from selfedit.domains.data import read_tasks
+        from selfedit.data import Skipped, read_tasks
 
-        return read_tasks(source)
+        skipped = Skipped()
+        tasks = read_tasks(source, skipped=skipped)
+        self.left_out = skipped.notes(source)
+        return tasks
 
     # -- plans ----------------------------------------------------------------------------------
 

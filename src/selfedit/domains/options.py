@@ -124,7 +124,8 @@ class InWords(
 
     def prepared(self, settings: OuterSettings, model: Model, store: Store) -> ToTrain:
         domain = self.domain_class().of(settings.inner, self.chosen(store, settings.grader))
-        return ToTrain(domain, domain.tasks(self.data)[: self.limit], self.judge())
+        tasks = domain.tasks(self.data)[: self.limit]
+        return ToTrain(domain, tasks, self.judge(), domain.left_out)
 
 
 @dataclass(kw_only=True)
@@ -185,7 +186,10 @@ class Evaluating(options.Writing, options.Training, options.Adapting, options.Gr
         settings = self.settings()
         domain = self.domain_class().of(settings.inner)
         grader = None if self.grader is None else self.chosen(store)
-        return Prepared(domain, domain.tasks(self.data), settings, grader=grader, sample=self.contexts)
+        tasks = domain.tasks(self.data)
+        return Prepared(
+            domain, tasks, settings, grader=grader, sample=self.contexts, notes=domain.left_out
+        )
 
 
 def named_conditions(text: str) -> tuple[str, ...]:

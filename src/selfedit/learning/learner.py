@@ -92,10 +92,12 @@ class Learner:
         questions: Sequence[Query] = (),
         confirm: Confirm | None = None,
         quiz: str | None = None,
+        notes: Sequence[str] = (),
     ) -> LearnResult:
         """Learn the documents. Raises SelfEditError; what was finished stays in the store.
 
         questions: about the documents; none: they are made. quiz: where they are from.
+        notes: what a reader of the result must know of documents and quiz.
         """
         if not documents:
             raise InputError("no document was named")
@@ -109,7 +111,7 @@ class Learner:
         }
         with recorded_run(self.store, "learn", self.model, self.settings, inputs) as run:
             self.run_id = run.id
-            result = self._learn(passages, questions)
+            result = self._learn(passages, questions, notes)
             run.result = result.summary()
         return result
 
@@ -122,7 +124,9 @@ class Learner:
         each = num_trainings(self.settings) + 1  # and the final adapter
         return estimate(self.model, self.domain, tasks, self.settings, each=each)
 
-    def _learn(self, passages: Passages, questions: Sequence[Query]) -> LearnResult:
+    def _learn(
+        self, passages: Passages, questions: Sequence[Query], notes: Sequence[str]
+    ) -> LearnResult:
         start = time.perf_counter()
         material = gather(passages, questions, self.writer, self.domain, self.settings)
         baseline = self._ask_bare(material.selection)
@@ -133,7 +137,7 @@ class Learner:
         losses = draft.losses if draft is not None else ()
         trials = trials_of(self.store, groups)
         result = learn_result(self.model.name, self.settings, material, groups, trials, outcome, losses)
-        result = self._commit(result, draft)
+        result = self._commit(replace(result, notes=(*notes, *result.notes)), draft)
         return self._reported(replace(result, seconds=time.perf_counter() - start))
 
     # -- candidates ------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from selfedit.config import ANSWER_SAMPLING
-from selfedit.domains.knowledge import Document, Knowledge, read_document, read_quiz
+from selfedit.data import Skipped, read_quiz
+from selfedit.domains.knowledge import Document, Knowledge, read_document
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import AdapterError, InputError, StoreError
 from selfedit.grading import Grader, offline
@@ -98,7 +99,8 @@ class Library:
         named = [documents] if isinstance(documents, str | Path | Document) else documents
         read = [d if isinstance(d, Document) else _read(Path(d)) for d in named]
         is_file = isinstance(quiz, str | Path)
-        questions = read_quiz(Path(quiz)) if isinstance(quiz, str | Path) else tuple(quiz or ())
+        skipped = Skipped()
+        questions = read_quiz(quiz, skipped=skipped) if isinstance(quiz, str | Path) else quiz or ()
         learner = Learner(
             self.model,
             self.store,
@@ -109,7 +111,8 @@ class Library:
             report=report,
         )
         with self._alone():
-            return learner.run(read, questions, confirm, str(quiz) if is_file else None)
+            notes = skipped.notes(str(quiz))
+            return learner.run(read, questions, confirm, str(quiz) if is_file else None, notes)
 
     def _alone(self) -> AbstractContextManager[object]:
         """The lock of this library's learners: the second builds on what the first has committed."""

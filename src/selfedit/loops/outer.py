@@ -36,7 +36,7 @@ class OuterRun:
     it was.
 
     runner: makes the runner of this run's trials, given its number in the store. folder: where policies
-    are written. on_round: called with each finished round. Raises InputError for tasks that cannot
+    are written. on_round: called with each finished round. notes: how the tasks were chosen. Raises InputError for tasks that cannot
     be trained on.
     """
 
@@ -53,6 +53,7 @@ class OuterRun:
         settings: OuterSettings,
         progress: Progress | None = None,
         on_round: Callable[[RoundRecord], None] = lambda record: None,
+        notes: Sequence[str] = (),
     ) -> None:
         if not tasks:
             raise InputError("there are no contexts to train on")
@@ -60,7 +61,7 @@ class OuterRun:
             raise InputError("none of the contexts has a question, so no edit can be rewarded")
         self.policies, self.domain, self.algorithm, self.runner = policies, domain, algorithm, runner
         self.reward, self.store, self.settings = reward, store, settings
-        self.progress, self.on_round = progress or Silent(), on_round
+        self.progress, self.on_round, self.notes = progress or Silent(), on_round, tuple(notes)
         self.start = ref_of(policies.model)
         self.key = self._key(tasks)
         self.folder = folder / self.key[:12]
@@ -87,6 +88,7 @@ class OuterRun:
     def run(self) -> list[RoundRecord]:
         """All rounds; those that are finished are read, not repeated. Raises SelfEditError."""
         inputs = {"key": self.key, "tasks": len(self.tasks), **about(self.domain)}
+        inputs |= {"notes": list(self.notes)} if self.notes else {}
         with (
             self._alone(),
             recorded_run(self.store, "train", self.start, self.settings, inputs) as run,

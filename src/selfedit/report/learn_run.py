@@ -36,6 +36,8 @@ def learn_report(store: Store, run: RunRecord) -> Report:
             file = report_file(store, run)
             more += [("Full report", str(file or f"{result['report_path']} (no longer there)"))]
         sections.append(Section("Accuracy", (_accuracies(result),)))
+        if notes := tuple(result.get("notes") or ()):
+            sections.append(Section("Notes", (Notes(notes),)))
     sections += [trials_section(store, run), *_edits(store, run)]
     page = Page(
         "selfedit learn",

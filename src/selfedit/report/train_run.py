@@ -72,6 +72,8 @@ def train_report(store: Store, run: RunRecord, context: str | None) -> Report:
     if records and (curves := loss_curves({f"round {r.number}": r.losses for r in records})):
         words = "training loss of the policy updates"
         sections.append(Section("Policy updates", (Plot(curves, words),)))
+    if notes := tuple(run.inputs.get("notes") or ()):
+        sections.append(Section("Notes", (Notes(notes),)))
     if run.status != "finished":
         sections.append(trials_section(store, run))
     more = (("Policy", records[-1].policy),) if records else ()

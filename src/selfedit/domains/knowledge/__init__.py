@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from selfedit.data import read_quiz as read_quiz
     from selfedit.domains.knowledge.assign import assign_queries as assign_queries
     from selfedit.domains.knowledge.cloze import cloze_items as cloze_items
     from selfedit.domains.knowledge.cloze import gold_reply as gold_reply
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from selfedit.domains.knowledge.documents import split_passages as split_passages
     from selfedit.domains.knowledge.documents import text_document as text_document
     from selfedit.domains.knowledge.domain import Knowledge as Knowledge
-    from selfedit.domains.knowledge.quiz import read_quiz as read_quiz
     from selfedit.domains.knowledge.quiz import split_quiz as split_quiz
     from selfedit.domains.knowledge.self_quiz import is_fair_question as is_fair_question
     from selfedit.domains.knowledge.self_quiz import open_book as open_book
@@ -34,7 +34,6 @@ _HOMES = {
     "parse_question": "self_quiz",
     "question_prompts": "self_quiz",
     "read_document": "documents",
-    "read_quiz": "quiz",
     "split_passages": "documents",
     "split_quiz": "quiz",
     "split_sentences": "sentences",
@@ -45,6 +44,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import on first use: the options of a command must not wait for what the command needs."""
+    if name == "read_quiz":
+        return import_module("selfedit.data").read_quiz
     if name in _HOMES:
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -164,13 +164,15 @@ class Evaluating(options.Writing, options.Training, options.Adapting, options.Gr
 
         settings = self.settings()
         domain = self.domain_class()(settings.inner.knowledge)
+        tasks = domain.tasks(self.data)
         return Prepared(
             domain,
-            domain.tasks(self.data),
+            tasks,
             settings,
             conditions(self._elsewhere(store)),
             self.chosen(store),
             sample=self.contexts,
+            notes=domain.left_out,
         )
 
     def _elsewhere(self, store: Store) -> Elsewhere:

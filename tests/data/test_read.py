@@ -12,12 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from selfedit.config import stable_hash
-from selfedit.domains.data import (
-    iter_tasks,
-    merge_tasks,
-    read_tasks,
-    take,
-)
+from selfedit.data import Skipped, iter_tasks, merge_tasks, read_tasks, take
 from selfedit.domains.knowledge import Knowledge
 from selfedit.errors import InputError
 from selfedit.evaluation import lineage
@@ -134,13 +129,21 @@ def test_a_context_that_recurs_is_merged(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.json", '[{"title": "t"}]', r'a.json, item 1: "context" is missing.*"title"'),
+        (
+            "a.json",
+            '[{"title": "t"}]',
+            r'item 1: "question" is missing.*found: "title"',
+        ),
         ("a.json", '[{"context": " "}]', r'item 1: "context" is empty'),
-        ("a.json", '[{"context": "c", "title": 3}]', r'item 1: "title" must be a string'),
+        ("a.json", '[{"context": "c", "title": [3]}]', r'item 1: "title" must be a string'),
         ("a.json", '[{"context": "c", "questions": 3}]', r'item 1: no list "questions"'),
         ("a.json", '[{"context": "c", "questions": [{"question": "q"}]}]', r"item 1, question 1: "),
         ("a.json", "{", r"a.json, line 1: invalid JSON"),
-        ("a.json", '{"x": 1}', r"a.json: expected SQuAD"),
+        (
+            "a.json",
+            '{"x": 1}',
+            r'a.json, line 1: "question" is missing, and "con',
+        ),
         ("a.json", "[]", r"holds no contexts"),
         ("a.jsonl", "", r"holds no contexts"),
         ("a.jsonl", '{"context": "c"}\n{"context": "c"', r"a.jsonl, line 2: invalid JSON"),
@@ -287,7 +290,11 @@ def test_rows_of_a_dataset_are_gathered_by_context(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"org/squad \(test\) cannot be read: Unknown split$"):
         read_tasks("org/squad", "test")
     rows[1]["context"] = None
-    with pytest.raises(InputError, match=r'org/squad \(train\), row 2: "context"'):
+    skipped = Skipped()
+    read_tasks("org/squad", skipped=skipped)
+    assert "1 without a context" in skipped.notes("org/squad")[0]
+    rows[1]["answers"] = {"text": [None]}
+    with pytest.raises(InputError, match=r'org/squad \(train\), row 2: "answers" must be'):
         read_tasks("org/squad")
 
 

@@ -1,0 +1,291 @@
+"""JSON values out of a file of any kind, told apart by what is in it, never by its name.
+
+JSON, JSON lines, CSV and TSV (with a line of names), parquet, Arrow, any of them compressed with gzip;
+a Hugging Face data set in a folder, or by its name. The last ones need the extra `data`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import json
+import re
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from selfedit.data.golds import FORM, cell
+from selfedit.data.roles import NAMES, key
+from selfedit.errors import InputError
+
+_HEAD = 1 << 16
+_KINDS = (
+    (b"PAR1", "parquet"),
+    (b"ARROW1", "arrow"),
+    (b"\x1f\x8b", "gzip"),
+    (b"PK\x03\x04", "a ZIP file or a spreadsheet: unpack it, or save it as CSV"),
+    (b"SQLite format 3", "a database: write the table as CSV"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd: unpack it with `unzstd`"),
+    (b"BZh", "compressed with bzip2: unpack it with `bunzip2`"),
+    (b"\xfd7zXZ", "compressed with xz: unpack it with `unxz`"),
+    (b"%PDF", "a PDF: questions are read from JSON lines, JSON or CSV"),
+)
+_DELIMITERS = ",\t;|"
+_ASKS = re.compile(r"[?\uff1f\u061f]\s*$")
+
+
+class Value(NamedTuple):
+    """A JSON value. where: its place, for messages. is_row: of a data set, whose titles have
+    underscores for spaces, as those of SQuAD."""
+
+    where: str
+    value: Any
+    is_row: bool = False
+
+
+_COLUMNS = {name for role in ("question", "context") for name in NAMES[role].split()}
+
+
+def values(path: Path) -> Iterator[Value]:
+    """The JSON values of a file with their places. Raises InputError with the file and the place."""
+    try:
+        with path.open("rb") as file:
+            yield from _values(path, file)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder: name a file in it") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{path} cannot be unpacked: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _values(path: Path, file: IO[bytes]) -> Iterator[Value]:
+    head = file.read(_HEAD)
+    file.seek(0)
+    kind = next((kind for start, kind in _KINDS if head.startswith(start)), "text")
+    if kind == "gzip":
+        with gzip.open(file) as unpacked:
+            yield from _values(path, unpacked)  # type: ignore[arg-type]
+    elif kind in ("parquet", "arrow"):
+        yield from _tables(path, file, kind)
+    elif kind != "text":
+        raise InputError(f"{path} is {kind}")
+    elif head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputError(f"{path} is UTF-16: convert it with `iconv -f utf16 -t utf8`")
+    else:
+        yield from _texts(path, file, head)
+
+
+def _texts(path: Path, file: IO[bytes], head: bytes) -> Iterator[Value]:
+    start = head.removeprefix(codecs.BOM_UTF8).lstrip()
+    if start[:1] == b"{" and _is_value(start.split(b"\n", 1)[0]):
+        yield from _json_lines(path, file)
+    elif start[:1] in (b"{", b"["):
+        yield from _json(path, _text(path, file.read()))
+    elif start:
+        yield from _csv(path, _text(path, file.read()))
+
+
+def _is_value(line: bytes) -> bool:
+    """Whether a line is a whole JSON value, so that the next line is another."""
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+# -- JSON --------------------------------------------------------------------------------------------
+
+
+def _json_lines(path: Path, file: IO[bytes]) -> Iterator[Value]:
+    """One line in memory at a time."""
+    # Bytes are split at \n alone: JSON text may hold U+2028 and the like.
+    for number, data in enumerate(file, start=1):
+        where = f"{path}, line {number}"
+        line = _text(where, data, number == 1)
+        if line.strip():
+            try:
+                yield Value(where, json.loads(line))
+            except (ValueError, RecursionError) as error:
+                why = _why(error)
+                raise InputError(
+                    f"{where}: invalid JSON ({why}); each line is one object, such as {FORM}"
+                ) from None
+
+
+def _json(path: Path, text: str) -> Iterator[Value]:
+    """A file that is one JSON value, or several, one behind the other."""
+    try:
+        yield Value(str(path), json.loads(text))
+        return
+    except json.JSONDecodeError as error:
+        first = error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: invalid JSON ({_why(error)})") from None
+    if text.lstrip()[:1] == "{" and _line_by_line(text):
+        yield from _json_lines(path, io.BytesIO(text.encode("utf-8", "surrogatepass")))
+        return
+    decoder, place, found = json.JSONDecoder(), 0, 0
+    while rest := re.compile(r"\S").search(text, place):
+        try:
+            value, place = decoder.raw_decode(text, rest.start())
+        except (ValueError, RecursionError) as error:
+            shown = first if not found or not isinstance(error, json.JSONDecodeError) else error
+            raise InputError(f"{path}, line {shown.lineno}: invalid JSON ({_why(shown)})") from None
+        found += 1
+        yield Value(f"{path}, line {text.count(chr(10), 0, rest.start()) + 1}", value)
+
+
+def _line_by_line(text: str) -> bool:
+    """Whether each line is meant to be an object, though the first is broken."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    return len(lines) > 1 and all(line.lstrip()[:1] == "{" for line in lines)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg}, column {error.colno}"
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
+def _text(where: str | Path, data: bytes, first: bool = True) -> str:
+    """UTF-8, with or without a byte order mark."""
+    mark = 3 if first and data.startswith(codecs.BOM_UTF8) else 0
+    nul = data.find(b"\0")
+    if nul >= 0:
+        raise InputError(f"{where} is not text: it has a NUL byte at offset {nul}")
+    try:
+        return data[mark:].decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{where} is not UTF-8: bad byte at offset {error.start + mark}; if it is of Windows or "
+            "Latin-1, convert it with `iconv -f cp1252 -t utf8`"
+        ) from None
+
+
+# -- CSV -------------------------------------------------------------------------------------------
+
+
+def _csv(path: Path, text: str) -> Iterator[Value]:
+    """Rows as objects: a first line that names the columns, or questions with their answers."""
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    first = next(line for line in text.split("\n") if line.strip())
+    rows, names = _reader(text, first)
+    if names is None:
+        found = ", ".join(f'"{name.strip()[:40]}"' for name in next(rows, [])[:6])
+        raise InputError(
+            f"{path}: neither JSON nor a table with a column for questions; its first line has: "
+            f"{found}. Write JSON lines {FORM}, or CSV with the columns question and answer"
+        )
+    try:
+        for row in rows:
+            if not any(value.strip() for value in row):
+                continue
+            where = f"{path}, line {rows.line_num}"
+            if len(row) > len(names):
+                raise InputError(
+                    f"{where}: {len(row)} cells where there are {len(names)} columns; put texts with "
+                    "commas into double quotes"
+                )
+            cells = [*map(cell, row), *[""] * (len(names) - len(row))]
+            yield Value(where, dict(zip(names, cells, strict=True)))
+    except csv.Error as error:
+        raise InputError(f"{path}, line {rows.line_num}: invalid CSV ({error})") from None
+
+
+def _reader(text: str, first: str) -> tuple[Any, Sequence[str] | None]:
+    """A reader of the rows behind the line of names, and the names; None if there are none."""
+    for delimiter in sorted(_DELIMITERS, key=first.count, reverse=True):
+        rows = csv.reader(io.StringIO(text.lstrip(), newline=""), delimiter=delimiter)
+        try:
+            names = next(rows)
+        except csv.Error:
+            continue
+        if len(names) > 1 and not _COLUMNS.isdisjoint(map(key, names)):
+            return rows, [name.strip() for name in names]
+        if len(names) == 2 and _ASKS.search(names[0]):
+            rows = csv.reader(io.StringIO(text.lstrip(), newline=""), delimiter=delimiter)
+            return rows, ("question", "answer")
+    return csv.reader(io.StringIO(text.lstrip(), newline="")), None
+
+
+# -- tables and data sets ----------------------------------------------------------------------------
+
+
+def _tables(path: Path, file: IO[bytes], kind: str) -> Iterator[Value]:
+    try:
+        import pyarrow
+        from pyarrow import ipc, parquet
+    except ImportError:
+        raise InputError(
+            f'{path} is a {kind} file; to read it, install its library: pip install "selfedit[data]"'
+        ) from None
+    number = 0
+    try:
+        batches = (
+            parquet.ParquetFile(file).iter_batches(batch_size=1024)
+            if kind == "parquet"
+            else _batches(ipc.open_file(file))
+        )
+        for batch in batches:
+            for row in batch.to_pylist():
+                number += 1
+                yield Value(f"{path}, row {number}", row, is_row=True)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise InputError(f"{path} cannot be read after row {number}: {_first_line(error)}") from None
+
+
+def _batches(reader: Any) -> Iterator[Any]:
+    for place in range(reader.num_record_batches):
+        yield reader.get_batch(place)
+
+
+def dataset(name: str, split: str, without: str) -> Iterator[Value]:
+    """The rows of a Hugging Face data set, streamed: of a folder (also one that `save_to_disk` wrote),
+    or by its name. without: beginning of the message if its library is missing."""
+    try:
+        import datasets
+    except ImportError:
+        raise InputError(
+            f'{name}: {without}, install its library: pip install "selfedit[data]"'
+        ) from None
+    number = 0
+    try:
+        # The library's own errors are of many kinds: unknown id or split, no network, damaged files.
+        if _was_saved(Path(name)):
+            rows = _of_split(datasets.load_from_disk(name), split)
+        else:
+            rows = datasets.load_dataset(name, split=split, streaming=True)
+        for number, row in enumerate(rows, start=1):
+            yield Value(f"{name} ({split}), row {number}", row, is_row=True)
+    except InputError:
+        raise
+    except Exception as error:
+        after = f" after row {number}" if number else ""
+        raise InputError(
+            f"the dataset {name} ({split}) cannot be read{after}: {_first_line(error)}"
+        ) from error
+
+
+def _was_saved(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("dataset_dict.json", "state.json"))
+
+
+def _of_split(found: Any, split: str) -> Any:
+    """The split of what was saved; a data set without splits is taken whole."""
+    if not isinstance(found, dict):
+        return found
+    if split not in found and len(found) != 1:
+        raise ValueError(f"it has no split {split}, but: {', '.join(found)}")
+    return found[split] if split in found else next(iter(found.values()))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
