@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from selfedit.algorithms.rest_em import ReSTEM
-from selfedit.config import stable_hash
+from selfedit.data import drawn
 from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.settings import KnowledgeOuterSettings, KnowledgeSettings, LearnSettings
 from selfedit.errors import InputError, SelfEditError, StoreError
@@ -141,32 +141,62 @@ class Other(ReSTEM):
     identity = "another algorithm"
 
 
-def test_another_algorithm_is_another_run_and_earlier_runs_are_found(tmp_path, monkeypatch):
+def test_another_algorithm_is_another_run_and_earlier_runs_are_found(tmp_path):
     """Until the algorithm was a part of a run's key, there was ReST-EM alone."""
     other = Other(SETTINGS.rule, SETTINGS.margin, SETTINGS.policy, SETTINGS.seed)
     new = outer(tmp_path, settings=SETTINGS.model_copy(update={"rounds": 1}))
     assert outer(tmp_path, settings=new.settings, algorithm=other).key != new.key
 
-    def without(values):
-        return stable_hash(values[:-1] if str(values[-1]).startswith("rest-em") else values)
-
-    with monkeypatch.context() as earlier:
-        earlier.setattr("selfedit.loops.outer.stable_hash", without)
-        old = outer(tmp_path, settings=new.settings)
+    for place, name in enumerate(("without", "with")):  # the algorithm in the key
+        old = outer(tmp_path, settings=new.settings, name=name)
+        old.key = old._former_keys(TASKS, old.domain.digest())[place]
+        old.tasks = shuffled(TASKS, new.settings.seed)
+        old.folder = old.folder.parent / old.key[:12]
         records = old.run()
-    assert old.key != new.key
-    model = FakeModel()
-    again = outer(tmp_path, model, settings=new.settings)
-    assert (again.key, again.run()) == (old.key, records)
-    assert not model.calls
-    assert outer(tmp_path, settings=new.settings, algorithm=other).key not in (old.key, new.key)
+        model = FakeModel()
+        again = outer(tmp_path, model, settings=new.settings, name=name)
+        assert (again.key, again.tasks, again.run()) == (old.key, old.tasks, records)
+        assert not model.calls
+        own = outer(tmp_path, settings=new.settings, algorithm=other, name=name).key
+        assert own not in (old.key, new.key)
+
+
+def test_what_is_sampled_follows_from_the_tasks_not_from_their_order(tmp_path):
+    run = outer(tmp_path)
+    backwards = [replace(own, queries=own.queries[::-1]) for own in TASKS[::-1]]
+    assert outer(tmp_path, tasks=backwards).key == run.key
+    assert outer(tmp_path, tasks=backwards).sample(1) == run.sample(1)
+    assert len({tuple(t.id for t in drawn(TASKS, seed)) for seed in range(9)}) > 3
+    # One that no round samples does not count; one that is sampled does.
+    more = [task(i) for i in range(4, 40)]
+    behind = [own for own in more if drawn([*TASKS, own], SETTINGS.seed)[-1] == own]
+    before = [own for own in more if drawn([*TASKS, own], SETTINGS.seed)[0] == own]
+    assert outer(tmp_path, tasks=[*TASKS, behind[0]]).key == run.key
+    assert outer(tmp_path, tasks=[*TASKS, before[0]]).key != run.key
+
+
+def test_a_run_that_was_graded_otherwise_starts_afresh_and_says_so(tmp_path, monkeypatch):
+    warned = []
+
+    class Telling(Silent):
+        def warn(self, text):
+            warned.append(text)
+
+    outer(tmp_path, progress=Telling()).run()
+    assert not warned
+    former = (Knowledge(SETTINGS.inner.knowledge).digest(),)
+    monkeypatch.setattr(Knowledge, "former_digests", lambda self: former)
+    monkeypatch.setattr(Knowledge, "digest", lambda self: "graded anew")
+    again = outer(tmp_path, progress=Telling())
+    assert not again.finished()
+    assert "starts afresh" in warned[0]
 
 
 def test_a_run_goes_on_from_the_policy_of_the_last_round_that_changed_it(tmp_path):
     """A round without a good edit leaves the policy of the round before it, not the first model."""
     settings = SETTINGS.model_copy(update={"rounds": 3, "contexts": 1})
     tasks = [task(0), replace(task(1), queries=(Query("How many moons?", ("seven",)),)), task(2)]
-    order = next(s for s in range(99) if [t.id for t in shuffled(tasks, s)] == ["id0", "id1", "id2"])
+    order = next(s for s in range(99) if [t.id for t in drawn(tasks, s)] == ["id0", "id1", "id2"])
     settings = settings.model_copy(update={"seed": order})
     whole = outer(tmp_path, settings=settings, tasks=tasks, name="whole").run()
     assert [record.changed for record in whole] == [True, False, True]

@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from selfedit.data.read import iter_tasks as iter_tasks
     from selfedit.data.read import read_quiz as read_quiz
     from selfedit.data.read import read_tasks as read_tasks
+    from selfedit.data.tasks import drawn as drawn
     from selfedit.data.tasks import merge_tasks as merge_tasks
     from selfedit.data.tasks import take as take
 
 _HOMES = {
     "Skipped": "read",
     "count_tasks": "read",
+    "drawn": "tasks",
     "iter_tasks": "read",
     "merge_tasks": "tasks",
     "read_quiz": "read",

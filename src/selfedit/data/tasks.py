@@ -51,7 +51,12 @@ def take(tasks: Iterable[Task], n: int, seed: int) -> list[Task]:
             del kept[heapq.heappop(heap)[2]]
     if len(kept) < n:
         raise InputError(f"there are {len(kept)} contexts, and {n} are asked for")
-    return sorted(kept.values(), key=lambda task: _rank(task, seed))
+    return drawn(kept.values(), seed)
+
+
+def drawn(tasks: Iterable[Task], seed: int) -> list[Task]:
+    """All tasks in a seeded order, which depends on their contexts and not on the order of the file."""
+    return sorted(tasks, key=lambda task: _rank(task, seed))
 
 
 def _rank(task: Task, seed: int) -> tuple[int, int]:

@@ -77,6 +77,11 @@ class BaseDomain(Evaluable, Domain):
             ) from None
         return stable_hash([type(self).__qualname__, source])
 
+    def former_digests(self) -> tuple[str, ...]:
+        """What `digest` was in versions that graded otherwise: runs that were begun with them start
+        afresh, and say so."""
+        return ()
+
     # -- where tasks come from ----------------------------------------------------------------
 
     def tasks(self, source: Path | str) -> list[Task]:

@@ -30,6 +30,9 @@ def by_f1(question: str, golds: Sequence[str], answer: str) -> bool:
 
 GRADERS: dict[str, Grader] = {"offline": offline, "contains": contains, "exact": exact, "f1": by_f1}
 
+# What `identity` was before verdicts changed, the latest first.
+_FORMER: dict[Grader, tuple[str, ...]] = {}
+
 
 def identity(grader: Grader) -> str:
     """What determines a grader's verdicts, in words: part of the key under which they are stored."""
@@ -37,6 +40,11 @@ def identity(grader: Grader) -> str:
         return f"offline (weights {shipped().digest})"
     own = getattr(grader, "identity", None) or getattr(grader, "__name__", None)
     return str(own or type(grader).__qualname__)
+
+
+def former_identities(grader: Grader) -> tuple[str, ...]:
+    """What `identity` was before the grader's verdicts changed, the latest first."""
+    return _FORMER.get(grader, ())
 
 
 def verdicts(queries: Sequence[Query], answers: Sequence[str], grader: Grader) -> list[bool]:

@@ -7,6 +7,7 @@ the reward of an edit depends on the weights that are trained on it.
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from selfedit.config import OuterSettings, stable_hash
+from selfedit.data import drawn
 from selfedit.domains.base import BaseDomain
 from selfedit.domains.stored import about
 from selfedit.errors import InputError
@@ -36,8 +38,8 @@ class OuterRun:
     it was.
 
     runner: makes the runner of this run's trials, given its number in the store. folder: where policies
-    are written. on_round: called with each finished round. notes: how the tasks were chosen. Raises InputError for tasks that cannot
-    be trained on.
+    are written. on_round: called with each finished round. notes: how the tasks were chosen.
+    Raises InputError for tasks that cannot be trained on.
     """
 
     def __init__(
@@ -63,27 +65,51 @@ class OuterRun:
         self.reward, self.store, self.settings = reward, store, settings
         self.progress, self.on_round, self.notes = progress or Silent(), on_round, tuple(notes)
         self.start = ref_of(policies.model)
-        self.key = self._key(tasks)
+        self.key, self.tasks = self._drawn(tasks)
         self.folder = folder / self.key[:12]
-        order = list(tasks)
-        random.Random(settings.seed).shuffle(order)
-        self.tasks = order
 
-    def _key(self, tasks: Sequence[Task]) -> str:
-        """Hash of all that determines the run."""
-        parts = [
-            self.policies.model.identity,
-            self.settings.digest(),
-            self.domain.digest(),
-            self.reward.digest(),
-            [[task.id, _questions(task)] for task in tasks],
-        ]
-        # Until 2026-11-26 there was one algorithm, which was not part of the key. Its runs are found
-        # again.
-        earlier = stable_hash(parts)
-        if self.algorithm.identity.startswith("rest-em") and stored_rounds(self.store, earlier, 1):
-            return earlier
-        return stable_hash([*parts, self.algorithm.identity])
+    def _drawn(self, tasks: Sequence[Task]) -> tuple[str, list[Task]]:
+        """The run's key, and the tasks in the order in which rounds sample them. Both follow from the
+        text of the tasks, not from the order of a file; tasks that no round samples do not count.
+
+        A run that was begun before 2026-11-26, when they followed the order, goes on as it began.
+        """
+        for key in self._former_keys(tasks, self.domain.digest()):
+            if stored_rounds(self.store, key, 1):
+                earlier = list(tasks)
+                random.Random(self.settings.seed).shuffle(earlier)
+                return key, earlier
+        order = drawn(tasks, self.settings.seed)
+        sampled = order[: self.settings.rounds * self.settings.contexts]
+        listed = [[task.id, sorted(_questions(task), key=json.dumps)] for task in sampled]
+        self._warn_of_grades(tasks, listed)
+        return self._key("by text", listed, self.domain.digest()), order
+
+    def _warn_of_grades(self, tasks: Sequence[Task], listed: list[list[object]]) -> None:
+        for digest in self.domain.former_digests():
+            keys = [self._key("by text", listed, digest), *self._former_keys(tasks, digest)]
+            if any(stored_rounds(self.store, key, 1) for key in keys):
+                self.progress.warn(
+                    "This run was begun when answers were graded otherwise. So that the two kinds of "
+                    "grades are not mixed, it starts afresh."
+                )
+                return
+
+    def _key(self, kind: str, listed: list[list[object]], digest: str) -> str:
+        """Hash of all that determines the run. digest: the domain's."""
+        parts = [*self._parts(digest), [kind, *listed], self.algorithm.identity]
+        return stable_hash(parts)
+
+    def _former_keys(self, tasks: Sequence[Task], digest: str) -> list[str]:
+        """Keys of before 2026-11-26. At first there was one algorithm, which was not part of them."""
+        parts = [*self._parts(digest), [[task.id, _questions(task)] for task in tasks]]
+        alone = [stable_hash(parts)] if self.algorithm.identity.startswith("rest-em") else []
+        return [*alone, stable_hash([*parts, self.algorithm.identity])]
+
+    def _parts(self, digest: str) -> list[object]:
+        return [
+            self.policies.model.identity, self.settings.digest(), digest, self.reward.digest()
+        ]  # fmt: skip
 
     def run(self) -> list[RoundRecord]:
         """All rounds; those that are finished are read, not repeated. Raises SelfEditError."""

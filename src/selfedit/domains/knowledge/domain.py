@@ -15,7 +15,7 @@ from selfedit.domains.knowledge.sequences import training_plan
 from selfedit.domains.knowledge.settings import KnowledgeSettings, LearnSettings
 from selfedit.domains.knowledge.strategies import edit_prompts
 from selfedit.domains.rows import Evaluation
-from selfedit.grading import Grader, contains, identity
+from selfedit.grading import Grader, contains, former_identities, identity
 from selfedit.show.wording import plural
 from selfedit.types import Prompt, Query, Score, SelfEdit, Task, TrainingPlan, TrainingSequence
 
@@ -62,6 +62,11 @@ class Knowledge(BaseDomain):
 
     def digest(self) -> str:
         return stable_hash([self.settings.digest(), identity(self.grader)])
+
+    def former_digests(self) -> tuple[str, ...]:
+        """With the identities that the grader had."""
+        own = self.settings.digest()
+        return tuple(stable_hash([own, name]) for name in former_identities(self.grader))
 
     def score(self, task: Task, answers: Sequence[str]) -> Score:
         """Grades for the answers, in the order of `queries`. Blanks have their own rule
