@@ -24,7 +24,7 @@ OTHER_QUIZ = EXAMPLES / "marrowtide-festival.quiz.jsonl"
 LEARN_KEYS = {
     "accuracy_before", "accuracy_after", "num_questions", "held_out", "version", "committed",
     "reason", "num_trials", "num_invalid", "seconds_per_edit", "seconds", "adapter_path",
-    "report_path", "quiz", "logprob_gain", "quiz_ended", *ProbeResult().measures(),
+    "report_path", "quiz", "logprob_gain", "quiz_ended", "notes", *ProbeResult().measures(),
 }  # fmt: skip
 
 
