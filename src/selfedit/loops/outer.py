@@ -81,7 +81,9 @@ class OuterRun:
                 return key, earlier
         order = drawn(tasks, self.settings.seed)
         sampled = order[: self.settings.rounds * self.settings.contexts]
-        listed = [[task.id, sorted(_questions(task), key=json.dumps)] for task in sampled]
+        listed: list[list[object]] = [
+            [task.id, sorted(_questions(task), key=json.dumps)] for task in sampled
+        ]
         self._warn_of_grades(tasks, listed)
         return self._key("by text", listed, self.domain.digest()), order
 
