@@ -13,13 +13,13 @@ FEWEST_RIGHT = 2 * FEWEST_JUDGED  # the surer half counts
 def too_damaged(result: ProbeResult, max_damage: float) -> str:
     """Why a version must not be committed, or "" if nothing that was measured speaks against it.
 
-    max_damage: the share, in [0, 1], of the judged questions that may be lost. The default of 0.3 lets
-    through what an anchored adapter of the embedded model loses and stops what one without an anchor
-    does, 56 % of the surer half and 75 % of all that it knew (docs/learning-damage.md, docs/log.md). Of
-    100 judged questions, one that truly loses 20 % passes in 99 of 100 probes, and one that truly loses
-    50 % in none of 10,000 (binomial). For a larger model choose less. The measured share is compared,
-    not a bound of its interval. With fewer than FEWEST_JUDGED questions nothing is judged, and
-    `cannot_judge` says so.
+    max_damage: the share, in [0, 1], of the judged questions that may be lost. The default of 0.2 lets
+    through what anchored adapters of the embedded model lose of the surer half, 2 to 12 %, and stops what
+    one without an anchor does, 56 % (docs/learning-damage.md, docs/log.md). Of 100 judged questions, a
+    version that truly loses 10 % passes in 99.9 % of all probes, one that truly loses 30 % in 1.7 % and
+    one that truly loses 50 % in none (binomial). For a larger model choose less. The measured share is
+    compared, not a bound of its interval. With fewer than FEWEST_JUDGED questions nothing is judged,
+    and `cannot_judge` says so.
     """
     if cannot_judge(result) or result.general_kept is None:
         return ""

@@ -100,7 +100,7 @@ class LearnSettings(InnerSettings):
     added: ClassVar[dict[str, Any]] = {
         "heat_epochs": None,
         "finalists": 1,
-        "max_damage": 0.3,
+        "max_damage": 0.2,
         "probe_questions": 100,
     }
 
@@ -110,7 +110,7 @@ class LearnSettings(InnerSettings):
         0.1, ge=0, le=1, description="Accuracy on older questions that a new version may lose."
     )
     max_damage: float = Field(
-        0.3,
+        0.2,
         ge=0,
         le=1,
         description="Share of the general questions that the bare model answers right which a new "
