@@ -14,11 +14,11 @@ def too_damaged(result: ProbeResult, max_damage: float) -> str:
     """Why a version must not be committed, or "" if nothing that was measured speaks against it.
 
     max_damage: the share, in [0, 1], of the judged questions that may be lost. The default of 0.2 lets
-    through what anchored adapters of the embedded model lose of the surer half, 2 to 12 %, and stops what
-    one without an anchor does, 56 % (docs/learning-damage.md, docs/log.md). Of 100 judged questions, a
-    version that truly loses 10 % passes in 99.9 % of all probes, one that truly loses 30 % in 1.7 % and
-    one that truly loses 50 % in none (binomial). For a larger model choose less. The measured share is
-    compared, not a bound of its interval. With fewer than FEWEST_JUDGED questions nothing is judged,
+    through what anchored adapters of the embedded model lose of the surer half, 2 to 12 %, and stops
+    what one without an anchor does, 56 % (docs/learning-damage.md, docs/log.md). Of 100 judged
+    questions, a version that truly loses 10 % passes in 99.9 % of all probes, one that truly loses 30 %
+    in 1.7 % and one that truly loses 50 % in none (binomial). For a larger model choose less. The
+    measured share is compared, not a bound of its interval. With fewer than FEWEST_JUDGED questions nothing is judged,
     and `cannot_judge` says so.
     """
     if cannot_judge(result) or result.general_kept is None:
