@@ -18,8 +18,8 @@ def too_damaged(result: ProbeResult, max_damage: float) -> str:
     what one without an anchor does, 56 % (docs/learning-damage.md, docs/log.md). Of 100 judged
     questions, a version that truly loses 10 % passes in 99.9 % of all probes, one that truly loses 30 %
     in 1.7 % and one that truly loses 50 % in none (binomial). For a larger model choose less. The
-    measured share is compared, not a bound of its interval. With fewer than FEWEST_JUDGED questions nothing is judged,
-    and `cannot_judge` says so.
+    measured share is compared, not a bound of its interval. With fewer than FEWEST_JUDGED questions
+    nothing is judged, and `cannot_judge` says so.
     """
     if cannot_judge(result) or result.general_kept is None:
         return ""
