@@ -9,12 +9,15 @@ import torch
 
 from selfedit.config import ALL_LINEAR, LoraSettings, TrainSettings
 from selfedit.forward import attention
+from selfedit.lora import bank as bank_module
+from selfedit.lora import groups
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.load import Load, Steps
 from selfedit.lora.memory import Footprint
 from selfedit.lora.routing import Routing
 from selfedit.lora.sequences import TokenSequence
 from selfedit.model.tiny import tiny_model
+from tests.lora.test_device_path import group_by_group
 
 LORA = LoraSettings(rank=4, alpha=8, layers="all")
 # Tokens of each adapter's sequences in the step that is looked at; none: it takes no part.
@@ -50,8 +53,7 @@ def saved_in_layer(model, bank, owners, ids):
     ]
     lengths = [len(own) for own in ids]
     width = model.decoder.row_width(ids)
-    device = torch.device("cpu")
-    bank.routing = Routing.of_lengths(owners, lengths, bank.num_adapters, device, row_width=width)
+    bank.route(owners, lengths, width)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), bank.attached():
         model.decoder.hidden(ids)
         by_runs = bank.routing.runs is not None and not bank.settings.dropout
@@ -84,7 +86,7 @@ def keeping(query, key, value, *bounds, **kwargs):
 
 
 @pytest.mark.parametrize("name", STEPS)
-@pytest.mark.parametrize("way", ["cpu", "cuda", "varlen", "dropout", "padded"])
+@pytest.mark.parametrize("way", ["cpu", "cuda", "grouped", "varlen", "dropout", "padded"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("modules", [ALL_LINEAR, ("q_proj", "v_proj")])
 def test_a_layer_keeps_what_is_planned(name, way, dtype, modules, monkeypatch):
@@ -100,6 +102,10 @@ def test_a_layer_keeps_what_is_planned(name, way, dtype, modules, monkeypatch):
         monkeypatch.setattr(attention, "way_of", lambda *_: "varlen")
         monkeypatch.setattr(attention, "_varlen_kernel", lambda: keeping)
         footprint = dataclasses.replace(footprint, attention="varlen")
+    if way == "grouped":
+        monkeypatch.setattr(bank_module, "takes_groups", lambda *_: True)
+        monkeypatch.setattr(groups, "grouped_mm", group_by_group)
+        footprint = dataclasses.replace(footprint, stretches=True, grouped=True)
     if way == "cuda":
         as_on_cuda(monkeypatch)
         footprint = dataclasses.replace(footprint, attention="grid", stretches=False)
@@ -109,7 +115,8 @@ def test_a_layer_keeps_what_is_planned(name, way, dtype, modules, monkeypatch):
     bank.dropout = [torch.Generator() for _ in step]
     rows = [(k, [(7 * i + k) % 250 for i in range(n)]) for k, own in enumerate(step) for n in own]
     measured, by_runs = saved_in_layer(model, bank, [k for k, _ in rows], [ids for _, ids in rows])
-    if dtype == "bfloat16" and by_runs:  # held by the function itself, not by autograd
+    if dtype == "bfloat16" and by_runs and footprint.stretches:
+        # Held by the function itself, not by autograd; else the planner counts it once for all layers.
         factors = sum(t.size(lora.rank) for t in bank.targets) // model.num_layers
         measured += len({k for k, _ in rows}) * factors * 2
     assert int(footprint._layer(load_of(step, footprint.packs))[-1]) == measured

@@ -8,7 +8,6 @@ adapter adds its own `x A B * alpha / r` to its own tokens (`Routing`).
 from __future__ import annotations
 
 import copy
-import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,8 @@ from torch import Tensor, nn
 
 from selfedit.config import LoraSettings
 from selfedit.errors import InputError
+from selfedit.lora.groups import LowRankGroups, takes_groups
+from selfedit.lora.initial import draw_adapters
 from selfedit.lora.low_rank import LowRank, LowRankRuns
 from selfedit.lora.routing import Routing
 
@@ -110,8 +111,8 @@ class AdapterBank:
         size = last.offset + last.size(settings.rank)
         weights_KP = torch.zeros(len(self.seeds), size, dtype=dtype, device=reference.device)
         self._hold(weights_KP)
-        for k, seed in enumerate(self.seeds):
-            self._initialise(k, seed)
+        parts = [(target.offset, target.linear.in_features, settings.rank) for target in self.targets]
+        draw_adapters(weights_KP, self.seeds, parts)
 
     def _hold(self, weights_KP: Tensor) -> None:
         self.weights_KP = weights_KP
@@ -120,6 +121,9 @@ class AdapterBank:
         self.dropout: list[torch.Generator] | None = None
         self._gathered: tuple[Tensor, Tensor] | None = None
         self._places: dict[str, tuple[Tensor, Tensor]] = {}
+        self._copied: tuple[int, dict[str, tuple[Tensor, Tensor]]] | None = None
+        dtype = self.targets[0].linear.weight.dtype
+        self.takes_groups = takes_groups(weights_KP.device, dtype, self.settings)
         self.factors = {target.name: self._views(self.weights_KP, target) for target in self.targets}
 
     def like(self, num_adapters: int, model: nn.Module) -> AdapterBank:
@@ -157,14 +161,18 @@ class AdapterBank:
         up = rows_KP[:, middle:end].view(-1, rank, target.linear.out_features)
         return down, up
 
-    def _initialise(self, k: int, seed: int) -> None:
-        """Kaiming-uniform A (bound 1/sqrt(in)), as in PEFT; drawn on the CPU, the same everywhere."""
-        generator = torch.Generator().manual_seed(seed)
-        for target in self.targets:
-            fan_in = target.linear.in_features
-            bound = 1 / math.sqrt(fan_in)
-            draw = torch.rand(fan_in, self.settings.rank, generator=generator, dtype=torch.float64)
-            self.factors[target.name][0][k].copy_((2 * draw - 1) * bound)
+    def route(
+        self, owners: Sequence[int], lengths: Sequence[int], row_width: int | None = None
+    ) -> None:
+        """The model's next input is made of these runs of tokens (see `Routing.of_lengths`)."""
+        self.routing = Routing.of_lengths(
+            owners,
+            lengths,
+            self.num_adapters,
+            self.weights_KP.device,
+            row_width,
+            groups=self.takes_groups,
+        )
 
     def require_gradients(self) -> None:
         """From now on a backward pass writes each factor's gradient into `gradient_KP`.
@@ -194,7 +202,7 @@ class AdapterBank:
         finally:
             for handle in handles:
                 handle.remove()
-            self.routing = self._gathered = None
+            self.routing = self._gathered = self._copied = None
 
     def _hook(self, name: str) -> Any:
         def add_update(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
@@ -206,6 +214,15 @@ class AdapterBank:
 
     def _update(self, name: str, x: Tensor, routing: Routing) -> Tensor:
         drops = self.dropout is not None and self.settings.dropout > 0
+        if routing.ends_K is not None:
+            return LowRankGroups.apply(
+                x.reshape(-1, x.shape[-1]),
+                *self.factors[name],
+                *self._in(x.dtype, name),
+                self.scaling,
+                routing.ends_K,
+                self._places.get(name),
+            )
         if routing.runs is not None and not drops:
             x_TI = x.reshape(-1, x.shape[-1])
             return LowRankRuns.apply(
@@ -217,11 +234,25 @@ class AdapterBank:
         y_KSO = LowRank.apply(
             x_KSI,
             *self.factors[name],
+            *self._in(x.dtype, name),
             self.scaling,
             routing.slots,
             self._places.get(name),
         )
         return routing.scatter(y_KSO, x[..., 0].numel())
+
+    def _in(self, dtype: torch.dtype, name: str) -> tuple[Tensor, Tensor]:
+        """A and B of a module in the activations' precision: the whole bank is converted at once, and
+        again after it has learned."""
+        if dtype == self.weights_KP.dtype:
+            down, up = self.factors[name]
+            return down.detach(), up.detach()
+        version = self.weights_KP._version
+        if self._copied is None or self._copied[0] != version:
+            rows_KP = self.weights_KP.detach().to(dtype)
+            views = {target.name: self._views(rows_KP, target) for target in self.targets}
+            self._copied = (version, views)
+        return self._copied[1][name]
 
     def _gather(self, x: Tensor, routing: Routing) -> Tensor:
         """The grid of x; q, k and v (and gate and up) read one input, gathered once."""
@@ -234,22 +265,15 @@ class AdapterBank:
     def _dropout_mask(self, x_KSI: Tensor, routing: Routing) -> Tensor:
         """Each adapter draws from its own generator, so that its neighbours do not matter.
 
-        It draws per token, in the adapter's own order; gaps of the grid come after the tokens.
+        It draws per token, in the adapter's own order; gaps of the grid come after the tokens. Drawn
+        where the generators are: on the model's device, of which nothing is asked.
         """
         assert self.dropout is not None
         keep = 1 - self.settings.dropout
-        owners = range(self.num_adapters) if routing.slots is None else routing.slots.tolist()
-        mask = torch.zeros(x_KSI.shape)
-        counts = _filled(routing)
-        for slot, owner in enumerate(owners):
-            draw = torch.rand(counts[slot], x_KSI.shape[-1], generator=self.dropout[owner])
-            mask[slot, : counts[slot]] = (draw < keep).float() / keep
+        device = self.dropout[0].device
+        mask = torch.zeros(x_KSI.shape, device=device)
+        for slot, (owner, count) in enumerate(zip(routing.owners, routing.filled, strict=True)):
+            shape = (count, x_KSI.shape[-1])
+            draw = torch.rand(shape, generator=self.dropout[owner], device=device)
+            mask[slot, :count] = (draw < keep).float() / keep
         return mask.to(x_KSI)
-
-
-def _filled(routing: Routing) -> list[int]:
-    """Tokens in each slot of the grid."""
-    if routing.position_M is None:
-        return [routing.width] * routing.num_slots
-    slot_M = routing.position_M // routing.width
-    return torch.bincount(slot_M, minlength=routing.num_slots).tolist()

@@ -13,8 +13,7 @@ from torch import Tensor
 from selfedit.config import TrainSettings
 from selfedit.forward.packed import Decoder
 from selfedit.lora.bank import AdapterBank
-from selfedit.lora.optimizer import StackedAdamW
-from selfedit.lora.routing import Routing
+from selfedit.lora.optimizer import optimizer_of
 from selfedit.lora.sequences import NO_ANCHORS, Anchors, Step, TokenSequence, anchored, num_steps
 from selfedit.lora.supervision import Row, StepLoss, Supervision
 from selfedit.types import TrainingRecord
@@ -104,8 +103,9 @@ class Desk:
         self.adapters = bank if each_has_a_slot else bank.like(len(lanes), decoder.model)
         self.adapters.require_gradients()
         if bank.settings.dropout > 0:
-            self.adapters.dropout = [torch.Generator() for _ in lanes]
-        self.optimizer = StackedAdamW(self.adapters)
+            device = decoder.device if decoder.device.type == "cuda" else "cpu"
+            self.adapters.dropout = [torch.Generator(device) for _ in lanes]
+        self.optimizer = optimizer_of(self.adapters)
         generators = self.adapters.dropout or ()
         self._keeping_less = decoder.checkpointing(generators) if checkpointing else nullcontext()
 
@@ -154,20 +154,17 @@ class Desk:
             for sequence in sequences
         ]
         inputs = [row.sequence.ids[:-1] for row in rows]  # the last token predicts nothing
-        num_slots = self.adapters.num_adapters
-        self.adapters.routing = Routing.of_lengths(
+        self.adapters.route(
             [row.slot for row in rows],
             [len(ids) for ids in inputs],
-            num_slots,
-            self.decoder.device,
-            row_width=None if self.trunk is not None else self.decoder.row_width(inputs),
+            None if self.trunk is not None else self.decoder.row_width(inputs),
         )
         if self.trunk is not None:
             hidden = self.decoder.resume([self.trunk[ids] for ids in inputs], self.bank.first_layer)
         else:
             hidden = self.decoder.hidden(inputs)
         head = self.decoder.model.get_output_embeddings()
-        losses = Supervision.of(rows, num_slots).backward(hidden, head, num_slots)
-        ok = self.optimizer.step(list(steps), {slot: loss.whole for slot, loss in losses.items()})
+        losses = Supervision.of(rows, self.adapters.num_adapters).backward(hidden, head)
+        taken = self.optimizer.step(list(steps), losses)
         for slot, (trainee, _) in running.items():
-            trainee.took(steps[slot][0], losses[slot], ok[slot])
+            trainee.took(steps[slot][0], *taken[slot])

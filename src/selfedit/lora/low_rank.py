@@ -13,20 +13,24 @@ class LowRank(torch.autograd.Function):
     """x A B * scaling, with gradients of A and B written where the optimizer reads them.
 
     Each factor is used once per step, so nothing has to be cleared and accumulated: on a CPU that
-    traffic (four passes over the gradients) costs as much as a tenth of the step.
+    traffic (four passes over the gradients) costs as much as a tenth of the step. down_LIR, up_LRO: A
+    and B in the activations' precision; the leaves that they were made of tell autograd that the output
+    has a gradient, where x has none.
     """
 
     @staticmethod
     def forward(
         ctx: Any,
         x_KSI: Tensor,
+        down_leaf: Tensor,
+        up_leaf: Tensor,
         down_LIR: Tensor,
         up_LRO: Tensor,
         scaling: float,
         slots: Tensor | None,
         places: tuple[Tensor, Tensor] | None,
     ) -> Tensor:
-        down_KIR, up_KRO = _rows(down_LIR, slots, x_KSI), _rows(up_LRO, slots, x_KSI)
+        down_KIR, up_KRO = _rows(down_LIR, slots), _rows(up_LRO, slots)
         h_KSR = torch.bmm(x_KSI, down_KIR).mul_(scaling)
         if places is not None:
             ctx.save_for_backward(x_KSI, down_KIR, up_KRO, h_KSR)
@@ -42,7 +46,7 @@ class LowRank(torch.autograd.Function):
         _put(place_up, ctx.slots, h_KSR.transpose(1, 2), dy_KSO)
         _put(place_down, ctx.slots, x_KSI.transpose(1, 2), dh_KSR)
         dx = torch.bmm(dh_KSR, down_KIR.transpose(1, 2)) if ctx.needs_input_grad[0] else None
-        return dx, None, None, None, None, None
+        return dx, None, None, None, None, None, None, None
 
 
 class LowRankRuns(torch.autograd.Function):
@@ -106,10 +110,9 @@ def _product(place: Tensor, a: Tensor, b: Tensor, *, add: bool) -> None:
         place.copy_(a @ b)
 
 
-def _rows(factor: Tensor, slots: Tensor | None, like: Tensor) -> Tensor:
-    """The participating adapters' factors in the activations' precision."""
-    chosen = factor if slots is None else factor.index_select(0, slots)
-    return chosen.to(like.dtype)
+def _rows(factor: Tensor, slots: Tensor | None) -> Tensor:
+    """The participating adapters' factors."""
+    return factor if slots is None else factor.index_select(0, slots)
 
 
 def _put(place: Tensor, slots: Tensor | None, a: Tensor, b: Tensor) -> None:
@@ -117,6 +120,14 @@ def _put(place: Tensor, slots: Tensor | None, a: Tensor, b: Tensor) -> None:
     if slots is None and place.dtype == a.dtype:
         torch.bmm(a, b, out=place)
     elif slots is None:
-        place.copy_(torch.bmm(a, b))
+        place.copy_(_wide_bmm(a, b, place.dtype))
     else:
-        place.index_copy_(0, slots, torch.bmm(a, b).to(place.dtype))
+        place.index_copy_(0, slots, _wide_bmm(a, b, place.dtype))
+
+
+def _wide_bmm(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
+    """a @ b in this dtype. CUDA adds half-precision products up in float32, and can give that as it is;
+    elsewhere it is rounded before."""
+    if a.dtype != dtype and a.device.type == "cuda":
+        return torch.bmm(a, b, out_dtype=dtype)
+    return torch.bmm(a, b).to(dtype)

@@ -20,6 +20,7 @@ from selfedit.forward.attention import Way, way_of
 from selfedit.forward.cache import ROOM
 from selfedit.forward.packed import Decoder
 from selfedit.lora.bank import find_targets, first_layer, layer_index
+from selfedit.lora.groups import takes_groups
 from selfedit.lora.load import Load, Steps
 from selfedit.lora.loss import head_loss
 from selfedit.lora.train import TRUNK_TOKENS, lanes, shares
@@ -46,7 +47,8 @@ class Footprint:
     of a number of the bank. Widths are in numbers. normed: numbers that a layer's norms keep per token;
     inputs: widths that a layer's adapted modules read; fan_in, fan_out: sums over all of them.
     window: longest sequence that is packed, None: any. attention: the way of packed sequences
-    (`forward.attention.way_of`). grouped: the bank's products follow the packed tokens, without a grid.
+    (`forward.attention.way_of`). stretches: the bank's products follow the packed tokens, without a
+    grid; grouped: by PyTorch's grouped products (`lora.groups`).
     """
 
     num_layers: int
@@ -75,6 +77,7 @@ class Footprint:
     window: int | None
     attention: Way
     stretches: bool
+    grouped: bool
     trunk: bool
 
     @classmethod
@@ -102,6 +105,7 @@ class Footprint:
         query, key = heads * head_width, int(config.num_key_value_heads or heads) * head_width
         dtype = decoder.model.dtype
         wide = 8 if dtype == torch.float64 else 4
+        grouped = lora is not None and takes_groups(decoder.device, dtype, lora)
         return cls(
             num_layers=num_layers,
             num_adapted=num_layers - first,
@@ -128,7 +132,8 @@ class Footprint:
             packs=decoder.packs(),
             window=decoder.window,
             attention=way_of(decoder.device, dtype, head_width) if decoder.packs() else "grid",
-            stretches=decoder.packs() and decoder.device.type == "cpu",
+            stretches=decoder.packs() and (decoder.device.type == "cpu" or grouped),
+            grouped=decoder.packs() and grouped,
             trunk=trunk,
         )
 
@@ -158,7 +163,8 @@ class Footprint:
         """For a wave whose longest sequence this is."""
         if self.window is None or longest <= self.window:
             return self
-        return replace(self, packs=False, attention="grid", stretches=False, trunk=False)
+        padded = replace(self, packs=False, attention="grid", stretches=False)
+        return replace(padded, grouped=False, trunk=False)
 
     def _training(
         self, wave: Sequence[Steps], slots: int | None, workers: int, checkpointing: bool
@@ -176,7 +182,7 @@ class Footprint:
         loads = [Load.of([abreast[lane] for lane in part], self.packs) for part in parts]
         peaks = [self._step(load, checkpointing) for load in loads]
         return max(
-            beside + self.bank(len(abreast)) + states + together(peaks),
+            beside + self.bank(len(abreast)) + self._copied(len(abreast)) + states + together(peaks),
             weights + self._trunk_pass(kept_texts) + states,
         )
 
@@ -200,7 +206,7 @@ class Footprint:
     def _adapters(self, load: Load) -> np.ndarray:
         """What the bank keeps for a layer: its modules' inputs, x A, and copies of the factors."""
         low_rank, factors = self.num_targets * self.rank, self.parameters // self.num_adapted
-        converts = self.element != self.adapter
+        converts = self.element != self.adapter and not self.grouped
         if self.stretches and not self.drops:
             numbers = load.tokens * (sum(self.inputs) + low_rank) + converts * load.active * factors
             return numbers * self.element
@@ -210,9 +216,16 @@ class Footprint:
             load.cells * (grid + low_rank)
             + self._gaps(load) * load.real * sum(self.inputs)
             + (load.real != load.tokens) * load.real * self.fan_out
-            + (load.chosen | converts) * load.slots * factors
+            + load.chosen * load.slots * factors
         )
         return numbers * self.element
+
+    def _copied(self, num_adapters: int) -> int:
+        """The bank's copy in the activations' precision, which is made once a step; on a CPU each
+        adapter's part is made by the module that multiplies by it (`_adapters`)."""
+        if self.element == self.adapter or (self.stretches and not self.grouped and not self.drops):
+            return 0
+        return num_adapters * self.parameters * self.element
 
     def _gaps(self, load: Load) -> np.ndarray:
         """Whether the bank's grid is a copy, for which index_copy keeps its source as well."""

@@ -19,9 +19,12 @@ class Routing:
     position_M: int64, place of each real token in the flattened grid; None where the batch and the
         grid are the same without gaps, so that both directions are views.
     source_M: int64, place of each real token in the batch of T; None where all tokens are real.
+    owners: the adapter of each slot. filled: real tokens in each slot.
     runs: (adapter, start, end) of the stretches of the batch that are one adapter's, end to end, on a
         CPU without pads: there a product for each adapter beats one batched product over a grid with
         gaps. None elsewhere.
+    ends_K: int32, where each adapter's tokens end in the batch, for grouped products (`groups.py`):
+        then there is no grid. None elsewhere.
     """
 
     slots: Tensor | None
@@ -30,6 +33,9 @@ class Routing:
     position_M: Tensor | None
     source_M: Tensor | None = None
     runs: tuple[tuple[int, int, int], ...] | None = None
+    ends_K: Tensor | None = None
+    owners: tuple[int, ...] = ()
+    filled: tuple[int, ...] = ()
 
     @classmethod
     def of_lengths(
@@ -39,12 +45,18 @@ class Routing:
         num_adapters: int,
         device: torch.device,
         row_width: int | None = None,
+        *,
+        groups: bool = False,
     ) -> Routing:
         """Routing for consecutive runs of tokens: run i has lengths[i] tokens of adapter owners[i].
 
         Runs of one adapter need not be side by side. row_width: width of the rows where runs are
-        padded on the right (None: packed); pads belong to no adapter.
+        padded on the right (None: packed); pads belong to no adapter. groups: whether the bank takes
+        grouped products, where the adapters' tokens stand in the order of the adapters.
         """
+        padded = row_width is not None and min(lengths) < row_width
+        if groups and not padded and list(owners) == sorted(owners):
+            return cls._grouped(owners, lengths, num_adapters, device)
         # Picking out adapters copies their weights: better to leave a few slots empty.
         used = sorted(set(owners))
         if 2 * len(used) >= num_adapters:
@@ -58,7 +70,6 @@ class Routing:
             filled[slot] += length
         width = max(filled)
         position = _runs([slot * width + offset for slot, offset in starts], lengths)
-        padded = row_width is not None and min(lengths) < row_width
         in_order = position.numel() == len(used) * width and bool(
             (position == torch.arange(position.numel())).all()
         )
@@ -72,6 +83,26 @@ class Routing:
             position_M=None if in_order and not padded else send(position, device),
             source_M=source,
             runs=None if padded or device.type != "cpu" else _stretches(owners, lengths),
+            owners=tuple(used),
+            filled=tuple(filled),
+        )
+
+    @classmethod
+    def _grouped(
+        cls, owners: Sequence[int], lengths: Sequence[int], num_adapters: int, device: torch.device
+    ) -> Routing:
+        filled = [0] * num_adapters
+        for owner, length in zip(owners, lengths, strict=True):
+            filled[owner] += length
+        ends_K = torch.tensor(filled, dtype=torch.int32).cumsum(0, dtype=torch.int32)
+        return cls(
+            slots=None,
+            num_slots=num_adapters,
+            width=0,
+            position_M=None,
+            ends_K=send(ends_K, device),
+            owners=tuple(range(num_adapters)),
+            filled=tuple(filled),
         )
 
     def gather(self, x_TD: Tensor) -> Tensor:

@@ -85,26 +85,29 @@ class Supervision:
             soft=_soft([row.sequence for row, _ in taught], weight_M),
         )
 
-    def backward(self, hidden_TD: Tensor, head: nn.Linear, num_slots: int) -> dict[int, StepLoss]:
-        """Gradients of the sum of the adapters' losses; the loss of each that takes part.
+    def backward(self, hidden_TD: Tensor, head: nn.Linear) -> Losses:
+        """Gradients of the sum of the adapters' losses; the losses.
 
         Heads that do more than a matrix product (soft-capped or scaled logits) are refused by
         `LanguageModel` when it loads the model, so that a wrong loss can never be trained on.
         """
         device = hidden_TD.device
         wide = torch.float64 if hidden_TD.dtype == torch.float64 else torch.float32
+        weight_M = send(self.weight_M.to(wide), device)
+        soft = self.soft.to(device, wide) if self.soft is not None else None
         total, loss_M, kl_S = head_loss(
             hidden_TD.index_select(0, send(self.place_M, device)),
             head,
             send(self.target_M, device),
-            send(self.weight_M.to(wide), device),
-            self.soft.to(device, wide) if self.soft is not None else None,
+            weight_M,
+            soft,
         )
         total.backward()
-        # Moved to the CPU first: not every device has float64.
-        return self._means(loss_M.detach().cpu().double(), kl_S.detach().cpu().double(), num_slots)
+        return Losses(self, loss_M.detach(), kl_S.detach(), weight_M, soft)
 
-    def _means(self, loss_M: Tensor, kl_S: Tensor, num_slots: int) -> dict[int, StepLoss]:
+    def means(self, loss_M: Tensor, kl_S: Tensor) -> dict[int, StepLoss]:
+        """The loss of each adapter that takes part, from its tokens' losses (float64, CPU)."""
+        num_slots = int(self.owner_M.max()) + 1
         first = len(loss_M) - len(kl_S)
         value_M = loss_M * self.weight_M
         drift_M = torch.zeros_like(value_M)
@@ -128,6 +131,35 @@ class Supervision:
             )
             for k in sorted(set(self.owner_M.tolist()))
         }
+
+
+@dataclass(frozen=True)
+class Losses:
+    """A step's losses, where they were computed. loss_M: cross-entropies, kl_S: KLs of the last S."""
+
+    supervision: Supervision
+    loss_M: Tensor
+    kl_S: Tensor
+    weight_M: Tensor
+    soft: Soft | None
+
+    def on_device(self, num_slots: int) -> Tensor:
+        """Each adapter's loss [K], on the device; only good for whether it is finite, since a GPU adds
+        up in any order."""
+        value_M = self.loss_M * self.weight_M
+        if self.soft is not None:
+            value_M[len(value_M) - len(self.kl_S) :] += self.kl_S * self.soft.weight_S
+        owner_M = send(self.supervision.owner_M, value_M.device)
+        return value_M.new_zeros(num_slots).index_add_(0, owner_M, value_M)
+
+    def read(self, beside: Tensor | None = None) -> tuple[dict[int, StepLoss], list[float]]:
+        """The losses of the adapters that take part, and the numbers `beside` them on the device: one
+        read, which waits for the step."""
+        parts = [self.loss_M, self.kl_S, *([] if beside is None else [beside.to(self.loss_M)])]
+        # Moved to the CPU first: not every device has float64.
+        pieces = torch.cat(parts).cpu().double().split([len(part) for part in parts])
+        rest = pieces[2].tolist() if beside is not None else []
+        return self.supervision.means(pieces[0], pieces[1]), rest
 
 
 def _soft(taught: Sequence[TokenSequence], weight_M: Tensor) -> Soft | None:

@@ -14,7 +14,6 @@ from selfedit.errors import OutOfMemory
 from selfedit.forward.memory import within_memory
 from selfedit.forward.packed import Decoder
 from selfedit.lora.bank import AdapterBank
-from selfedit.lora.routing import Routing
 from selfedit.model.prompts import Rendered
 from selfedit.types import AnswerScore, Prompt
 
@@ -98,13 +97,8 @@ def _scores(
 ) -> list[AnswerScore]:
     inputs = [reading.ids[:-1] for reading in readings]  # the last token predicts nothing
     if bank is not None:
-        bank.routing = Routing.of_lengths(
-            [reading.owner for reading in readings],
-            [len(ids) for ids in inputs],
-            bank.num_adapters,
-            decoder.device,
-            row_width=decoder.row_width(inputs),
-        )
+        owners = [reading.owner for reading in readings]
+        bank.route(owners, [len(ids) for ids in inputs], decoder.row_width(inputs))
     hidden_TD = decoder.hidden(inputs)
     places: list[int] = []
     targets: list[int] = []

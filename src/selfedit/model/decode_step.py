@@ -20,7 +20,6 @@ from selfedit.forward.cache import FixedLayer, GrowingLayer, growing_cache, sele
 from selfedit.forward.memory import is_out_of_memory
 from selfedit.forward.packed import Decoder, close
 from selfedit.lora.bank import AdapterBank
-from selfedit.lora.routing import Routing
 from selfedit.model.cuda_graph import CaptureFailed, Graph, GraphedStep
 
 # The room is a multiple of this: PyTorch's attention copies masks of other widths, in every layer.
@@ -38,9 +37,9 @@ class Steps(Protocol):
         """
 
 
-def route_rows(bank: AdapterBank, owners: Sequence[int], width: int, device: torch.device) -> None:
+def route_rows(bank: AdapterBank, owners: Sequence[int], width: int) -> None:
     """The model's next input is rows of `width` tokens each, of these adapters."""
-    bank.routing = Routing.of_lengths(owners, [width] * len(owners), bank.num_adapters, device)
+    bank.route(owners, [width] * len(owners))
 
 
 class GrowingSteps:
@@ -71,7 +70,7 @@ class GrowingSteps:
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(keep), 1)], dim=1)
         self._position = self._position + 1
         if self._bank is not None:
-            route_rows(self._bank, self._owners, 1, device)
+            route_rows(self._bank, self._owners, 1)
         output = self._decoder.model(
             input_ids=torch.tensor(tokens, device=device)[:, None],
             attention_mask=self._mask,
@@ -148,7 +147,7 @@ class FixedSteps:
         device = self._mask.device
         self._inputs = torch.zeros(2, len(self._owners), 1, dtype=torch.int64, device=device)
         if self._bank is not None:
-            route_rows(self._bank, self._owners, 1, device)
+            route_rows(self._bank, self._owners, 1)
             self._routing = self._bank.routing  # held: a graph reads its tensors by their addresses
         self._graphed: GraphedStep | None = None
         if self._make_graph is not None:

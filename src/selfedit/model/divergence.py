@@ -18,7 +18,6 @@ from selfedit.forward.linear import logits_of
 from selfedit.forward.memory import within_memory
 from selfedit.forward.packed import Decoder
 from selfedit.lora.bank import AdapterBank
-from selfedit.lora.routing import Routing
 from selfedit.lora.sequences import TokenSequence
 
 # Tokens of one forward pass.
@@ -48,9 +47,7 @@ class Reader:
         width = self.decoder.row_width(inputs) if trunk is None else None
         lengths = [len(ids) for ids in inputs]
         with bank.attached():
-            bank.routing = Routing.of_lengths(
-                [self.k] * len(lengths), lengths, bank.num_adapters, self.decoder.device, width
-            )
+            bank.route([self.k] * len(lengths), lengths, width)
             if trunk is not None:
                 return self.decoder.resume(trunk, bank.first_layer)
             return self.decoder.hidden(inputs)

@@ -252,7 +252,7 @@ def _prefill(
     position = (mask.cumsum(1) - 1).clamp(min=0)
     distinct = list({row.prompt.ids: n for n, row in enumerate(rows)}.values())
     if bank is not None:
-        route_rows(bank, [row.owner for row in rows], width, device)
+        route_rows(bank, [row.owner for row in rows], width)
         if len(distinct) < len(rows) and decoder.shares_prompts(bank.first_layer):
             place = {rows[n].prompt.ids: i for i, n in enumerate(distinct)}
             one = torch.tensor(distinct, device=device)
