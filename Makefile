@@ -10,10 +10,10 @@ DEMO := .demo
 QUESTION := What is the main telescope of Tidewell Observatory called?
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test test-models lint bench docs clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.installed ## learn an invented document and ask about it, before and after
 	@rm -rf $(DEMO)
@@ -32,6 +32,9 @@ demo: $(VENV)/.installed ## learn an invented document and ask about it, before 
 # One thread a worker: two workers with a thread for each core would fight for the cores.
 test: $(VENV)/.dev ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -q
+
+test-models: $(VENV)/.dev ## test tiny models of every architecture (a minute)
+	SELFEDIT_EVERY_MODEL=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -q tests/model/test_architectures.py
 
 lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from selfedit.config import AnchorSettings, LoraSettings, TrainSettings
+from selfedit.forward.head import Head
 from selfedit.forward.memory import measured_peak
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.load import Steps
@@ -184,7 +185,7 @@ def test_soft_loss_equals_autograd(top_k, chunk, bias):
     ((hard * weight).sum() + (kl * soft_weight).sum()).backward()
     expected, hidden.grad = hidden.grad.clone(), None
     soft = Soft(teacher.ids_Mk, teacher.log_Mk, teacher.rest_M, soft_weight)
-    total, losses, drifts = head_loss(hidden, head, target, weight, soft, chunk=chunk)
+    total, losses, drifts = head_loss(hidden, Head(head), target, weight, soft, chunk=chunk)
     (3 * total).backward()
     close(losses, hard.detach())
     close(drifts, kl.detach())
@@ -200,8 +201,8 @@ def test_the_whole_vocabulary_is_the_full_kl_and_less_a_bound():
     full = (log_t.exp() * (log_t - log_p)).sum(1)
     none, target = torch.zeros(20, dtype=torch.float64), torch.zeros(20, dtype=torch.int64)
     for top_k in (1, 8, 50, 99):
-        ids, log, rest = teach(3 * teachers, head, top_k, chunk=6)
-        _, _, kl = head_loss(mine, head, target, none, Soft(ids, log, rest, none + 1))
+        ids, log, rest = teach(3 * teachers, Head(head), top_k, chunk=6)
+        _, _, kl = head_loss(mine, Head(head), target, none, Soft(ids, log, rest, none + 1))
         others = torch.ones(20, 50, dtype=torch.bool).scatter_(1, ids, False)
         t, p = (own.exp().masked_fill(~others, 0) for own in (log_t, log_p))
         within = torch.xlogy(t, t) - torch.xlogy(t, p.clamp(min=1e-300))
@@ -226,7 +227,7 @@ def test_a_student_that_gives_the_rest_nothing_has_a_finite_loss():
         torch.tensor([0.2]).log(),
         torch.ones(1),
     )
-    total, _, kl = head_loss(hidden, head, torch.tensor([0]), torch.zeros(1), soft)
+    total, _, kl = head_loss(hidden, Head(head), torch.tensor([0]), torch.zeros(1), soft)
     total.backward()
     assert torch.isfinite(kl).all()
     assert torch.isfinite(hidden.grad).all()

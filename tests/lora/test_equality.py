@@ -12,10 +12,12 @@ from transformers import AutoModelForCausalLM
 from selfedit.bench.reference import plain_peft
 from selfedit.config import LoraSettings, TrainSettings
 from selfedit.errors import InputError
-from selfedit.lora.bank import AdapterBank, resolve_layers
+from selfedit.forward.head import Head
+from selfedit.lora.bank import AdapterBank
 from selfedit.lora.loss import head_loss
 from selfedit.lora.routing import Routing
 from selfedit.lora.sequences import WHOLE, TokenSequence
+from selfedit.lora.targets import resolve_layers
 from selfedit.lora.train import BankTrainer, lanes, shares
 from selfedit.model.tiny import exact_norms as exact
 from selfedit.model.tiny import tiny_model
@@ -263,7 +265,7 @@ def test_head_loss_equals_cross_entropy():
     (plain * weight).sum().backward()
     expected = hidden.grad.clone()
     hidden.grad = None
-    total, losses, _ = head_loss(hidden, head, target, weight, chunk=10)
+    total, losses, _ = head_loss(hidden, Head(head), target, weight, chunk=10)
     (3 * total).backward()
     close(losses, plain.detach())
     close(hidden.grad, 3 * expected)

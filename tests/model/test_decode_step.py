@@ -15,9 +15,8 @@ from selfedit.lora.bank import AdapterBank
 from selfedit.lora.routing import Routing
 from selfedit.model import decode_step
 from selfedit.model.decode_step import FixedSteps, GrowingSteps, takes_fixed_steps
-from selfedit.model.generate import _prefill, _Row
 from selfedit.model.language_model import LanguageModel
-from selfedit.model.prompts import Rendered
+from selfedit.model.prefill import prefill
 from selfedit.model.tiny import byte_tokenizer, tiny_model
 from selfedit.types import Prompt
 from tests.tape_graph import GREEDY, SAMPLED, TEXTS, TapeGraph, write
@@ -97,10 +96,6 @@ def test_logits_equal_the_growing_step_and_the_whole_pass(tiny, adapters, graph)
     """Scripted departures, through two compactions; also against each row's text run from its start."""
     ids = [(1, 2, 3), (4,), (5, 6, 7, 8, 9), (1, 2, 3), (10, 11)]
     owners = [0, 1, 1, 2, 2]
-    rows = [
-        _Row(i, Rendered(prompt), owner, torch.Generator(), 8)
-        for i, (prompt, owner) in enumerate(zip(ids, owners, strict=True))
-    ]
     # keep, by place among the last call's rows
     script = [[0, 1, 2, 3, 4], [0, 1, 3, 4], [1, 2, 3], [0, 1, 2], [0, 2], [0, 1], [1], [0]]
     made = []
@@ -110,7 +105,7 @@ def test_logits_equal_the_growing_step_and_the_whole_pass(tiny, adapters, graph)
         both = []
         for fixed in (False, True):
             cache = growing_cache(tiny.hf.config)
-            _, mask = _prefill(tiny.decoder, rows, cache, bank)
+            _, mask = prefill(tiny.decoder, ids, cache, bank, owners)
             steps = GrowingSteps(tiny.decoder, cache, mask, bank, owners)
             if fixed:
                 steps = FixedSteps(

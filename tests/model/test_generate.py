@@ -13,7 +13,8 @@ from selfedit.config import EngineSettings, LoraSettings, SamplingSettings, Trai
 from selfedit.forward.cache import growing_cache
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.routing import Routing
-from selfedit.model.generate import _prefill, _Row, generate
+from selfedit.model.generate import generate
+from selfedit.model.prefill import prefill
 from selfedit.model.prompts import render
 from selfedit.model.sampling import choose
 from selfedit.model.tiny import byte_tokenizer, tiny_model
@@ -127,20 +128,17 @@ def test_adapters_share_the_layers_below_them(tiny, monkeypatch):
     lora = LoraSettings(rank=4, alpha=64, layers="upper-half")
     bank = AdapterBank(tiny.hf, lora, [1, 2, 3], num_layers=tiny.num_layers)
     bank.weights_KP.normal_(std=0.2, generator=torch.Generator().manual_seed(0))
-    asked = [tiny.render(PROMPTS[i]) for i in (0, 2, 0, 2, 0)]
+    prompts = [tiny.render(PROMPTS[i]).ids for i in (0, 2, 0, 2, 0)]
     owners = [0, 1, 1, 2, 2]
-    rows = [
-        _Row(i, p, o, torch.Generator(), 4) for i, (p, o) in enumerate(zip(asked, owners, strict=True))
-    ]
     assert tiny.decoder.shares_prompts(bank.first_layer)
     seen = []
     watch = tiny.decoder.layers[0].register_forward_hook(lambda m, a, out: seen.append(len(out)))
     try:
         with torch.no_grad(), bank.attached():
-            shared = _prefill(tiny.decoder, rows, growing_cache(tiny.hf.config), bank)[0]
+            shared = prefill(tiny.decoder, prompts, growing_cache(tiny.hf.config), bank, owners)[0]
             assert seen[-1] == 2
             monkeypatch.setattr(tiny.decoder, "shares_prompts", lambda layer: False)
-            alone = _prefill(tiny.decoder, rows, growing_cache(tiny.hf.config), bank)[0]
+            alone = prefill(tiny.decoder, prompts, growing_cache(tiny.hf.config), bank, owners)[0]
             assert seen[-1] == 5
     finally:
         watch.remove()

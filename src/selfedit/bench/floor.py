@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from selfedit.config import LoraSettings
-from selfedit.lora.bank import find_targets, first_layer, layer_index
+from selfedit.lora.targets import find_targets, first_layer, layer_index
 from selfedit.model.language_model import LanguageModel
 
 # Passes over an adapter's numbers in a step: weights read forward and backward, gradient written, read

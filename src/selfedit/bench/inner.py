@@ -24,7 +24,8 @@ from selfedit.config import LoraSettings, TrainSettings
 from selfedit.errors import OutOfMemory
 from selfedit.forward.memory import measured_peak, resident_peak, within_memory
 from selfedit.loops.waves import LANE
-from selfedit.lora.bank import AdapterBank, find_targets, first_layer
+from selfedit.lora.bank import AdapterBank
+from selfedit.lora.targets import find_targets, first_layer
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.tiny import exact_norms
 from selfedit.show.wording import duration

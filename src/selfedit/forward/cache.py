@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer, StaticLayer
+from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin, StaticLayer
 
 # Tokens of room added when a layer is full.
 ROOM = 64
@@ -116,4 +116,7 @@ def growing_cache(config: Any) -> DynamicCache:
 def select_rows(layers: Sequence[Any], rows: Tensor) -> None:
     """Keep these rows of a cache's layers, or repeat them; rows: int64 [N']."""
     for layer in layers:
-        layer.batch_select_indices(rows)
+        if isinstance(layer, LinearAttentionCacheLayerMixin):  # states of convolutions and recurrences
+            layer.reorder_cache(rows)  # type: ignore[arg-type]
+        else:
+            layer.batch_select_indices(rows)

@@ -47,7 +47,9 @@ class FrozenLinear(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         if self.weight.requires_grad or input.dtype != torch.float32 or input.numel() == 0:
             return super().forward(input)
-        output = _Product.apply(input, self.weight, self._laid_out())
+        # As a matrix: of more dimensions oneDNN returns a view, which no model could change in place.
+        rows = _Product.apply(input.reshape(-1, self.in_features), self.weight, self._laid_out())
+        output = rows.view(*input.shape[:-1], self.out_features)
         return output if self.bias is None else output + self.bias
 
     def _laid_out(self) -> Tensor:

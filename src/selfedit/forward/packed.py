@@ -7,9 +7,10 @@ the first), and falls back to padded rows if it does not.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, cast
 
 import torch
@@ -19,12 +20,16 @@ from transformers import (
     PreTrainedModel,
 )
 
+from selfedit.errors import ModelError
 from selfedit.forward.attention import Packing, attending, padded_left
 from selfedit.forward.cache import growing_cache, select_rows
 from selfedit.forward.checkpointing import Checkpointed
+from selfedit.forward.head import Head, find_head
 from selfedit.forward.linear import same_weights
 from selfedit.forward.memory import is_out_of_memory
 from selfedit.forward.transfer import send
+
+_CACHE_NAMES = ("past_key_values", "cache_params")
 
 
 class _TrunkReached(Exception):
@@ -39,6 +44,24 @@ class _PassThrough(nn.Module):
         return hidden_states
 
 
+def find_layers(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
+    """The decoder stack's list of layers and its name there. Raises ModelError if it has none."""
+    stack: Any = model.get_decoder()
+    lists = [
+        (name, child)
+        for name, child in stack.named_children()
+        if isinstance(child, nn.ModuleList) and len(child) > 0
+    ]
+    depth = getattr(model.config.get_text_config(), "num_hidden_layers", None)
+    found = next((own for own in lists if len(own[1]) == depth), next(iter(lists), None))
+    if found is None:
+        raise ModelError(
+            f"{type(stack).__name__} has no list of decoder layers: models of this kind are not "
+            "supported."
+        )
+    return found
+
+
 class Decoder:
     """The decoder stack of a causal LM: token ids, or states entering a layer -> final states.
 
@@ -51,24 +74,32 @@ class Decoder:
     ) -> None:
         self.model, self.status = model, status
         self.stack: Any = model.get_decoder()
-        self.layers_name, self.layers = self._find_layers()
+        self.layers_name, self.layers = find_layers(model)
         self.window = _narrowest_window(model)
+        self._head: Head | None = None
         self._packs: bool | None = None
         self._trunk_ok: dict[int, bool] = {}
         self._shares: dict[int, bool] = {}
         self._checkpointing: Sequence[torch.Generator] | None = None
 
-    def _find_layers(self) -> tuple[str, nn.ModuleList]:
-        for name, child in self.stack.named_children():
-            if isinstance(child, nn.ModuleList) and len(child) > 0:
-                return name, child
-        raise NotImplementedError(f"{type(self.stack).__name__} has no list of layers")
+    @property
+    def head(self) -> Head:
+        """From final states to logits; found out once. Raises ModelError for heads of another kind."""
+        if self._head is None:
+            self._head = find_head(self.model, self.stack)
+        return self._head
+
+    @cached_property
+    def cache_name(self) -> str:
+        """The argument by which the model takes a cache; Mamba has a name of its own for it."""
+        known = inspect.signature(self.model.forward).parameters
+        return next((name for name in _CACHE_NAMES if name in known), _CACHE_NAMES[0])
 
     def beside(self) -> Decoder:
         """The same weights behind other modules, to be run by another thread at the same time."""
         other = Decoder(cast(PreTrainedModel, same_weights(self.model)), self.status)
         # What one of them finds out holds for all, and is probed once.
-        other._packs = self.packs()
+        other._packs, other._head = self.packs(), self.head
         other._trunk_ok, other._shares = self._trunk_ok, self._shares
         return other
 
@@ -308,7 +339,10 @@ def _reraise_if_out_of_memory(error: Exception) -> None:
 
 
 def _narrowest_window(model: PreTrainedModel) -> int | None:
-    layers = DynamicCache(config=model.config).layers
+    try:
+        layers = DynamicCache(config=model.config).layers
+    except Exception:
+        return None  # a cache of another kind, or none; packing is probed
     windows = [getattr(layer, "sliding_window", None) for layer in layers]
     return min((int(window) for window in windows if window), default=None)
 

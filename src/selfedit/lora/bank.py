@@ -8,110 +8,52 @@ adapter adds its own `x A B * alpha / r` to its own tokens (`Routing`).
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from selfedit.config import LoraSettings
-from selfedit.errors import InputError
 from selfedit.lora.groups import LowRankGroups, takes_groups
 from selfedit.lora.initial import draw_adapters
 from selfedit.lora.low_rank import LowRank, LowRankRuns
 from selfedit.lora.routing import Routing
-
-
-@dataclass(frozen=True)
-class Target:
-    """One adapted linear module, and the place of its A and B in a row of the bank's weights."""
-
-    name: str
-    linear: nn.Linear
-    offset: int
-
-    def size(self, rank: int) -> int:
-        return rank * (self.linear.in_features + self.linear.out_features)
-
-
-def layer_index(name: str) -> int | None:
-    """Index of the decoder layer that a module name lies in; None outside the layers."""
-    match = re.search(r"\.(\d+)\.", name)
-    return int(match.group(1)) if match else None
-
-
-def resolve_layers(layers: str, num_layers: int) -> range:
-    """The layer indices that `LoraSettings.layers` names. Raises InputError."""
-    if layers == "all":
-        return range(num_layers)
-    if layers == "upper-half":
-        return range(num_layers // 2, num_layers)
-    match = re.fullmatch(r"(\d+)-(\d+)", layers)
-    if not match:
-        raise InputError(f'layers "{layers}": use "all", "upper-half" or a range such as "15-29".')
-    first, last = int(match.group(1)), int(match.group(2))
-    if first > last or last >= num_layers:
-        raise InputError(f'layers "{layers}": this model has layers 0-{num_layers - 1}.')
-    return range(first, last + 1)
-
-
-def find_targets(model: nn.Module, settings: LoraSettings, num_layers: int) -> list[Target]:
-    """The linear modules to adapt, in module order. Raises InputError if there are none."""
-    layers = resolve_layers(settings.layers, num_layers)
-    targets: list[Target] = []
-    offset = 0
-    present: set[str] = set()
-    for name, module in model.named_modules():
-        if not isinstance(module, nn.Linear) or layer_index(name) is None:
-            continue
-        present.add(name.rsplit(".", 1)[-1])
-        if name.rsplit(".", 1)[-1] in settings.target_modules and layer_index(name) in layers:
-            targets.append(Target(name, module, offset))
-            offset += targets[-1].size(settings.rank)
-    if not targets:
-        raise InputError(
-            f"none of the target modules {', '.join(settings.target_modules)} is a linear module of "
-            f"this model; it has {', '.join(sorted(present)) or 'none'}."
-        )
-    return targets
-
-
-def first_layer(targets: Sequence[Target]) -> int:
-    """The lowest decoder layer with an adapter; those below are the frozen trunk."""
-    return min(layer_index(target.name) or 0 for target in targets)
+from selfedit.lora.targets import Target, find_targets, first_layer
 
 
 class AdapterBank:
     """K adapters of one shape over `model`, initialised as PEFT does: A uniform, B zero.
 
     weights_KP, gradient_KP: dtype `dtype` (float32 on half-precision models), on the model's device.
-    The base model is never changed: `attached()` adds hooks to its linear modules and removes them.
+    targets: modules to adapt, if others than the settings name. The base model is never changed:
+    `attached()` adds hooks to its linear modules and removes them.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        model: PreTrainedModel,
         settings: LoraSettings,
         seeds: Sequence[int],
         *,
         num_layers: int,
         dtype: torch.dtype | None = None,
+        targets: Sequence[Target] | None = None,
     ) -> None:
-        self.settings = settings
+        self.model, self.settings = model, settings
         self.seeds = list(seeds)
-        self.targets = find_targets(model, settings, num_layers)
+        self.targets = list(targets or find_targets(model, settings, num_layers))
         self.first_layer = first_layer(self.targets)
-        reference = self.targets[0].linear.weight
+        reference = self.targets[0].weight
         if dtype is None:
             dtype = torch.float64 if reference.dtype == torch.float64 else torch.float32
         last = self.targets[-1]
         size = last.offset + last.size(settings.rank)
         weights_KP = torch.zeros(len(self.seeds), size, dtype=dtype, device=reference.device)
         self._hold(weights_KP)
-        parts = [(target.offset, target.linear.in_features, settings.rank) for target in self.targets]
+        parts = [(target.offset, target.fan_in, settings.rank) for target in self.targets]
         draw_adapters(weights_KP, self.seeds, parts)
 
     def _hold(self, weights_KP: Tensor) -> None:
@@ -122,8 +64,8 @@ class AdapterBank:
         self._gathered: tuple[Tensor, Tensor] | None = None
         self._places: dict[str, tuple[Tensor, Tensor]] = {}
         self._copied: tuple[int, dict[str, tuple[Tensor, Tensor]]] | None = None
-        dtype = self.targets[0].linear.weight.dtype
-        self.takes_groups = takes_groups(weights_KP.device, dtype, self.settings)
+        dtype = self.targets[0].weight.dtype
+        self.takes_groups = takes_groups(weights_KP.device, dtype, self.settings, self.targets)
         self.factors = {target.name: self._views(self.weights_KP, target) for target in self.targets}
 
     def like(self, num_adapters: int, model: nn.Module) -> AdapterBank:
@@ -138,8 +80,7 @@ class AdapterBank:
         other = copy.copy(self)
         modules = dict(model.named_modules())
         other.targets = [
-            Target(target.name, cast(nn.Linear, modules[target.name]), target.offset)
-            for target in self.targets
+            Target(target.name, modules[target.name], target.offset) for target in self.targets
         ]
         other._hold(self.weights_KP)
         return other
@@ -154,11 +95,11 @@ class AdapterBank:
 
     def _views(self, rows_KP: Tensor, target: Target) -> tuple[Tensor, Tensor]:
         """Views A [K, in, r] and B [K, r, out] of a target's part of rows [K, P]."""
-        rank, fan_in = self.settings.rank, target.linear.in_features
+        rank, fan_in = self.settings.rank, target.fan_in
         middle = target.offset + fan_in * rank
         end = target.offset + target.size(rank)
         down = rows_KP[:, target.offset : middle].view(-1, fan_in, rank)
-        up = rows_KP[:, middle:end].view(-1, rank, target.linear.out_features)
+        up = rows_KP[:, middle:end].view(-1, rank, target.fan_out)
         return down, up
 
     def route(

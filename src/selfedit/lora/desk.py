@@ -163,8 +163,7 @@ class Desk:
             hidden = self.decoder.resume([self.trunk[ids] for ids in inputs], self.bank.first_layer)
         else:
             hidden = self.decoder.hidden(inputs)
-        head = self.decoder.model.get_output_embeddings()
-        losses = Supervision.of(rows, self.adapters.num_adapters).backward(hidden, head)
+        losses = Supervision.of(rows, self.adapters.num_adapters).backward(hidden, self.decoder.head)
         taken = self.optimizer.step(list(steps), losses)
         for slot, (trainee, _) in running.items():
             trainee.took(steps[slot][0], *taken[slot])

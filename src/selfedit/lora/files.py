@@ -14,10 +14,21 @@ import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from selfedit.config import LoraSettings
 from selfedit.errors import AdapterError, InputError
-from selfedit.lora.bank import AdapterBank, Target, find_targets, layer_index
+from selfedit.lora.bank import AdapterBank
+from selfedit.lora.targets import (
+    Target,
+    last,
+    layer_index,
+    linears,
+    placed,
+    resolve_layers,
+    takes_all,
+)
 
 _PREFIX = "base_model.model."
 _NOTE = "selfedit.json"
@@ -49,16 +60,15 @@ def save_adapter(bank: AdapterBank, k: int, folder: Path, base: Base) -> None:
     from peft import LoraConfig, TaskType
 
     settings, alpha = bank.settings, bank.settings.alpha
-    layers = sorted({layer_index(target.name) or 0 for target in bank.targets})
     config = LoraConfig(
         task_type=TaskType.CAUSAL_LM,
         base_model_name_or_path=base.hub_id,
         r=settings.rank,
         lora_alpha=int(alpha) if alpha.is_integer() else alpha,  # type: ignore[arg-type]
         lora_dropout=settings.dropout,
-        target_modules=sorted({target.name.rsplit(".", 1)[-1] for target in bank.targets}),
-        layers_to_transform=layers,
+        fan_in_fan_out=any(isinstance(target.linear, Conv1D) for target in bank.targets),
         inference_mode=True,
+        **_which(bank),
     )
     tensors = {}
     for target in bank.targets:
@@ -70,6 +80,7 @@ def save_adapter(bank: AdapterBank, k: int, folder: Path, base: Base) -> None:
         "base_revision": base.revision,
         "base_folder": base.folder,
         "lora": settings.model_dump(mode="json"),
+        "modules": [target.name for target in bank.targets],
     }
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +100,22 @@ def save_adapter(bank: AdapterBank, k: int, folder: Path, base: Base) -> None:
         ) from error
 
 
+def _which(bank: AdapterBank) -> dict[str, Any]:
+    """PEFT's names for the bank's modules: last names and layers if they mean no others, which is what
+    people read and tools expect; else full names."""
+    names = {target.name for target in bank.targets}
+    ends = sorted({last(name) for name in names})
+    layers = sorted({layer_index(name) or 0 for name in names})
+    meant = {
+        name
+        for name, _ in bank.model.named_modules()
+        if last(name) in ends and layer_index(name) in layers
+    }
+    if meant == names:
+        return {"target_modules": ends, "layers_to_transform": layers}
+    return {"target_modules": sorted(names)}
+
+
 def plain_modes(folder: Path) -> None:
     """Give weights the mode that the umask gives other files: safetensors writes them as 0600, which a
     server under another user cannot read."""
@@ -100,7 +127,7 @@ def plain_modes(folder: Path) -> None:
 
 
 def load_adapter(
-    model: torch.nn.Module, folder: Path, *, num_layers: int, base_revision: str
+    model: PreTrainedModel, folder: Path, *, num_layers: int, base_revision: str
 ) -> AdapterBank:
     """A bank of one from a folder that `save_adapter` wrote.
 
@@ -116,7 +143,7 @@ def load_adapter(
         )
     try:
         settings = LoraSettings.model_validate(note.get("lora"))
-        targets = find_targets(model, settings, num_layers)
+        targets = _noted(model, note, settings, num_layers)
     except ValidationError as error:
         raise _damaged(folder, f"{_NOTE} has no settings") from error
     except InputError as error:
@@ -125,11 +152,30 @@ def load_adapter(
         tensors = _read_weights(folder, targets, settings.rank)
     except (OSError, SafetensorError) as error:
         raise _damaged(folder, str(error)) from error
-    bank = AdapterBank(model, settings, [0], num_layers=num_layers)
+    bank = AdapterBank(model, settings, [0], num_layers=num_layers, targets=targets)
     for target in bank.targets:
         for name, factor in zip(_names(target), bank.factors[target.name], strict=True):
             factor[0].copy_(tensors.pop(name).T)
     return bank
+
+
+def _noted(
+    model: PreTrainedModel, note: dict[str, Any], settings: LoraSettings, num_layers: int
+) -> list[Target]:
+    """The adapter's modules. Notes of before all linear modules were adapted do not list them: there
+    the settings' names are meant as they stand. Raises InputError."""
+    found, layers = linears(model).modules, resolve_layers(settings.layers, num_layers)
+    any_name = takes_all(settings) and "modules" in note
+    meant = [
+        name
+        for name in found
+        if layer_index(name) in layers and (any_name or last(name) in settings.target_modules)
+    ]
+    names = [str(name) for name in note.get("modules", meant)]
+    odd = sorted(set(names).difference(meant))
+    if odd or not names:
+        raise InputError(f"its {_NOTE} names {odd[0] if odd else 'no modules'}")
+    return placed([(name, found[name]) for name in names], settings.rank)
 
 
 def _read_weights(folder: Path, targets: Sequence[Target], rank: int) -> dict[str, torch.Tensor]:
@@ -137,8 +183,8 @@ def _read_weights(folder: Path, targets: Sequence[Target], rank: int) -> dict[st
     wanted: dict[str, list[int]] = {}
     for target in targets:
         down, up = _names(target)
-        wanted[down] = [rank, target.linear.in_features]
-        wanted[up] = [target.linear.out_features, rank]
+        wanted[down] = [rank, target.fan_in]
+        wanted[up] = [target.fan_out, rank]
     with safe_open(folder / _WEIGHTS, framework="pt") as file:
         there = set(file.keys())
         if there != wanted.keys():

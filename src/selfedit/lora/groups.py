@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from selfedit.config import LoraSettings
+from selfedit.lora.targets import Target
 
 # Compute capabilities with a kernel for it; elsewhere PyTorch multiplies group by group, and waits for
 # the device to learn where each ends.
@@ -16,13 +18,16 @@ _MAJORS = (9, 10)
 _STEP = 8
 
 
-def takes_groups(device: torch.device, dtype: torch.dtype, settings: LoraSettings) -> bool:
-    """Whether PyTorch has a kernel here: bfloat16, on Hopper and Blackwell."""
+def takes_groups(
+    device: torch.device, dtype: torch.dtype, settings: LoraSettings, targets: Sequence[Target] = ()
+) -> bool:
+    """Whether PyTorch has a kernel here for these modules: bfloat16, on Hopper and Blackwell."""
     return (
         device.type == "cuda"
         and dtype == torch.bfloat16
         and hasattr(torch.nn.functional, "grouped_mm")
         and settings.rank % _STEP == 0
+        and all(t.fan_in % _STEP == t.fan_out % _STEP == 0 for t in targets)
         and settings.dropout == 0
         and torch.cuda.get_device_capability(device)[0] in _MAJORS
     )

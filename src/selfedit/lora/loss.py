@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from selfedit.forward.linear import back_through, logits_of
+from selfedit.forward.head import Head
 from selfedit.forward.transfer import send
 
 
@@ -54,7 +54,7 @@ class _HeadLoss(torch.autograd.Function):
     def forward(
         ctx: Any,
         hidden_MD: Tensor,
-        head: nn.Linear,
+        head: Head,
         target_M: Tensor,
         weight_M: Tensor,
         soft: Soft | None,
@@ -69,9 +69,8 @@ class _HeadLoss(torch.autograd.Function):
         for start in range(0, num, chunk):
             part = slice(start, start + chunk)
             # No torch.logsumexp: on a CPU it takes longer than the product itself.
-            logits_CV = logits_of(head, hidden_MD[part]).to(wide)
-            if head.bias is not None:
-                logits_CV += head.bias.to(wide)
+            logits_CV = head.logits(hidden_MD[part])
+            slope_CV = head.slope(logits_CV)
             target = target_M[part, None]
             logits_CV -= logits_CV.amax(dim=1, keepdim=True)
             wanted = logits_CV.gather(1, target)
@@ -90,7 +89,7 @@ class _HeadLoss(torch.autograd.Function):
                     soft.part(at.start, at.stop),
                 )
             logits_CV.scatter_add_(1, target, -weight_M[part, None])
-            gradient_MD[part] = back_through(head, logits_CV.to(head.weight.dtype))
+            gradient_MD[part] = head.back(logits_CV, slope_CV)
         ctx.save_for_backward(gradient_MD)
         ctx.mark_non_differentiable(loss_M, divergence_S)
         weighted = (loss_M * weight_M).sum()
@@ -128,7 +127,7 @@ def _soften(exp_CV: Tensor, total_C1: Tensor, hard_C1: Tensor, soft: Soft) -> Te
 
 def head_loss(
     hidden_MD: Tensor,
-    head: nn.Linear,
+    head: Head,
     target_M: Tensor,
     weight_M: Tensor,
     soft: Soft | None = None,
@@ -144,18 +143,14 @@ def head_loss(
     return _HeadLoss.apply(hidden_MD, head, target_M, weight_M, soft, chunk)
 
 
-def teach(hidden_MD: Tensor, head: nn.Linear, top_k: int, chunk: int = 256) -> tuple[Tensor, ...]:
+def teach(hidden_MD: Tensor, head: Head, top_k: int, chunk: int = 256) -> tuple[Tensor, ...]:
     """A model's own predictions at M positions: ids_Mk, log_Mk and rest_M of `SoftTargets`.
 
     hidden_MD: its final states there. top_k: tokens kept, at most the vocabulary.
     """
-    wide = torch.float64 if hidden_MD.dtype == torch.float64 else torch.float32
     parts = []
     for start in range(0, hidden_MD.shape[0], chunk):
-        logits_CV = logits_of(head, hidden_MD[start : start + chunk]).to(wide)
-        if head.bias is not None:
-            logits_CV += head.bias.to(wide)
-        log_CV = logits_CV.log_softmax(dim=1)
+        log_CV = head.logits(hidden_MD[start : start + chunk]).log_softmax(dim=1)
         log_Ck, ids_Ck = log_CV.topk(min(top_k, log_CV.shape[1]), dim=1)
         rest_C = log_CV.scatter_(1, ids_Ck, float("-inf")).logsumexp(dim=1)
         parts.append((ids_Ck, log_Ck, rest_C))

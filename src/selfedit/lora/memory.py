@@ -14,15 +14,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from transformers.pytorch_utils import Conv1D
 
-from selfedit.config import LoraSettings
+from selfedit.config import ALL_LINEAR, LoraSettings
 from selfedit.forward.attention import Way, way_of
 from selfedit.forward.cache import ROOM
 from selfedit.forward.packed import Decoder
-from selfedit.lora.bank import find_targets, first_layer, layer_index
 from selfedit.lora.groups import takes_groups
 from selfedit.lora.load import Load, Steps
 from selfedit.lora.loss import head_loss
+from selfedit.lora.measured import kept_by_layers, size_of
+from selfedit.lora.targets import Target, find_targets, first_layer, last, layer_index
 from selfedit.lora.train import TRUNK_TOKENS, lanes, shares
 from selfedit.types import TrainingPlan
 
@@ -34,6 +36,8 @@ _READS = {
     "gate_proj": "gate_up",
     "up_proj": "gate_up",
 }
+# Linear modules of the layers that the formulas below are written for.
+_KNOWN = {*ALL_LINEAR, "gate_up_proj"}
 # Numbers for each probability that a teacher gives: itself, the student's, and steps to the KL.
 _PER_TAUGHT = 5
 _HEAD_CHUNK = int(inspect.signature(head_loss).parameters["chunk"].default)
@@ -49,6 +53,8 @@ class Footprint:
     window: longest sequence that is packed, None: any. attention: the way of packed sequences
     (`forward.attention.way_of`). stretches: the bank's products follow the packed tokens, without a
     grid; grouped: by PyTorch's grouped products (`lora.groups`).
+    other: what a layer of another kind than Llama's keeps (`kept_by_layers`). capped: whether the
+    logits are soft-capped.
     """
 
     num_layers: int
@@ -79,6 +85,8 @@ class Footprint:
     stretches: bool
     grouped: bool
     trunk: bool
+    other: tuple[float, float] | None
+    capped: bool
 
     @classmethod
     def of(cls, decoder: Decoder, lora: LoraSettings | None, *, use_trunk: bool = True) -> Footprint:
@@ -91,21 +99,21 @@ class Footprint:
         first = first_layer(targets) if targets else num_layers - 1
         trunk = bool(targets) and use_trunk and decoder.has_trunk(first)
         top = [t for t in targets if layer_index(t.name) == layer_index(targets[-1].name)]
-        inputs = {_READS.get(_last(t.name), t.name): t.linear.in_features for t in top}
+        inputs = {_READS.get(last(t.name), t.name): t.fan_in for t in top}
         layer = decoder.layers[first]
         linears = {
-            _last(name): module
+            last(name): Target(name, module, 0)
             for name, module in layer.named_modules()
-            if isinstance(module, torch.nn.Linear)
+            if isinstance(module, torch.nn.Linear | Conv1D)
         }
         config = decoder.model.config.get_text_config()
-        heads = int(config.num_attention_heads)
-        width = int(config.hidden_size)
-        head_width = int(getattr(config, "head_dim", None) or width // heads)
-        query, key = heads * head_width, int(config.num_key_value_heads or heads) * head_width
+        width, heads = size_of(config, "hidden_size", 0), size_of(config, "num_attention_heads", 1)
+        head_width = size_of(config, "head_dim", width // heads)
+        query = heads * head_width
+        key = size_of(config, "num_key_value_heads", heads) * head_width
         dtype = decoder.model.dtype
         wide = 8 if dtype == torch.float64 else 4
-        grouped = lora is not None and takes_groups(decoder.device, dtype, lora)
+        grouped = lora is not None and takes_groups(decoder.device, dtype, lora, targets)
         return cls(
             num_layers=num_layers,
             num_adapted=num_layers - first,
@@ -114,10 +122,12 @@ class Footprint:
             key=key,
             heads=heads,
             head_width=head_width,
-            middle=max(m.out_features for n, m in linears.items() if n not in ("q_proj", "k_proj")),
+            middle=max(
+                (t.fan_out for n, t in linears.items() if n not in ("q_proj", "k_proj")), default=width
+            ),
             normed=sum(_kept_by_norm(n, m, width, query, key) for n, m in layer.named_modules()),
             gated="gate_proj" in linears or "gate_up_proj" in linears,
-            vocabulary=int(config.vocab_size),
+            vocabulary=decoder.head.vocabulary,
             element=dtype.itemsize,
             wide=wide,
             adapter=wide,
@@ -125,9 +135,9 @@ class Footprint:
             rank=lora.rank if lora is not None else 0,
             inputs=tuple(inputs.values()),
             num_targets=len(top),
-            fan_in=sum(target.linear.in_features for target in top),
-            fan_out=sum(target.linear.out_features for target in top),
-            reads_attention=any(_last(target.name) == "o_proj" for target in top),
+            fan_in=sum(target.fan_in for target in top),
+            fan_out=sum(target.fan_out for target in top),
+            reads_attention=any(last(target.name) == "o_proj" for target in top),
             drops=lora is not None and lora.dropout > 0,
             packs=decoder.packs(),
             window=decoder.window,
@@ -135,6 +145,8 @@ class Footprint:
             stretches=decoder.packs() and (decoder.device.type == "cpu" or grouped),
             grouped=decoder.packs() and grouped,
             trunk=trunk,
+            other=None if not targets or linears.keys() <= _KNOWN else kept_by_layers(decoder),
+            capped=decoder.head.cap is not None,
         )
 
     def bank(self, num_adapters: int) -> int:
@@ -200,6 +212,11 @@ class Footprint:
 
     def _layer(self, load: Load) -> np.ndarray:
         """What autograd keeps of one layer."""
+        if self.other is not None:
+            a_token, a_pair = self.other
+            pairs = np.maximum(load.scores, load.square * load.longest)
+            numbers = a_token * load.tokens + a_pair * pairs
+            return self._adapters(load) + np.ceil(numbers * self.wide).astype(np.int64)
         passed = (3 if self.gated else 1) * self.middle * self.element + self.normed * self.wide
         return self._adapters(load) + self._attention(load) + load.tokens * passed
 
@@ -280,7 +297,7 @@ class Footprint:
         """The loss's logits, a chunk at a time (half-precision ones in addition to their wide copy),
         its gradient, and the teachers' tokens and probabilities, with what is computed from them."""
         chunk = np.minimum(load.supervised, _HEAD_CHUNK)
-        both = self.wide + (self.element if self.element != self.wide else 0)
+        both = (1 + self.capped) * self.wide + (self.element if self.element != self.wide else 0)
         taught = load.taught * (8 + _PER_TAUGHT * self.wide)
         return chunk * self.vocabulary * both + load.supervised * self.width * self.element + taught
 
@@ -322,10 +339,6 @@ class Footprint:
         return (cache + max(passing, 2 * self.vocabulary)) * self.element
 
 
-def _last(name: str) -> str:
-    return name.rsplit(".", 1)[-1]
-
-
 def _kept_by_norm(name: str, module: torch.nn.Module, width: int, query: int, key: int) -> int:
     """Numbers that a norm keeps per token: its input and each root mean square.
 
@@ -333,7 +346,7 @@ def _kept_by_norm(name: str, module: torch.nn.Module, width: int, query: int, ke
     """
     if not type(module).__name__.endswith("Norm"):
         return 0
-    total = {"q_norm": query, "k_norm": key}.get(_last(name), width)
+    total = {"q_norm": query, "k_norm": key}.get(last(name), width)
     weight = getattr(module, "weight", None)
     return total + total // (total if weight is None else weight.numel())
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from selfedit.forward.head import Head
 from selfedit.forward.transfer import send
 from selfedit.lora.loss import Soft, head_loss
 from selfedit.lora.sequences import TokenSequence
@@ -85,12 +86,8 @@ class Supervision:
             soft=_soft([row.sequence for row, _ in taught], weight_M),
         )
 
-    def backward(self, hidden_TD: Tensor, head: nn.Linear) -> Losses:
-        """Gradients of the sum of the adapters' losses; the losses.
-
-        Heads that do more than a matrix product (soft-capped or scaled logits) are refused by
-        `LanguageModel` when it loads the model, so that a wrong loss can never be trained on.
-        """
+    def backward(self, hidden_TD: Tensor, head: Head) -> Losses:
+        """Gradients of the sum of the adapters' losses; the losses."""
         device = hidden_TD.device
         wide = torch.float64 if hidden_TD.dtype == torch.float64 else torch.float32
         weight_M = send(self.weight_M.to(wide), device)

@@ -39,7 +39,7 @@ def soften(
         with torch.no_grad():
             hidden_TD = decoder.hidden([behind.ids[:-1] for _, behind in group])
             picked_MD = hidden_TD[torch.tensor(places, device=hidden_TD.device)]
-            parts = teach(picked_MD, decoder.model.get_output_embeddings(), top_k)
+            parts = teach(picked_MD, decoder.head, top_k)
         counts = [sequence.num_supervised for sequence, _ in group]
         for (sequence, _), *own in zip(group, *(part.split(counts) for part in parts), strict=True):
             # clone: the pieces must not keep the whole group alive

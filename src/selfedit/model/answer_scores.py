@@ -122,11 +122,9 @@ def _scores(
 
 def _read(decoder: Decoder, hidden_MD: Tensor, target_M: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probability of each target, in nats, and whether it is the likeliest token; on the CPU."""
-    head = decoder.model.get_output_embeddings()
     logs, likeliest = [], []
     for hidden_CD, target_C in zip(hidden_MD.split(_CHUNK), target_M.split(_CHUNK), strict=True):
-        logits_CV = head(hidden_CD)
-        logits_CV = logits_CV if logits_CV.dtype == torch.float64 else logits_CV.float()
+        logits_CV = decoder.head.logits(hidden_CD)
         wanted_C = logits_CV.gather(1, target_C[:, None]).squeeze(1)
         logs.append((wanted_C - logits_CV.logsumexp(dim=1)).cpu().double())
         likeliest.append((logits_CV.argmax(dim=1) == target_C).cpu())

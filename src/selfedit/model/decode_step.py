@@ -21,6 +21,8 @@ from selfedit.forward.memory import is_out_of_memory
 from selfedit.forward.packed import Decoder, close
 from selfedit.lora.bank import AdapterBank
 from selfedit.model.cuda_graph import CaptureFailed, Graph, GraphedStep
+from selfedit.model.prefill import route_rows
+from selfedit.model.recompute import takes_cache
 
 # The room is a multiple of this: PyTorch's attention copies masks of other widths, in every layer.
 _ALIGNED = 8
@@ -35,11 +37,6 @@ class Steps(Protocol):
         keep: which of the last call's rows (at first: of the batch) continue, ascending. tokens: the
         newest token of each of them.
         """
-
-
-def route_rows(bank: AdapterBank, owners: Sequence[int], width: int) -> None:
-    """The model's next input is rows of `width` tokens each, of these adapters."""
-    bank.route(owners, [width] * len(owners))
 
 
 class GrowingSteps:
@@ -75,8 +72,8 @@ class GrowingSteps:
             input_ids=torch.tensor(tokens, device=device)[:, None],
             attention_mask=self._mask,
             position_ids=self._position,
-            past_key_values=self._cache,
             use_cache=True,
+            **{self._decoder.cache_name: self._cache},
         )
         return output.logits[:, -1]
 
@@ -201,7 +198,7 @@ def takes_fixed_steps(decoder: Decoder) -> bool:
     the model. False for caches with sliding windows and the like, and once a graph has failed."""
     if decoder not in _takes_fixed_steps:
         plain = all(type(x) is GrowingLayer for x in growing_cache(decoder.model.config).layers)
-        _takes_fixed_steps[decoder] = plain and _try_fixed_steps(decoder)
+        _takes_fixed_steps[decoder] = plain and takes_cache(decoder) and _try_fixed_steps(decoder)
     return _takes_fixed_steps[decoder]
 
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from selfedit.errors import OutOfMemory
-from selfedit.forward.linear import logits_of
+from selfedit.forward.head import Head
 from selfedit.forward.memory import within_memory
 from selfedit.forward.packed import Decoder
 from selfedit.lora.bank import AdapterBank
@@ -35,9 +35,8 @@ class Reader:
     k: int = 0
 
     @property
-    def head(self) -> nn.Linear:
-        head: nn.Linear = self.decoder.model.get_output_embeddings()
-        return head
+    def head(self) -> Head:
+        return self.decoder.head
 
     def read(self, inputs: Sequence[Sequence[int]], trunk: Sequence[Tensor] | None = None) -> Tensor:
         """Final states [T, D] of the tokens. trunk: states that enter the bank's first layer."""
@@ -137,18 +136,11 @@ def _both(bare: Reader, adapted: Reader, inputs: Sequence[Sequence[int]]) -> tup
     return bare.read(inputs), adapted.read(inputs)
 
 
-def _kl(head: nn.Linear, own_CD: Tensor, other_head: nn.Linear, other_CD: Tensor) -> Tensor:
+def _kl(head: Head, own_CD: Tensor, other_head: Head, other_CD: Tensor) -> Tensor:
     """KL [C] in float64 on the CPU, from final states."""
-    log_CV, other_CV = _log_probabilities(head, own_CD), _log_probabilities(other_head, other_CD)
+    both = ((head, own_CD), (other_head, other_CD))
+    log_CV, other_CV = (own.logits(x).log_softmax(1) for own, x in both)
     other_CV.neg_().add_(log_CV.to(other_CV.device))
     kl_C = (log_CV.exp_().to(other_CV.device) * other_CV).sum(dim=1)
     # Rounding may leave it slightly below zero.
     return kl_C.cpu().double().clamp(min=0)
-
-
-def _log_probabilities(head: nn.Linear, hidden_CD: Tensor) -> Tensor:
-    wide = torch.float64 if hidden_CD.dtype == torch.float64 else torch.float32
-    logits_CV = logits_of(head, hidden_CD).to(wide)
-    if head.bias is not None:
-        logits_CV += head.bias.to(wide)
-    return logits_CV.log_softmax(dim=1)

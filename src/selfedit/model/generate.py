@@ -20,12 +20,10 @@ from transformers import DynamicCache, PreTrainedModel
 
 from selfedit.config import SamplingSettings
 from selfedit.errors import OutOfMemory
-from selfedit.forward.attention import padded_left
 from selfedit.forward.cache import growing_cache
 from selfedit.forward.memory import within_memory
 from selfedit.forward.packed import Decoder
 from selfedit.forward.threads import side_by_side
-from selfedit.forward.transfer import send
 from selfedit.lora.bank import AdapterBank
 from selfedit.model.constrained import Constraint
 from selfedit.model.cuda_graph import Graph
@@ -33,10 +31,11 @@ from selfedit.model.decode_step import (
     FixedSteps,
     GrowingSteps,
     Steps,
-    route_rows,
     takes_fixed_steps,
 )
+from selfedit.model.prefill import prefill
 from selfedit.model.prompts import Rendered
+from selfedit.model.recompute import RecomputedSteps, takes_cache
 from selfedit.model.sampling import choose, log_probabilities
 from selfedit.types import Completion
 
@@ -104,11 +103,12 @@ def generate(
     ]
     replies = [Completion("")] * len(rows)
     stop_ids = ending_tokens(decoder.model, tokenizer)
-    vocabulary = decoder.model.get_output_embeddings().weight.shape[0]
+    vocabulary = decoder.head.vocabulary
     for row in rows:
         if row.prompt.pattern:
             row.constraint = Constraint(row.prompt.pattern, tokenizer, vocabulary, sorted(stop_ids))
-    # Both are probed now, before adapters are attached to the model.
+    # All are probed now, before adapters are attached to the model.
+    takes_cache(decoder)
     if bank is not None:
         decoder.shares_prompts(bank.first_layer)
     if graph is not None:
@@ -218,9 +218,14 @@ def _decode(
     logprobs: bool,
 ) -> None:
     """Fill `tokens` of every row, unless `stop` is set. Left padding: all rows end at one column."""
-    cache = growing_cache(decoder.model.config)
-    logits_NV, mask_NS = _prefill(decoder, rows, cache, bank)
-    step = steps(cache, mask_NS)
+    texts, owners = [row.prompt.ids for row in rows], [row.owner for row in rows]
+    if takes_cache(decoder):
+        cache = growing_cache(decoder.model.config)
+        logits_NV, mask_NS = prefill(decoder, texts, cache, bank, owners)
+        step = steps(cache, mask_NS)
+    else:
+        again = RecomputedSteps(decoder, texts, bank, owners)
+        logits_NV, step = again.first(), again
     live = list(rows)
     while not stop.is_set():
         chosen = choose(_constrained(logits_NV, live), sampling, [row.generator for row in live])
@@ -235,46 +240,6 @@ def _decode(
             return
         live = [live[n] for n in keep]
         logits_NV = step(keep, [row.tokens[-1] for row in live])
-
-
-def _prefill(
-    decoder: Decoder, rows: list[_Row], cache: DynamicCache, bank: AdapterBank | None
-) -> tuple[Tensor, Tensor]:
-    """Logits [N, V] after each row's prompt, and the mask [N, S]; fills the cache."""
-    device = decoder.device
-    width = max(len(row.prompt.ids) for row in rows)
-    ids = torch.zeros(len(rows), width, dtype=torch.int64)
-    mask = torch.zeros_like(ids)
-    for n, row in enumerate(rows):
-        ids[n, width - len(row.prompt.ids) :] = torch.tensor(row.prompt.ids)
-        mask[n, width - len(row.prompt.ids) :] = 1
-    ids, mask = send(ids, device), send(mask, device)
-    position = (mask.cumsum(1) - 1).clamp(min=0)
-    distinct = list({row.prompt.ids: n for n, row in enumerate(rows)}.values())
-    if bank is not None:
-        route_rows(bank, [row.owner for row in rows], width)
-        if len(distinct) < len(rows) and decoder.shares_prompts(bank.first_layer):
-            place = {rows[n].prompt.ids: i for i, n in enumerate(distinct)}
-            one = torch.tensor(distinct, device=device)
-            hidden = decoder.prefill(
-                ids[one],
-                torch.tensor([place[row.prompt.ids] for row in rows], device=device),
-                bank.first_layer,
-                cache,
-                attention_mask=mask[one],
-                position_ids=position[one],
-            )
-            return decoder.model.get_output_embeddings()(hidden[:, -1]), mask
-    with padded_left(decoder.model):
-        output = decoder.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=position,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-    return output.logits[:, -1], mask
 
 
 def _goes_on(row: _Row, token: int, stop_ids: set[int], tokenizer: Any) -> bool:

@@ -78,17 +78,7 @@ class LanguageModel:
         self.engine, self.status = engine or EngineSettings(), status
         self.decoder = Decoder(hf, self.status)
         self.num_layers = len(self.decoder.layers)
-        self._check_head()
-
-    def _check_head(self) -> None:
-        """The training loss multiplies by the head alone; refuse models whose head does more."""
-        config = self.hf.config
-        for key in ("final_logit_softcapping", "logits_scaling", "logit_scale"):
-            if getattr(config, key, None) not in (None, 1, 1.0):
-                raise ModelError(
-                    f"{self.name} changes its logits after the head ({key}); training it is not "
-                    "supported yet."
-                )
+        assert self.decoder.head  # a model whose loss cannot be computed is refused before any work
 
     @property
     def identity(self) -> list[str]:
@@ -312,6 +302,5 @@ def _speaks_as(model: LanguageModel, other: Model) -> bool:
     return (
         isinstance(other, LanguageModel)
         and model.tokenizer.get_vocab() == other.tokenizer.get_vocab()
-        and model.hf.get_output_embeddings().weight.shape[0]
-        == other.hf.get_output_embeddings().weight.shape[0]
+        and model.decoder.head.vocabulary == other.decoder.head.vocabulary
     )

@@ -14,6 +14,7 @@ from selfedit.lora.bank import AdapterBank
 from selfedit.lora.load import Steps
 from selfedit.lora.memory import Footprint, WaveMemory
 from selfedit.lora.sequences import NO_ANCHORS, Anchors, TokenSequence
+from selfedit.lora.targets import left_out, takes_all
 from selfedit.lora.teacher import blank, soften
 from selfedit.lora.train import BankTrainer
 from selfedit.model.anchors import AnchorWriter, generic_prompts
@@ -31,6 +32,7 @@ class Training:
 
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
+        self._said = False
         self._at_hand: dict[AnchorSettings, tuple[TokenSequence, ...]] = {}
 
     def run(
@@ -82,6 +84,7 @@ class Training:
     ) -> Trained:
         model = self.model
         bank = AdapterBank(model.hf, lora, seeds, num_layers=model.num_layers)
+        self._say_left_out(bank)
         distinct = dict.fromkeys(plans)  # a plan is trained once for each seed
         data = {plan: self.taught(plan, settings) for plan in distinct}
         anchors = {plan: self.anchors(settings, plan.neighbours) for plan in distinct}
@@ -96,6 +99,13 @@ class Training:
             checkpointing=checkpointing,
         )
         return bank, trainer.run(on_step)
+
+    def _say_left_out(self, bank: AdapterBank) -> None:
+        """Once, which of the layers' matrices get no adapter though all were asked for."""
+        text = left_out(self.model.hf, bank.targets) if takes_all(bank.settings) else ""
+        if text and not self._said:
+            self.model.status(f"no adapter for {text}; the layers' other linear modules get one")
+            self._said = True
 
     def planned_memory(self, lora: LoraSettings, settings: TrainSettings) -> WaveMemory:
         """Peak bytes of training (plans, seeds) together, beside the model (see `lora.memory`)."""
@@ -173,7 +183,7 @@ class Training:
 
     @property
     def _vocabulary(self) -> int:
-        return int(self.model.hf.get_output_embeddings().weight.shape[0])
+        return self.model.decoder.head.vocabulary
 
 
 def _what(plans: Sequence[TrainingPlan]) -> str:
