@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 _SHORTEST_SECRET = 6  # shorter "keys" of local servers are plain words, and stay in messages
 _SHOWN = 200  # characters of what an endpoint says
-_THOUGHTS = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
+# What a model that thinks first puts around its thoughts.
+THOUGHTS = (
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+)
 
 
 class UnreadableReply(ValueError):
@@ -18,8 +26,19 @@ class UnreadableReply(ValueError):
 
 
 def without_thoughts(reply: str) -> str:
-    """The reply without a leading <think> block, which local reasoning models leave in."""
-    return _THOUGHTS.sub("", reply).strip()
+    """What a reply says after its thoughts, which are never an answer; "" if they were cut off.
+
+    A block at its beginning is a thought, and so is what stands before the end of one that the prompt
+    began, if the answer is on a line of its own. A reply that only names a tag stays as it is.
+    """
+    text = reply.strip()
+    for start, end in THOUGHTS:
+        if text.startswith(start) and text != start:
+            return text.partition(end)[2].strip()
+        before, _, after = text.partition(f"{end}\n")
+        if after and start not in before:
+            return after.strip()
+    return text
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfedit.endpoints.replies import without_thoughts
 from selfedit.errors import InputError
 
 _FORM = '{"question": "...", "gold": "...", "answer": "..."}'
@@ -50,7 +51,7 @@ def _line(where: str, line: str) -> Answered:
         if entry.get(name) is None:
             raise InputError(f'{where}: "{name}" is missing; write {_FORM}')
     question = _text(where, "question", entry["question"])
-    answer = _text(where, "answer", entry["answer"])
+    answer = without_thoughts(_text(where, "answer", entry["answer"]))
     golds = entry["gold"] if isinstance(entry["gold"], list) else [entry["gold"]]
     texts = tuple(_text(where, "gold", gold) for gold in golds)
     if not texts or not all(texts):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from selfedit.endpoints.replies import without_thoughts
 from selfedit.grading.fitted import offline, shipped
 from selfedit.grading.match import contains_gold, exact_match, f1
 from selfedit.types import GradedAnswer, Query
@@ -48,26 +49,29 @@ def former_identities(grader: Grader) -> tuple[str, ...]:
 
 
 def verdicts(queries: Sequence[Query], answers: Sequence[str], grader: Grader) -> list[bool]:
-    """Whether each answer is right; one without text never is, whoever grades.
+    """Whether each answer is right; one without text never is, whoever grades. Thoughts before an
+    answer are not graded.
 
     A grader that has `grade_many` (a judge) gets all of them together.
     """
+    answers = [without_thoughts(answer) for answer in answers]
     many = getattr(grader, "grade_many", None)
     if many is not None:
         return list(many(queries, answers))
     pairs = zip(queries, answers, strict=True)
-    return [bool(a.strip()) and grader(q.question, q.answers, a.strip()) for q, a in pairs]
+    return [bool(a) and grader(q.question, q.answers, a) for q, a in pairs]
 
 
 def grade_all(
     queries: Sequence[Query], answers: Sequence[str], grader: Grader
 ) -> tuple[GradedAnswer, ...]:
     """The answers with their grades, in order."""
+    answers = [without_thoughts(answer) for answer in answers]
     return tuple(
         GradedAnswer(
             question=query.question,
             gold=query.gold,
-            answer=answer.strip(),
+            answer=answer,
             correct=correct,
             exact=exact_match(query.answers, answer),
             f1=f1(query.answers, answer),

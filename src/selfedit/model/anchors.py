@@ -31,6 +31,7 @@ from selfedit.home import anchors_folder
 from selfedit.lora.sequences import WHOLE, SoftTargets, TokenSequence
 from selfedit.lora.teacher import soften
 from selfedit.model.prompts import Rendered
+from selfedit.model.tokens import opened, plain
 from selfedit.types import Completion, Prompt
 
 # With fewer usable texts the anchor is weak, and the user is told.
@@ -73,7 +74,7 @@ def generic_prompts(
         turns = zip(own["questions"], own["instructions"], strict=True)
         long = [Asked(render(Prompt(text))) for pair in turns for text in pair]
     else:
-        openings = [tuple(tokenizer(text)["input_ids"]) for text in own["openings"]]
+        openings = [tuple(opened(tokenizer, plain(tokenizer, text))) for text in own["openings"]]
         long = [Asked(Rendered(ids), opening=True) for ids in openings]
     both = min(len(short), len(long))
     turns_of_both = [asked for pair in zip(short, long, strict=False) for asked in pair]
@@ -157,7 +158,7 @@ class AnchorWriter:
             return None
         start = len(asked.rendered.ids)
         # The last place says how likely the text ends there; its token is a placeholder.
-        ids = (*asked.rendered.ids, *text, self.tokenizer.eos_token_id)
+        ids = (*asked.rendered.ids, *text, self.tokenizer.eos_token_id or 0)
         return TokenSequence(ids, WHOLE if asked.opening else ((start, len(ids)),), hard=0.0)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from selfedit.lora.sequences import TokenSequence
 from selfedit.model.prompts import Rendered
+from selfedit.model.tokens import opened, opening, plain
 from selfedit.types import Prompt, TrainingSequence
 
 # Tokens that are kept at hand, four bytes each: of a round of 200 contexts about half are.
@@ -30,13 +31,20 @@ class Encoder:
     """Training sequences as tokens. A text is tokenised once on its way into an adapter: its length,
     the plan of its wave's memory and its training ask one after the other.
 
+    end: the token that ends a reply, by default the tokenizer's; without any, replies just stop.
     tokenised: sequences that had to be, so far. at_hand: tokens that are kept; the latest stay.
     """
 
     def __init__(
-        self, tokenizer: Any, render: Callable[[Prompt], Rendered], at_hand: int = _AT_HAND
+        self,
+        tokenizer: Any,
+        render: Callable[[Prompt], Rendered],
+        at_hand: int = _AT_HAND,
+        *,
+        end: int | None = None,
     ) -> None:
         self._tokenizer, self._render, self._at_hand = tokenizer, render, at_hand
+        self._end = tokenizer.eos_token_id if end is None else end
         self._known: OrderedDict[Hashable, _Whole] = OrderedDict()
         self._kept = self.tokenised = 0
         self._lock = Lock()
@@ -52,7 +60,7 @@ class Encoder:
 
     def length(self, sequence: TrainingSequence) -> int:
         """Tokens of the whole sequence, without what the tokenizer itself puts around a plain text."""
-        own = self._tokenizer.num_special_tokens_to_add(pair=False) if sequence.prompt is None else 0
+        own = len(opening(self._tokenizer)) if sequence.prompt is None else 0
         return len(self._whole(sequence).ids) - int(own)
 
     def _whole(self, sequence: TrainingSequence) -> _Whole:
@@ -72,13 +80,13 @@ class Encoder:
         return whole
 
     def _tokenise(self, sequence: TrainingSequence) -> _Whole:
-        end = self._tokenizer.eos_token_id
+        end = [] if self._end is None else [self._end]
         if sequence.prompt is None:
-            plain = self._tokenizer(sequence.text)["input_ids"]
-            return _Whole(array("I", [*plain, end] if sequence.ends else plain))
+            whole = opened(self._tokenizer, plain(self._tokenizer, sequence.text))
+            return _Whole(array("I", [*whole, *end] if sequence.ends else whole))
         prompt = self._render(sequence.prompt)
-        text = self._tokenizer(sequence.text, add_special_tokens=False)["input_ids"]
-        return _Whole(array("I", [*prompt.ids, *text, end]), len(prompt.ids), prompt.replies)
+        text = plain(self._tokenizer, sequence.text)
+        return _Whole(array("I", [*prompt.ids, *text, *end]), len(prompt.ids), prompt.replies)
 
 
 def has_teacher(sequence: TrainingSequence) -> bool:
@@ -98,9 +106,8 @@ def reading(
     the sequence as it is trained on; the same places are supervised.
     """
     if sequence.prompt is None:
-        before = tokenizer(f"{sequence.source}\n\n")["input_ids"]
-        # The tokenizer's own beginning stands at the start only.
-        own = int(tokenizer.bos_token_id is not None and encoded.ids[0] == tokenizer.bos_token_id)
+        before = tuple(opened(tokenizer, plain(tokenizer, f"{sequence.source}\n\n")))
+        own = len(opening(tokenizer))  # the beginning stands at the start only
     else:
         text = f"{sequence.source}\n\n{sequence.prompt.text}"
         before = render(replace(sequence.prompt, text=text)).ids

@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from selfedit.config import SamplingSettings
+from selfedit.endpoints.replies import without_thoughts
 from selfedit.errors import OutOfMemory
 from selfedit.forward.cache import growing_cache
 from selfedit.forward.memory import within_memory
@@ -140,7 +141,7 @@ def generate(
             continue
         for row in batch:
             text = tokenizer.decode(row.tokens, skip_special_tokens=True)
-            text = cut(text, row.prompt.stops).strip()
+            text = without_thoughts(cut(text, row.prompt.stops))
             replies[row.index] = Completion(text, tuple(row.logprobs), tuple(row.drawn), row.ended)
         if on_done is not None:
             on_done(len(batch))
@@ -192,7 +193,7 @@ def ending_tokens(model: PreTrainedModel, tokenizer: Any) -> set[int]:
     stops: set[int] = set()
     for value in (
         getattr(model.generation_config, "eos_token_id", None),
-        model.config.eos_token_id,
+        getattr(model.config.get_text_config(), "eos_token_id", None),
         tokenizer.eos_token_id,
     ):
         stops.update([value] if isinstance(value, int) else value or [])

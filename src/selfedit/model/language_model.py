@@ -23,7 +23,7 @@ from selfedit.model.answer_scores import Reading, answer_scores
 from selfedit.model.cuda_graph import CudaGraph
 from selfedit.model.divergence import Reader, divergence
 from selfedit.model.encoding import Encoder
-from selfedit.model.generate import generate
+from selfedit.model.generate import ending_tokens, generate
 from selfedit.model.prompts import Rendered, render
 from selfedit.model.published import Origin, save_merged
 from selfedit.model.training import Training
@@ -106,7 +106,9 @@ class LanguageModel:
 
     @cached_property
     def encoder(self) -> Encoder:
-        return Encoder(self.tokenizer, self.render)
+        ends = sorted(ending_tokens(self.hf, self.tokenizer))
+        own = self.tokenizer.eos_token_id
+        return Encoder(self.tokenizer, self.render, end=ends[0] if own is None and ends else own)
 
     @cached_property
     def training(self) -> Training:

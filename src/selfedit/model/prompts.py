@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Literal
 
+from selfedit.endpoints.replies import THOUGHTS
 from selfedit.errors import ModelError
+from selfedit.model.tokens import NO_THOUGHTS, opened, plain
 from selfedit.types import Prompt
 
 PromptFormat = Literal["auto", "chat", "plain"]
@@ -47,9 +49,9 @@ def render(tokenizer: Any, prompt: Prompt, form: Literal["chat", "plain"]) -> Re
     ids: list[int] = []
     replies: list[tuple[int, int]] = []
     for number, text in enumerate(parts):
-        # Only the first part may start with the tokenizer's own beginning; a chat template has it
-        # already.
-        new = tokenizer(text, add_special_tokens=form == "plain" and number == 0)["input_ids"]
+        new = plain(tokenizer, text)
+        if number == 0:  # a chat template may have the beginning already
+            new = opened(tokenizer, new)
         if number % 2:  # the assistant's
             replies.append((len(ids), len(ids) + len(new)))
         ids += new
@@ -94,16 +96,31 @@ def _chat(tokenizer: Any, prompt: Prompt) -> list[str]:
     done = asked = ""
     for user, assistant in (*prompt.turns, (prompt.text, None)):
         messages.append({"role": "user", "content": user})
-        asked = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        asked = tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, **NO_THOUGHTS
+        )
         parts.append(asked.removeprefix(done))
         if assistant is not None:
             messages.append({"role": "assistant", "content": assistant})
-            done = tokenizer.apply_chat_template(messages, tokenize=False)
+            done = tokenizer.apply_chat_template(messages, tokenize=False, **NO_THOUGHTS)
             parts.append(done.removeprefix(asked))
     if "".join(parts) != asked:
         parts = [asked]
-    parts[-1] += prompt.prefix
+    parts[-1] += _past_thoughts(asked) + prompt.prefix
     return parts
+
+
+def _past_thoughts(asked: str) -> str:
+    """What ends a thought that the template begins, so that the reply is the answer.
+
+    Harmony (gpt-oss) has channels in place of tags: the reply goes to the final one.
+    """
+    if asked.endswith("<|start|>assistant"):
+        return "<|channel|>final<|message|>"
+    for start, end in THOUGHTS:
+        if asked.rstrip().endswith(start):
+            return f"\n{end}\n\n"
+    return ""
 
 
 def _plain(tokenizer: Any, prompt: Prompt) -> list[str]:
