@@ -12,7 +12,7 @@ Each is looked up in a plain dict, or as `file.py:Name` for the user's own (`dom
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -166,6 +166,18 @@ class Model(Sampler, Protocol):
 
     def load_adapter(self, folder: Path) -> Adapters:
         """A bank of one. Raises AdapterError if it is damaged or belongs to other weights."""
+        ...
+
+    def combine(self, adapters: Sequence[Adapters], mixes: Sequence[Mapping[int, float]]) -> Adapters:
+        """A bank with an adapter for each mix: the sum, with weights, of the first adapters of the
+        banks that it names. One that is alone in its mix, with weight 1, is as it was."""
+        ...
+
+    def merged(self, adapters: Adapters, k: int, revision: str) -> Model:
+        """Another model in memory, with adapter k added to the weights; this one stays as it is.
+
+        revision: the new identity of the weights.
+        """
         ...
 
     def save_merged(self, folder: Path, adapter: Path) -> None: ...

@@ -14,11 +14,12 @@ from selfedit.home import probes_folder
 from selfedit.lora.bank import AdapterBank
 from selfedit.memory import general
 from selfedit.memory import probe as probing
+from selfedit.memory.answering import Adapted
 from selfedit.memory.bare import BareAnswers
 from selfedit.memory.general import in_order
 from selfedit.memory.guard import cannot_judge, too_damaged
 from selfedit.memory.neighbours import Subject
-from selfedit.memory.probe import Adapted, probe
+from selfedit.memory.probe import probe
 from selfedit.memory.questions import general_questions
 from selfedit.model.fake import FakeAdapters, FakeModel
 from selfedit.model.tiny import tiny_model

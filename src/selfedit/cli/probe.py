@@ -16,7 +16,7 @@ from selfedit.console.progress import RichProgress
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
-    from selfedit.memory.probe import Adapted
+    from selfedit.memory.answering import Adapted
     from selfedit.seams import Model
 
 
@@ -90,6 +90,6 @@ def probe(
 
 def _changed(bare: Model, loading: options.Loading, adapter: Path | None) -> Adapted:
     """The adapter, or the whole model that --model names."""
-    from selfedit.memory.probe import Adapted
+    from selfedit.memory.answering import Adapted
 
     return Adapted(other=loading.load()) if adapter is None else Adapted(bare.load_adapter(adapter))

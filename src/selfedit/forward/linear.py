@@ -74,7 +74,8 @@ class FrozenLinear(nn.Linear):
 
 def use_onednn(model: nn.Module) -> None:
     """Turn a CPU model's plain float32 linear modules into `FrozenLinear`, if torch has oneDNN."""
-    linears = [module for module in model.modules() if type(module) is nn.Linear]
+    kinds = (nn.Linear, FrozenLinear)  # a copy's are of the second kind already, without a layout
+    linears = [m for m in model.modules() if isinstance(m, nn.Linear) and type(m) in kinds]
     linears = [module for module in linears if _can(module.weight)]
     size = sum(module.weight.numel() * module.weight.element_size() for module in linears)
     roomy = size <= _LAYOUT_SHARE * psutil.virtual_memory().total
@@ -82,7 +83,8 @@ def use_onednn(model: nn.Module) -> None:
         module.__class__ = FrozenLinear
         if roomy:
             assert isinstance(module, FrozenLinear)
-            module._lay_out()
+            if module._layout is None:
+                module._lay_out()
 
 
 def layout_bytes(model: nn.Module) -> int:

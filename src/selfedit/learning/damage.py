@@ -7,7 +7,8 @@ from dataclasses import replace
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.learning.draft import Draft
 from selfedit.learning.outcome import judged
-from selfedit.memory.probe import Adapted, probe
+from selfedit.memory.answering import Adapted
+from selfedit.memory.probe import probe
 from selfedit.memory.subjects import subject_of_learned
 from selfedit.progress import Progress
 from selfedit.seams import Model

@@ -21,7 +21,8 @@ from selfedit.home import DEFAULT_MODEL, STORE, library_folder
 from selfedit.learning.learner import Learner, Report
 from selfedit.learning.shelf import Shelf
 from selfedit.loops.estimate import Confirm
-from selfedit.memory.probe import SAMPLE, Adapted, probe
+from selfedit.memory.answering import Adapted
+from selfedit.memory.probe import SAMPLE, probe
 from selfedit.memory.subjects import subject_of_learned
 from selfedit.model.prompts import PromptFormat
 from selfedit.progress import Progress

@@ -78,6 +78,7 @@ class AdapterBank:
     def over(self, model: nn.Module) -> AdapterBank:
         """The same adapters (shared memory) over a model with the same modules."""
         other = copy.copy(self)
+        other.model = model
         modules = dict(model.named_modules())
         other.targets = [
             Target(target.name, modules[target.name], target.offset) for target in self.targets

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from selfedit.config import SamplingSettings
 from selfedit.domains.knowledge.degenerate import degeneracy
 from selfedit.grading.statistics import Interval, mean_interval
+from selfedit.memory.answering import Answering
 from selfedit.memory.bare import Answer, BareAnswers
 from selfedit.memory.general import ANSWER_TOKENS, are_right, known_questions, prompt_of
 from selfedit.memory.guard import cannot_judge
@@ -32,7 +33,7 @@ from selfedit.memory.neighbours import (
 )
 from selfedit.memory.questions import drift_prompts
 from selfedit.progress import Progress, Silent
-from selfedit.seams import Adapters, Model
+from selfedit.seams import Model
 from selfedit.show.plots import wilson_interval
 from selfedit.types import Bounds, ProbeExample, ProbeResult, Prompt, TrainingSequence
 
@@ -45,19 +46,9 @@ DRIFT_TOKENS = 48
 _FEWEST_DRIFT = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Adapted:
-    """What is held against a bare model: adapter k of a bank over it, or another model (a merged
-    policy), or an adapter over that."""
-
-    adapters: Adapters | None = None
-    k: int = 0
-    other: Model | None = None
-
-
 def probe(
     bare: Model,
-    adapted: Adapted,
+    adapted: Answering,
     subjects: Sequence[Subject] = (),
     *,
     progress: Progress | None = None,
@@ -80,7 +71,7 @@ def probe(
 class _Run:
     """One probe. Each part adds its fields to a result."""
 
-    def __init__(self, bare: Model, adapted: Adapted, progress: Progress) -> None:
+    def __init__(self, bare: Model, adapted: Answering, progress: Progress) -> None:
         self.bare, self.adapted, self.progress = bare, adapted, progress
         self.known = BareAnswers(bare, progress)
 
@@ -88,7 +79,8 @@ class _Run:
         known = known_questions(self.known, self.progress)
         counted = known.sure[:sample]
         own = [question for question, _ in counted]
-        after = self._ask([prompt_of(question) for question in own], "general questions")
+        before = [answer for _, answer in counted]
+        after = self._ask([prompt_of(question) for question in own], before, "general questions")
         right = are_right(own, [answer.text for answer in after])
         lost = tuple(
             ProbeExample(q.query.question, q.query.gold, before.text, now.text)
@@ -105,7 +97,7 @@ class _Run:
             general_kept=kept,
             general_kept_bounds=bounds,
             ended=_ended(after),
-            ended_before=_ended([before for _, before in counted]),
+            ended_before=_ended(before),
             lost=lost,
         )
 
@@ -135,8 +127,9 @@ class _Run:
             return result
         prompts = [Prompt(question.question, kind="question") for question in questions]
         self.progress.start("asking the bare model about neighbours", len(prompts))
-        before = [answer.text for answer in self.known.ask(prompts, ANSWER_TOKENS)]
-        after = [answer.text for answer in self._ask(prompts, "about neighbours")]
+        bare = self.known.ask(prompts, ANSWER_TOKENS)
+        before = [answer.text for answer in bare]
+        after = [answer.text for answer in self._ask(prompts, bare, "about neighbours")]
         taken = [q.taken(b, a) for q, b, a in zip(questions, before, after, strict=True)]
         leaks = tuple(
             ProbeExample(question.question, fact, b, a)
@@ -171,31 +164,32 @@ class _Run:
                 questions.setdefault(question.question, question)
         return list(questions.values())
 
-    def _ask(self, prompts: Sequence[Prompt], what: str) -> list[Answer]:
-        """The adapted model's answers."""
+    def _ask(self, prompts: Sequence[Prompt], before: Sequence[Answer], what: str) -> list[Answer]:
+        """The adapted model's answers; before: the bare one's, which are its own where it cannot
+        differ."""
         self.progress.start(f"asking the adapted model {what}", len(prompts))
-        if not prompts:
-            return []
-        adapters = self.adapted.adapters
-        replies = (self.adapted.other or self.bare).sample(
-            prompts,
+        after = list(before)
+        asked = [i for i, prompt in enumerate(prompts) if self.adapted.differs(prompt)]
+        self.progress.advance(len(prompts) - len(asked))
+        if not asked:
+            return after
+        replies = self.adapted.sample(
+            self.bare,
+            [prompts[i] for i in asked],
             SamplingSettings(temperature=0.0, top_p=1.0, max_new_tokens=ANSWER_TOKENS),
-            [0] * len(prompts),
-            adapters=adapters,
-            owners=None if adapters is None else [self.adapted.k] * len(prompts),
             on_done=self.progress.advance,
         )
-        return [Answer(reply.text, reply.ended) for reply in replies]
+        for i, reply in zip(asked, replies, strict=True):
+            after[i] = Answer(reply.text, reply.ended)
+        return after
 
     def _divergence(self, pairs: Sequence[tuple[Prompt, str]], stage: str) -> Interval:
         self.progress.start(stage, len(pairs))
         if not pairs:
             return mean_interval([])
-        values = self.bare.divergence(
+        values = self.adapted.divergence(
+            self.bare,
             [TrainingSequence(text, prompt) for prompt, text in pairs],
-            self.adapted.adapters,
-            self.adapted.k,
-            other=self.adapted.other,
             on_done=self.progress.advance,
         )
         return mean_interval(values)

@@ -12,7 +12,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,7 +78,8 @@ class FakeModel:
     prompt behind an opening chosen by the seed; asked for a question, it asks for the last word. skills
     come first, for prompts of their own kind (`BaseDomain.skills`).
     Texts with "NaN" in them make a training fail, as a diverging loss would. delay: seconds that each
-    call takes ($SELFEDIT_FAKE_DELAY), for tests that kill it. calls: how often each method was called.
+    call takes ($SELFEDIT_FAKE_DELAY), for tests that kill it. texts: what it knows without an adapter.
+    calls: how often each method was called.
     """
 
     device, num_workers = "cpu", 1
@@ -89,8 +90,10 @@ class FakeModel:
         revision: str = "fake-1",
         delay: float | None = None,
         skills: Sequence[Skill] = (),
+        texts: Sequence[str] = (),
     ) -> None:
         self.name, self.revision, self.skills = name, revision, tuple(skills)
+        self.texts = tuple(texts)
         self.delay = float(os.environ.get("SELFEDIT_FAKE_DELAY", "0")) if delay is None else delay
         self.calls: Counter[str] = Counter()
 
@@ -142,7 +145,9 @@ class FakeModel:
     def _answer(self, prompt: Prompt, known: list[str]) -> str:
         *given, question = prompt.text.splitlines()
         wanted = _words(question)
-        sentences = [s for text in [*known, *given] for s in re.split(r"(?<=[.!?])\s+|\n", text)]
+        sentences = [
+            s for text in [*known, *self.texts, *given] for s in re.split(r"(?<=[.!?])\s+|\n", text)
+        ]
         best = max(sentences, key=lambda s: len(wanted & _words(s)), default="")
         if len(wanted & _words(best)) < 2:
             return "I do not know."
@@ -234,6 +239,7 @@ class FakeModel:
             raise AdapterError(f"the adapter cannot be written to {folder}: {error}") from error
 
     def load_adapter(self, folder: Path) -> FakeAdapters:
+        self.calls["load_adapter"] += 1
         try:
             note = json.loads((folder / "fake_adapter.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -241,6 +247,21 @@ class FakeModel:
         if note["base_revision"] != self.revision:
             raise AdapterError(f"the adapter in {folder} belongs to {note['base_revision']}")
         return FakeAdapters([note["texts"]])
+
+    def combine(
+        self, adapters: Sequence[Adapters], mixes: Sequence[Mapping[int, float]]
+    ) -> FakeAdapters:
+        """What is summed knows the texts of all its parts, those of the greatest weight first."""
+        self.calls["combine"] += 1
+        banks = [_own(bank) for bank in adapters]
+        orders = [sorted(mix, key=lambda i: -mix[i]) for mix in mixes]
+        return FakeAdapters([[text for i in order for text in banks[i].texts[0]] for order in orders])
+
+    def merged(self, adapters: Adapters, k: int, revision: str) -> FakeModel:
+        texts = (*self.texts, *_own(adapters).texts[k])
+        changed = FakeModel(self.name, revision, self.delay, self.skills, texts)
+        changed.calls = self.calls
+        return changed
 
     def save_merged(self, folder: Path, adapter: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from selfedit.forward.linear import layout_bytes, use_onednn
 from selfedit.forward.memory import memory_budget
 from selfedit.forward.packed import Decoder
 from selfedit.lora.bank import AdapterBank
+from selfedit.lora.combine import add_to_weights, combined
 from selfedit.lora.files import Base, load_adapter, save_adapter
 from selfedit.lora.memory import Footprint, WaveMemory
 from selfedit.lora.sequences import TokenSequence
@@ -240,15 +242,19 @@ class LanguageModel:
             if sequence.num_supervised > 0
         ]
         tuned, record = finetune(self.hf, data, settings, seed, on_step)
+        return self._other(tuned, f"{self.revision}, finetuned"), record
+
+    def _other(self, hf: PreTrainedModel, revision: str) -> LanguageModel:
+        """A model like this one with other weights."""
         return LanguageModel(
-            tuned,
+            hf,
             self.tokenizer,
             name=self.name,
-            revision=f"{self.revision}, finetuned",
+            revision=revision,
             form=self.form,
             engine=self.engine,
             status=self.status,
-        ), record
+        )
 
     def planned_memory(self, lora: LoraSettings, settings: TrainSettings) -> WaveMemory:
         """Peak bytes of training (plans, seeds) together, in addition to the model (see
@@ -285,6 +291,18 @@ class LanguageModel:
 
     def load_adapter(self, folder: Path) -> AdapterBank:
         return load_adapter(self.hf, folder, num_layers=self.num_layers, base_revision=self.revision)
+
+    def combine(
+        self, adapters: Sequence[Adapters], mixes: Sequence[Mapping[int, float]]
+    ) -> AdapterBank:
+        return combined([_own(bank) for bank in adapters], mixes, num_layers=self.num_layers)
+
+    def merged(self, adapters: Adapters, k: int, revision: str) -> LanguageModel:
+        hf = copy.deepcopy(self.hf)
+        add_to_weights(_own(adapters).over(hf), k)
+        changed = self._other(hf, revision)
+        changed.training = Training(changed, self.training.teacher)
+        return changed
 
     def save_merged(self, folder: Path, adapter: Path) -> None:
         """A model folder with the adapter's update added to the weights, in their stored dtype."""

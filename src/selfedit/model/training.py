@@ -28,10 +28,11 @@ Trained = tuple[AdapterBank, list[TrainingRecord]]
 
 
 class Training:
-    """Trains adapters of a model."""
+    """Trains adapters of a model. teacher: the model that anchors hold them to: the bare one, also
+    where adapters have been merged into the model since."""
 
-    def __init__(self, model: LanguageModel) -> None:
-        self.model = model
+    def __init__(self, model: LanguageModel, teacher: LanguageModel | None = None) -> None:
+        self.model, self.teacher = model, teacher or model
         self._said = False
         self._at_hand: dict[AnchorSettings, tuple[TokenSequence, ...]] = {}
 
@@ -169,13 +170,13 @@ class Training:
         if shapes:
             near = [blank(text, own.top_k, self._vocabulary) for text in held]
         else:
-            near = soften(self.model.decoder, held, own.top_k)
+            near = soften(self.teacher.decoder, held, own.top_k)
         return Anchors(self._general(own), tuple(near))
 
     def _general(self, own: AnchorSettings) -> tuple[TokenSequence, ...]:
         """Kept at hand: the planner and every wave ask for them."""
         if own not in self._at_hand:
-            model, status = self.model, self.model.status
+            model, status = self.teacher, self.model.status
             write = AnchorWriter(model.decoder, model.tokenizer, model.identity, model.write, status)
             asked = generic_prompts(model.form, own.num_prompts, model.render, model.tokenizer)
             self._at_hand[own] = write(asked, own)

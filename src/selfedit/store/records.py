@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import PurePath
 from typing import Any, Literal, cast
 
+from selfedit.config import stable_hash
 from selfedit.errors import StoreError
 from selfedit.store.schema import AdapterRow, RunRow, TrialRow
 from selfedit.types import (
@@ -46,11 +48,13 @@ class RunRecord:
 @dataclass(frozen=True, slots=True)
 class LearnedPassage:
     """The texts that a passage was learned by, in order. context: the passage itself, "" in the records
-    of older releases."""
+    of older releases. adapter: name of the one that holds it (`learning.shelf`), "" for the version's
+    own."""
 
     title: str
     context: str
     sequences: tuple[str, ...] = ()
+    adapter: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +156,29 @@ def adapter_row(record: AdapterRecord) -> AdapterRow:
         created=record.created.astimezone(UTC),
         reason=record.reason,
         settings=to_json(record.settings),
-        documents=to_json([document_values(document) for document in record.documents]),
+        documents=to_json([document_key(document) for document in record.documents]),
         scores=to_json(record.scores),
         run_id=record.run_id,
     )
 
 
-def adapter_record(row: AdapterRow) -> AdapterRecord:
+def document_key(document: LearnedDocument) -> str:
+    return stable_hash(document_values(document))
+
+
+def document_rows(documents: Iterable[LearnedDocument]) -> list[dict[str, Any]]:
+    """Column values of the documents, each once."""
+    values = {document_key(document): document_values(document) for document in documents}
+    return [{"key": key, "value": to_json(value)} for key, value in values.items()]
+
+
+def document_keys(row: AdapterRow) -> list[str]:
+    """Of the documents of a version that stand in their own table."""
+    return [stored for stored in from_json(row.documents) if isinstance(stored, str)]
+
+
+def adapter_record(row: AdapterRow, known: Mapping[str, LearnedDocument]) -> AdapterRecord:
+    """known: the documents of `document_keys`. Raises StoreError where one is missing."""
     return AdapterRecord(
         version=row.version,
         model=row.model,
@@ -169,7 +189,7 @@ def adapter_record(row: AdapterRow) -> AdapterRecord:
         created=row.created,
         reason=row.reason,
         settings=from_json(row.settings),
-        documents=tuple(map(_document, from_json(row.documents))),
+        documents=tuple(_found(stored, known) for stored in from_json(row.documents)),
         scores=from_json(row.scores),
         run_id=row.run_id,
     )
@@ -186,7 +206,12 @@ def document_values(document: LearnedDocument) -> dict[str, Any]:
         "selection": [_query_values(query) for query in document.selection],
         "held_out": [_query_values(query) for query in document.held_out],
         "passages": [
-            {"title": own.title, "context": own.context, "sequences": len(own.sequences)}
+            {
+                "title": own.title,
+                "context": own.context,
+                "sequences": len(own.sequences),
+                **({"adapter": own.adapter} if own.adapter else {}),
+            }
             for own in document.passages
         ],
     }
@@ -201,8 +226,17 @@ def _query_values(query: Query) -> dict[str, Any]:
     }
 
 
-def _document(stored: dict[str, Any]) -> LearnedDocument:
-    """Raises StoreError where a record is damaged. Older ones do not say which text is whose."""
+def _found(stored: Any, known: Mapping[str, LearnedDocument]) -> LearnedDocument:
+    if not isinstance(stored, str):
+        return learned_document(stored)
+    if stored not in known:
+        raise StoreError("The store lacks a document of a version; restore it from a backup.")
+    return known[stored]
+
+
+def learned_document(stored: dict[str, Any]) -> LearnedDocument:
+    """What `document_values` gave. Older records do not say which text is whose. Raises StoreError
+    where one is damaged."""
     try:
         title, texts = stored["title"], list(stored["sequences"])
         whole = [{"title": title, "context": "", "sequences": len(texts)}]
@@ -212,7 +246,12 @@ def _document(stored: dict[str, Any]) -> LearnedDocument:
             title=title,
             digest=stored["digest"],
             passages=tuple(
-                LearnedPassage(own["title"], own["context"], tuple(islice(rest, own["sequences"])))
+                LearnedPassage(
+                    own["title"],
+                    own["context"],
+                    tuple(islice(rest, own["sequences"])),
+                    own.get("adapter", ""),
+                )
                 for own in stored.get("passages", whole)
             ),
             selection=tuple(map(_query, stored["selection"])),

@@ -133,8 +133,20 @@ class VersionRow(Base):
     reserved: Mapped[Time]
 
 
+class DocumentRow(Base):
+    """A document as a version learned it. The key is a hash of the value."""
+
+    __tablename__ = "documents"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[JsonText]
+
+
 class AdapterRow(Base):
-    """An adapter and where it came from. Deleting one changes its status; the row stays."""
+    """An adapter and where it came from. Deleting one changes its status; the row stays.
+
+    documents: keys of `documents`; in rows of before there was that table, the values themselves.
+    """
 
     __tablename__ = "adapters"
 

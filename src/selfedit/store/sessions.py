@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 from selfedit.store.database import connect, explained, migrate, store_name, store_url
 from selfedit.store.schema import Base
 
+KEYS_PER_QUERY = 500  # below SQLite's lowest limit on variables (999)
+
 
 class Sessions:
     """A database, in an SQLite file or at a SQLAlchemy URL. Raises StoreError if it cannot be used."""

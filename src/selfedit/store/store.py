@@ -22,10 +22,9 @@ from selfedit.store.records import (
     trial_values,
 )
 from selfedit.store.schema import CacheRow, RunRow, TrialRow
+from selfedit.store.sessions import KEYS_PER_QUERY
 from selfedit.store.versions import Versions
 from selfedit.types import Trial
-
-_KEYS_PER_QUERY = 500  # below SQLite's lowest limit on variables (999)
 
 
 class Store(Versions):
@@ -147,5 +146,5 @@ class Store(Versions):
 
 def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:
     unique = list(dict.fromkeys(keys))
-    for start in range(0, len(unique), _KEYS_PER_QUERY):
-        yield unique[start : start + _KEYS_PER_QUERY]
+    for start in range(0, len(unique), KEYS_PER_QUERY):
+        yield unique[start : start + KEYS_PER_QUERY]

@@ -9,9 +9,18 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from selfedit.errors import AdapterError, CurrentMoved
-from selfedit.store.records import AdapterRecord, adapter_record, adapter_row
-from selfedit.store.schema import AdapterRow, CurrentRow, VersionRow
-from selfedit.store.sessions import Sessions
+from selfedit.store.records import (
+    AdapterRecord,
+    LearnedDocument,
+    adapter_record,
+    adapter_row,
+    document_keys,
+    document_rows,
+    from_json,
+    learned_document,
+)
+from selfedit.store.schema import AdapterRow, CurrentRow, DocumentRow, VersionRow
+from selfedit.store.sessions import KEYS_PER_QUERY, Sessions
 
 
 class Versions(Sessions):
@@ -44,11 +53,14 @@ class Versions(Sessions):
                 self._find(session, record.parent)
             if make_current:
                 self._check_parent(session, record)
+            if rows := document_rows(record.documents):
+                insert = self._insert(DocumentRow).on_conflict_do_nothing(index_elements=["key"])
+                session.connection().execute(insert, rows)
             session.add(row)
             session.flush()
             if make_current:
                 self._point(session, record.model_revision, row)
-            return adapter_record(row)
+            return self._records(session, [row])[0]
 
     def adapters(
         self, model_revision: str | None = None, include_deleted: bool = False
@@ -60,19 +72,19 @@ class Versions(Sessions):
         if not include_deleted:
             query = query.where(AdapterRow.status != "deleted")
         with self._read() as session:
-            return [adapter_record(row) for row in session.scalars(query)]
+            return self._records(session, session.scalars(query).all())
 
     def adapter(self, version: int) -> AdapterRecord:
         """One adapter, also a rejected or deleted one. AdapterError names those there are."""
         with self._read() as session:
-            return adapter_record(self._find(session, version))
+            return self._records(session, [self._find(session, version)])[0]
 
     def current(self, model_revision: str) -> AdapterRecord | None:
         """The adapter that this base model answers with, None for the base model alone."""
         query = select(AdapterRow).join(CurrentRow, CurrentRow.version == AdapterRow.version)
         with self._read() as session:
             row = session.scalar(query.where(CurrentRow.model_revision == model_revision))
-            return None if row is None else adapter_record(row)
+            return None if row is None else self._records(session, [row])[0]
 
     def set_current(self, model_revision: str, version: int | None) -> None:
         """Make a committed version the current one; None goes back to the base model alone.
@@ -96,6 +108,16 @@ class Versions(Sessions):
                     "roll back to another version first."
                 )
             row.status = "deleted"
+
+    def _records(self, session: Session, rows: Sequence[AdapterRow]) -> list[AdapterRecord]:
+        """The records, whose documents are read once, however many versions hold them."""
+        keys = list(dict.fromkeys(key for row in rows for key in document_keys(row)))
+        known: dict[str, LearnedDocument] = {}
+        for at in range(0, len(keys), KEYS_PER_QUERY):
+            wanted = select(DocumentRow).where(DocumentRow.key.in_(keys[at : at + KEYS_PER_QUERY]))
+            for own in session.scalars(wanted):
+                known[own.key] = learned_document(from_json(own.value))
+        return [adapter_record(row, known) for row in rows]
 
     def _check_parent(self, session: Session, record: AdapterRecord) -> None:
         """Another process may have rolled back, or committed, since the adapter was begun."""
