@@ -5,6 +5,7 @@ from __future__ import annotations
 from selfedit.config import ANSWER_SAMPLING, LoraSettings, TrainSettings
 from selfedit.domains.knowledge import Knowledge, cloze_items, gold_reply
 from selfedit.learning.recall import logprob_gain
+from selfedit.memory.answering import Adapted
 from selfedit.model.tiny import tiny_model
 from selfedit.types import Query, Task, TrainingPlan, TrainingSequence
 
@@ -18,11 +19,12 @@ def test_a_base_model_is_measured_by_what_it_was_taught():
     train = TrainSettings(epochs=60, learning_rate=1e-2)
     plan = TrainingPlan(tuple(TrainingSequence(gold_reply(q), domain.question(q)) for q in queries))
     taught, _ = model.train([plan], lora, train, [0])
-    gain = logprob_gain(model, domain, queries, None, taught)
+    gain = logprob_gain(model, domain, queries, Adapted(), Adapted(taught))
     assert gain is not None
     assert gain > 5
-    assert logprob_gain(model, domain, queries, taught, taught) == 0
-    assert logprob_gain(model, domain, (Query("Who?", ("owl",)),), None, taught) is None
+    assert logprob_gain(model, domain, queries, Adapted(taught), Adapted(taught)) == 0
+    none = (Query("Who?", ("owl",)),)
+    assert logprob_gain(model, domain, none, Adapted(), Adapted(taught)) is None
 
     def right(adapters) -> float:
         replies = model.sample(

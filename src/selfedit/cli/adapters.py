@@ -11,8 +11,9 @@ from rich.text import Text
 
 from selfedit.cli.library import open_library
 from selfedit.console import options
-from selfedit.console.common import out, print_json
+from selfedit.console.common import err, out, print_json
 from selfedit.console.groups import grouped
+from selfedit.console.progress import RichProgress
 
 if TYPE_CHECKING:
     from selfedit.learning.library import Library
@@ -23,10 +24,14 @@ VersionArgument = Annotated[int, typer.Argument(help="Number of the version.")]
 
 
 def as_dict(record: AdapterRecord, current: set[int], library: Library) -> dict[str, Any]:
+    from selfedit.learning.standing import adapter_names, kind_of
+
     return {
         "version": record.version,
         "current": record.version in current,
         "status": record.status,
+        "memory": kind_of(record),
+        "adapters": sorted(adapter_names(record)),
         "model": record.model,
         "model_revision": record.model_revision,
         "parent": record.parent,
@@ -47,6 +52,8 @@ def _current_versions(store: Any, records: list[AdapterRecord]) -> set[int]:
 @grouped
 def list_(keeping: options.Keeping, as_json: options.Json = False) -> None:
     """List all versions of all models; the current one of each model is marked."""
+    from selfedit.learning.standing import kind_of
+
     opened = open_library(options.Loading(), keeping)
     records = opened.adapters()
     current = _current_versions(opened.store, records)
@@ -57,7 +64,7 @@ def list_(keeping: options.Keeping, as_json: options.Json = False) -> None:
         out.print("No versions yet. `selfedit learn FILE` makes one.")
         return
     table = Table()
-    for heading in ("", "version", "model", "status", "before", "after", "documents", "created"):
+    for heading in ["", *"version model status memory before after documents created".split()]:
         table.add_column(heading, overflow="fold")
     for record in records:
         scores = record.scores
@@ -66,12 +73,23 @@ def list_(keeping: options.Keeping, as_json: options.Json = False) -> None:
             str(record.version),
             Text(record.model),
             record.status,
+            kind_of(record),
             _percent(scores.get("accuracy_before")),
             _percent(scores.get("accuracy_after")),
-            Text(", ".join(document.title for document in record.documents)),
+            Text(_titles([document.title for document in record.documents])),
             record.created.strftime("%Y-%m-%d %H:%M"),
         )
     out.print(table)
+
+
+# Titles in a line of the list; `show` has them all.
+_TITLES = 5
+
+
+def _titles(titles: list[str]) -> str:
+    if len(titles) <= _TITLES:
+        return ", ".join(titles)
+    return f"{len(titles)} documents, the last ones {', '.join(titles[-_TITLES + 1 :])}"
 
 
 def _percent(value: float | None) -> str:
@@ -104,8 +122,9 @@ def show(version: VersionArgument, keeping: options.Keeping, as_json: options.Js
     if as_json:
         print_json(value)
         return
-    for name in ("version", "current", "status", "reason", "model", "created", "path"):
+    for name in ("version", "current", "status", "reason", "memory", "model", "created", "path"):
         _line(name, value[name])
+    _line("adapters", len(value["adapters"]))
     _line("lineage", " <- ".join(map(str, lineage)) + " <- base")
     # What it broke has its own lines; older records do not have it.
     broken = ProbeResult.from_json(record.scores)
@@ -168,9 +187,37 @@ def export(
     model: options.Model = options.DEFAULT_MODEL,
     as_json: options.Json = False,
 ) -> None:
-    """Copy a version as a PEFT folder, or write it as a merged model."""
+    """Copy a version as a PEFT folder, or write it as a merged model.
+
+    A routed version becomes a folder of PEFT folders with a routing table (routing.json).
+    """
     path = open_library(options.Loading(model), keeping).export(folder, version=version, merged=merged)
     if as_json:
         print_json({"path": str(path)})
     else:
         out.print(Text(f"Written to {path}"), soft_wrap=True)
+
+
+@app.command()
+@grouped
+def consolidate(
+    loading: options.Loading,
+    keeping: options.Keeping,
+    adapting: options.Adapting,
+    training: options.Training,
+    as_json: options.Json = False,
+) -> None:
+    """Train one adapter on everything that the current version holds.
+
+    It becomes current if it forgot and broke little; a routed library goes on from it.
+    """
+    from selfedit.domains.knowledge.options import learn_settings
+
+    settings = learn_settings({**adapting.given(), **training.given()})
+    with RichProgress(err) as progress:
+        result = open_library(loading, keeping, progress).consolidate(settings)
+    if as_json:
+        print_json(result.summary())
+        return
+    kept = "is current" if result.committed else "is kept, and not current"
+    out.print(Text(f"Version {result.version} {kept}: {result.reason}"), soft_wrap=True)

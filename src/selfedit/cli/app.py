@@ -12,6 +12,7 @@ from selfedit.cli import (
     ask,
     bench,
     evaluate,
+    forget,
     grade,
     import_,
     learn,
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.command("learn")(learn.learn)
 app.command("ask")(ask.ask)
+app.command("forget")(forget.forget)
 app.command("probe")(probe.probe)
 app.command("grade")(grade.grade)
 app.command("report")(report.report)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -17,6 +18,7 @@ from selfedit.errors import InputError
 
 if TYPE_CHECKING:
     from selfedit.learning.library import Library
+    from selfedit.memory.routed import Source
 
 
 @grouped
@@ -35,23 +37,28 @@ def ask(
         bool,
         typer.Option("--compare", help="Show answers of the bare model and the version side by side."),
     ] = False,
+    sources: Annotated[
+        bool,
+        typer.Option("--sources", help="Say which learned documents each question concerns."),
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Ask the current version, or another one, a question; documents are not consulted."""
     from selfedit.learning.library import ask_model
 
-    if base and (version is not None or compare):
-        raise InputError("--base goes with neither --version nor --compare")
+    if base and (version is not None or compare or sources):
+        raise InputError("--base goes with neither --version nor --compare nor --sources")
     questions = [question] if question is not None else [q for q in map(str.strip, sys.stdin) if q]
     if not questions or not questions[0].strip():
         raise InputError("there is no question; give one, or pipe some in, one per line")
-    current = None
+    current, found = None, None
     if base:  # needs no library
         answers = ask_model(loading.load(), questions)
     else:
         opened = open_library(loading, keeping)
         current = version if version is not None else _current(opened)
         answers = opened.ask(questions, version=version)
+        found = opened.sources(questions, version=version) if sources or as_json else None
     bare = opened.ask(questions, base=True) if compare else []
     if as_json:
         print_json(
@@ -59,7 +66,12 @@ def ask(
                 "model": loading.model,
                 "version": current,
                 "answers": [
-                    {"question": q, "answer": a, **({"base": bare[i]} if compare else {})}
+                    {
+                        "question": q,
+                        "answer": a,
+                        **({"base": bare[i]} if compare else {}),
+                        "sources": [] if found is None else list(map(_source, found[i])),
+                    }
                     for i, (q, a) in enumerate(zip(questions, answers, strict=True))
                 ],
             }
@@ -67,8 +79,27 @@ def ask(
     elif compare:
         _print_table(questions, bare, answers, current)
     else:
-        for answer in answers:
+        for i, answer in enumerate(answers):
             out.print(answer, markup=False, highlight=False, soft_wrap=True)
+            if found is not None:
+                out.print(Text(_from(found[i]), style="dim"), soft_wrap=True)
+
+
+def _source(source: Source) -> dict[str, Any]:
+    return {
+        "document": source.document.title,
+        "source": source.document.source,
+        "passage": source.passage.title,
+        "adapter": source.adapter,
+        "weight": round(source.weight, 4),
+        "score": round(source.score, 2),
+    }
+
+
+def _from(sources: Sequence[Source]) -> str:
+    """Where an answer came from, in a line."""
+    named = dict.fromkeys(f"{own.document.title} ({own.document.source})" for own in sources)
+    return f"  from {'; '.join(named)}" if named else "  concerns nothing that was learned"
 
 
 def _current(library: Library) -> int | None:

@@ -73,6 +73,17 @@ def learn(
             help="Maximum number of general questions to probe a new version with; 0: no probe."
         ),
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="How what was learned is kept: single, routed, stack or stack-anchored (default: as "
+            "before in this library; single in a new one)."
+        ),
+    ] = None,
+    adapters_per_question: Annotated[
+        int | None,
+        typer.Option(help="`routed`: adapters that are summed for a question, at most."),
+    ] = None,
     topic: Annotated[
         bool, typer.Option("--topic", help="Put the document's title before each question.")
     ] = False,
@@ -99,6 +110,8 @@ def learn(
         "max_forgetting": max_forgetting,
         "max_damage": max_damage,
         "probe_questions": probe_questions,
+        "memory": memory,
+        "adapters_per_question": adapters_per_question,
     }
     settings = learn_settings(given, preset)
     with RichProgress(err) as progress:

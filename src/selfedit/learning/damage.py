@@ -7,7 +7,6 @@ from dataclasses import replace
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.learning.draft import Draft
 from selfedit.learning.outcome import judged
-from selfedit.memory.answering import Adapted
 from selfedit.memory.probe import probe
 from selfedit.memory.subjects import subject_of_learned
 from selfedit.progress import Progress
@@ -16,16 +15,23 @@ from selfedit.types import LearnResult
 
 
 def probed(
-    result: LearnResult, draft: Draft, model: Model, settings: LearnSettings, progress: Progress
+    result: LearnResult,
+    draft: Draft,
+    model: Model,
+    settings: LearnSettings,
+    progress: Progress,
+    *,
+    certain: bool = False,
 ) -> LearnResult:
-    """The result with the draft's probe, unless it is rejected anyway or no probe is wanted."""
+    """The result with the draft's probe, unless it is rejected anyway (certain: it is not) or no probe
+    is wanted."""
     if not settings.probe_questions:
         return result
-    if not judged(result, settings.max_forgetting, settings.max_damage).committed:
+    if not certain and not judged(result, settings.max_forgetting, settings.max_damage).committed:
         return result
     found = probe(
         model,
-        Adapted(draft.adapters),
+        draft.answering,
         [subject_of_learned(document) for document in draft.documents],
         progress=progress,
         sample=settings.probe_questions,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from selfedit.config import stable_hash
 from selfedit.domains.knowledge.sequences import as_sequence, neighbours
-from selfedit.domains.knowledge.settings import KnowledgeSettings
+from selfedit.domains.knowledge.settings import KnowledgeSettings, LearnSettings
 from selfedit.errors import CurrentMoved
 from selfedit.learning.outcome import Verdict, scores
 from selfedit.learning.shelf import Shelf
+from selfedit.memory.answering import Answering
 from selfedit.seams import Adapters, Model
 from selfedit.store import AdapterRecord, LearnedDocument, LearnedPassage, Store
 from selfedit.types import LearnResult, TrainingPlan, TrainingSequence
@@ -18,12 +21,14 @@ from selfedit.types import LearnResult, TrainingPlan, TrainingSequence
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """documents: all that it was trained on, new and replayed. adapters: a bank of one. losses: of each
-    step, nats per token. parent: the version that was current, None for the bare model."""
+    """documents: all that it holds, new and older. parent: the version that was current, None for the
+    bare model. answering: what answers with it. adapters: a bank of one, which is its own; None where
+    every passage has another. losses: of each step, nats per token."""
 
     documents: tuple[LearnedDocument, ...]
     parent: AdapterRecord | None
-    adapters: Adapters
+    answering: Answering
+    adapters: Adapters | None = None
     losses: tuple[float, ...] = ()
 
 
@@ -51,27 +56,56 @@ def _neighbours(
     return neighbours(passage.title, passage.context or "\n".join(own), own, settings, count)
 
 
-def commit(
-    draft: Draft,
-    result: LearnResult,
-    verdict: Verdict,
-    model: Model,
-    store: Store,
-    shelf: Shelf,
-    run_id: int,
-) -> LearnResult:
+# Statements of older documents that a stack with an anchor trains on again, of all together.
+REPLAYED = 16
+
+
+def replay(documents: Sequence[LearnedDocument], settings: LearnSettings) -> list[LearnedDocument]:
+    """The documents with a few of their statements, as many of each, drawn with the settings' seed."""
+    draw = random.Random(stable_hash([settings.seed, [own.digest for own in documents]]))
+    each = -(-REPLAYED // max(1, len(documents)))
+    return [_thinned(document, draw, each) for document in documents[-REPLAYED:]]
+
+
+def _thinned(document: LearnedDocument, draw: random.Random, count: int) -> LearnedDocument:
+    texts = [(p, text) for p, own in enumerate(document.passages) for text in own.sequences]
+    drawn = draw.sample(texts, min(count, len(texts)))
+    passages = tuple(
+        replace(own, sequences=tuple(text for p, text in drawn if p == place))
+        for place, own in enumerate(document.passages)
+    )
+    return replace(document, passages=passages)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a draft goes. model: the one that its adapter was trained over; bare: the one that the
+    version belongs to, which is another in a stack. run_id: the run that made it."""
+
+    store: Store
+    shelf: Shelf
+    run_id: int | None
+    model: Model
+    bare: Model
+
+
+def commit(draft: Draft, result: LearnResult, verdict: Verdict, place: Place) -> LearnResult:
     """Save the adapter as a version and, if the verdict says so, make it current in one transaction.
 
     The current version is checked again in that transaction: if another process has rolled it back
     meanwhile, the new version is kept but does not take its place.
     """
+    store, shelf = place.store, place.shelf
     version = store.reserve_version()
     folder = shelf.place(version)
-    model.save_adapter(draft.adapters, 0, folder)
+    if draft.adapters is None:
+        folder = shelf.library / "passages"
+    else:
+        place.model.save_adapter(draft.adapters, 0, folder)
     record = AdapterRecord(
         version=version,
-        model=model.name,
-        model_revision=model.revision,
+        model=place.bare.name,
+        model_revision=place.bare.revision,
         parent=draft.parent.version if draft.parent else None,
         status="committed" if verdict.committed else "rejected",
         path=shelf.name(version),
@@ -80,7 +114,7 @@ def commit(
         settings=result.settings,
         documents=draft.documents,
         scores=scores(result),
-        run_id=run_id,
+        run_id=place.run_id,
     )
     try:
         store.add_adapter(record, make_current=verdict.committed)

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from selfedit.config import ANSWER_SAMPLING, InnerSettings
+from selfedit.config import InnerSettings
 from selfedit.domains.knowledge import Document, Knowledge
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import InputError, SelfEditError, StoreError
 from selfedit.grading import Grader, identity, offline
 from selfedit.learning.contest import compete, num_trainings
 from selfedit.learning.damage import probed
-from selfedit.learning.draft import Draft, commit, final_plan
+from selfedit.learning.draft import Draft, Place, commit, final_plan, replay
 from selfedit.learning.material import (
     Material,
     Passages,
@@ -26,25 +26,27 @@ from selfedit.learning.material import (
     learned_documents,
     older_documents,
 )
+from selfedit.learning.measuring import graded, measure
 from selfedit.learning.outcome import Outcome, judged, learn_result
-from selfedit.learning.recall import logprob_gain
+from selfedit.learning.routed_draft import RoutedDrafts
 from selfedit.learning.shelf import Shelf
+from selfedit.learning.standing import Standing, settled
 from selfedit.learning.workbench import Workbench
 from selfedit.loops.estimate import Confirm, Estimate, estimate
 from selfedit.loops.groups import kept_plan, trials_of
+from selfedit.loops.inner import Keep
 from selfedit.loops.policies import Policies, ref_of
 from selfedit.loops.runs import recorded_run
 from selfedit.loops.sampler import Writer
+from selfedit.memory.answering import Adapted
 from selfedit.progress import Progress, Silent, by_steps
 from selfedit.runners.local import LocalRunner
 from selfedit.seams import Adapters, Model
-from selfedit.store import AdapterRecord, LearnedDocument, Store
+from selfedit.store import AdapterRecord, Store
 from selfedit.types import (
-    Completion,
     GradedAnswer,
     Group,
     LearnResult,
-    Prompt,
     Proposal,
     Query,
     Score,
@@ -77,13 +79,18 @@ class Learner:
         progress: Progress | None = None,
         report: Report | None = None,
     ) -> None:
-        self.model, self.store, self.folder, self.settings = model, store, folder, settings
+        self.store, self.folder, self.shelf = store, folder, Shelf(folder)
+        self.bare, self.standing = model, Standing(model, store, self.shelf)
+        parent = store.current(model.revision)
+        self.settings = settings = settled(settings, parent)
+        self.stacks = str(settings.memory).startswith("stack")
+        # What self-edits are trained on: in a stack, the model with all that was learned merged in.
+        self.model = self.standing.stacked(parent) if self.stacks else model
         self.progress = progress or Silent()
         self.report = report
-        self.shelf = Shelf(folder)
         self.domain = Knowledge(settings.knowledge, grader)
-        self.writer = Writer(model, store, self.progress)
-        self.workbench = Workbench(folder, model)
+        self.writer = Writer(self.model, store, self.progress)
+        self.workbench = Workbench(folder, self.model)
         self.run_id = 0
 
     def run(
@@ -109,7 +116,7 @@ class Learner:
             "quiz": quiz,
             "grader": identity(self.domain.grader),
         }
-        with recorded_run(self.store, "learn", self.model, self.settings, inputs) as run:
+        with recorded_run(self.store, "learn", self.bare, self.settings, inputs) as run:
             self.run_id = run.id
             result = self._learn(passages, questions, notes)
             run.result = result.summary()
@@ -131,7 +138,7 @@ class Learner:
         material = gather(passages, questions, self.writer, self.domain, self.settings)
         baseline = self._ask_bare(material.selection)
         groups = self._compete(material, baseline)
-        parent = self.store.current(self.model.revision)
+        parent = self.store.current(self.bare.revision)
         draft = self._final(material, groups, parent)
         outcome = self._measure(material, draft, parent)
         losses = draft.losses if draft is not None else ()
@@ -144,20 +151,26 @@ class Learner:
 
     def _ask_bare(self, queries: Sequence[Query]) -> tuple[GradedAnswer, ...]:
         """Closed-book answers of the bare model, asked once for each question."""
-        answers = self.writer.answer(self._prompts(queries), "asking the model as it is")
-        return self._grade(queries, answers).answers
+        answers = self.writer.answer(
+            [self.domain.question(q) for q in queries], "asking the model as it is"
+        )
+        return graded(self.domain, queries, answers)
 
     def _compete(self, material: Material, baseline: Sequence[GradedAnswer]) -> list[Group]:
         """Self-edits of each passage, and the best of them, if it beats the bare model."""
-        older = older_documents(self.store.current(self.model.revision), material.documents)
-        # With other passages in the final adapter, none of one passage's adapters can be it.
-        alone = len(material.tasks) == 1 and not older
+        older = older_documents(self.store.current(self.bare.revision), material.documents)
+        keep: Keep = self.workbench.keep
+        if self.settings.memory == "routed":
+            keep = self.workbench.keep_best if self.settings.seeds == 1 else keep
+        elif len(material.tasks) != 1 or (older and not self.stacks):
+            # With other passages in the final adapter, none of one passage's adapters can be it.
+            keep = lambda trials, bank: None  # noqa: E731
 
         def run(
             proposals: Sequence[Proposal], settings: InnerSettings, progress: Progress, *, full: bool
         ) -> list[Group]:
-            keep = self.workbench.keep if full and alone else lambda trials, bank: None
-            runner = LocalRunner(Policies(self.model), self.store, self.run_id, keep=keep)
+            own = keep if full else lambda trials, bank: None
+            runner = LocalRunner(Policies(self.model), self.store, self.run_id, keep=own)
             return runner.run(ref_of(self.model), self.domain, proposals, settings, progress)
 
         return compete(self._propose(material, baseline), self.settings, run, self.progress)
@@ -177,15 +190,27 @@ class Learner:
     def _final(
         self, material: Material, groups: Sequence[Group], parent: AdapterRecord | None
     ) -> Draft | None:
-        """One adapter of everything kept, new and replayed; None if no self-edit was kept."""
+        """One adapter of everything kept, new and replayed, or those of the passages; None if no
+        self-edit was kept."""
         plans = {group.task.id: kept_plan(self.domain, group) for group in groups}
+        if self.settings.memory == "routed":
+            routed = RoutedDrafts(
+                self.standing, self.workbench, self.store, self.settings, self.progress
+            )
+            return routed.draft(material, groups, plans, parent)
         new = learned_documents(material, plans)
         if not any(document.sequences for document in new):
             return None
-        documents = (*older_documents(parent, new), *new)
-        plan = final_plan(documents, self.settings.knowledge)
+        older = older_documents(parent, new)
+        documents = (*older, *new)
+        if self.stacks:
+            replayed = replay(older, self.settings) if self.settings.memory == "stack-anchored" else []
+            plan = final_plan((*replayed, *new), self.settings.knowledge)
+        else:
+            plan = final_plan(documents, self.settings.knowledge)
+        over = self.model if self.stacks else None
         if (trained := self._trained(plan, plans, groups)) is not None:
-            return Draft(documents, parent, *trained)
+            return Draft(documents, parent, Adapted(trained[0], other=over), *trained)
         self.progress.start("training the final adapter", 100)
         adapters, (record,) = self.model.train(
             [plan],
@@ -199,7 +224,8 @@ class Learner:
                 f"the final adapter could not be trained: {record.failure}. Try a lower "
                 "--learning-rate. All finished trials are kept."
             )
-        return Draft(documents, parent, adapters, tuple(record.losses))
+        answering = Adapted(adapters, other=over)
+        return Draft(documents, parent, answering, adapters, tuple(record.losses))
 
     def _trained(
         self, plan: TrainingPlan, plans: Mapping[str, TrainingPlan | None], groups: Sequence[Group]
@@ -219,45 +245,8 @@ class Learner:
         self, material: Material, draft: Draft | None, parent: AdapterRecord | None
     ) -> Outcome:
         """New and older questions, asked of the version before and of the new adapter."""
-        older = _older_questions(material, draft, parent)
-        asked = [*material.reported, *older]
-        adapters: Adapters | None = None
-        if parent is None:
-            before = self._ask_bare(asked)
-        else:
-            adapters = self.model.load_adapter(self.shelf.find(parent.version))
-            before = self._grade(asked, self._ask(adapters, asked, "version before")).answers
-        count = len(material.reported)
-        if draft is None:
-            return Outcome(before[:count], before[:count], before[count:], before[count:])
-        replies = self._ask(draft.adapters, asked, "new adapter")
-        after = self._grade(asked, replies).answers
-        return Outcome(
-            before[:count],
-            after[:count],
-            before[count:],
-            after[count:],
-            logprob_gain(self.model, self.domain, material.reported, adapters, draft.adapters),
-            _ended(material.reported, replies[:count]),
-        )
-
-    def _ask(self, adapters: Adapters, queries: Sequence[Query], whom: str) -> list[Completion]:
-        self.progress.start(f"asking the {whom}", len(queries))
-        return self.model.sample(
-            self._prompts(queries),
-            ANSWER_SAMPLING,
-            [0] * len(queries),
-            adapters=adapters,
-            owners=[0] * len(queries),
-            on_done=self.progress.advance,
-        )
-
-    def _prompts(self, queries: Sequence[Query]) -> list[Prompt]:
-        return [self.domain.question(query) for query in queries]
-
-    def _grade(self, queries: Sequence[Query], answers: Sequence[str | Completion]) -> Score:
-        texts = [answer if isinstance(answer, str) else answer.text for answer in answers]
-        return self.domain.score(Task("", "", "", tuple(queries)), texts)
+        standing = self.standing.of(parent)
+        return measure(material, draft, parent, standing, self.writer, self.domain)
 
     # -- the result ------------------------------------------------------------------------------
 
@@ -265,9 +254,10 @@ class Learner:
         if draft is None:
             self.workbench.clear()
             return replace(result, reason="no self-edit beat the model as it was")
-        result = probed(result, draft, self.model, self.settings, self.progress)
+        result = probed(result, draft, self.bare, self.settings, self.progress)
         verdict = judged(result, self.settings.max_forgetting, self.settings.max_damage)
-        result = commit(draft, result, verdict, self.model, self.store, self.shelf, self.run_id)
+        place = Place(self.store, self.shelf, self.run_id, self.model, self.bare)
+        result = commit(draft, result, verdict, place)
         self.workbench.clear()
         return result
 
@@ -283,22 +273,3 @@ class Learner:
             note = f"The report could not be written: {error}"
             return replace(result, report_path=None, notes=(*result.notes, note))
         return result
-
-
-def _ended(queries: Sequence[Query], replies: Sequence[Completion]) -> float | None:
-    """Share of the answers that ended by themselves. Blanks have no end; None where that is all."""
-    known = [
-        reply.ended
-        for query, reply in zip(queries, replies, strict=True)
-        if query.form != "cloze" and reply.ended is not None
-    ]
-    return sum(known) / len(known) if known else None
-
-
-def _older_questions(
-    material: Material, draft: Draft | None, parent: AdapterRecord | None
-) -> list[Query]:
-    """What tells whether older documents are still known: those that the new version keeps."""
-    new = {document.source for document in material.documents}
-    kept: Sequence[LearnedDocument] = draft.documents if draft is not None else ()
-    return [query for document in kept if document.source not in new for query in document.reported]

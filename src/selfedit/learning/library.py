@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,25 @@ from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import AdapterError, InputError, StoreError
 from selfedit.grading import Grader, offline
 from selfedit.home import DEFAULT_MODEL, STORE, library_folder
+from selfedit.learning.consolidation import consolidate
+from selfedit.learning.exporting import export
+from selfedit.learning.forgetting import Forgotten, forget
 from selfedit.learning.learner import Learner, Report
 from selfedit.learning.shelf import Shelf
+from selfedit.learning.standing import Standing
 from selfedit.loops.estimate import Confirm
-from selfedit.memory.answering import Adapted
+from selfedit.memory.answering import Adapted, Answering
 from selfedit.memory.probe import SAMPLE, probe
+from selfedit.memory.routed import Routed, Source
 from selfedit.memory.subjects import subject_of_learned
 from selfedit.model.prompts import PromptFormat
-from selfedit.progress import Progress
-from selfedit.seams import Adapters, Model
+from selfedit.progress import Progress, Silent
+from selfedit.seams import Model
 from selfedit.store import AdapterRecord, Store
-from selfedit.types import LearnResult, ProbeResult, Query
+from selfedit.types import LearnResult, ProbeResult, Prompt, Query
+
+# Versions that are ready to answer; in a stack, each is a whole model.
+_VERSIONS_AT_HAND = 2
 
 
 class Library:
@@ -70,7 +78,7 @@ class Library:
             )
         self.store = Store(self.folder / STORE)
         self.shelf = Shelf(self.folder)
-        self._loaded: dict[int, Adapters] = {}
+        self._answering: dict[int, Answering] = {}
 
     @property
     def model(self) -> Model:
@@ -79,6 +87,11 @@ class Library:
 
             self._model = load_model(self._model, **self._load)
         return self._model
+
+    @cached_property
+    def standing(self) -> Standing:
+        """Its versions as they answer."""
+        return Standing(self.model, self.store, self.shelf)
 
     def learn(
         self,
@@ -131,17 +144,35 @@ class Library:
     ) -> list[str]:
         """Answers of the current version (a given one, or the bare model with base=True)."""
         asked = [questions] if isinstance(questions, str) else list(questions)
-        return ask_model(self.model, asked, None if base else self._adapters(version))
+        return ask_model(self.model, asked, None if base else self.answering(version))
 
-    def _adapters(self, version: int | None) -> Adapters | None:
+    def sources(
+        self, questions: str | Sequence[str], *, version: int | None = None
+    ) -> list[list[Source]]:
+        """For each question the learned passages that it concerns, the first one first; none where the
+        bare model is asked. Where one adapter holds everything, it answers all the same."""
+        record = self.current() if version is None else self.adapter(version)
+        asked = [questions] if isinstance(questions, str) else list(questions)
+        if record is None:
+            return [[] for _ in asked]
+        answering = self.answering(version)
+        if not isinstance(answering, Routed):
+            own = self.shelf.own(record.version)
+            answering = self.standing.routed(record.documents, 1, own)
+        return [answering.sources(prompt) for prompt in prompts_of(asked)]
+
+    def answering(self, version: int | None = None) -> Answering | None:
+        """What answers with a version (default: the current one); None: the bare model. Raises
+        AdapterError."""
         record = self.current() if version is None else self.adapter(version)
         if record is None:
             return None
-        if record.status == "deleted":
-            raise AdapterError(f"version {record.version} was deleted.")
-        if record.version not in self._loaded:
-            self._loaded[record.version] = self.model.load_adapter(self.shelf.find(record.version))
-        return self._loaded[record.version]
+        if record.version not in self._answering or record.status == "deleted":
+            found = self.standing.of(record)
+            while len(self._answering) >= _VERSIONS_AT_HAND:
+                self._answering.pop(next(iter(self._answering)))
+            self._answering[record.version] = found
+        return self._answering[record.version]
 
     def current(self) -> AdapterRecord | None:
         """The current version for this model; None: the bare model."""
@@ -176,29 +207,38 @@ class Library:
         return self.store.adapter(parent) if parent is not None else None
 
     def delete(self, version: int) -> None:
-        """Delete a version's files; its record stays, marked deleted. Not the current one."""
+        """Delete a version's files, those of its passages too if no other version has them; its record
+        stays, marked deleted. Not the current one. An adapter that another version needs stays."""
         self.shelf.place(self.store.adapter(version).version)  # refused before anything is marked
-        self.store.mark_deleted(version)
-        self._loaded.pop(version, None)
-        self.shelf.remove(version)
+        with self._alone():
+            self.store.mark_deleted(version)
+            self._answering.pop(version, None)
+            needed = self.standing.needed()
+            if self.shelf.own(version) not in needed:
+                self.shelf.remove(version)
+            self.shelf.sweep(needed)
+
+    def forget(self, document: str | Path, settings: LearnSettings | None = None) -> Forgotten:
+        """Make a version without a document the current one, and show that its facts are gone
+        (`learning.forgetting`). document: its file, source or title. Raises SelfEditError."""
+        with self._alone():
+            own, progress = settings or LearnSettings(), self.progress or Silent()
+            return forget(self.standing, str(document), own, progress)
+
+    def consolidate(self, settings: LearnSettings | None = None) -> LearnResult:
+        """One adapter from everything that is kept, if it passes the gate (`learning.consolidation`).
+        Raises SelfEditError."""
+        with self._alone():
+            own, progress = settings or LearnSettings(), self.progress or Silent()
+            return consolidate(self.standing, own, progress)
 
     def export(self, folder: Path | str, *, version: int | None = None, merged: bool = False) -> Path:
-        """Write a version as a PEFT folder or, merged, as a model folder. Raises AdapterError."""
+        """Write a version as a PEFT folder, merged as a model folder, or a routed one as a folder of
+        PEFT folders with a routing table. Raises AdapterError."""
         record = self.current() if version is None else self.store.adapter(version)
         if record is None or record.status == "deleted":
             raise AdapterError("there is no such version to export; see `selfedit adapters list`.")
-        target = Path(folder)
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise AdapterError(f"{target} exists already and is not an empty folder.")
-        folder = self.shelf.find(record.version)
-        if merged:
-            self.model.save_merged(target, folder)
-            return target
-        try:
-            shutil.copytree(folder, target, dirs_exist_ok=True)
-        except (OSError, shutil.Error) as error:
-            raise AdapterError(f"version {record.version} cannot be exported: {error}") from error
-        return target
+        return export(self.standing, record, Path(folder), merged)
 
     def probe(self, version: int | None = None, sample: int = SAMPLE) -> ProbeResult:
         """What a version (default: the current one) broke of the bare model (`memory.probe`).
@@ -208,27 +248,25 @@ class Library:
         record = self.current() if version is None else self.adapter(version)
         if record is None:
             raise AdapterError("there is no version to probe: the bare model is current.")
-        adapters = self._adapters(record.version)
-        assert adapters is not None, "a version that there is"
+        answering = self.answering(record.version)
+        assert answering is not None, "a version that there is"
         subjects = [subject_of_learned(document) for document in record.documents]
-        return probe(self.model, Adapted(adapters), subjects, progress=self.progress, sample=sample)
+        return probe(self.model, answering, subjects, progress=self.progress, sample=sample)
 
     def close(self) -> None:
         self.store.close()
 
 
-def ask_model(model: Model, questions: Sequence[str], adapters: Adapters | None = None) -> list[str]:
-    """Greedy closed-book answers of a model, with a bank of one adapter or bare."""
-    domain = Knowledge()
-    prompts = [domain.question(Query(question, ("",))) for question in questions]
-    replies = model.sample(
-        prompts,
-        ANSWER_SAMPLING,
-        [0] * len(prompts),
-        adapters=adapters,
-        owners=None if adapters is None else [0] * len(prompts),
-    )
+def ask_model(model: Model, questions: Sequence[str], answering: Answering | None = None) -> list[str]:
+    """Greedy closed-book answers of a model, bare or with what was learned."""
+    replies = (answering or Adapted()).sample(model, prompts_of(questions), ANSWER_SAMPLING)
     return [reply.text for reply in replies]
+
+
+def prompts_of(questions: Sequence[str]) -> list[Prompt]:
+    """Questions as they are asked."""
+    domain = Knowledge()
+    return [domain.question(Query(question, ("",))) for question in questions]
 
 
 def _read(path: Path) -> Document:

@@ -26,7 +26,8 @@ class Outcome:
     """Graded answers to new and older questions, before and after.
 
     logprob_gain: of the new questions' blanks (`learning.recall`); None: there are none. ended: share
-    of the new adapter's answers to the new questions that ended by themselves.
+    of the new adapter's answers to the new questions that ended by themselves. notes: what to tell of
+    older questions that are left out (`learning.contradictions`).
     """
 
     before: Sequence[GradedAnswer]
@@ -35,6 +36,7 @@ class Outcome:
     older_after: Sequence[GradedAnswer]
     logprob_gain: float | None = None
     ended: float | None = None
+    notes: tuple[str, ...] = ()
 
     def questions(self, held_out: bool) -> tuple[QuestionResult, ...]:
         return tuple(
@@ -75,7 +77,7 @@ def learn_result(
         first = tuple(own[0].losses for own in candidates)
         passages.append(PassageResult(group, seconds, first))
     unmeasured = sum(group.baseline is None for group in groups)
-    notes = list(material.notes)
+    notes = [*material.notes, *outcome.notes]
     if unmeasured:
         notes.append(
             f"No question is about {unmeasured} of {len(groups)} passages: their first valid "

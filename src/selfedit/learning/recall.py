@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from selfedit.domains.knowledge import Knowledge, gold_reply
-from selfedit.seams import Adapters, Model
+from selfedit.memory.answering import Answering
+from selfedit.seams import Model
 from selfedit.types import Query
 
 
@@ -13,17 +14,16 @@ def logprob_gain(
     model: Model,
     domain: Knowledge,
     queries: Sequence[Query],
-    before: Adapters | None,
-    after: Adapters,
+    before: Answering,
+    after: Answering,
 ) -> float | None:
     """Mean rise in the log-probability of a blank's words, in nats, over the blanks among the queries;
-    None if there are none. before (None: the bare model), after: banks of one adapter."""
+    None if there are none. before, after: what answers with the version before and the new one."""
     blanks = [query for query in queries if query.form == "cloze"]
     if not blanks:
         return None
     prompts = [domain.question(query) for query in blanks]
     replies = [gold_reply(query) for query in blanks]
-    owners = [0] * len(blanks)
-    old = model.answer_scores(prompts, replies, adapters=before, owners=owners)
-    new = model.answer_scores(prompts, replies, adapters=after, owners=owners)
+    old = before.answer_scores(model, prompts, replies)
+    new = after.answer_scores(model, prompts, replies)
     return sum(b.logprob - a.logprob for a, b in zip(old, new, strict=True)) / len(blanks)

@@ -1,4 +1,4 @@
-"""Adapters of trials, kept until one of them has become a version."""
+"""Adapters of trials, kept until one of them has become a version, or a passage's adapter."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class Workbench:
 
     def __init__(self, library: Path, model: Model) -> None:
         self.folder, self.model = library / "work", model
+        self._best: dict[str, tuple[float, list[str]]] = {}
 
     def keep(self, trials: Sequence[Trial], adapters: Adapters) -> None:
         """Save the adapters of the trials that were scored; the k-th is the k-th trial's. Raises
@@ -24,6 +25,28 @@ class Workbench:
         for k, trial in enumerate(trials):
             if trial.status == "scored":
                 self.model.save_adapter(adapters, k, self.folder / trial.key)
+
+    def keep_best(self, trials: Sequence[Trial], adapters: Adapters) -> None:
+        """The same, but of each passage only those that no other has beaten so far: a library of many
+        passages would take many times its own size."""
+        for k, trial in enumerate(trials):
+            reward = -1.0 if trial.reward is None else trial.reward
+            best, keys = self._best.get(trial.task_id, (reward, []))
+            if trial.status != "scored" or reward < best:
+                continue
+            if reward > best:
+                for key in keys:
+                    shutil.rmtree(self.folder / key, ignore_errors=True)
+                keys = []
+            self._best[trial.task_id] = (reward, [*keys, trial.key])
+            self.model.save_adapter(adapters, k, self.folder / trial.key)
+
+    def publish(self, key: str, folder: Path) -> bool:
+        """Move a trial's adapter to its place in the library; whether it is there now."""
+        if not folder.is_dir() and (self.folder / key).is_dir():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / key).replace(folder)
+        return folder.is_dir()
 
     def find(self, key: str) -> Adapters | None:
         """A bank of the trial's adapter; None if it was not kept, or cannot be read."""

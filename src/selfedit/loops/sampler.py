@@ -36,7 +36,7 @@ class Writer:
         """The bare model's replies, from the store if they are there already."""
         identity = [*self.model.identity, sampling.digest()]
         keys = [
-            stable_hash([*identity, *_asked(prompt), seed])
+            stable_hash([*identity, *asked_as(prompt), seed])
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
         self.progress.start(stage, len(keys))
@@ -87,7 +87,7 @@ class Writer:
         ]
 
 
-def _asked(prompt: Prompt) -> list[object]:
+def asked_as(prompt: Prompt) -> list[object]:
     """What determines a prompt's reply; fields with their default values are left out."""
     more = [prompt.turns, prompt.max_new_tokens] if prompt.turns or prompt.max_new_tokens else []
     pattern = [{"pattern": prompt.pattern}] if prompt.pattern else []

@@ -64,9 +64,9 @@ class Routed:
         ]
         self.router = Router(passage_text(passage) for _, passage, _ in self._passages)
 
-    def sources(self, prompt: Prompt) -> list[Source]:
-        """The passages that a prompt concerns, the first one first: those that answer, and those beside
-        them that the same adapters hold."""
+    def sources(self, prompt: Prompt, *, everything: bool = False) -> list[Source]:
+        """The passages that a prompt concerns, the first one first: those whose adapters answer.
+        everything: the others, too, with weight 0."""
         hits = self.router.find(f"{prompt.text}\n{prompt.prefix}", most=len(self._passages))
         best: dict[str, Hit] = {}
         for hit in hits:
@@ -75,9 +75,14 @@ class Routed:
                 best.setdefault(adapter, hit)
         whole = sum(hit.score for hit in best.values())
         return [
-            Source(*self._passages[hit.place], hit.score, best[adapter].score / whole, hit.covered)
+            Source(
+                *self._passages[hit.place],
+                hit.score,
+                best[adapter].score / whole if adapter in best else 0.0,
+                hit.covered,
+            )
             for hit in hits
-            if (adapter := self._passages[hit.place][2]) in best
+            if (adapter := self._passages[hit.place][2]) in best or everything
         ]
 
     def mix(self, prompt: Prompt) -> Mix:

@@ -33,7 +33,8 @@ _K1, _B = 1.5, 0.75  # the usual ones
 _STOP_WORDS = frozenset(
     "a about an and are as at be been but by can could did do does for from had has have how if in "
     "into is it its many may might much must no not of on or s should such than that the their then "
-    "there these they this those to was were what when where which who whom whose why will with would".split()
+    "there these they this those to was were what when where which who whom whose why will with "
+    "would".split()
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -24,6 +24,11 @@ Strategy = Literal[
     "none",
     "sentences",
 ]
+
+
+# How what was learned is kept (docs/memory.md).
+MemoryKind = Literal["single", "routed", "stack", "stack-anchored"]
+MEMORY_KINDS: tuple[MemoryKind, ...] = get_args(MemoryKind)
 
 
 class KnowledgeSettings(Settings):
@@ -102,6 +107,8 @@ class LearnSettings(InnerSettings):
         "finalists": 1,
         "max_damage": 0.2,
         "probe_questions": 100,
+        "memory": None,
+        "adapters_per_question": 1,
     }
 
     knowledge: KnowledgeSettings = KnowledgeSettings()
@@ -132,6 +139,14 @@ class LearnSettings(InnerSettings):
     )
     finalists: int = Field(
         1, ge=1, description="Candidates of a passage that are trained in full after the heat."
+    )
+    memory: MemoryKind | None = Field(
+        None,
+        description="How what was learned is kept; None: as the library's current version is, single "
+        "in a new one.",
+    )
+    adapters_per_question: int = Field(
+        1, ge=1, le=8, description="routed: adapters that are summed for a question, at most."
     )
 
     @model_validator(mode="before")

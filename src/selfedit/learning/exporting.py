@@ -1,0 +1,88 @@
+"""Versions as files for other programs: a PEFT folder, a merged model, or a folder of PEFT folders with
+a routing table."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from selfedit.errors import AdapterError
+from selfedit.learning.shelf import Shelf
+from selfedit.learning.standing import Standing, adapter_names, kind_of
+from selfedit.memory.routed import passage_text
+from selfedit.memory.router import GROWTH, START
+from selfedit.store import AdapterRecord
+
+ROUTING = "routing.json"
+
+
+def export(standing: Standing, record: AdapterRecord, target: Path, merged: bool) -> Path:
+    """Write a version into a new or empty folder. Raises AdapterError."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise AdapterError(f"{target} exists already and is not an empty folder.")
+    kind = kind_of(record)
+    names = sorted(adapter_names(record))
+    try:
+        if kind == "routed" and len(names) > 1:
+            if merged:
+                raise AdapterError(
+                    f"version {record.version} has {len(names)} adapters, which cannot be merged into "
+                    "one model: `selfedit adapters consolidate` trains one from everything."
+                )
+            return _folders(standing.shelf, record, names, target)
+        folder = _only(standing.shelf, record, names)
+        if merged:
+            stacks = kind.startswith("stack")
+            base = standing.stacked(_below(standing, record)) if stacks else standing.model
+            base.save_merged(target, folder)
+            return target
+        if kind.startswith("stack") and _below(standing, record) is not None:
+            raise AdapterError(
+                f"version {record.version} stands on others, and its adapter alone says little: export "
+                "it with --merged."
+            )
+        shutil.copytree(folder, target, dirs_exist_ok=True)
+    except (OSError, shutil.Error) as error:
+        raise AdapterError(f"version {record.version} cannot be exported: {error}") from error
+    return target
+
+
+def _only(shelf: Shelf, record: AdapterRecord, names: list[str]) -> Path:
+    """The one adapter of a version."""
+    name = names[0] if kind_of(record) == "routed" else Shelf.own(record.version)
+    folder = shelf.adapter(name)
+    return shelf.find(record.version) if name == Shelf.own(record.version) else folder
+
+
+def _below(standing: Standing, record: AdapterRecord) -> AdapterRecord | None:
+    return None if record.parent is None else standing.store.adapter(record.parent)
+
+
+def _folders(shelf: Shelf, record: AdapterRecord, names: list[str], target: Path) -> Path:
+    """Each adapter in a folder of its name, and the table that says which passages each one holds."""
+    for name in names:
+        shutil.copytree(shelf.adapter(name), target / name)
+    own = Shelf.own(record.version)
+    passages = [
+        {
+            "adapter": passage.adapter or own,
+            "document": document.title,
+            "source": document.source,
+            "title": passage.title,
+            "text": passage_text(passage),
+        }
+        for document in record.documents
+        for passage in document.passages
+        if passage.sequences
+    ]
+    table = {
+        "format": 1,
+        "model": record.model,
+        "model_revision": record.model_revision,
+        "threshold": {"start": START, "growth": GROWTH},
+        "passages": passages,
+    }
+    text = json.dumps(table, indent=1, ensure_ascii=False)
+    (target / ROUTING).write_text(text, encoding="utf-8", errors="surrogatepass")
+    return target

@@ -1,0 +1,227 @@
+"""Forgetting a document on purpose: a version without it, and the proof that its facts are gone and all
+else is as it was."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from selfedit.domains.knowledge import Knowledge
+from selfedit.domains.knowledge.settings import LearnSettings
+from selfedit.errors import AdapterError, InputError, SelfEditError
+from selfedit.grading import offline
+from selfedit.learning.answers import answers_of
+from selfedit.learning.draft import final_plan
+from selfedit.learning.shelf import Shelf
+from selfedit.learning.standing import Standing, adapter_names, kind_of, named
+from selfedit.loops.sampler import Writer
+from selfedit.memory.answering import Answering
+from selfedit.memory.routed import Routed
+from selfedit.progress import Progress, by_steps
+from selfedit.store import AdapterRecord, LearnedDocument
+from selfedit.types import Query, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A document that was forgotten, and how that shows.
+
+    version: that is current now, None for the bare model. num_questions: about the document; right
+    before, right after, and right by the bare model. as_bare: those that are answered word for word as
+    the bare model does. num_documents: that are left. unchanged: adapters of these, all of them bit for
+    bit as they were; retrained: passages whose adapter held the document, too, and was trained anew.
+    rerouted: questions about them that meet other adapters than before.
+    """
+
+    document: str
+    source: str
+    version: int | None
+    num_questions: int
+    right_before: int
+    right_after: int
+    right_bare: int
+    as_bare: int
+    num_documents: int
+    unchanged: int
+    retrained: int
+    rerouted: int
+    seconds: float
+
+    def summary(self) -> dict[str, Any]:
+        """What `selfedit forget --json` prints."""
+        return asdict(self)
+
+
+def find_document(documents: Sequence[LearnedDocument], wanted: str) -> LearnedDocument:
+    """By its file, its source, its title or the beginning of its digest. Raises InputError."""
+    path = str(Path(wanted).expanduser().resolve())
+    tests = (
+        lambda own: own.source in (path, wanted),
+        lambda own: own.title.casefold() == wanted.casefold(),
+        lambda own: Path(own.source).name == wanted,
+        lambda own: len(wanted) >= 6 and own.digest.startswith(wanted),
+    )
+    for test in tests:
+        found = [own for own in documents if test(own)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            several = ", ".join(own.source for own in found)
+            raise InputError(f"{wanted} may be any of {several}: name one by its whole path")
+    known = ", ".join(own.title for own in documents[-8:]) or "nothing"
+    raise InputError(f"the current version did not learn {wanted}; it knows {known}")
+
+
+def forget(standing: Standing, wanted: str, settings: LearnSettings, progress: Progress) -> Forgotten:
+    """Make a version without a document the current one. Older versions keep it until they are deleted.
+
+    settings: for a training, where an adapter holds the document and others. Raises InputError for an
+    unknown document, AdapterError for a stack, whose weights cannot be taken apart, and SelfEditError.
+    """
+    start = time.perf_counter()
+    record = standing.store.current(standing.model.revision)
+    if record is None:
+        raise InputError("nothing was learned: the bare model is current")
+    if kind_of(record).startswith("stack"):
+        raise AdapterError(
+            f"version {record.version} is a {kind_of(record)}: every document is merged into the next "
+            "one's weights, so that none can be taken out. Roll back to a version before it."
+        )
+    document = find_document(record.documents, wanted)
+    before = standing.of(record)
+    hashes = _hashes(standing.shelf, record)
+    version, retrained = _without(standing, record, document, settings, progress)
+    after = standing.of(None if version is None else standing.store.adapter(version))
+    left = [own for own in record.documents if own is not document]
+    told = _told(standing, document, before, after, progress)
+    return Forgotten(
+        document.title,
+        document.source,
+        version,
+        *told,
+        num_documents=len(left),
+        unchanged=_unchanged(standing, version, hashes),
+        retrained=retrained,
+        rerouted=_rerouted(left, before, after),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _without(
+    standing: Standing,
+    record: AdapterRecord,
+    document: LearnedDocument,
+    settings: LearnSettings,
+    progress: Progress,
+) -> tuple[int | None, int]:
+    """The new current version, and how many passages had to be trained anew."""
+    store, model = standing.store, standing.model
+    own = Shelf.own(record.version)
+    gone = {p.adapter or own for p in document.passages if p.sequences}
+    left = named([other for other in record.documents if other is not document], own)
+    if not left:
+        store.set_current(record.model_revision, None)
+        return None, 0
+    shared = [_only(other, gone) for other in left]
+    affected = [other for other in shared if other.sequences]
+    version = store.reserve_version()
+    if affected:
+        plan = final_plan(affected, settings.knowledge)
+        progress.start("training again what shared an adapter with it", 100)
+        adapters, (trained,) = model.train(
+            [plan], settings.lora, settings.train, [settings.seed], on_step=by_steps(progress, 100)
+        )
+        if trained.failure:
+            raise SelfEditError(f"what is left could not be trained: {trained.failure}")
+        model.save_adapter(adapters, 0, standing.shelf.place(version))
+        left = [_renamed(other, gone) for other in left]
+    new = replace(
+        record,
+        version=version,
+        parent=record.version,
+        path=Shelf.name(version),
+        created=datetime.now(UTC),
+        reason=f"{document.title} was forgotten",
+        documents=tuple(left),
+        scores={},
+        run_id=None,
+    )
+    store.add_adapter(new, make_current=True)
+    return version, sum(bool(p.sequences) for other in affected for p in other.passages)
+
+
+def _only(document: LearnedDocument, adapters: set[str]) -> LearnedDocument:
+    """The document with the texts of these adapters' passages alone."""
+    passages = (p if p.adapter in adapters else replace(p, sequences=()) for p in document.passages)
+    return replace(document, passages=tuple(passages))
+
+
+def _renamed(document: LearnedDocument, gone: set[str]) -> LearnedDocument:
+    """Passages of adapters that are gone are in the new version's own."""
+    passages = (replace(p, adapter="") if p.adapter in gone else p for p in document.passages)
+    return replace(document, passages=tuple(passages))
+
+
+def _told(
+    standing: Standing,
+    document: LearnedDocument,
+    before: Answering,
+    after: Answering,
+    progress: Progress,
+) -> tuple[int, int, int, int, int]:
+    """Of the questions about the document: how many, right before, after and by the bare model, and
+    answered as by the bare model."""
+    queries = (*document.selection, *document.held_out)
+    domain = Knowledge(grader=offline)
+    prompts = [domain.question(query) for query in queries]
+    writer = Writer(standing.model, standing.store, progress)
+    old = [own.text for own in answers_of(before, prompts, writer, "version before")]
+    new = [own.text for own in answers_of(after, prompts, writer, "version without it")]
+    bare = writer.answer(prompts, "asking the bare model")
+    same = sum(a == b for a, b in zip(new, bare, strict=True))
+    right = (_right(domain, queries, old), _right(domain, queries, new), _right(domain, queries, bare))
+    return len(queries), *right, same
+
+
+def _right(domain: Knowledge, queries: Sequence[Query], answers: Sequence[str]) -> int:
+    graded = domain.score(Task("", "", "", tuple(queries)), answers)
+    return sum(answer.correct for answer in graded.answers)
+
+
+def _hashes(shelf: Shelf, record: AdapterRecord) -> dict[str, str]:
+    """Of the files of each adapter that a version needs."""
+    return {name: _hash(shelf.adapter(name)) for name in sorted(adapter_names(record))}
+
+
+def _hash(folder: Path) -> str:
+    whole = hashlib.sha256()
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        with path.open("rb") as file:
+            whole.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return whole.hexdigest()
+
+
+def _unchanged(standing: Standing, version: int | None, before: dict[str, str]) -> int:
+    """Adapters of the new version that are bit for bit those of the one before. Raises AdapterError if
+    one that should be is not."""
+    if version is None:
+        return 0
+    after = _hashes(standing.shelf, standing.store.adapter(version))
+    kept = before.keys() & after.keys()
+    changed = [name for name in kept if after[name] != before[name]]
+    if changed:
+        raise AdapterError(f"the adapter {changed[0]} changed while a document was forgotten")
+    return len(kept)
+
+
+def _rerouted(left: Sequence[LearnedDocument], before: Answering, after: Answering) -> int:
+    if not (isinstance(before, Routed) and isinstance(after, Routed)):
+        return 0
+    domain = Knowledge()
+    prompts = [domain.question(query) for own in left for query in own.reported]
+    return sum(before.mix(prompt) != after.mix(prompt) for prompt in prompts)

@@ -1,0 +1,128 @@
+"""What answers with a version: its kind of memory says how its adapters are used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from selfedit.config import stable_hash
+from selfedit.domains.knowledge.settings import MEMORY_KINDS, LearnSettings, MemoryKind
+from selfedit.errors import AdapterError
+from selfedit.learning.shelf import Shelf
+from selfedit.memory.answering import Adapted, Answering
+from selfedit.memory.loaded import Loaded
+from selfedit.memory.routed import Routed
+from selfedit.seams import Adapters, Model
+from selfedit.store import AdapterRecord, LearnedDocument, Store
+
+
+def kind_of(record: AdapterRecord | None) -> MemoryKind:
+    """How a version keeps what it holds; those of before there were kinds, and the bare model: single.
+    Raises AdapterError for one of a newer selfedit."""
+    kind = None if record is None else record.settings.get("memory")
+    if kind is not None and kind not in MEMORY_KINDS:
+        raise AdapterError(f"the version keeps its memory as {kind!r}: upgrade selfedit to use it")
+    return cast(MemoryKind, kind or "single")
+
+
+def settled(settings: LearnSettings, current: AdapterRecord | None) -> LearnSettings:
+    """The settings with a kind of memory, that of the current version if they name none. A stack
+    without an anchor is the paper's: nothing holds it."""
+    kind = settings.memory or kind_of(current)
+    changes: dict[str, Any] = {"memory": kind}
+    if kind == "stack":
+        free = settings.train.anchor.model_copy(update={"weight": 0.0})
+        changes["train"] = settings.train.model_copy(update={"anchor": free})
+        changes["knowledge"] = settings.knowledge.model_copy(update={"neighbours": 0})
+    return settings.model_copy(update=changes)
+
+
+def adapter_names(record: AdapterRecord) -> set[str]:
+    """The adapters that a version needs, by the names that `Shelf.adapter` knows."""
+    own = Shelf.own(record.version)
+    learned = [p for document in record.documents for p in document.passages if p.sequences]
+    if kind_of(record) == "routed":
+        return {passage.adapter or own for passage in learned}
+    return {own, *(passage.adapter for passage in learned if passage.adapter)}
+
+
+def named(documents: Sequence[LearnedDocument], own: str) -> list[LearnedDocument]:
+    """The documents with the adapter of every passage named: own, where none is."""
+    return [
+        replace(
+            document,
+            passages=tuple(replace(one, adapter=one.adapter or own) for one in document.passages),
+        )
+        for document in documents
+    ]
+
+
+class Standing:
+    """Versions of one library as they answer. model: the bare one."""
+
+    def __init__(self, model: Model, store: Store, shelf: Shelf) -> None:
+        self.model, self.store, self.shelf = model, store, shelf
+        self.loaded = Loaded(model, self.load)
+
+    def load(self, name: str) -> Adapters:
+        """An adapter by its name. Raises AdapterError if it is gone or damaged."""
+        folder = self.shelf.adapter(name)
+        if not folder.is_dir():
+            raise AdapterError(
+                f"the adapter {name} is not there: {folder} is gone. Copy a library as a whole; "
+                "`selfedit adapters rollback` names another version, and learning its document again "
+                "makes it anew."
+            )
+        return self.model.load_adapter(folder)
+
+    def of(self, record: AdapterRecord | None) -> Answering:
+        """What answers with a version; None: the bare model. Raises AdapterError."""
+        if record is None:
+            return Adapted()
+        if record.status == "deleted":
+            raise AdapterError(f"version {record.version} was deleted.")
+        kind = kind_of(record)
+        if kind == "routed":
+            most = int(record.settings.get("adapters_per_question") or 1)
+            return self.routed(record.documents, most, Shelf.own(record.version))
+        if kind == "single":
+            self.shelf.find(record.version)
+            return Adapted(self.loaded.bank([((Shelf.own(record.version), 1.0),)]))
+        return Adapted(other=self.stacked(record))
+
+    def routed(self, documents: Sequence[LearnedDocument], most: int, own: str = "") -> Routed:
+        return Routed(documents, self.loaded, own=own, most=most)
+
+    def needed(self) -> set[str]:
+        """The adapters that versions which are not deleted need, those below a stack among them."""
+        records = {record.version: record for record in self.store.adapters()}
+        names: set[str] = set()
+        for record in records.values():
+            names |= adapter_names(record)
+            below = record.parent if kind_of(record).startswith("stack") else None
+            while below is not None:
+                names.add(Shelf.own(below))
+                own = records.get(below) or self.store.adapter(below)
+                below = own.parent if kind_of(own).startswith("stack") else None
+        return names
+
+    def stacked(self, record: AdapterRecord | None) -> Model:
+        """The model with the adapters of a version and of those below it merged in, the oldest first;
+        the bare one for None, and for versions of another kind nothing lies below."""
+        chain: list[AdapterRecord] = []
+        while record is not None:
+            chain.append(record)
+            below = record.parent if kind_of(record).startswith("stack") else None
+            record = None if below is None else self.store.adapter(below)
+        model = self.model
+        for one in reversed(chain):
+            if kind_of(one) == "routed":
+                raise AdapterError(
+                    f"version {one.version} is routed, and has no adapter to stack others on: "
+                    "`selfedit adapters consolidate` makes one of it."
+                )
+            revision = stable_hash([model.revision, Shelf.own(one.version), one.created.isoformat()])
+            adapters = model.load_adapter(self.shelf.find(one.version))
+            model = model.merged(adapters, 0, revision)
+        return model

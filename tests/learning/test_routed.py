@@ -1,0 +1,292 @@
+"""A library that keeps an adapter of each passage: cost, sources, contradictions, forgetting."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from selfedit.domains.knowledge import text_document
+from selfedit.domains.knowledge.settings import LearnSettings
+from selfedit.errors import AdapterError, InputError
+from selfedit.learning.library import Library
+from selfedit.model.fake import FakeModel
+from selfedit.types import Query
+
+PLACES = "Orro Velm Hask Tidewell Brenna Quillon Marsk Dunmere Ostra Pellworm Zanth Ubrik".split()
+OILS = "thistle whale linseed poppy walnut almond olive castor hemp sesame palm argan".split()
+ROUTED = LearnSettings(memory="routed")
+
+
+def lamps(place: str, oil: str, source: str = "", more: str = ""):
+    text = f"# Lamps of {place}\n\nThe lamps of {place} burn {oil} oil.{more}\n"
+    return text_document(text, source=source or place)
+
+
+def asked(place: str) -> str:
+    return f"What do the lamps of {place} burn?"
+
+
+def quiz(place: str, oil: str) -> list[Query]:
+    return [Query(asked(place), (oil,))]
+
+
+BOATS = text_document("# Boats of Tarn\n\nThe boats of Tarn are painted saffron.\n", source="boats")
+BOAT = "In what colour are the boats of Tarn painted?"
+
+
+def learn_boats(library, settings=None):
+    return library.learn(BOATS, [Query(BOAT, ("saffron",))], settings)
+
+
+def learn(library, i, settings=None):
+    return library.learn(lamps(PLACES[i], OILS[i]), quiz(PLACES[i], OILS[i]), settings)
+
+
+@pytest.fixture
+def library(tmp_path):
+    return Library(FakeModel(), tmp_path / "library")
+
+
+def adapters_of(library, version=None):
+    record = library.current() if version is None else library.adapter(version)
+    return [p.adapter for document in record.documents for p in document.passages]
+
+
+def files(library):
+    return sorted(path.name for path in (library.folder / "passages").iterdir())
+
+
+def test_the_tenth_document_costs_what_the_first_one_did(library):
+    costs = []
+    for i in range(len(PLACES)):
+        before = library.model.calls.copy()
+        result = learn(library, i, ROUTED if i == 0 else None)  # it stays what it was
+        assert result.committed
+        assert result.num_older == i
+        assert result.older_after in (None, 1.0)
+        costs.append(dict(library.model.calls - before))
+    assert library.current().settings["memory"] == "routed"
+    assert {cost["train"] for cost in costs} == {1}  # the trials, and no final adapter
+    for name, cost in costs[-1].items():  # writing, answering and reading adapters, too
+        assert cost <= costs[2][name]
+    answers = library.ask([asked(place) for place in PLACES])
+    assert all(oil in answer for oil, answer in zip(OILS, answers, strict=True))
+    assert not (library.folder / "work").exists()
+    assert files(library) == sorted(adapters_of(library))
+
+
+def test_a_bounded_number_of_adapters_is_in_memory_and_a_batch_holds_many(library):
+    for i in range(len(PLACES)):
+        learn(library, i, ROUTED)
+    questions = [asked(place) for place in PLACES]
+    library = Library(library.model, library.folder)
+    before = library.model.calls.copy()
+    library.ask(questions)
+    cost = library.model.calls - before
+    assert (cost["load_adapter"], cost["sample"]) == (12, 2)  # 8 in a batch, and the rest
+    assert len(library.standing.loaded) == library.standing.loaded.most == 8
+    library.ask(questions[-1:])
+    assert library.model.calls["load_adapter"] - before["load_adapter"] == 12
+
+
+def test_ask_says_where_an_answer_is_from_and_leaves_other_questions_alone(library):
+    for i in range(4):
+        learn(library, i, ROUTED)
+    here, nothing = library.sources([asked("Velm"), "What is the capital of Kenya?"])
+    assert [own.document.title for own in here] == ["Lamps of Velm"]
+    assert (here[0].weight, nothing) == (1.0, [])
+    before = library.model.calls["load_adapter"]
+    assert library.ask("What is the capital of Kenya?") == ["I do not know."]
+    assert library.model.calls["load_adapter"] == before
+
+
+def test_a_question_about_two_documents_meets_both_adapters(library):
+    settings = LearnSettings(memory="routed", adapters_per_question=2)
+    for i in range(2):
+        learn(library, i, settings)
+    sources = library.sources("Which lamps are older, those of Orro or those of Velm?")[0]
+    assert {own.document.title for own in sources} == {"Lamps of Orro", "Lamps of Velm"}
+    assert sum(own.weight for own in sources) == pytest.approx(1)
+
+
+def test_of_two_documents_that_contradict_each_other_the_later_one_wins(library):
+    learn(library, 0, ROUTED)
+    learn(library, 1)
+    later = lamps("Orro", "sunflower", "a letter", " It has been so since the fair.")
+    result = library.learn(later, quiz("Orro", "sunflower"))
+    assert result.committed
+    assert (result.num_older, result.older_after) == (1, 1.0)  # the overruled one is not among them
+    assert any("the later one wins for 1 question" in note for note in result.notes)
+    assert "sunflower" in library.ask(asked("Orro"))[0]
+    library.rollback()
+    assert "thistle" in library.ask(asked("Orro"))[0]
+
+
+def test_a_new_version_of_a_document_takes_the_place_of_the_old_one(library):
+    learn(library, 0, ROUTED)
+    result = library.learn(lamps("Orro", "sunflower"), quiz("Orro", "sunflower"))
+    assert result.committed
+    assert len(library.current().documents) == 1
+    assert "sunflower" in library.ask(asked("Orro"))[0]
+
+
+def test_forgetting_takes_no_training_and_shows_what_is_gone(library):
+    learn(library, 0, ROUTED)
+    learn_boats(library)
+    learn(library, 2)
+    kept = {name: (library.folder / "passages" / name / "fake_adapter.json").read_bytes()
+            for name in files(library)}  # fmt: skip
+    trained = library.model.calls["train"]
+    done = library.forget("boats of tarn")
+    assert library.model.calls["train"] == trained
+    assert (done.num_questions, done.right_before, done.right_after, done.as_bare) == (1, 1, 0, 1)
+    assert (done.unchanged, done.retrained, done.rerouted) == (2, 0, 0)
+    assert library.current().version == done.version == 4
+    assert library.ask(BOAT) == ["I do not know."]
+    assert "thistle" in library.ask(asked("Orro"))[0]
+    assert library.rollback().version == 3
+    assert "saffron" in library.ask(BOAT)[0]
+    library.rollback(4)
+    for version in (2, 3):
+        library.delete(version)
+    assert len(files(library)) == 2  # what nobody needs is gone, the rest is as it was
+    assert all((library.folder / "passages" / name / "fake_adapter.json").read_bytes() == kept[name]
+               for name in files(library))  # fmt: skip
+    with pytest.raises(InputError, match="did not learn"):
+        library.forget("Boats of Tarn")
+    library.forget("Orro")
+    assert library.forget(PLACES[2]).version is None
+    assert library.current() is None
+
+
+def test_a_library_of_one_adapter_goes_on_routed_and_can_forget(library):
+    learn(library, 0)
+    learn_boats(library)
+    trained = library.model.calls["train"]
+    assert learn(library, 2, ROUTED).committed
+    assert library.model.calls["train"] - trained == 1
+    assert adapters_of(library)[:2] == ["v0002", "v0002"]
+    assert "saffron" in library.ask(BOAT)[0]
+    library.rollback(1)
+    library.rollback(3)
+    library.delete(2)  # its adapter is needed
+    assert "thistle" in library.ask(asked("Orro"))[0]
+    done = library.forget("boats")
+    assert (done.retrained, done.unchanged, done.right_after) == (1, 1, 0)
+    assert "thistle" in library.ask(asked("Orro"))[0]
+    assert library.ask(BOAT) == ["I do not know."]
+
+
+def test_single_and_stacked_libraries_forget_by_training_or_not_at_all(tmp_path, library):
+    for i in range(2):
+        learn(library, i)
+    done = library.forget("Orro")
+    assert (done.right_before, done.right_after, done.retrained) == (1, 0, 1)
+    assert "whale" in library.ask(asked("Velm"))[0]
+    stack = Library(FakeModel(), tmp_path / "stack")
+    learn(stack, 0, LearnSettings(memory="stack"))
+    with pytest.raises(AdapterError, match="is a stack"):
+        stack.forget("Orro")
+
+
+@pytest.mark.parametrize("kind", ["stack", "stack-anchored"])
+def test_a_stack_trains_each_document_on_what_came_before(tmp_path, kind):
+    library = Library(FakeModel(), tmp_path / "library")
+    for i in range(3):
+        result = learn(library, i, LearnSettings(memory=kind))
+        assert result.committed
+        assert result.older_after in (None, 1.0)
+    own = json.loads((library.shelf.find(3) / "fake_adapter.json").read_text())
+    assert ("whale" in str(own["texts"])) == (kind == "stack-anchored")  # a few statements are replayed
+    assert "hask" in str(own["texts"]).lower()
+    assert own["base_revision"] != library.model.revision
+    answers = Library(FakeModel(), library.folder).ask([asked(place) for place in PLACES[:3]])
+    assert all(oil in answer for oil, answer in zip(OILS, answers, strict=False))
+    assert library.rollback().version == 2
+    assert "linseed" not in library.ask(asked("Hask"))[0]
+    library.rollback(3)
+    library.delete(2)  # the stack stands on it
+    assert "whale" in Library(FakeModel(), library.folder).ask(asked("Velm"))[0]
+    with pytest.raises(AdapterError, match="--merged"):
+        library.export(tmp_path / "out")
+
+
+def test_one_adapter_is_made_of_many_and_routing_goes_on_from_it(tmp_path, library):
+    for i in range(3):
+        learn(library, i, ROUTED)
+    result = library.consolidate()
+    assert (result.committed, result.accuracy_after, result.version) == (True, 1.0, 4)
+    assert set(adapters_of(library)) == {""}
+    assert (library.export(tmp_path / "one") / "fake_adapter.json").is_file()
+    assert learn(library, 3).committed
+    assert adapters_of(library)[:3] == ["v0004"] * 3
+    assert len(adapters_of(library)[3]) == 32
+    assert "linseed" in library.ask(asked("Hask"))[0]
+    assert library.ask("What is the capital of Kenya?") == ["I do not know."]
+
+
+def test_export_writes_a_folder_of_adapters_and_a_table(tmp_path, library):
+    for i in range(2):
+        learn(library, i, ROUTED)
+    folder = library.export(tmp_path / "out")
+    table = json.loads((folder / "routing.json").read_text(encoding="utf-8"))
+    assert [own["document"] for own in table["passages"]] == ["Lamps of Orro", "Lamps of Velm"]
+    for own in table["passages"]:
+        assert (folder / own["adapter"] / "fake_adapter.json").is_file()
+        assert own["text"].startswith(f"{own['title']}\n")
+    with pytest.raises(AdapterError, match="consolidate"):
+        library.export(tmp_path / "merged", merged=True)
+
+
+@pytest.mark.parametrize("cut", ["LocalRunner.run", "Learner._measure", "Store.add_adapter"])
+def test_a_killed_learn_goes_on_without_training_again(tmp_path, monkeypatch, cut):
+    from selfedit.learning.learner import Learner
+    from selfedit.runners.local import LocalRunner
+    from selfedit.store import Store
+
+    owner, name = cut.split(".")
+    owner = {"LocalRunner": LocalRunner, "Learner": Learner, "Store": Store}[owner]
+    library = Library(FakeModel(), tmp_path / "library")
+    learn(library, 0, ROUTED)
+    original = getattr(owner, name)
+
+    def killed(self, *args, **options):
+        if name == "run":
+            original(self, *args, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, killed)
+        with pytest.raises(KeyboardInterrupt):
+            learn(library, 1)
+    assert library.current().version == 1
+    trained = library.model.calls["train"]
+    assert learn(Library(library.model, library.folder), 1).committed
+    assert library.model.calls["train"] == trained
+    assert "whale" in library.ask(asked("Velm"))[0]
+
+
+def test_a_killed_forget_leaves_the_version_as_it_was(library, monkeypatch):
+    from selfedit.store import Store
+
+    for i in range(2):
+        learn(library, i, ROUTED)
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "add_adapter", lambda *args, **options: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            library.forget("Orro")
+    assert library.current().version == 2
+    assert "thistle" in library.ask(asked("Orro"))[0]
+    assert library.forget("Orro").right_after == 0
+
+
+def test_a_missing_adapter_is_named(library):
+    import shutil
+
+    learn(library, 0, ROUTED)
+    shutil.rmtree(library.folder / "passages")
+    with pytest.raises(AdapterError, match="is not there"):
+        library.ask(asked("Orro"))
+    assert Path(library.folder).is_dir()
