@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +78,7 @@ class AdapterBank:
     def over(self, model: nn.Module) -> AdapterBank:
         """The same adapters (shared memory) over a model with the same modules."""
         other = copy.copy(self)
-        other.model = model
+        other.model = cast(PreTrainedModel, model)
         modules = dict(model.named_modules())
         other.targets = [
             Target(target.name, modules[target.name], target.offset) for target in self.targets

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+from transformers.pytorch_utils import Conv1D
 
-from selfedit.config import ALL_LINEAR, LoraSettings
-from selfedit.lora.bank import AdapterBank, layer_index
+from selfedit.lora.bank import AdapterBank
+from selfedit.lora.targets import placed
 
 # Of each new adapter: which ones it is the sum of, and each one's weight.
 Mixes = Sequence[Mapping[int, float]]
@@ -23,13 +24,24 @@ def combined(banks: Sequence[AdapterBank], mixes: Mixes, *, num_layers: int) -> 
     """
     model = banks[0].model
     alone = all(list(mix.values()) == [1.0] for mix in mixes)
-    if alone and len({bank.settings.digest() for bank in banks}) == 1:
+    shapes = {(bank.settings.digest(), *(target.name for target in bank.targets)) for bank in banks}
+    if alone and len(shapes) == 1:
         copy = banks[0].like(len(mixes), model)
         for k, mix in enumerate(mixes):
             copy.weights_KP[k] = banks[next(iter(mix))].weights_KP[0]
         return copy
+    rank = max(sum(banks[i].settings.rank for i in mix) for mix in mixes)
+    modules = {target.name: target.linear for bank in banks for target in bank.targets}
+    order = {name: place for place, name in enumerate(dict(model.named_modules()))}
+    targets = placed(sorted(modules.items(), key=lambda own: order[own[0]]), rank)
+    settings = banks[0].settings.model_copy(update={"rank": rank, "alpha": float(rank)})
     whole = AdapterBank(
-        model, _covering(banks, mixes), [0], num_layers=num_layers, dtype=banks[0].weights_KP.dtype
+        model,
+        settings,
+        [0],
+        num_layers=num_layers,
+        dtype=banks[0].weights_KP.dtype,
+        targets=targets,
     ).like(len(mixes), model)
     for name, (down_KIR, up_KRO) in whole.factors.items():
         for k, mix in enumerate(mixes):
@@ -51,25 +63,11 @@ def _fill(
             at = end
 
 
-def _covering(banks: Sequence[AdapterBank], mixes: Mixes) -> LoraSettings:
-    """The smallest shape that holds every mix; its scaling is 1."""
-    rank = max(sum(banks[i].settings.rank for i in mix) for mix in mixes)
-    names = [target.name for bank in banks for target in bank.targets]
-    layers = [layer_index(name) or 0 for name in names]
-    modules = {name.rsplit(".", 1)[-1] for name in names}
-    order = {module: place for place, module in enumerate(ALL_LINEAR)}
-    return LoraSettings(
-        rank=rank,
-        alpha=float(rank),
-        target_modules=tuple(sorted(modules, key=lambda m: (order.get(m, len(order)), m))),
-        layers=f"{min(layers)}-{max(layers)}",
-    )
-
-
 @torch.no_grad()
 def add_to_weights(bank: AdapterBank, k: int) -> None:
     """Adds adapter k's update to the weights of the bank's model, for good."""
     for target in bank.targets:
         down, up = bank.factors[target.name]
-        update_OI = (down[k] @ up[k]).T * bank.scaling
-        target.linear.weight += update_OI.to(target.linear.weight.dtype)
+        update_IO = (down[k] @ up[k]) * bank.scaling
+        turned = isinstance(target.linear, Conv1D)  # its weight is [in, out]
+        target.weight.add_((update_IO if turned else update_IO.T).to(target.weight.dtype))
