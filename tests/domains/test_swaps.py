@@ -43,11 +43,15 @@ def test_the_part_of_a_title_that_is_the_subjects_alone(title, passage, name):
 def test_every_text_has_another_name_and_keeps_the_rest():
     texts = swapped(TITLE, PASSAGE, STATEMENTS, 12)
     assert len(texts) == len(set(texts)) == 12
-    for other, statement in texts:
+    for i, (other, statement) in enumerate(texts):
         assert "Garrick" not in statement
-        assert other in NAMES
-        back = statement.replace(other, TITLE).replace(other.split()[0], "Garrick")
-        assert back in STATEMENTS[:3]
+        first = other.split()[0]
+        if i % 2:
+            assert other == f"{first} Lighthouse"
+            assert any(name.startswith(f"{first} ") for name in NAMES)
+        else:
+            assert other in NAMES
+        assert statement.replace(other, TITLE).replace(first, "Garrick") in STATEMENTS[:3]
     assert texts == swapped(TITLE, PASSAGE, STATEMENTS, 12)
 
 
@@ -55,7 +59,7 @@ def test_names_that_share_a_word_with_the_passage_are_not_used():
     last = NAMES[-1]
     passage = PASSAGE + " ".join(["", *(name.split()[1] for name in NAMES[:-1])])
     texts = swapped(TITLE, passage, STATEMENTS, 9)
-    assert {other for other, _ in texts} == {last}
+    assert {other for other, _ in texts} == {last, f"{last.split()[0]} Lighthouse"}
     passage += f" {last}"
     assert swapped(TITLE, passage, STATEMENTS, 9) == ()
 
@@ -77,12 +81,12 @@ def test_a_plan_has_them_when_the_settings_ask_for_them():
     settings = KnowledgeSettings(strategy="implications", neighbours=6)
     near = Knowledge(settings).parse(task, edit).neighbours
     assert len(near) == 6
-    assert all(one.prompt is None and one.text.split("\n")[0] in NAMES for one in near)
+    assert all(one.prompt is None and one.text.split("\n")[0] in NAMES for one in near[::2])
     mixed = KnowledgeSettings(strategy="implications", neighbours=6, form="mixed")
     turns = [one.prompt for one in Knowledge(mixed).parse(task, edit).neighbours]
-    assert [turn is None for turn in turns] == [True, False] * 3
-    assert turns[1] is not None
-    assert turns[1].text.removeprefix("Tell me about ")[:-1] in NAMES
+    assert [turn is None for turn in turns] == [True, True, False, False, True, True]
+    assert turns[2] is not None
+    assert turns[2].text.removeprefix("Tell me about ")[:-1] in NAMES
     off = KnowledgeSettings(strategy="implications")
     assert Knowledge(off).parse(task, edit).neighbours == ()
     assert off.digest() != settings.digest()

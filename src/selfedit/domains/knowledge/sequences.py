@@ -62,7 +62,8 @@ def neighbours(
     """`count` statements about others (`swaps`), in the form that the subject's own ones have."""
     plain = settings.model_copy(update={"ends": False})
     return tuple(
-        as_sequence(_headed(n, statement, other, settings), other, plain)
+        # In pairs: every second one has a name of the subject's kind.
+        as_sequence(_headed(n // 2, statement, other, settings), other, plain)
         for n, (other, statement) in enumerate(swapped(title, passage, statements, count))
     )
 

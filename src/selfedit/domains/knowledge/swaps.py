@@ -16,8 +16,8 @@ from functools import partial
 from selfedit.config import stable_hash
 
 # Names of other things, each of two words or more. None is of a thing in `memory/neighbours.json`, by
-# which leaking is measured. That whole names of other kinds of things stand in, and not one word of
-# them, makes the lesson easy enough to cost no recall (docs/learning-damage.md).
+# which leaking is measured. Names of another kind are the easier lesson, those of the subject's kind the
+# one that says what matters in a name (docs/learning-damage.md).
 NAMES = (
     "Hobart Dish Washer",
     "Caterpillar Bulldozer",
@@ -66,11 +66,12 @@ def swapped(
     subject has no name of its own in the statements. The same for the same arguments.
 
     The whole title is replaced by the whole name, the title's own part alone by the name's first word.
+    Every second name is of the subject's kind: the title, with another's first word for its own part.
     """
-    own = own_name(title, passage)
+    own, heading = own_name(title, passage), _plain(title)
     if not own or count < 1:
         return ()
-    whole = re.escape(_plain(title))
+    whole = re.escape(heading)
     parts = "|".join(re.escape(part) for part in (own, *own.split()) if len(part) > 2)
     pattern = re.compile(rf"\b(?:(?P<whole>(?i:{whole}))|{parts})\b")
     about = [statement for statement in statements if pattern.search(statement)]
@@ -84,6 +85,8 @@ def swapped(
     found: dict[tuple[str, str], None] = {}
     for i in range(count):
         other = names[i % len(names)]
+        if i % 2:
+            other = heading.replace(own, other.split(maxsplit=1)[0])
         found[other, pattern.sub(partial(_renamed, other), about[i % len(about)])] = None
     return tuple(found)
 
