@@ -16,8 +16,8 @@ from functools import partial
 from selfedit.config import stable_hash
 
 # Names of other things, each of two words or more. None is of a thing in `memory/neighbours.json`, by
-# which leaking is measured. Names of another kind are the easier lesson; those of the subject's kind say
-# what matters in a name (docs/learning-damage.md).
+# which leaking is measured. Names of another kind are the easier lesson; those of the subject's kind
+# say what matters in a name (docs/learning-damage.md).
 NAMES = (
     "Hobart Dish Washer",
     "Caterpillar Bulldozer",
