@@ -50,15 +50,25 @@ def learn(
     *,
     grader: Grader = offline,
     confirm: Callable[[Estimate], bool] | None = None,
+    allow_urls: bool = False,
 ) -> LearnResult:
     """Documents to memory: `Library.learn`, with a report in HTML in the library's folder.
 
     A version is committed only if it knows more than the one before and forgot little of it. Killed
-    and called again, it goes on where it was. documents: files, or texts (`text_document`). quiz: a
-    file, or questions about the documents; None: the model writes its own. confirm: shown what will be
-    trained before long work; False stops. Raises SelfEditError.
+    and called again, it goes on where it was. documents: files, folders, globs, "-" for standard input,
+    or texts (`text_document`). allow_urls: also fetch those that are addresses. quiz: a file, or
+    questions about the documents; None: the model writes its own. confirm: shown what will be trained
+    before long work; False stops. Raises SelfEditError.
     """
-    return library.learn(documents, quiz, settings, grader=grader, confirm=confirm, report=write_report)
+    return library.learn(
+        documents,
+        quiz,
+        settings,
+        grader=grader,
+        confirm=confirm,
+        report=write_report,
+        allow_urls=allow_urls,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ secret = "code is left out"
 
     indented code is left out
 
-<div>html is left out</div>
+<div>It weighs 200 g.</div>
 
 ## Nesting
 
@@ -62,7 +62,9 @@ def test_markdown(tmp_path: Path) -> None:
     document = read_document(write(tmp_path, "notes.md", NOTES))
     assert document.title == "The Kestrel handbook"
     assert document.sections == (
-        Section("", ("A kestrel hovers with tail spread; see the film. It eats voles.",)),
+        Section(
+            "", ("A kestrel hovers with tail spread; see the film. It eats voles.", "It weighs 200 g.")
+        ),
         Section(
             "Nesting",
             (
@@ -77,6 +79,11 @@ def test_markdown(tmp_path: Path) -> None:
         Section("Nesting: Predators", ("Goshawks take kestrels.",)),
         Section("", ("Sounds",)),  # a heading over nothing is text itself
     )
+
+
+def test_what_markdown_leaves_out_is_counted(tmp_path: Path) -> None:
+    document = read_document(write(tmp_path, "notes.md", NOTES))
+    assert dict(document.left_out) == {"code block": 2, "image": 1}
 
 
 def test_windows_line_ends_and_byte_order_mark_change_nothing(tmp_path: Path) -> None:
@@ -136,7 +143,7 @@ def test_plain_text(tmp_path: Path, content: str, title: str, paragraphs: list[s
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.pdf", b"%PDF", "supported are .txt and .md"),
+        ("a.png", b"PNG", "supported are .txt, .md, .html, .pdf"),
         ("a.txt", b"", "is empty"),
         ("a.md", b" \r\n\t\n", "is empty"),
         ("a.txt", b"\xef\xbb\xbf", "is empty"),
@@ -147,7 +154,7 @@ def test_plain_text(tmp_path: Path, content: str, title: str, paragraphs: list[s
         ("a.txt", b"text and \x00 more", "is not text: it has a NUL byte at offset 9"),
         ("a.txt", "caf\u00e9 au lait".encode("latin-1"), "offset 3"),
         ("a.txt", b"\xef\xbb\xbf" + "caf\u00e9".encode("latin-1"), "offset 6"),
-        ("a.md", "caf\u00e9".encode("latin-1"), "iconv -f latin1 -t utf8"),
+        ("a.md", "caf\u00e9".encode("latin-1"), "iconv -f CP1252 -t utf8"),
         ("a.txt", "hello there you".encode("utf-16"), "iconv -f utf16 -t utf8"),
     ],
 )
@@ -264,3 +271,65 @@ def test_time_is_linear(tmp_path: Path, separator: str) -> None:
         assert len(split_passages(read_document(path))) > number // 40
         took.append(time.perf_counter() - started)
     assert took[1] < 12 * took[0] + 0.2
+
+
+@pytest.mark.parametrize(
+    ("content", "title", "paragraphs"),
+    [
+        ("---\nOwner: Ida Voss.\n\nThe mill is old.\n\n---\n\n# Mill\n\nIt turns.", "Mill", 3),
+        ("---\n\nDepth: nine metres\n\n---\n\n# Well\n\nIt is deep.", "Well", 2),
+        ("---\nNote: it is deep.\n---\n\n# Well\n\nIt is old.", "Well", 2),
+        (
+            "---\ntitle: |\n  Two\n  lines\ntags: [a, b]\n\ndate: 2001-02-03\n---\n\nIt is old.",
+            "Two lines",
+            1,
+        ),
+        ("---\ntitle: Owls: a book\n---\n\nIt is an old book.", "Owls: a book", 1),
+        ("---\ntitle: 1984 # working\n---\n\nIt is an old book.", "1984", 1),
+        ('+++\ntitle = "Toml"\n+++\n\nIt is an old book.', "Toml", 1),
+        ("---\nTitle: Two\nDate: 1999\n---\n\nIt is an old book.", "Two", 1),
+    ],
+)
+def test_front_matter_is_told_from_facts(
+    tmp_path: Path, content: str, title: str, paragraphs: int
+) -> None:
+    document = read_document(write(tmp_path, "a.md", content))
+    assert (document.title, len(document.paragraphs)) == (title, paragraphs)
+
+
+HTML_PARTS = """# Ferry
+
+<table>
+<thead><tr><th>Boat</th><th>Captain</th></tr></thead>
+
+<tr><td>Heron</td>
+<td>Ida <b>Voss</b></td></tr>
+
+</table>
+
+<details>
+<summary>When</summary>
+
+It sails at *nine*.
+
+</details>
+
+<ul><li>one bell<li>two oars</ul>
+<p>A<br>bell &amp; a <img src="b.png"> rope <!-- no text --></p><script>var x = "no text";</script>
+
+<table><tr><th>Only a header</th><th>here</th></tr></table>
+"""
+
+
+def test_html_in_markdown_keeps_its_text(tmp_path: Path) -> None:
+    document = read_document(write(tmp_path, "a.md", HTML_PARTS))
+    assert document.paragraphs == (
+        "Boat: Heron; Captain: Ida Voss.",
+        "When",
+        "It sails at nine.",
+        "one bell.",
+        "two oars.",
+        "A bell & a rope",
+        "Only a header; here.",
+    )
+    assert document.left_out == (("image", 1),)

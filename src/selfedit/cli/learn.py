@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
 @grouped
 def learn(
-    files: Annotated[list[Path], typer.Argument(help="Documents: .txt or .md, UTF-8.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            help="Documents: files (.txt, .md, .html, .pdf, .docx, .epub, .rst, source code), folders, "
+            "globs, or - for standard input.",
+        ),
+    ],
     loading: options.Loading,
     keeping: options.Keeping,
     writing: options.Writing,
@@ -38,6 +44,9 @@ def learn(
             "more. Without: blanks in sentences of the documents."
         ),
     ] = None,
+    allow_urls: Annotated[
+        bool, typer.Option("--allow-urls", help="Fetch documents that are addresses (http, https).")
+    ] = False,
     preset: Annotated[
         str,
         typer.Option(help="fast, balanced or paper; individual options override it."),
@@ -121,7 +130,9 @@ def learn(
 
         library = open_library(loading, keeping, progress, create=True)
         grader = grading.chosen(library.store)
-        result = experiments.learn(library, files, quiz, settings, grader=grader, confirm=confirm)
+        result = experiments.learn(
+            library, files, quiz, settings, grader=grader, confirm=confirm, allow_urls=allow_urls
+        )
     if going.as_json:
         print_json(result.summary())
     else:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from selfedit.config import InnerSettings
-from selfedit.domains.knowledge import Document, Knowledge
+from selfedit.domains.knowledge import Document, Knowledge, left_out_note
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import InputError, SelfEditError, StoreError
 from selfedit.grading import Grader, identity, offline
@@ -109,6 +109,10 @@ class Learner:
         if not documents:
             raise InputError("no document was named")
         passages = Passages.of(documents, self.settings.knowledge.passage_words)
+        left_out = left_out_note(passages.documents)
+        notes = (*notes, *([left_out] if left_out else ()))
+        for note in notes:
+            self.progress.warn(note)
         if confirm is not None:
             self._confirm(passages.tasks, confirm)
         inputs = {

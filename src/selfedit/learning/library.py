@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from selfedit.config import ANSWER_SAMPLING
 from selfedit.data import Skipped, read_quiz
-from selfedit.domains.knowledge import Document, Knowledge, read_document
+from selfedit.domains.knowledge import Document, Knowledge, read_sources
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import AdapterError, InputError, StoreError
 from selfedit.grading import Grader, offline
@@ -102,16 +101,18 @@ class Library:
         grader: Grader = offline,
         confirm: Confirm | None = None,
         report: Report | None = None,
+        allow_urls: bool = False,
     ) -> LearnResult:
         """Learn documents; commit a new version only if it knows more and forgot little.
 
-        documents: files, or texts that are no file's (`text_document`). quiz: a file, or questions;
+        documents: files, folders, globs, "-" for standard input, addresses of the web (allow_urls), or
+        texts that are no file's (`text_document`); see docs/inputs.md. quiz: a file, or questions;
         None: one is made. grader: of the answers. confirm: asked with an estimate before
         long work; False stops. report: writes a report into the library (`experiments.learn` gives
         one). One `learn` at a time works on a library; a second one waits for it. Raises SelfEditError.
         """
         named = [documents] if isinstance(documents, str | Path | Document) else documents
-        read = [d if isinstance(d, Document) else _read(Path(d)) for d in named]
+        sources = read_sources(named, allow_urls=allow_urls)
         is_file = isinstance(quiz, str | Path)
         skipped = Skipped()
         questions = read_quiz(quiz, skipped=skipped) if isinstance(quiz, str | Path) else quiz or ()
@@ -125,8 +126,9 @@ class Library:
             report=report,
         )
         with self._alone():
-            notes = skipped.notes(str(quiz))
-            return learner.run(read, questions, confirm, str(quiz) if is_file else None, notes)
+            notes = (*sources.notes, *skipped.notes(str(quiz)))
+            name = str(quiz) if is_file else None
+            return learner.run(sources.documents, questions, confirm, name, notes)
 
     def _alone(self) -> AbstractContextManager[object]:
         """The lock of this library's learners: the second builds on what the first has committed."""
@@ -267,8 +269,3 @@ def prompts_of(questions: Sequence[str]) -> list[Prompt]:
     """Questions as they are asked."""
     domain = Knowledge()
     return [domain.question(Query(question, ("",))) for question in questions]
-
-
-def _read(path: Path) -> Document:
-    """Under its full path, by which a library knows it again from any folder."""
-    return replace(read_document(path), source=str(path.expanduser().resolve()))

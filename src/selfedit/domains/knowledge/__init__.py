@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from selfedit.domains.knowledge.self_quiz import question_prompts as question_prompts
     from selfedit.domains.knowledge.self_quiz import worth_asking as worth_asking
     from selfedit.domains.knowledge.sentences import split_sentences as split_sentences
+    from selfedit.domains.knowledge.sources import left_out_note as left_out_note
+    from selfedit.domains.knowledge.sources import read_sources as read_sources
 
 _HOMES = {
     "Document": "documents",
@@ -29,11 +31,13 @@ _HOMES = {
     "assign_queries": "assign",
     "cloze_items": "cloze",
     "gold_reply": "cloze",
+    "left_out_note": "sources",
     "is_fair_question": "self_quiz",
     "open_book": "self_quiz",
     "parse_question": "self_quiz",
     "question_prompts": "self_quiz",
     "read_document": "documents",
+    "read_sources": "sources",
     "split_passages": "documents",
     "split_quiz": "quiz",
     "split_sentences": "sentences",

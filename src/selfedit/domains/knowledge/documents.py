@@ -1,26 +1,38 @@
-"""Documents (.txt, .md) and the passages that are learned from them."""
+"""Documents and the passages that are learned from them."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from selfedit.config import stable_hash
+from selfedit.domains.knowledge.cleaning import clean_text
+from selfedit.domains.knowledge.converters import CONVERTED, convert, sniffed
+from selfedit.domains.knowledge.encodings import guessed_encoding
 from selfedit.domains.knowledge.markdown import read_markdown
-from selfedit.domains.knowledge.sentences import iterate_sentences, one_line
+from selfedit.domains.knowledge.plain import read_code, read_plain
+from selfedit.domains.knowledge.sentences import iterate_sentences
 from selfedit.errors import InputError
 from selfedit.types import Task
+from selfedit.words import iterate_words
 
-SUPPORTED = (".txt", ".md")
+PLAIN = (".txt", ".text", ".log")
+MARKDOWN = (".md", ".markdown", ".mdown", ".mkd", ".mdx")
+CODE = tuple(
+    ".py .pyi .js .mjs .ts .tsx .jsx .java .kt .scala .c .h .cc .cpp .hpp .cs .go .rs .rb .php .swift "
+    ".m .r .jl .lua .pl .sh .bash .ps1 .sql .hs .ml .ex .exs .erl .clj .dart .zig .nim .f90 .vb "
+    ".proto".split()
+)
+SUPPORTED = (*PLAIN, *MARKDOWN, *CONVERTED, *CODE)
 _TITLE_WORDS = 8  # of a text without a title
 MIN_WORDS = 3  # fewer words cannot be restated, nor asked about
 
-_BULLET = re.compile(r"[-*\u2022\u2023\u25aa\u25cf\u2013]\s+(?=\S)")
-_RULE = re.compile(r"[-=~_*#\s]+")
-_WORD = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+")
 _LONG_TOKEN = 30  # longer ones (URLs, Chinese text) are not single words: four characters count as one
 
 
@@ -35,12 +47,13 @@ class Section:
 @dataclass(frozen=True, slots=True)
 class Document:
     """A text to learn from. source: the path as given, or the name of a text that is not in a file;
-    digest: hash of the bytes."""
+    digest: hash of the bytes. left_out: what is no text, such as images, and how many of each."""
 
     title: str
     sections: tuple[Section, ...]
     source: str
     digest: str
+    left_out: tuple[tuple[str, int], ...] = ()
 
     @property
     def paragraphs(self) -> tuple[str, ...]:
@@ -48,13 +61,37 @@ class Document:
 
 
 def read_document(path: Path | str) -> Document:
-    """Read a .txt or .md file. Raises InputError with what is wrong and what to do."""
+    """Read one file; its name says what it is. Raises InputError with what is wrong and what to do."""
     path = Path(path)
-    if path.suffix.lower() not in SUPPORTED:
-        raise InputError(f"{path}: cannot read this kind of file; supported are .txt and .md")
-    data, text = read_text(path)
-    title, sections = _parsed(text, str(path), markdown=path.suffix.lower() == ".md")
-    return Document(title or _title_of_stem(path.stem), sections, str(path), _digest(data))
+    data = read_bytes(path)
+    suffix = path.suffix.lower() or sniffed(data)
+    if suffix and suffix not in SUPPORTED:
+        raise InputError(_unsupported(path))
+    return document_of(data, suffix, str(path), title=_title_of_stem(path.stem))
+
+
+def document_of(data: bytes, suffix: str, source: str, *, title: str = "") -> Document:
+    """A document from the bytes of a file. suffix: what they are; "": plain text. title: where it has
+    none of its own. Raises InputError, naming the source."""
+    left_out: Counter[str] = Counter()
+    own = ""
+    if suffix in CONVERTED:
+        converted = convert(data, suffix, source)
+        text, own, left_out = converted.text, converted.title, converted.left_out
+        kind = "markdown" if converted.markdown else "plain"
+    else:
+        text = decoded(data, source)
+        kind = "code" if suffix in CODE else "markdown" if suffix in MARKDOWN else "plain"
+    if not text.strip() and left_out["page without text"]:
+        raise InputError(
+            f"{source} holds pictures of pages and no text: make it searchable first (ocrmypdf in.pdf "
+            f"out.pdf)"
+        )
+    if kind == "code":
+        own, title = "", Path(source).name
+    found, sections, more = _parsed(text, source, kind)
+    counts = tuple(sorted((left_out + more).items()))
+    return Document(found or own or title, sections, source, _digest(data), counts)
 
 
 def text_document(text: str, *, title: str = "", source: str = "", markdown: bool = True) -> Document:
@@ -65,25 +102,42 @@ def text_document(text: str, *, title: str = "", source: str = "", markdown: boo
     there is nothing to learn from.
     """
     digest = _digest(text.encode("utf-8", "surrogatepass"))
-    own, sections = _parsed(text, source or "the text", markdown)
+    own, sections, left_out = _parsed(text, source or "the text", "markdown" if markdown else "plain")
     first = sections[0].paragraphs[0].split()[:_TITLE_WORDS]
-    return Document(title or own or " ".join(first), sections, source or f"text {digest[:12]}", digest)
+    name = source or f"text {digest[:12]}"
+    counts = tuple(sorted(left_out.items()))
+    return Document(title or own or " ".join(first), sections, name, digest, counts)
 
 
-def _parsed(text: str, name: str, markdown: bool) -> tuple[str, tuple[Section, ...]]:
-    """Title ("" if there is none) and sections. Raises InputError, naming the text."""
+def _parsed(text: str, name: str, kind: str) -> tuple[str, tuple[Section, ...], Counter[str]]:
+    """Title ("" if there is none), sections, and what was left out. Raises InputError, naming the
+    text."""
+    text = clean_text(text)
     if not text.strip():
         raise InputError(f"{name} is empty: there is nothing to learn from it")
-    title, parts = (read_markdown if markdown else read_plain)(text)
+    left_out: Counter[str] = Counter()
+    if kind == "markdown":
+        title, parts, left_out = read_markdown(text)
+    elif kind == "code":
+        title, parts = "", read_code(text)
+    else:
+        title, parts = read_plain(text)
     sections = tuple(Section(name, tuple(paragraphs)) for name, paragraphs in parts if paragraphs)
     paragraphs = (text for section in sections for text in section.paragraphs)
     count = _count_up_to(paragraphs, MIN_WORDS)
     if count < MIN_WORDS:
         raise InputError(
-            f"{name} holds only {count} word{'s' * (count != 1)} of text (headings, code and HTML "
+            f"{name} holds only {count} word{'s' * (count != 1)} of text (headings, code and images "
             f"do not count): there is nothing to learn from it"
         )
-    return title, sections
+    return title, sections, left_out
+
+
+def _unsupported(path: Path) -> str:
+    return (
+        f"{path}: cannot read this kind of file; supported are .txt, .md, .html, .pdf, .docx, .epub, "
+        f".rst and source code. For many others: `pandoc {path.name} -o {path.stem}.md`"
+    )
 
 
 def _digest(data: bytes) -> str:
@@ -92,68 +146,48 @@ def _digest(data: bytes) -> str:
 
 def read_text(path: Path) -> tuple[bytes, str]:
     """A file's bytes and their text (UTF-8, with or without a byte order mark)."""
+    data = read_bytes(path)
+    return data, decoded(data, str(path))
+
+
+def read_bytes(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise InputError(f"{path} is a folder: name the files in it") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def decoded(data: bytes, name: str) -> str:
+    """UTF-8 bytes as text. Raises InputError, naming the encoding that they are likely in."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InputError(f"{path} is UTF-16: convert it with `iconv -f utf16 -t utf8`")
+        raise InputError(f"{name} is UTF-16: convert it with `iconv -f utf16 -t utf8`")
     nul = data.find(b"\0")
+    if nul >= 0 and (wide := _wide(data)):
+        raise InputError(f"{name} is UTF-16 ({wide}): convert it with `iconv -f {wide} -t utf8`")
     if nul >= 0:
-        raise InputError(f"{path} is not text: it has a NUL byte at offset {nul}")
+        raise InputError(f"{name} is not text: it has a NUL byte at offset {nul}")
     mark = 3 if data.startswith(b"\xef\xbb\xbf") else 0
     try:
-        return data, data[mark:].decode("utf-8")
+        return data[mark:].decode("utf-8")
     except UnicodeDecodeError as error:
+        page = guessed_encoding(data[mark:])
         raise InputError(
-            f"{path} is not UTF-8: bad byte at offset {error.start + mark}; if it is Latin-1, "
-            f"convert it with `iconv -f latin1 -t utf8`"
+            f"{name} is not UTF-8: bad byte at offset {error.start + mark}; it looks like {page}: "
+            f"convert it with `iconv -f {page} -t utf8`"
         ) from None
 
 
-def read_plain(text: str) -> tuple[str, list[tuple[str, list[str]]]]:
-    """Title ("" if the first line is none) and the paragraphs, as one section.
-
-    Blank lines end a paragraph; a line that begins with a bullet is a paragraph of its own.
-    """
-    lines = text.splitlines()
-    first = next(i for i, line in enumerate(lines) if line.strip())
-    title = ""
-    if _is_title(lines, first):
-        title = one_line(lines[first])
-        lines[: first + 1] = []
-    paragraphs: list[str] = []
-    current: list[str] = []
-    for line in (*map(str.strip, lines), ""):
-        bullet = _BULLET.match(line)
-        if current and (not line or bullet or _RULE.fullmatch(line)):
-            paragraphs.append(one_line(" ".join(current)))
-            current = []
-        if line and not _RULE.fullmatch(line):
-            current.append(line[bullet.end() :] if bullet else line)
-    return title, [("", paragraphs)]
-
-
-def _is_title(lines: list[str], first: int) -> bool:
-    """Whether a line is a title: short, no final punctuation, and text below it."""
-    line = lines[first].strip()
-    if len(line) > 100 or len(line.split()) > 12 or line[-1] in ".!?:;,\u2026" or line[0] in "-*":
-        return False
-    if not any(character.isalnum() for character in line):
-        return False
-    rest = (other.strip() for other in lines[first + 1 :])
-    below = next((other for other in rest if other and not _RULE.fullmatch(other)), "")
-    if not below:
-        return False
-    next_line = lines[first + 1].strip()
-    if not next_line or _RULE.fullmatch(next_line):
-        return True
-    # Directly above text: a title, unless it is the first line of a wrapped sentence.
-    return len(line) <= 60 and len(line) < 0.8 * len(below) and not below[0].islower()
+def _wide(data: bytes) -> str:
+    """UTF-16LE or UTF-16BE, if every other byte of a Western text is NUL; else ""."""
+    head = data[:2000]
+    for first, name in ((1, "UTF-16LE"), (0, "UTF-16BE")):
+        if len(head) >= 4 and head[first::2].count(0) > 0.8 * len(head[first::2]):
+            return name if not head[1 - first :: 2].count(0) else ""
+    return ""
 
 
 def _title_of_stem(stem: str) -> str:
@@ -164,10 +198,9 @@ def _title_of_stem(stem: str) -> str:
 def _count_up_to(paragraphs: Iterable[str], enough: int) -> int:
     count = 0
     for paragraph in paragraphs:
-        for _ in _WORD.finditer(paragraph):
-            count += 1
-            if count >= enough:
-                return count
+        count += sum(1 for _ in islice(iterate_words(paragraph), enough - count))
+        if count >= enough:
+            break
     return count
 
 
@@ -197,8 +230,18 @@ def _fitting(paragraphs: Iterable[str], max_words: int) -> Iterator[tuple[str, s
         for sentence in iterate_sentences(paragraph):
             whole = _fits(sentence, max_words)
             for piece in (sentence,) if whole else _cut(sentence, max_words):
-                yield separator, piece, _count_words(piece)
+                # No space is put into a text that has none.
+                yield (
+                    "" if separator == " " and _is_wide(piece[0]) else separator,
+                    piece,
+                    _count_words(piece),
+                )
                 separator = " "
+
+
+def _is_wide(character: str) -> bool:
+    """A character of Chinese or Japanese, its punctuation included; Korean has spaces."""
+    return unicodedata.east_asian_width(character) in "WF" and not "\uac00" <= character <= "\ud7ff"
 
 
 def _fits(text: str, max_words: int) -> bool:

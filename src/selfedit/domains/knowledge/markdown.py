@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import re
+import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+
+from selfedit.domains.knowledge.html_text import HtmlText
 
 # Larger files are parsed piece by piece, from heading to heading: the tokens take about
 # a hundred times the memory of the text.
 _CHUNK_CHARACTERS = 1_000_000
 
 _FRONT_MATTER = re.compile(r"\s*(---|\+\+\+)[ \t]*\n((?:.*\n)*?)(?:\1|\.\.\.)[ \t]*(?:\n|\Z)")
-_FRONT_TITLE = re.compile(r"^title\s*[:=]\s*(['\"]?)(.+?)\1\s*$", re.MULTILINE)
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _CHECKBOX = re.compile(r"\[[ xX]\]\s+")
+
+# Keys by which front matter is told from text.
+_METADATA = frozenset(
+    "title date author authors tags tag categories category layout slug draft lang language "
+    "description summary keywords permalink aliases weight id type status toc subtitle created "
+    "updated lastmod publish published image url template output cover version license "
+    "sidebar_label sidebar_position nav_order parent documentclass geometry css bibliography".split()
+)
 
 Parts = list[tuple[str, list[str]]]
 
 
-def read_markdown(text: str) -> tuple[str, Parts]:
-    """Title ("" if there is none) and (section title, paragraphs) in order.
+def read_markdown(text: str) -> tuple[str, Parts, Counter[str]]:
+    """Title ("" if there is none), (section title, paragraphs) in order, and what was left out.
 
     The first heading is the title (a `title` of the front matter, if that heading is not at the top
-    level). Code blocks, HTML and images are left out; links and inline code keep their text; a list
-    item is a paragraph, and so is a table row ("Column: cell; Column: cell.").
+    level). Links and inline code keep their text; a list item is a paragraph, and so is a table row
+    ("Column: cell; Column: cell."), in HTML as in Markdown. Code blocks and images are left out.
     """
     title, text = _front_matter("\n".join(text.splitlines()) + "\n")
     reader = _Reader(title)
@@ -34,18 +46,56 @@ def read_markdown(text: str) -> tuple[str, Parts]:
     references: dict[str, Any] = {}  # link definitions hold for the pieces after them
     for chunk in _chunks(text):
         reader.read(parser.parse(chunk, references))
-    reader.close_heading(0)
-    return reader.title, reader.parts
+    reader.finish()
+    return reader.title, reader.parts, reader.left_out
 
 
 def _front_matter(text: str) -> tuple[str, str]:
-    """Its title, if any, and the text after it."""
-    head = text[:20_000]
-    block = _FRONT_MATTER.match(head)
-    if block is None or not re.search(r"^[\w-]+\s*[:=]", block.group(2), re.MULTILINE):
+    """Its title, if any, and the text after it.
+
+    What stands between two rules is front matter only if it is a mapping with a key that metadata has;
+    facts are text.
+    """
+    block = _FRONT_MATTER.match(text[:20_000])
+    if block is None:
         return "", text
-    title = _FRONT_TITLE.search(block.group(2))
-    return (title.group(2).strip() if title else ""), text[block.end() :]
+    data = _yaml(block.group(2)) if block.group(1) == "---" else _toml(block.group(2))
+    if data is None or not _is_metadata(data):
+        return "", text
+    title = next((value for key, value in data.items() if str(key).lower() == "title"), "")
+    return (" ".join(str(title).split()) if title else ""), text[block.end() :]
+
+
+def _yaml(text: str) -> dict[Any, Any] | None:
+    try:
+        # Values as they are written: a title of 1984 or "yes" is a text.
+        data = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506  (makes texts, lists and mappings)
+    except yaml.YAMLError:
+        return _lines_of_yaml(text)
+    return data if isinstance(data, dict) else None
+
+
+def _lines_of_yaml(text: str) -> dict[str, str] | None:
+    """`key: value` lines that are no YAML by a stray colon or bracket ("title: Owls: a book")."""
+    pairs = [re.fullmatch(r"([A-Za-z_][\w-]*)[ \t]*:[ \t]*(.*)", line) for line in text.splitlines()]
+    if not all(pairs):
+        return None
+    return {pair.group(1): pair.group(2).strip("'\" ") for pair in pairs if pair is not None}
+
+
+def _toml(text: str) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return None
+
+
+def _is_metadata(data: dict[Any, Any]) -> bool:
+    keys = [str(key) for key in data]
+    if any(key in _METADATA for key in keys):
+        return True
+    # "Title: ..." and "Date: ..." together; "Status: the mill is closed." alone is a sentence.
+    return len(keys) > 1 and all(key.lower() in _METADATA for key in keys)
 
 
 def _chunks(text: str) -> Iterator[str]:
@@ -78,32 +128,57 @@ class _Reader:
         self._has_heading = False
         self._path: list[tuple[int, str]] = []  # (level, text) of the open headings
         self._bare = False  # the last heading has neither text nor subheading yet
+        self.left_out: Counter[str] = Counter()
+        self._header: list[str] = []  # of the open table
+        self._row: list[str] = []
+        self._cell_of = ""  # "th" or "td": the open cell
+        self._html = HtmlText(self._html_paragraph, self._html_row, self._heading, self.left_out)
 
     def read(self, tokens: list[Token]) -> None:
-        header: list[str] = []
-        row: list[str] = []
-        cell_of = ""
         for before, token in zip([None, *tokens], tokens, strict=False):
-            if token.type == "thead_open":
-                header = []
-            elif token.type in ("th_open", "td_open"):
-                cell_of = token.type[:2]
-            elif token.type in ("th_close", "td_close"):
-                cell_of = ""
-            elif token.type == "tr_close":
-                self._add(_row_text(header, row))
-                row = []
+            if token.type in ("fence", "code_block"):
+                self.left_out["code block"] += 1
+            elif token.type == "html_block":
+                self._html.piece(token.content)
             elif token.type == "inline":
-                text = _inline_text(token)
-                opened = before.type if before else ""
-                if cell_of:
-                    (header if cell_of == "th" else row).append(text)
-                elif opened == "heading_open" and before:
-                    self._heading(int(before.tag[1:]), text)
-                else:
-                    # Inside lists paragraphs are at a deeper level; an item should be a sentence.
-                    is_item = before is not None and before.hidden
-                    self._add(_sentence(_CHECKBOX.sub("", text, count=1)) if is_item else text)
+                self._inline(before, _inline_text(token, self.left_out))
+            else:
+                self._table(token)
+
+    def _table(self, token: Token) -> None:
+        if token.type == "thead_open":
+            self._header = []
+        elif token.type in ("th_open", "td_open"):
+            self._cell_of = token.type[:2]
+        elif token.type in ("th_close", "td_close"):
+            self._cell_of = ""
+        elif token.type == "tr_close":
+            row, self._row = self._row, []
+            if _is_header(self._header, row):
+                self._header = row
+            else:
+                self._add(_row_text(self._header, row))
+
+    def _inline(self, before: Token | None, text: str) -> None:
+        if self._cell_of:
+            (self._header if self._cell_of == "th" else self._row).append(text)
+        elif before and before.type == "heading_open" and not _is_ruled(before, text):
+            self._heading(int(before.tag[1:]), text)
+        else:
+            # Inside lists paragraphs are at a deeper level; an item should be a sentence.
+            is_item = before is not None and before.hidden
+            self._add(_sentence(_CHECKBOX.sub("", text, count=1)) if is_item else text)
+
+    def finish(self) -> None:
+        """The end of the text."""
+        self._html.finish()
+        self.close_heading(0)
+
+    def _html_paragraph(self, text: str, is_item: bool) -> None:
+        self._add(_sentence(text) if is_item else text)
+
+    def _html_row(self, header: list[str], cells: list[str]) -> None:
+        self._add(_row_text(header, cells))
 
     def close_heading(self, level: int) -> None:
         """End the headings of this level and below; one without any text becomes text itself."""
@@ -136,18 +211,36 @@ class _Reader:
             self._bare = False
 
 
-def _inline_text(token: Token) -> str:
+def _is_ruled(heading: Token, text: str) -> bool:
+    """Whether a heading is a sentence that happens to have a rule right below it."""
+    return heading.markup in ("-", "=") and text.endswith((".", "!", "?")) and " " in text
+
+
+def _inline_text(token: Token, left_out: Counter[str]) -> str:
     pieces = []
     for child in token.children or []:
-        if child.type in ("text", "code_inline", "text_special"):
+        is_html = child.type == "html_inline" and child.content[:4].lower() == "<img"
+        if child.type == "image" or is_html:
+            left_out["image"] += 1
+        elif child.type in ("text", "code_inline", "text_special"):
             pieces.append(child.content)
         elif child.type in ("softbreak", "hardbreak") or child.content.lower().startswith("<br"):
             pieces.append(" ")
     return " ".join("".join(pieces).split())
 
 
+_MARKS = ".!?:;,\u2026\u3002\uff01\uff1f\uff1a\uff1b\u0964\u06d4\u061f"
+
+
 def _sentence(text: str) -> str:
-    return text if not text or text[-1] in ".!?:;,\u2026" else f"{text}."
+    return text if not text or text[-1] in _MARKS else f"{text}."
+
+
+def _is_header(header: list[str], row: list[str]) -> bool:
+    """Whether a row names the columns of a table whose own header is empty, as converters make it of a
+    table that marks none. Of two columns the first may as well be the names."""
+    words = len(row) > 2 and all(row) and not any(map(str.isdigit, "".join(row)))
+    return words and bool(header) and not any(header)
 
 
 def _row_text(header: list[str], row: list[str]) -> str:

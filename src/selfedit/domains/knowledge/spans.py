@@ -55,7 +55,7 @@ _INSIDE_NAMES = frozenset(
 _PRONOUNS = frozenset(
     "he she it they we you i this that these those there here his her its their such both one".split()
 )
-_COMMON = frozenset(
+COMMON = frozenset(
     "a about above across after again against all almost along already also although always am among "
     "an and another any are around as at away back be became because become been before began being "
     "below between both but by called came can cannot come could did different do does doing done "
@@ -130,7 +130,7 @@ def find_spans(sentence: str, title: str, counts: Counter[str]) -> list[Span]:
             here = Counter(_pairs(sentence[start:end].casefold()))
         else:
             here = Counter(word for token in tokens[first:behind] for word in token.words)
-        content = here.keys() - _COMMON
+        content = here.keys() - COMMON
         if not content or any(w in named or everywhere[w] > here[w] for w in content):
             continue
         if "_" in sentence[max(0, start - 1) : start] + sentence[end : end + 1]:
@@ -226,7 +226,7 @@ class _Details:
         if token.is_capital and i > 0:
             return (self._name(i), "name") if self.tells_names else (i, None)
         long_enough = len(token.text) >= (3 if self.is_foreign else 4)
-        rare = token.text.casefold() not in _COMMON and any(map(str.isalpha, token.text))
+        rare = token.text.casefold() not in COMMON and any(map(str.isalpha, token.text))
         return i, "term" if token.kind == "word" and long_enough and rare else None
 
     def _date(self, i: int) -> int | None:

@@ -1,0 +1,172 @@
+"""What a user names: files, folders, globs, standard input and, if allowed, addresses of the web."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from selfedit.domains.knowledge.converters import sniffed
+from selfedit.domains.knowledge.documents import (
+    SUPPORTED,
+    Document,
+    decoded,
+    document_of,
+    read_document,
+    text_document,
+)
+from selfedit.errors import InputError
+
+_GLOB = frozenset("*?[")
+_LISTED = 5  # names in one note
+_MOST_BYTES = 100_000_000  # of a page of the web
+_SECONDS = 30  # to wait for one
+_OF_TYPE = {
+    "text/html": ".html", "application/xhtml+xml": ".html", "text/markdown": ".md",
+    "application/pdf": ".pdf", "application/epub+zip": ".epub", "text/x-rst": ".rst",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Documents that were read, and what was not, in sentences."""
+
+    documents: tuple[Document, ...]
+    notes: tuple[str, ...] = ()
+
+
+def read_sources(named: Sequence[str | Path | Document], *, allow_urls: bool = False) -> Sources:
+    """Every document that is named, each file once. A file of a folder or glob that cannot be read is
+    left out with a note; one that is named itself raises InputError, and so do names of nothing.
+
+    allow_urls: fetch addresses of the web. A file's source is its full path, by which a library knows
+    it again from any folder.
+    """
+    documents: dict[str, Document] = {}
+    notes: list[str] = []
+    for name in named:
+        found = [name] if isinstance(name, Document) else _read(str(name), allow_urls, notes)
+        for document in found:
+            documents.setdefault(document.source, document)
+    if not documents:
+        raise InputError("no document was named")
+    return Sources(tuple(documents.values()), tuple(notes))
+
+
+def left_out_note(documents: Sequence[Document]) -> str:
+    """What is no text in the documents, with counts; "" if nothing was left out."""
+    total: Counter[str] = Counter()
+    each: dict[str, Counter[str]] = {}
+    for document in documents:
+        if document.left_out:
+            each[Path(document.source).name] = counts = Counter(dict(document.left_out))
+            total += counts
+    if len(each) < 2:
+        return "".join(
+            f"Left out of {name}, for only text is learned: {_counted(counts)}."
+            for name, counts in each.items()
+        )
+    where = "; ".join(f"{name}: {_counted(counts)}" for name, counts in list(each.items())[:_LISTED])
+    more = f"; {len(each) - _LISTED} more documents" if len(each) > _LISTED else ""
+    return f"Left out, for only text is learned: {_counted(total)} ({where}{more})."
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{n} {_plural(name, n)}" for name, n in sorted(counts.items()) if n)
+
+
+def _plural(name: str, n: int) -> str:
+    first, gap, rest = name.partition(" without ")
+    return name if n == 1 else f"{first}s{gap}{rest}"
+
+
+def _read(name: str, allow_urls: bool, notes: list[str]) -> list[Document]:
+    if name == "-":
+        return [_standard_input()]
+    if name.lower().startswith(("http://", "https://")):
+        if not allow_urls:
+            raise InputError(f"{name} is an address: --allow-urls fetches it")
+        return [_fetched(name)]
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _several(
+            name, [file for file in sorted(path.rglob("*")) if _is_shown(file, path)], notes
+        )
+    if not path.exists() and not _GLOB.isdisjoint(name):
+        return _several(name, sorted(_matches(path)), notes)
+    return [_read_file(path)]
+
+
+def _is_shown(file: Path, folder: Path) -> bool:
+    """A file that is neither hidden nor made by a tool."""
+    parts = file.relative_to(folder).parts
+    hidden = any(part.startswith(".") or part in ("__pycache__", "node_modules") for part in parts)
+    return not hidden and file.is_file()
+
+
+def _matches(pattern: Path) -> Iterator[Path]:
+    parts = pattern.parts
+    first = next(i for i, part in enumerate(parts) if not _GLOB.isdisjoint(part))
+    root = Path(*parts[:first]) if first else Path()
+    return (file for file in root.glob(str(Path(*parts[first:]))) if file.is_file())
+
+
+def _several(name: str, files: Sequence[Path], notes: list[str]) -> list[Document]:
+    """The documents among the files of a folder or a glob."""
+    documents = []
+    others: Counter[str] = Counter()
+    failed: list[InputError] = []
+    for file in files:
+        if file.suffix.lower() not in SUPPORTED:
+            others[file.suffix.lower() or "without a suffix"] += 1
+            continue
+        try:
+            documents.append(_read_file(file))
+        except InputError as error:
+            failed.append(error)
+    if not documents and failed:
+        raise failed[0]
+    if not documents:
+        raise InputError(f"{name} holds no file that can be read; supported are {', '.join(SUPPORTED)}")
+    if others:
+        kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(others.items()))
+        notes.append(f"Files of {name} that are no documents were not read: {kinds}.")
+    notes += [f"Not read: {error}." for error in failed[:_LISTED]]
+    if len(failed) > _LISTED:
+        notes.append(f"{len(failed) - _LISTED} more files of {name} were not read for such reasons.")
+    return documents
+
+
+def _read_file(path: Path) -> Document:
+    return replace(read_document(path), source=str(path.expanduser().resolve()))
+
+
+def _standard_input() -> Document:
+    """What was piped in: Markdown, or a file of another kind by its first bytes."""
+    data = sys.stdin.buffer.read()
+    suffix = sniffed(data)
+    if not suffix:
+        return text_document(decoded(data, "standard input"))
+    document = document_of(data, suffix, "standard input", title="Standard input")
+    return replace(document, source=f"text {document.digest[:12]}")
+
+
+def _fetched(url: str) -> Document:
+    from urllib.request import Request, urlopen
+
+    request = Request(url, headers={"User-Agent": "selfedit"})  # noqa: S310  (http and https alone)
+    try:
+        with urlopen(request, timeout=_SECONDS) as reply:  # noqa: S310
+            data = reply.read(_MOST_BYTES + 1)
+            kind = reply.headers.get_content_type()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{url} cannot be fetched: {error}") from None
+    if len(data) > _MOST_BYTES:
+        raise InputError(f"{url} has more than {_MOST_BYTES // 1_000_000} MB: download and split it")
+    path = Path(url.split("?", maxsplit=1)[0].split("#", maxsplit=1)[0])
+    own = path.suffix.lower() if path.suffix.lower() in SUPPORTED else ""
+    suffix = _OF_TYPE.get(kind, "") or sniffed(data) or own
+    return document_of(data, suffix, url, title=path.stem or url)
