@@ -29,14 +29,15 @@ def grade(
 ) -> None:
     """Grade answers against gold answers, and compare with the verdicts of another judge."""
     from selfedit.domains.knowledge.documents import read_text
-    from selfedit.grading import GRADERS
+    from selfedit.grading import GRADERS, verdicts
     from selfedit.grading.answers_file import parse_answers
+    from selfedit.types import Query
 
     if grader not in GRADERS:
         raise InputError(f"--grader {grader}: there is {', '.join(sorted(GRADERS))}.")
     answers = parse_answers(file, read_text(file)[1])
-    decide = GRADERS[grader]
-    correct = [bool(a.answer) and decide(a.question, a.golds, a.answer) for a in answers]
+    queries = [Query(own.question, own.golds) for own in answers]
+    correct = verdicts(queries, [own.answer for own in answers], GRADERS[grader])
     result = summary(grader, correct, [a.verdict for a in answers])
     if as_json:
         print_json({**result, "correct": correct})

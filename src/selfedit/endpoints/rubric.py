@@ -35,7 +35,7 @@ Reply with nothing but a JSON object: {"length": 1, "diversity": 1, "quality": 1
 with your ratings instead of the ones."""
 
 _FIELD = re.compile(r"\{(context|edit)\}")
-_FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL | re.IGNORECASE)
+_FENCE = re.compile(r"\A```(?:json)?|```\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +100,10 @@ def read_rubric(reply: str) -> RubricScore:
     5.
     """
     text = without_thoughts(reply)
-    fenced = _FENCE.fullmatch(text)
+    if text.startswith("```") and text.endswith("```"):
+        text = _FENCE.sub("", text)
     try:
-        ratings = json.loads(fenced.group(1) if fenced else text)
+        ratings = json.loads(text)
     except (ValueError, RecursionError):
         ratings = None
     if not isinstance(ratings, dict) or set(ratings) != set(_NAMES):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,12 @@ def _line(where: str, line: str) -> Answered:
 
 
 def _text(where: str, name: str, value: Any) -> str:
+    if isinstance(value, bool) and name == "gold":
+        return "yes" if value else "no"
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f'{where}: "{name}" is {value}, as pandas writes an empty cell')
+    if isinstance(value, float) and value.is_integer():
+        return f"{value:.0f}"
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         several = " or a list of strings" if name == "gold" else ""
         raise InputError(f'{where}: "{name}" must be a string{several}')

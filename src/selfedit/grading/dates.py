@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from selfedit.grading.words import Word, words
 
-_MONTHS = frozenset(
+MONTHS = frozenset(
     "january february march april may june july august september october november december".split()
 )
 _CENTURY = ("century", "centuries")
@@ -61,10 +61,10 @@ def within(period: Period, said: Sequence[Word]) -> int:
 
 def another_month(gold: str, answer: str) -> bool:
     """Whether the answer names months, and none that the gold names."""
-    wanted = {word.text for word in words(gold)} & _MONTHS
+    wanted = {word.text for word in words(gold)} & MONTHS
     if not wanted:
         return False
-    told = {word.text for word in words(answer)} & _MONTHS
+    told = {word.text for word in words(answer)} & MONTHS
     return bool(told) and not wanted & told
 
 

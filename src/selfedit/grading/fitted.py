@@ -14,13 +14,18 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from selfedit.config import stable_hash
-from selfedit.grading.dates import another_month
-from selfedit.grading.features import features
-from selfedit.grading.match import exact_match, normalise
+import regex
 
-_NOT = frozenset("not never isnt wasnt arent werent didnt doesnt dont cannot".split())
-_REACH = 3  # a "not" within so many words before the gold denies it
+from selfedit.config import stable_hash
+from selfedit.grading.dates import MONTHS, another_month
+from selfedit.grading.features import features
+from selfedit.grading.forms import held
+from selfedit.grading.match import exact_match
+from selfedit.grading.stance import agrees, is_meant
+from selfedit.grading.tokens import readings
+
+_LATIN_LETTER = regex.compile(r"\p{Latin}")
+_OTHER_LETTER = regex.compile(r"(?V1)[\p{L}--\p{Latin}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,28 +75,43 @@ def shipped() -> Weights:
     )
 
 
-def known(question: str, gold: str, answer: str) -> float | None:
-    """The probability where no model is needed: no text, exactly the gold, the gold denied, or
-    months other than the gold's."""
-    if not answer.strip():
-        return 0.0
-    if exact_match([gold], answer):
-        return 1.0
-    return 0.0 if _denied(question, gold, answer) or another_month(gold, answer) else None
+def known(question: str, gold: str, answer: str, golds: Sequence[str] = ()) -> float | None:
+    """The probability where no model is needed; None where it is.
 
-
-def _denied(question: str, gold: str, answer: str) -> bool:
-    """Whether the answer says "not" right before the gold wherever it holds it ("is not of steel").
-
-    Recorded answers do this too rarely for a weight to be learned from them.
+    0: no text; what `stance` finds (the gold denied, everything named, another name, the other answer
+    to a yes-or-no question); months other than the gold's. 1: exactly the gold, or its date or number
+    in another form and no other one. In other scripts than the Latin one, for which the model has no
+    words, whether the answer holds the gold decides. golds: all that count as right.
     """
-    wanted = normalise(gold).split()
-    if not wanted or not _NOT.isdisjoint((*wanted, *normalise(question).split())):
+    if not answer.strip() or exact_match([gold], answer):
+        return float(bool(answer.strip()))
+    if (agreed := agrees(question, gold, answer)) is not None:
+        return float(agreed)
+    if another_month(gold, answer) or not is_meant(question, gold, answer, golds or (gold,)):
+        return 0.0
+    found = held(gold, answer)
+    if _is_foreign(gold) or _is_foreign(answer):
+        return float(found is not None)
+    if found is None or not _is_quantity(gold):
+        return None
+    told = {token.text for text in (question, gold) for token in readings(text)[0].tokens}
+    rivals = (token for token in found.said.tokens if token.value is not None)
+    return None if any(token.text not in told for token in rivals) else 1.0
+
+
+def _is_foreign(text: str) -> bool:
+    """Whether most letters are of another script than the Latin one."""
+    if text.isascii():
         return False
-    said = normalise(answer).split()
-    places = [i for i in range(len(said)) if said[i : i + len(wanted)] == wanted]
-    before = [" ".join(said[max(0, i - _REACH) : i]) for i in places]
-    return bool(places) and all(_NOT & set(text.split()) and "not only" not in text for text in before)
+    return len(_OTHER_LETTER.findall(text)) > len(_LATIN_LETTER.findall(text))
+
+
+def _is_quantity(gold: str) -> bool:
+    """Whether a gold is made of numbers alone, with their units, or of a date or a release."""
+    tokens = readings(gold)[0].tokens
+    return any(token.value is not None for token in tokens) and all(
+        token.value is not None or token.text in MONTHS or token.text == "version" for token in tokens
+    )
 
 
 def probability(
@@ -101,7 +121,7 @@ def probability(
     weights = weights or shipped()
     best = 0.0
     for gold in golds:
-        sure = known(question, gold, answer)
+        sure = known(question, gold, answer, golds)
         best = max(
             best, weights.probability(features(question, gold, answer)) if sure is None else sure
         )

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from selfedit.endpoints.replies import without_thoughts
 from selfedit.grading.fitted import offline, shipped
-from selfedit.grading.match import contains_gold, exact_match, f1
+from selfedit.grading.match import exact_match, f1
+from selfedit.grading.stance import is_said
 from selfedit.types import GradedAnswer, Query
 
 Grader = Callable[[str, Sequence[str], str], bool]
@@ -15,8 +16,9 @@ F1_THRESHOLD = 0.5
 
 
 def contains(question: str, golds: Sequence[str], answer: str) -> bool:
-    """Correct if the answer holds a gold, as whole words: answers may be sentences."""
-    return contains_gold(golds, answer)
+    """Correct if the answer holds a gold, as whole words in any form of them (`forms`), and means it
+    (`stance`): answers may be sentences."""
+    return is_said(question, golds, answer) or exact_match(golds, answer)
 
 
 def exact(question: str, golds: Sequence[str], answer: str) -> bool:
@@ -31,16 +33,25 @@ def by_f1(question: str, golds: Sequence[str], answer: str) -> bool:
 
 GRADERS: dict[str, Grader] = {"offline": offline, "contains": contains, "exact": exact, "f1": by_f1}
 
+# Part of the identity of each grader here: raised whenever a verdict may change, so that trials graded
+# before are not mixed with those graded after.
+_VERSION = 2
 # What `identity` was before verdicts changed, the latest first.
-_FORMER: dict[Grader, tuple[str, ...]] = {}
+_FORMER: dict[Grader, tuple[str, ...]] = {
+    offline: ("offline (weights be4005ec)",),
+    contains: ("contains",),
+    exact: ("exact",),
+    by_f1: ("by_f1",),
+}
 
 
 def identity(grader: Grader) -> str:
     """What determines a grader's verdicts, in words: part of the key under which they are stored."""
     if grader is offline:
-        return f"offline (weights {shipped().digest})"
+        return f"offline {_VERSION} (weights {shipped().digest})"
     own = getattr(grader, "identity", None) or getattr(grader, "__name__", None)
-    return str(own or type(grader).__qualname__)
+    name = str(own or type(grader).__qualname__)
+    return f"{name} {_VERSION}" if grader in _FORMER else name
 
 
 def former_identities(grader: Grader) -> tuple[str, ...]:

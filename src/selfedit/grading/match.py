@@ -1,9 +1,10 @@
-"""Normalised comparison of an answer with its gold answers (after SQuAD, arXiv 1606.05250).
+"""Comparison of an answer with its gold answers, by tokens (`forms`); and texts normalised.
 
-Differences from the SQuAD script, each because SQuAD's rule judged right answers wrong or wrong ones
-right: dashes, slashes and commas separate words ("13th-century" holds "13th century"; SQuAD joins
-them); "3.5" stays 3.5 and "-5" stays -5 (SQuAD makes them 35 and 5); "1,200" is 1200; "Japan's" is
-Japan; text is NFKC.
+`normalise` tells contexts apart (after SQuAD, arXiv 1606.05250); the identities of contexts depend on
+it, so it stays as it is. It differs from the SQuAD script, each time because SQuAD's rule judged right
+answers wrong or wrong ones right: dashes, slashes and commas separate words ("13th-century" holds "13th
+century"; SQuAD joins them); "3.5" stays 3.5 and "-5" stays -5 (SQuAD makes them 35 and 5); "1,200" is
+1200; "Japan's" is Japan; text is NFKC.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+
+from selfedit.grading.forms import held, same
+from selfedit.grading.tokens import readings
 
 _ARTICLES = frozenset({"a", "an", "the"})
 _GROUP_COMMA = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
@@ -62,14 +66,7 @@ def contains_gold(golds: Sequence[str], answer: str) -> bool:
 
     A gold without any word of its own ("The", "+") must be the whole answer.
     """
-    answer_words = f" {normalise(answer)} "
-    for gold in golds:
-        gold_words = normalise(gold)
-        if gold_words and f" {gold_words} " in answer_words:
-            return True
-        if not gold_words and _equal(gold, answer):
-            return True
-    return False
+    return any(held(gold, answer) is not None or _equal(gold, answer) for gold in golds)
 
 
 def f1(golds: Sequence[str], answer: str) -> float:
@@ -78,19 +75,22 @@ def f1(golds: Sequence[str], answer: str) -> float:
 
 
 def _f1(gold: str, answer: str) -> float:
-    gold_words, answer_words = normalise(gold).split(), normalise(answer).split()
-    if not gold_words or not answer_words:
-        return float(_equal(gold, answer))
-    common = sum((Counter(gold_words) & Counter(answer_words)).values())
-    return 2 * common / (len(gold_words) + len(answer_words))
+    best = 0.0
+    for wanted in readings(gold):
+        for said in readings(answer, wanted.has_numbers):
+            if not wanted.tokens or not said.tokens:
+                return float(_equal(gold, answer))
+            ours, theirs = ([token.text for token in own.tokens] for own in (wanted, said))
+            common = sum((Counter(ours) & Counter(theirs)).values())
+            best = max(best, 2 * common / (len(ours) + len(theirs)))
+    return best
 
 
 def _equal(gold: str, answer: str) -> bool:
     if not answer.strip() or not gold.strip():
         return False
-    gold_words, answer_words = normalise(gold), normalise(answer)
-    if gold_words or answer_words:
-        return gold_words == answer_words
+    if readings(gold)[0].tokens or readings(answer)[0].tokens:
+        return same(gold, answer)
     return _bare(gold) == _bare(answer)
 
 

@@ -8,6 +8,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from selfedit.grading import normalise
 from selfedit.types import Query, Task
 
@@ -17,6 +20,7 @@ _STOPWORDS = frozenset(
     "has have had in on at of to for from by with as and or it its that this these those there "
     "can could would will not than then he she they his her their".split()
 )
+_NOWHERE = np.array([], dtype=np.int64)
 _STEM = 6  # letters of a word that are compared: "baptised" and "baptism" are one
 
 
@@ -43,38 +47,37 @@ class _Index:
     def __init__(self, tasks: Sequence[Task]) -> None:
         self._contexts = [f" {normalise(f'{task.title} {task.context}')} " for task in tasks]
         self._titles = [normalise(task.title) for task in tasks]
-        self._postings: dict[str, list[int]] = defaultdict(list)
+        postings: dict[str, list[int]] = defaultdict(list)
         for i, context in enumerate(self._contexts):
-            for word in sorted(_content(context)):
-                self._postings[word].append(i)
+            for word in _content(context):
+                postings[word].append(i)
+        self._postings = {word: np.array(places) for word, places in postings.items()}
         self._by_title: dict[str, list[int]] = defaultdict(list)
         for i, title in enumerate(self._titles):
             self._by_title[title].append(i)
 
     def best(self, query: Query) -> int:
-        scores: dict[int, float] = defaultdict(float)
+        scores = np.zeros(len(self._contexts))
         for word in sorted(_content(normalise(query.question))):
-            for i in self._postings.get(word, ()):
-                scores[i] += self._weight(word)
+            if word in self._postings:
+                scores[self._postings[word]] += self._weight(word)
         for gold in query.answers:
             self._add_gold(scores, normalise(gold))
         for i in self._by_title.get(normalise(query.topic), ()) if query.topic else ():
             scores[i] += 2 * math.log(1 + len(self._titles))
-        if not scores:
-            return 0
-        return min(scores, key=lambda i: (-round(scores[i], 9), i))
+        return int(scores.round(9).argmax())  # the first of equal ones
 
-    def _add_gold(self, scores: dict[int, float], gold: str) -> None:
+    def _add_gold(self, scores: NDArray[np.float64], gold: str) -> None:
         """Passages that hold the gold, word for word, score by the rarity of its words."""
         words = _content(gold)
-        places = min((self._postings.get(word, []) for word in words), key=len, default=[])
+        places = min((self._postings.get(word, _NOWHERE) for word in words), key=len, default=_NOWHERE)
         bonus = 1.0 + sum(self._weight(word) for word in words)
         for i in places:
             if f" {gold} " in self._contexts[i]:
                 scores[i] += bonus
 
     def _weight(self, word: str) -> float:
-        return math.log(1 + len(self._contexts) / len(self._postings.get(word, ()) or (0,)))
+        return math.log(1 + len(self._contexts) / len(self._postings.get(word, (0,))))
 
 
 def _content(normalised: str) -> set[str]:
