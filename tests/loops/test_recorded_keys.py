@@ -9,6 +9,7 @@ from selfedit.domains.arc.self_edit import ORACLE
 from selfedit.domains.arc.settings import ArcInnerSettings
 from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.settings import KnowledgeSettings, LearnSettings
+from selfedit.grading import former_identities
 from selfedit.loops.jobs import trial_key
 from selfedit.loops.sampler import Writer
 from selfedit.store import Store
@@ -29,7 +30,11 @@ TEXTS = {
 TASK = Task("id", "Tower", "The tower is made of stone.", (Query("Made of what?", ("stone", "rock")),))
 
 
-def test_trial_keys(tiny):
+def test_trial_keys(tiny, monkeypatch):
+    # Graders have changed since, and with their identities the keys; nothing else of them has.
+    monkeypatch.setattr(
+        "selfedit.domains.knowledge.domain.identity", lambda grader: former_identities(grader)[0]
+    )
     keys = []
     for strategy in ("sentences", "implications"):
         settings = LearnSettings(

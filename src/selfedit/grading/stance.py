@@ -17,7 +17,10 @@ _NOT = frozenset(
     "hadnt neither nor nicht kein keine keinen pas nunca jamais ne".split()
 )
 _REACH = 6  # words between a "not" and what it denies, in one clause
-_TAKES_BACK = frozenset("only just merely until than except besides other but sondern".split())
+_TAKES_BACK = frozenset(
+    "only just merely until than except besides other but sondern because since although though "
+    "whereas which who whose when where".split()
+)
 _BEFORE = re.compile(
     r" (?:rather than|instead of|(?<! none )(?<! nothing )other than|contrary to|as opposed to"
     r"|anything but|unlike|except(?: for)?|no longer)(?: \S+){0,2} $"
@@ -82,7 +85,9 @@ def names_everything(question: str, golds: Sequence[str], answer: str) -> bool:
         others = [item for item in run if _is_other(item, told)]
         alike = [item for item in others if _kind(item) == _kind(holding[0])]
         kind = _kind(holding[0])
-        if len(set(alike)) >= (1 if either and kind != "word" else _OTHERS):
+        # Common words are often listed beside one another ("a soft, silvery, ductile metal").
+        enough = _OTHERS + (kind == "word")
+        if len(set(alike)) >= (1 if either and kind != "word" else enough):
             return True
     return False
 
@@ -117,21 +122,20 @@ def _kind(item: str) -> str:
     return "name" if re.search(r"\b[A-Z]", item) else "word"
 
 
-# What makes another place, person or institution of a name.
-_NAMES_BEFORE = (
-    r"(?:New|North|South|East|West|Northern|Southern|Eastern|Western|Upper|Lower|Central|Inner|Outer|Port|"
-    r"Fort|Saint|St\.|San|Santa|Mount|Lake|Little|Great|Old|Neu|Alt|Bad|Nieuw|Nouvelle|Nueva|Nova)[\s-]+"
-)
+# What makes another place or person of a name. Not what names are often left without: Lake, Mount,
+# Saint, River, University, Junior.
+_NAMES_BEFORE = r"(?:New|North|South|East|West|Neu|Nieuw|Nouvelle|Nueva|Nova)[\s-]+"
 _NAMES_BEHIND = (
-    r"[\s-]+(?:City|County|University|College|Island|Islands|River|Beach|Falls|Springs|Heights|Valley|Junior|"
-    r"Jr\b|Sr\b|[IVX]{2,5}\b|the\s+(?:Second|Third|Fourth|Fifth|Younger|Elder))"
+    r"[\s-]+(?:City\b|County\b|(?=[IVX]{2,5}\b)[IVX]+"
+    r"|the\s+(?:Second|Third|Fourth|Fifth|Younger|Elder)\b)"
 )
 
 
 def is_longer_name(question: str, gold: str, answer: str) -> bool:
     """Whether the answer has the gold only within a longer name, which is another's ("New York" for
     "York", "Henry VIII" for "Henry"), and which the question does not have."""
-    if not gold[:1].isupper() or gold.isupper() or len(gold.split()) > 2:
+    # New York City is New York.
+    if not gold[:1].isupper() or gold.isupper() or gold.startswith("New ") or len(gold.split()) > 2:
         return False
     own = re.escape(gold)
     every = [m.span() for m in re.finditer(rf"(?<!\w){own}(?!\w)", answer)]
@@ -171,19 +175,15 @@ def agrees(question: str, gold: str, answer: str) -> bool | None:
 _ENDINGS = frozenset(
     ["", *"s es n en an ian ic ish ese i ns ans ians e y a ia ity al ism ist ists".split()]
 )
-_SHORTEST_NAME = 3
 
 
 def is_another_name(gold: str, answer: str) -> bool:
-    """Whether the answer has a name of the gold only as the beginning of another's ("Jory Pasker" for
+    """Whether the answer has a name, the gold, only as the beginning of another's ("Jory Pasker" for
     "Jory Pask")."""
-    for name in re.findall(r"(?<!\w)[A-Z][^\W\d_]+", gold[:_LONGEST]):
-        if len(name) < _SHORTEST_NAME:
-            continue
-        said = re.findall(rf"(?<!\w){name}([^\W\d_]*)", answer)
-        if said and _ENDINGS.isdisjoint(said):
-            return True
-    return False
+    if not gold[:1].isupper() or len(gold) < 3 or len(gold) > _LONGEST:
+        return False
+    said = re.findall(rf"(?<!\w){re.escape(gold)}([^\W\d_]*)", answer)
+    return bool(said) and _ENDINGS.isdisjoint(said)
 
 
 def is_meant(question: str, gold: str, answer: str, golds: Sequence[str]) -> bool:
