@@ -1,9 +1,9 @@
 """Keys under which trials and texts are stored, as they were on 2026-11-26 (commit 69870e9).
 
 Who installs a newer version must find in the store what an older one has computed. A difference here
-means that everybody's finished work is done once more: say so in CHANGELOG, or undo it. So it was when graders changed (all
-trials that are graded as words) and when what `train` samples no longer followed the order of a file (its
-texts).
+means that everybody's finished work is done once more: say so in CHANGELOG, or undo it. So it
+was when graders changed (trials that are graded as words) and when what `train` samples no longer
+followed the order of a file (its texts).
 """
 
 from __future__ import annotations

@@ -144,8 +144,8 @@ def _number(
     if piece.text in numerals.TENS and place + 1 < len(pieces):
         ordinal = numerals.ORDINALS.get(pieces[place + 1].text, 0)
         if 0 < ordinal < 10:
-            value = numerals.TENS[piece.text] + ordinal
-            return Token(f"o{value}", piece.sentence, piece.clause), place + 2
+            rank = numerals.TENS[piece.text] + ordinal
+            return Token(f"o{rank}", piece.sentence, piece.clause), place + 2
     chinese = numerals.han(piece.text)
     found = (chinese, place + 1) if chinese is not None else numerals.leading(plain, place)
     if found is None:
