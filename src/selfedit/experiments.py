@@ -16,7 +16,8 @@ from selfedit.config import EvaluationSettings, JudgeSettings, OuterSettings
 from selfedit.data import take
 from selfedit.domains.base import BaseDomain
 from selfedit.domains.conditions import Bench, Condition, Outcome
-from selfedit.domains.knowledge import Document
+from selfedit.domains.knowledge import Document, Knowledge
+from selfedit.domains.knowledge.evaluation import KnowledgeEvaluation
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.domains.rows import Evaluation, Row
 from selfedit.errors import InputError
@@ -34,6 +35,7 @@ from selfedit.loops.plan import OuterPlan, plan_outer
 from selfedit.loops.policies import Policies
 from selfedit.loops.rewards import make_reward
 from selfedit.loops.rounds import RoundRecord
+from selfedit.memory.continual import ContinualSettings, Experiment
 from selfedit.progress import Progress, Silent
 from selfedit.runners.local import LocalRunner
 from selfedit.seams import Algorithm, Model
@@ -181,6 +183,45 @@ def at_bench(
     bench.check()
     _agree(bench, confirm)
     return evaluation.record(bench, kind, work)
+
+
+def continual(
+    domain: Knowledge,
+    tasks: Sequence[Task],
+    model: Model,
+    inner: LearnSettings,
+    how: ContinualSettings,
+    store: Store,
+    folder: Path,
+    *,
+    progress: Progress | None = None,
+) -> ContinualRun:
+    """Documents learned one after the other, by each kind of memory (section 5 of the paper).
+
+    Work that is in the store is not repeated: a killed experiment goes on where it was. tasks: those of
+    all sequences, end to end. folder: of adapters, which a run that goes on needs. A matrix that was
+    imported into the store (`selfedit import continual`) stands beside the result. Raises
+    SelfEditError.
+    """
+    settings = KnowledgeEvaluation(conditions=("base",), inner=inner)
+    beside = [run.result for run in store.runs(None) if run.kind == "continual" and run.result]
+    recorded = next((own for own in beside if "recorded_from" in own), None)
+
+    def work(bench: Bench) -> ContinualRun:
+        found = Experiment(bench, store, folder, how).run().summary()
+        return ContinualRun({**found, "recorded": recorded})
+
+    return at_bench("continual", work, domain, tasks, model, settings, store, progress=progress)
+
+
+@dataclass(frozen=True, slots=True)
+class ContinualRun:
+    """What `continual` found (`memory.continual_result.Continual.summary`), and what was recorded."""
+
+    values: Mapping[str, Any]
+
+    def summary(self) -> dict[str, Any]:
+        return dict(self.values)
 
 
 @dataclass(frozen=True, slots=True)

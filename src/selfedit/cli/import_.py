@@ -45,3 +45,32 @@ def release(
         out.print(Text(f"Note: {note}."), soft_wrap=True)
     new = f"{result.num_new} new trials" if result.num_new else "nothing new"
     out.print(f"Stored as run {result.run_id}: {new}.")
+
+
+@app.command()
+def continual(
+    file: Annotated[
+        Path, typer.Argument(help="The matrix of the release's continual experiment (JSON).")
+    ],
+    library: options.Library = None,
+    as_json: options.Json = False,
+) -> None:
+    """Import a recorded matrix of continual self-edits; `selfedit eval continual` shows it, too."""
+    from selfedit.console.common import open_store
+    from selfedit.release.continual import import_continual
+    from selfedit.show.wording import percent
+
+    with open_store(library) as store:
+        run_id, result = import_continual(file, store)
+    if as_json:
+        print_json(result)
+        return
+    (kind,) = result["kinds"].values()
+    out.print(Text(f"{file}: {result['sequences']} sequences of {result['contexts']}"), soft_wrap=True)
+    for name, value in (
+        ("untouched", result["untouched"]),
+        ("right after its own edit", kind["right_after"]),
+        ("at the end", kind["at_the_end"]),
+    ):
+        out.print(f"{name:25s} {percent(value['value'], 1)}")
+    out.print(f"Stored as run {run_id}; `selfedit report {run_id}` shows it.")

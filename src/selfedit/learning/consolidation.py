@@ -10,12 +10,12 @@ from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import AdapterError, InputError, SelfEditError
 from selfedit.grading import Grader, offline
-from selfedit.learning.answers import answers_of
 from selfedit.learning.damage import probed
 from selfedit.learning.draft import Draft, Place, commit, final_plan
 from selfedit.learning.outcome import Verdict
 from selfedit.learning.standing import Standing, kind_of
 from selfedit.loops.sampler import Writer
+from selfedit.memory.answers import answers_of
 from selfedit.memory.guard import too_damaged
 from selfedit.memory.loaded import Loaded
 from selfedit.memory.routed import Routed

@@ -15,12 +15,12 @@ from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import AdapterError, InputError, SelfEditError
 from selfedit.grading import offline
-from selfedit.learning.answers import answers_of
 from selfedit.learning.draft import final_plan
 from selfedit.learning.shelf import Shelf
 from selfedit.learning.standing import Standing, adapter_names, kind_of, named
 from selfedit.loops.sampler import Writer
 from selfedit.memory.answering import Answering
+from selfedit.memory.answers import answers_of
 from selfedit.memory.routed import Routed
 from selfedit.progress import Progress, by_steps
 from selfedit.store import AdapterRecord, LearnedDocument

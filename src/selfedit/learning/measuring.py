@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from selfedit.domains.knowledge import Knowledge
-from selfedit.learning.answers import answers_of
 from selfedit.learning.contradictions import contradicted
 from selfedit.learning.draft import Draft
 from selfedit.learning.material import Material
@@ -13,6 +12,7 @@ from selfedit.learning.outcome import Outcome
 from selfedit.learning.recall import logprob_gain
 from selfedit.loops.sampler import Writer
 from selfedit.memory.answering import Answering
+from selfedit.memory.answers import answers_of
 from selfedit.store import AdapterRecord, LearnedDocument
 from selfedit.types import Completion, GradedAnswer, Query, Task
 

@@ -66,7 +66,7 @@ def loss_curves(curves: Mapping[str, Sequence[float]]) -> str:
         f"{label} from {_first(losses):.2f} to {_first(losses[::-1]):.2f}"
         for label, losses in list(drawn.items())[:LEGEND_LINES]
     ]
-    return _svg(figure, "Training loss: " + "; ".join(ends))
+    return figure_svg(figure, "Training loss: " + "; ".join(ends))
 
 
 def interval_lines(
@@ -77,7 +77,7 @@ def interval_lines(
     A low or high that is not finite draws no interval. x, y: the axes' names; words: what is shown.
     """
     figure = interval_figure(curves, x, y)
-    return "" if figure is None else _svg(figure, words)
+    return "" if figure is None else figure_svg(figure, words)
 
 
 def interval_figure(
@@ -157,7 +157,7 @@ def accuracy_bars(before: float, after: float, n: int) -> str:
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
     label = f"Accuracy: {percent(before)} before, {percent(after)} after, of {n}"
-    return _svg(figure, label)
+    return figure_svg(figure, label)
 
 
 def wilson_interval(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
@@ -214,7 +214,7 @@ def _legend(axes: Axes, handles: list[Any], labels: list[str]) -> None:
         text.set_parse_math(False)  # "$" in a label is a dollar sign
 
 
-def _svg(figure: Figure, label: str) -> str:
+def figure_svg(figure: Figure, label: str) -> str:
     """The figure as an <svg> element that can stand several times in one HTML page."""
     import matplotlib
 

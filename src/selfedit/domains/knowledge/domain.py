@@ -8,7 +8,7 @@ from typing import Any, Self
 from selfedit.config import InnerSettings, stable_hash
 from selfedit.domains.base import WRITTEN_RATIO, BaseDomain
 from selfedit.domains.conditions import Bench, Condition, Expected
-from selfedit.domains.evaluable import row_notes
+from selfedit.domains.evaluable import OwnRun, row_notes
 from selfedit.domains.knowledge.cloze import cloze_prompt, grade_with_blanks
 from selfedit.domains.knowledge.presets import PRESETS
 from selfedit.domains.knowledge.sequences import training_plan
@@ -97,6 +97,11 @@ class Knowledge(BaseDomain):
         from selfedit.domains.knowledge.regimes import expected
 
         return expected(bench, condition)
+
+    def own_runs(self) -> Mapping[str, OwnRun]:
+        from selfedit.domains.knowledge.continual_report import CONTINUAL
+
+        return {"continual": CONTINUAL}
 
     def label(self, task: Task) -> str:
         return f"{task.title}: {' '.join(task.context.split()[:12])} ..."

@@ -1,0 +1,35 @@
+"""The matrix of the release's continual experiment (figure 6 of the paper), as a run of the store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from selfedit.errors import InputError
+from selfedit.memory.continual_result import recorded
+from selfedit.store import Store
+
+
+def import_continual(path: Path | str, store: Store) -> tuple[int, dict[str, Any]]:
+    """The number of the run that it is stored as, and what it holds. A file that is there already is
+    not stored twice. Raises InputError for any other file."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        result = recorded(values)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    except (ValueError, KeyError, TypeError, ZeroDivisionError, IndexError) as error:
+        raise InputError(
+            f"{path} is not a recorded continual matrix (JSON with mean_over_sequences, n_datapoints "
+            f"and n_sequences): {error}"
+        ) from None
+    result["recorded_from"] = str(values.get("dataset", Path(path).name))
+    for run in store.runs(None):
+        if run.kind == "continual" and run.result == result:
+            return run.id, result
+    inputs = {"file": str(path), "domain": "knowledge"}
+    settings: dict[str, Any] = {"inner": {"knowledge": {}}}
+    run_id = store.start_run("continual", result["model"], "", settings, inputs)
+    store.finish_run(run_id, "finished", result)
+    return run_id, result
