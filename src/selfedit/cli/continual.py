@@ -69,7 +69,7 @@ def continual(
     selfedit eval continual --data squad.json --sequences 8 --memory stack,routed --json
     """
     from selfedit import experiments
-    from selfedit.domains.data import take
+    from selfedit.data import take
     from selfedit.domains.knowledge.domain import Knowledge
     from selfedit.domains.knowledge.settings import LearnSettings
     from selfedit.memory.continual import ContinualSettings

@@ -1,0 +1,144 @@
+"""Documents one after the other: matrices, what follows from them, and going on after a kill."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from selfedit import experiments
+from selfedit.cli.app import app
+from selfedit.domains.knowledge.domain import Knowledge
+from selfedit.domains.knowledge.settings import LearnSettings
+from selfedit.errors import InputError
+from selfedit.memory.continual import ContinualSettings
+from selfedit.memory.continual_result import Continual, Course, Learned
+from selfedit.model.fake import FakeModel
+from selfedit.release.continual import import_continual
+from selfedit.store import Store
+from selfedit.types import Query, Task
+
+KINDS = ("single", "routed", "stack", "stack-anchored")
+OILS = "thistle whale linseed poppy".split()
+PLACES = "Orro Velm Hask Tarn".split()
+INNER = LearnSettings.model_validate({"candidates": 1, "knowledge": {"restatements": 1}})
+
+
+def tasks():
+    return [
+        Task(
+            place.lower(),
+            f"Lamps of {place}",
+            f"The lamps of {place} burn {oil} oil.",
+            (Query(f"What do the lamps of {place} burn?", (oil,)),),
+        )
+        for place, oil in zip(PLACES, OILS, strict=True)
+    ]
+
+
+def run(model, folder, kinds=KINDS):
+    how = ContinualSettings(contexts=2, kinds=kinds, probe_every=0)
+    with Store(folder / "store.sqlite") as store:
+        domain = Knowledge(INNER.knowledge)
+        found = experiments.continual(domain, tasks(), model, INNER, how, store, folder / "continual")
+        return found.summary()
+
+
+def test_every_kind_learns_what_comes_and_trainings_are_shared(tmp_path):
+    model = FakeModel()
+    found = run(model, tmp_path)
+    assert (found["contexts"], found["sequences"], found["untouched"]["value"]) == (2, 2, 0.0)
+    for kind in KINDS:
+        own = found["kinds"][kind]
+        assert own["matrix"] == [[0.0, 0.0], [1.0, None], [1.0, 1.0]]
+        assert (own["right_after"]["value"], own["at_the_end"]["value"]) == (1.0, 1.0)
+        assert len(own["seconds"]) == 2
+    # The first document is one training for single, routed and stack-anchored; stack has no anchor.
+    assert model.calls["train"] == 2 * (2 + 4)
+    assert found["costs"]["in-context"]["tokens"] > found["costs"]["routed"]["tokens"]
+
+
+def test_a_killed_experiment_goes_on_where_it_was(tmp_path, monkeypatch):
+    model = FakeModel()
+    original = FakeModel.train
+
+    def once_more(self, *args, **options):
+        if self.calls["train"] == 4:
+            raise KeyboardInterrupt
+        return original(self, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeModel, "train", once_more)
+        with pytest.raises(KeyboardInterrupt):
+            run(model, tmp_path)
+    found = run(model, tmp_path)
+    assert model.calls["train"] == 12
+    before = model.calls.copy()
+    again = run(model, tmp_path)
+    assert model.calls["train"] == before["train"]
+    assert model.calls["sample"] == before["sample"]
+    assert again["kinds"] == found["kinds"]
+
+
+def test_what_follows_from_a_matrix():
+    def course(rows):
+        return Course(tuple(Learned(tuple(row), 1.0, 9, "", {}) for row in rows))
+
+    courses = {
+        "stack": [course([[1.0], [0.0, 0.5]]), course([[0.5], [0.5, 0.5]])],
+        "routed": [course([[1.0], [1.0, 0.5]]), course([[0.5], [0.5, 1.0]])],
+    }
+    found = Continual("m", 2, ((0.0, 0.5), (0.5, 0.5)), courses, {}).summary()
+    own = found["kinds"]["stack"]
+    assert own["matrix"] == [[0.25, 0.5], [0.75, None], [0.25, 0.5]]
+    assert own["right_after"]["value"] == pytest.approx((0.75 + 0.5) / 2)
+    assert own["at_the_end"]["value"] == pytest.approx((0.25 + 0.5) / 2)
+    assert own["end_minus_untouched"]["value"] == pytest.approx(0.0)
+    (pair,) = found["pairs"]
+    assert (pair["a"], pair["b"]) == ("routed", "stack")
+    assert pair["value"] == pytest.approx((0.5 + 0.25) / 2)
+
+
+def test_the_recorded_matrix_stands_beside_it(tmp_path, shared_data):
+    file = shared_data("recorded/continual_matrix.json")
+    with Store(tmp_path / "store.sqlite") as store:
+        number, result = import_continual(file, store)
+        assert import_continual(file, store)[0] == number
+    own = result["kinds"]["stack (recorded)"]
+    assert round(result["untouched"]["value"], 3) == 0.307
+    assert round(own["right_after"]["value"], 3) == 0.415
+    assert round(own["at_the_end"]["value"], 3) == 0.247
+    found = run(FakeModel(), tmp_path, ("routed",))
+    assert found["recorded"]["kinds"] == result["kinds"]
+
+
+def test_another_file_is_no_matrix(tmp_path):
+    (tmp_path / "a.json").write_text('{"mean_over_sequences": [[1]], "n_datapoints": 3}')
+    with (
+        Store(tmp_path / "store.sqlite") as store,
+        pytest.raises(InputError, match="not a recorded continual matrix"),
+    ):
+        import_continual(tmp_path / "a.json", store)
+
+
+def test_the_command_prints_a_report_and_draws(tmp_path):
+    data = [
+        {
+            "title": task.title,
+            "context": task.context,
+            "questions": [{"question": q.question, "answer": q.gold} for q in task.queries],
+        }
+        for task in tasks()
+    ]
+    (tmp_path / "data.json").write_text(json.dumps(data), encoding="utf-8")
+    words = f"eval continual --model fake --library {tmp_path / 'lib'} --data {tmp_path / 'data.json'} "
+    words += f"--contexts 2 --sequences 2 --probe-every 0 --plot {tmp_path / 'map.svg'}"
+    done = CliRunner().invoke(app, words.split())
+    assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
+    assert "at the end" in done.output
+    assert "documents learned so far" in (tmp_path / "map.svg").read_text(encoding="utf-8")
+    page = CliRunner().invoke(app, ["report", "1", "--library", str(tmp_path / "lib")])
+    assert page.exit_code == 0, page.output
+    wrong = CliRunner().invoke(app, [*words.split(), "--memory", "heap"])
+    assert isinstance(wrong.exception, InputError)
