@@ -141,6 +141,8 @@ def test_answers_of_one_adapter_after_the_other_have_no_grid(monkeypatch):
     for owners, width in (([0, 2, 0], None), ([0, 0, 2], 9)):  # not in order; with pads between
         bank.route(owners, [4, 1, 3], width)
         assert bank.routing.ends_K is None
+    bank.route([0, 1, 1, 2], [4, 1, 3, 4])  # a grid without gaps is a view
+    assert (bank.routing.ends_K, bank.routing.position_M) == (None, None)
 
 
 @pytest.mark.parametrize(

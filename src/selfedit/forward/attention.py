@@ -170,7 +170,7 @@ def over_row(query: Tensor, key: Tensor, value: Tensor, packing: Packing, scale:
     assert kernel is not None
     longest = max(packing.lengths)
     out_THd: Tensor = kernel(
-        *(x[0].transpose(0, 1) for x in (query, key, value)),
+        *(x.squeeze(0).transpose(0, 1) for x in (query, key, value)),
         packing.place,
         packing.place,
         longest,
@@ -193,7 +193,7 @@ def over_grid(query: Tensor, key: Tensor, value: Tensor, packing: Packing, scale
         groups = 1
 
     def unpack(x: Tensor) -> Tensor:
-        x_THd = x[0].transpose(0, 1)
+        x_THd = x.squeeze(0).transpose(0, 1)  # backward a view, which x[0] is not
         if position is not None:
             grid = x.new_zeros(count * width, *x_THd.shape[1:])
             x_THd = grid.index_copy(0, position, x_THd)

@@ -56,7 +56,11 @@ class Routing:
         """
         padded = row_width is not None and min(lengths) < row_width
         if groups and not padded and list(owners) == sorted(owners):
-            return cls._grouped(owners, lengths, num_adapters, device)
+            every = [0] * num_adapters
+            for owner, length in zip(owners, lengths, strict=True):
+                every[owner] += length
+            if min(every) < max(every):  # a grid without gaps takes one kernel where groups take two
+                return cls._grouped(every, device)
         # Picking out adapters copies their weights: better to leave a few slots empty.
         used = sorted(set(owners))
         if 2 * len(used) >= num_adapters:
@@ -88,20 +92,15 @@ class Routing:
         )
 
     @classmethod
-    def _grouped(
-        cls, owners: Sequence[int], lengths: Sequence[int], num_adapters: int, device: torch.device
-    ) -> Routing:
-        filled = [0] * num_adapters
-        for owner, length in zip(owners, lengths, strict=True):
-            filled[owner] += length
+    def _grouped(cls, filled: Sequence[int], device: torch.device) -> Routing:
         ends_K = torch.tensor(filled, dtype=torch.int32).cumsum(0, dtype=torch.int32)
         return cls(
             slots=None,
-            num_slots=num_adapters,
+            num_slots=len(filled),
             width=0,
             position_M=None,
             ends_K=send(ends_K, device),
-            owners=tuple(range(num_adapters)),
+            owners=tuple(range(len(filled))),
             filled=tuple(filled),
         )
 

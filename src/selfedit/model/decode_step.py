@@ -19,6 +19,7 @@ from selfedit.forward.attention import padded_left
 from selfedit.forward.cache import FixedLayer, GrowingLayer, growing_cache, select_rows
 from selfedit.forward.memory import is_out_of_memory
 from selfedit.forward.packed import Decoder, close
+from selfedit.forward.transfer import send
 from selfedit.lora.bank import AdapterBank
 from selfedit.model.cuda_graph import CaptureFailed, Graph, GraphedStep
 from selfedit.model.prefill import route_rows
@@ -60,7 +61,7 @@ class GrowingSteps:
     def __call__(self, keep: Sequence[int], tokens: Sequence[int]) -> Tensor:
         device = self._decoder.device
         if len(keep) < len(self._owners):
-            index = torch.tensor(keep, device=device)
+            index = send(torch.tensor(keep), device)
             select_rows(self._cache.layers, index)
             self._mask, self._position = self._mask[index], self._position[index]
             self._owners = [self._owners[n] for n in keep]
@@ -69,7 +70,7 @@ class GrowingSteps:
         if self._bank is not None:
             route_rows(self._bank, self._owners, 1)
         output = self._decoder.model(
-            input_ids=torch.tensor(tokens, device=device)[:, None],
+            input_ids=send(torch.tensor(tokens), device)[:, None],
             attention_mask=self._mask,
             position_ids=self._position,
             use_cache=True,
@@ -129,14 +130,14 @@ class FixedSteps:
         for n, token in zip(self._live, tokens, strict=True):
             given[0][n], given[1][n] = token, self._positions[n]
             self._positions[n] += 1
-        self._inputs.copy_(torch.tensor(given)[:, :, None])
+        self._inputs.copy_(send(torch.tensor(given)[:, :, None], self._inputs.device))
         self._place.fill_(self._end)
         self._mask.select(3, self._end).fill_(self._seen)
         self._end += 1
         logits_NV = self._run()
         if len(self._live) == len(self._owners):
             return logits_NV
-        return logits_NV.index_select(0, torch.tensor(self._live, device=logits_NV.device))
+        return logits_NV.index_select(0, send(torch.tensor(self._live), logits_NV.device))
 
     def _begin(self) -> None:
         """Everything that stays the same while the batch has these rows, except the cache and the
@@ -152,7 +153,7 @@ class FixedSteps:
 
     def _compact(self) -> None:
         self._graphed = None  # frees its memory before the next graph is made
-        index = torch.tensor(self._live, device=self._mask.device)
+        index = send(torch.tensor(self._live), self._mask.device)
         select_rows(self._cache.layers, index)
         self._mask = self._mask.index_select(0, index)
         self._positions = [self._positions[n] for n in self._live]

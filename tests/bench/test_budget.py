@@ -1,0 +1,124 @@
+"""What a step may do to a GPU at the 7B shape: kernels, host reads, copies to it. No GPU is needed.
+
+The limits are what the step does today and a bit, less than one for each layer: whoever adds a kernel,
+a wait or a copy to every layer learns it here.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+import torch
+
+from benchmarks.roofline import Counting, as_on_a_gpu, decoding_step, model_of, training_step
+from selfedit.bench.shapes import shape_config
+from selfedit.config import LoraSettings, SamplingSettings, TrainSettings
+from selfedit.lora import desk
+from selfedit.lora.optimizer import StackedAdamW
+from selfedit.types import Prompt, TrainingPlan, TrainingSequence
+
+ALL, HALF = LoraSettings(layers="all"), LoraSettings(layers="upper-half")
+LAYERS = 28
+
+
+@pytest.fixture(scope="module")
+def large():
+    return model_of(shape_config("qwen2.5-7b"))
+
+
+def with_layers(count):
+    config = shape_config("qwen2.5-7b")
+    config.num_hidden_layers = count
+    config.layer_types = config.layer_types[:count]
+    return model_of(config)
+
+
+@pytest.fixture(scope="module")
+def short():
+    return with_layers(2)
+
+
+@pytest.mark.parametrize(("lora", "kernels"), [(ALL, 6559), (HALF, 3325)])
+def test_a_training_step(large, lora, kernels):
+    count = training_step(large, lora)
+    assert kernels - LAYERS < count.launches < kernels + LAYERS // 2, count.kernels
+    assert count.reads == 1  # the losses, with what was finite
+    assert count.sends <= 8
+
+
+@pytest.mark.parametrize(("lora", "kernels"), [(ALL, 1927), (HALF, 1535)])
+def test_a_decoding_step(large, lora, kernels):
+    count = decoding_step(large, lora)
+    assert kernels - LAYERS < count.launches < kernels + LAYERS // 2, count.kernels
+    assert count.reads == 1  # the tokens
+    assert count.sends == 1
+
+
+@pytest.mark.parametrize("hopper", [True, False])
+def test_reads_and_copies_do_not_follow_the_layers(short, hopper):
+    """Nor on a card that has none of the newer kernels."""
+    tall = with_layers(5)
+    for step in (training_step, decoding_step):
+        both = [step(model, ALL, hopper=hopper) for model in (tall, short)]
+        assert both[0].reads == both[1].reads == 1
+        assert both[0].sends == both[1].sends
+        assert both[0].launches > 2 * both[1].launches
+
+
+def test_dropout_asks_nothing_of_the_device(short, monkeypatch):
+    """Its draws are the device's own; as many waits and copies as without it."""
+    rand = torch.rand
+    monkeypatch.setattr(torch, "rand", lambda shape, generator, device: rand(shape, device=device))
+    monkeypatch.setattr(desk, "torch", _MetaGenerators)
+    plain, drops = (
+        training_step(short, ALL.model_copy(update={"dropout": share}), hopper=False)
+        for share in (0.0, 0.1)
+    )
+    assert (drops.reads, drops.sends) == (plain.reads, plain.sends)
+    assert drops.launches > plain.launches
+
+
+class _MetaGenerators:
+    """torch as `desk` uses it; there are no generators on the meta device."""
+
+    Tensor, device = torch.Tensor, torch.device
+
+    class Generator:
+        device = torch.device("meta")
+
+        def __init__(self, device):
+            self.manual_seed = lambda seed: None
+
+
+def test_a_device_without_float64_gets_none(short, monkeypatch):
+    """Apple's. Training, texts, scores of answers, divergence."""
+    model = model_of(short.hf.config, dtype=torch.float32)
+    adam = import_module("torch.optim.adam")
+    monkeypatch.setattr(adam, "_device_dtype_check_for_fused", lambda *_, **__: None)
+    with as_on_a_gpu(hopper=False), Counting(float64=False) as counting:
+        monkeypatch.setattr(desk, "optimizer_of", StackedAdamW)
+        texts = (TrainingSequence("one text"), TrainingSequence("another"))
+        plans = [TrainingPlan(texts), TrainingPlan(texts[:1])]
+        bank, _ = model.train(plans, ALL, TrainSettings(epochs=1), [0, 1])
+        prompts = [Prompt("a"), Prompt("a longer one")]
+        greedy = SamplingSettings(temperature=0, top_p=1, max_new_tokens=3)
+        model.sample(prompts, greedy, [0, 0], adapters=bank, owners=[0, 1])
+        model.answer_scores(prompts, [" b", " c"], adapters=bank, owners=[0, 1])
+        model.divergence(texts, bank, 1)
+        assert counting.count.launches > 100
+        with pytest.raises(TypeError, match="no float64"):
+            torch.ones(1, device="meta").double()
+        with pytest.raises(TypeError, match="no float64"):
+            torch.ones(1, dtype=torch.float64).to("meta")
+
+
+def test_what_is_counted_is_noticed():
+    with Counting() as counting:
+        x = torch.ones(4, 8, device="meta")
+        x.T.unsqueeze(0)
+        assert counting.count.launches == 1  # views are none
+        bool(x.sum() > 0)
+        x.cpu()
+        torch.ones(3).to("meta")
+        assert (counting.count.reads, counting.count.sends) == (2, 1)
