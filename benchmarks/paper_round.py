@@ -42,7 +42,7 @@ def main() -> None:
     ]
     start = time.perf_counter()
     prompts = [prompt for task, _ in recorded for prompt in domain.queries(task)]
-    model.generate(prompts, ANSWER_SAMPLING, [0] * len(prompts))
+    model.sample(prompts, ANSWER_SAMPLING, [0] * len(prompts))
     baselines = time.perf_counter() - start
     trials = run_trials(
         model,

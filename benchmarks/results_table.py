@@ -1,7 +1,8 @@
 """RESULTS.md's tables out of `selfedit bench inner --json`: python benchmarks/results_table.py PATH...
 
 PATH: a JSON file, or a folder of them. Prints Markdown: for each result its command's settings, a table
-of the ways and one of the keys; of other files (`bench answers`, `paper_round.py`) their numbers.
+of the ways and one of the keys; of other files (`bench answers`, `paper_round.py`) their numbers. A
+file of `gpu.sh` holds several.
 """
 
 from __future__ import annotations
@@ -34,10 +35,12 @@ def main(paths: list[Path]) -> None:
         sys.exit(__doc__)
     for file in files:
         result = json.loads(file.read_text(encoding="utf-8"))
-        print(f"## {file.stem}\n")
-        for line in inner_tables(result) if "weights" in result else _other(result):
-            print(line)
-        print()
+        # gpu.sh's one file holds the results of all its steps by name.
+        for name, own in result["steps"].items() if "steps" in result else [(file.stem, result)]:
+            print(f"## {name}\n")
+            for line in inner_tables(own) if "weights" in own else _other(own):
+                print(line)
+            print()
 
 
 def inner_tables(result: Mapping[str, Any]) -> Iterator[str]:

@@ -27,8 +27,9 @@ from transformers import AutoModelForCausalLM
 
 from selfedit.bench.shapes import shape_config
 from selfedit.config import ALL_LINEAR, LoraSettings, TrainSettings
-from selfedit.forward import attention
+from selfedit.forward import attention, packed
 from selfedit.forward.cache import growing_cache
+from selfedit.forward.head import Head
 from selfedit.lora import bank as bank_module
 from selfedit.lora import desk
 from selfedit.lora.bank import AdapterBank
@@ -174,7 +175,9 @@ def model_of(config: Any, dtype: torch.dtype = torch.bfloat16) -> LanguageModel:
     """A model of this config on the meta device, that packs and has a trunk."""
     with _META:
         hf = AutoModelForCausalLM.from_config(config, dtype=dtype)
-    model = LanguageModel(hf, byte_tokenizer(), name="meta", revision="meta", form="plain")
+    with patch.object(packed, "find_head", lambda model, stack: Head(model.get_output_embeddings())):
+        model = LanguageModel(hf, byte_tokenizer(), name="meta", revision="meta", form="plain")
+        model.decoder.head  # noqa: B018 (found now: it looks at numbers)
     model.decoder._packs = True
     model.decoder._trunk_ok = dict.fromkeys(range(1, model.num_layers), True)
     return model

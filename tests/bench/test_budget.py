@@ -1,7 +1,7 @@
 """What a step may do to a GPU at the 7B shape: kernels, host reads, copies to it. No GPU is needed.
 
-The limits are what the step does today and a bit, less than one for each layer: whoever adds a kernel,
-a wait or a copy to every layer learns it here.
+The limits are what the step does today: whoever adds a kernel, a wait or a copy to every layer learns
+it here. Two and three layers of the shape are enough, since all layers are alike.
 """
 
 from __future__ import annotations
@@ -18,13 +18,7 @@ from selfedit.lora import desk
 from selfedit.lora.optimizer import StackedAdamW
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
 
-ALL, HALF = LoraSettings(layers="all"), LoraSettings(layers="upper-half")
-LAYERS = 28
-
-
-@pytest.fixture(scope="module")
-def large():
-    return model_of(shape_config("qwen2.5-7b"))
+ALL = LoraSettings(layers="all")
 
 
 def with_layers(count):
@@ -39,31 +33,29 @@ def short():
     return with_layers(2)
 
 
-@pytest.mark.parametrize(("lora", "kernels"), [(ALL, 6559), (HALF, 3325)])
-def test_a_training_step(large, lora, kernels):
-    count = training_step(large, lora)
-    assert kernels - LAYERS < count.launches < kernels + LAYERS // 2, count.kernels
-    assert count.reads == 1  # the losses, with what was finite
-    assert count.sends <= 8
+@pytest.fixture(scope="module")
+def tall():
+    return with_layers(3)
 
 
-@pytest.mark.parametrize(("lora", "kernels"), [(ALL, 1927), (HALF, 1535)])
-def test_a_decoding_step(large, lora, kernels):
-    count = decoding_step(large, lora)
-    assert kernels - LAYERS < count.launches < kernels + LAYERS // 2, count.kernels
-    assert count.reads == 1  # the tokens
-    assert count.sends == 1
+# Of a layer, and of all else: 91 + 28 x 231 = 6,559 and 23 + 28 x 68 = 1,927 at the whole depth.
+@pytest.mark.parametrize(
+    ("step", "layer", "rest", "sends"), [(training_step, 231, 91, 8), (decoding_step, 68, 23, 1)]
+)
+def test_a_step_keeps_to_its_budget(short, tall, step, layer, rest, sends):
+    low, high = (step(model, ALL) for model in (short, tall))
+    assert high.launches - low.launches <= layer, high.kernels - low.kernels
+    assert low.launches - 2 * layer <= rest, low.kernels
+    assert low.reads == high.reads == 1  # the losses with what was finite; the tokens
+    assert low.sends == high.sends <= sends
 
 
-@pytest.mark.parametrize("hopper", [True, False])
-def test_reads_and_copies_do_not_follow_the_layers(short, hopper):
+@pytest.mark.parametrize("step", [training_step, decoding_step])
+def test_reads_and_copies_do_not_follow_the_layers(short, tall, step):
     """Nor on a card that has none of the newer kernels."""
-    tall = with_layers(5)
-    for step in (training_step, decoding_step):
-        both = [step(model, ALL, hopper=hopper) for model in (tall, short)]
-        assert both[0].reads == both[1].reads == 1
-        assert both[0].sends == both[1].sends
-        assert both[0].launches > 2 * both[1].launches
+    low, high = (step(model, ALL, hopper=False) for model in (short, tall))
+    assert low.reads == high.reads == 1
+    assert low.sends == high.sends
 
 
 def test_dropout_asks_nothing_of_the_device(short, monkeypatch):

@@ -47,10 +47,35 @@ _QWEN25_7B: dict[str, Any] = {
     "max_position_embeddings": 32_768,
     "tie_word_embeddings": False,
 }
+_LLAMA32_1B: dict[str, Any] = {
+    "vocab_size": 128_256,
+    "hidden_size": 2048,
+    "intermediate_size": 8192,
+    "num_hidden_layers": 16,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 64,
+    "max_position_embeddings": 131_072,
+    "tie_word_embeddings": True,
+}
+_GEMMA3_270M: dict[str, Any] = {
+    "vocab_size": 262_144,
+    "hidden_size": 640,
+    "intermediate_size": 2048,
+    "num_hidden_layers": 18,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 1,
+    "head_dim": 256,
+    "sliding_window": 512,
+    "max_position_embeddings": 32_768,
+    "tie_word_embeddings": True,
+}
 SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "smollm2-135m": ("llama", _SMOLLM2),
     "qwen2.5-0.5b": ("qwen2", _QWEN25_05B),
     "qwen2.5-7b": ("qwen2", _QWEN25_7B),
+    "llama-3.2-1b": ("llama", _LLAMA32_1B),
+    "gemma3-270m": ("gemma3", _GEMMA3_270M),
 }
 
 
@@ -87,10 +112,10 @@ def shaped_model(
 
 def shape_config(shape: str) -> Any:
     """The transformers config of a shape."""
-    from transformers import LlamaConfig, Qwen2Config
+    from transformers import Gemma3TextConfig, LlamaConfig, Qwen2Config
 
     kind, sizes = SHAPES[shape]
-    return LlamaConfig(**sizes) if kind == "llama" else Qwen2Config(**sizes)
+    return {"llama": LlamaConfig, "qwen2": Qwen2Config, "gemma3": Gemma3TextConfig}[kind](**sizes)
 
 
 def draw(config: Any, device: str, dtype: str) -> Any:

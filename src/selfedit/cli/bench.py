@@ -28,8 +28,8 @@ def inner(
     shape: Annotated[
         str,
         typer.Option(
-            help="Random weights of a known shape instead of a model: smollm2-135m, qwen2.5-0.5b, "
-            "qwen2.5-7b."
+            help="Random weights of a known shape instead of a model: smollm2-135m, gemma3-270m, "
+            "qwen2.5-0.5b, llama-3.2-1b, qwen2.5-7b."
         ),
     ] = "",
     device: options.Device = "auto",
