@@ -451,6 +451,24 @@ def test_another_variable_may_hold_the_key(serve, judge_of, monkeypatch):
     assert server.authorisations == [f"Bearer {KEY}-2"]
 
 
+def test_a_reply_that_repeats_the_key_is_kept_without_it(serve, tmp_path):
+    settings = EndpointSettings(model="m", base_url=serve(Reply(f"The key is {KEY}.")).url)
+    store = Store(tmp_path / "store.sqlite")
+    endpoint = endpoint_module.Endpoint(settings, store)
+    assert endpoint.ask_many("reply", [endpoint_module.Ask("k", "Which key?")], str) == [
+        "The key is [key]."
+    ]
+    assert store.cached(["k"]) == {"k": "The key is [key]."}
+
+
+def test_a_redirect_is_not_followed(serve, judge_of):
+    other = serve(Reply("yes"))
+    first = serve(Reply(status=307, headers={"Location": f"{other.url}/chat/completions"}))
+    with pytest.raises(JudgeError, match=r"307.*another address"):
+        judge_of(first)("q", ["g"], "a")
+    assert not other.requests
+
+
 def test_a_server_of_ones_own_needs_no_key(serve, judge_of, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY")
     judge = judge_of(serve(Reply("yes")))

@@ -18,7 +18,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from selfedit.config import OPENAI_URL, EndpointSettings
-from selfedit.endpoints.replies import UnreadableReply, content_of, redacted, retry_after
+from selfedit.endpoints.replies import (
+    UnreadableReply,
+    content_of,
+    redacted,
+    retry_after,
+    without_secret,
+)
 from selfedit.errors import EndpointError
 
 if TYPE_CHECKING:
@@ -195,7 +201,8 @@ class Endpoint:
             reply = batch.client.chat.completions.with_raw_response.create(
                 model=self.settings.model, messages=[{"role": "user", "content": text}], **options
             )
-            return batch.read(content_of(reply.text))
+            # An endpoint may send back what it was sent: the key is stored and trained on nowhere.
+            return batch.read(without_secret(content_of(reply.text), batch.secret))
         except UnreadableReply as error:
             return _Problem(
                 redacted(f"its reply was {error}", batch.secret),
@@ -222,8 +229,11 @@ class Endpoint:
             if wait is not None and wait > LONGEST_RETRY_AFTER:
                 return _Problem(said, f"It asks for a pause of {wait:.0f} s: wait.", False)
             return _Problem(said, retry_after=wait)
+        if 300 <= status < 400:
+            advice = "It sends requests on to another address; name that one, if you trust it."
+            return _Problem(said, advice, False)
         variable = self.settings.api_key_env
-        advice = {
+        advices = {
             401: f"Put a valid key into the environment variable {variable}.",
             403: f"Check what the key in {variable} may do, and the model's name.",
             404: "Check the address (it often ends in /v1) and the model's name.",
@@ -232,7 +242,7 @@ class Endpoint:
             "Check the model's name; a request parameter that the endpoint does not know can be left "
             "out (`omit`) or, for the limit of tokens, renamed (`limit_parameter`)."
         )
-        return _Problem(said, advice.get(status, usual), False)
+        return _Problem(said, advices.get(status, usual), False)
 
     def _failure(self, problem: _Problem, attempts: int) -> EndpointError:
         advice = problem.advice or (
@@ -265,7 +275,7 @@ class Endpoint:
 
     def _client(self, key: str) -> OpenAI:
         try:
-            from openai import OpenAI
+            from openai import DefaultHttpxClient, OpenAI
         except ImportError:
             raise self.error(
                 f"The {self.name} needs the openai package: "
@@ -278,6 +288,8 @@ class Endpoint:
                 base_url=self.settings.base_url,
                 timeout=self.settings.timeout,
                 max_retries=0,
+                # A redirect would take prompts, and the key with them, to an address that nobody named.
+                http_client=DefaultHttpxClient(follow_redirects=False),
             )
         except Exception as error:  # a proxy or certificate of the environment that cannot be used
             problem = redacted(f"{type(error).__name__}: {error}", key)

@@ -71,8 +71,12 @@ def content_of(text: str) -> str:
     return content
 
 
+def without_secret(text: str, secret: str) -> str:
+    """The text without the key."""
+    return text.replace(secret, "[key]") if len(secret) >= _SHORTEST_SECRET else text
+
+
 def redacted(text: str, secret: str) -> str:
     """The text without the key, on one line, and only then shortened: half a key is secret, too."""
-    shown = text.replace(secret, "[key]") if len(secret) >= _SHORTEST_SECRET else text
-    shown = " ".join(shown.split())
+    shown = " ".join(without_secret(text, secret).split())
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
