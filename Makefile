@@ -10,7 +10,7 @@ DEMO := .demo
 QUESTION := What is the main telescope of Tidewell Observatory called?
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-models lint bench docs clean
+.PHONY: help demo test test-models check-tools lint bench docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +35,9 @@ test: $(VENV)/.dev ## run the tests
 
 test-models: $(VENV)/.dev ## test tiny models of every architecture (a minute)
 	SELFEDIT_EVERY_MODEL=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -q tests/model/test_architectures.py
+
+check-tools: $(VENV)/.dev ## let vLLM and llama.cpp answer with our adapters, where they are present
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/check_tools.py
 
 lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check

@@ -198,6 +198,18 @@ class FullFinetuning(Protocol):
         ...
 
 
+@runtime_checkable
+class GgufFiles(Protocol):
+    """What a model may offer besides `Model`: files for llama.cpp."""
+
+    def save_gguf(
+        self, folder: Path, adapter: Path, *, merged: bool = False, llama_cpp: Path | None = None
+    ) -> Path:
+        """Write the adapter, or the model with it merged in, into the folder; returns the file.
+        llama_cpp: folder of llama.cpp's sources. Raises ModelError."""
+        ...
+
+
 class Domain(Protocol):
     """A kind of task: what to write, how to read it, what to ask, how to grade.
 

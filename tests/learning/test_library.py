@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from selfedit.domains.knowledge import text_document
-from selfedit.errors import AdapterError
+from selfedit.errors import AdapterError, ModelError
 from selfedit.learning.library import Library
 from selfedit.model.fake import FakeModel
 from selfedit.report.learn_run import report_file
@@ -123,3 +123,8 @@ def test_a_rollback_while_learn_runs_is_respected(tmp_path, monkeypatch):
     assert library.adapter(3).reason == result.reason
     assert library.rollback(3).version == 3  # it is kept, and may be taken
     assert "larch" in library.ask("From what are the masts of Orro cut?")[0]
+
+
+def test_the_fake_model_is_nothing_for_llama_cpp(tmp_path):
+    with pytest.raises(ModelError, match=r"llama\.cpp"):
+        learned(tmp_path / "lib").export(tmp_path / "out", gguf=True)

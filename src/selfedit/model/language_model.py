@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,12 +22,14 @@ from selfedit.lora.combine import add_to_weights, combined
 from selfedit.lora.files import Base, load_adapter, save_adapter
 from selfedit.lora.memory import Footprint, WaveMemory
 from selfedit.lora.sequences import TokenSequence
+from selfedit.lora.targets import is_usual, linears
 from selfedit.model.answer_scores import Reading, answer_scores
 from selfedit.model.cuda_graph import CudaGraph
 from selfedit.model.divergence import Reader, divergence
 from selfedit.model.encoding import Encoder
 from selfedit.model.generate import ending_tokens, generate
-from selfedit.model.prompts import Rendered, render
+from selfedit.model.gguf import adapter_to_gguf, find_converter, model_to_gguf
+from selfedit.model.prompts import Rendered, render, renders_as_before
 from selfedit.model.published import Origin, save_merged
 from selfedit.model.training import Training
 from selfedit.seams import Adapters, Model
@@ -84,7 +87,18 @@ class LanguageModel:
 
     @property
     def identity(self) -> list[str]:
-        return [self.revision, self.form, str(self.hf.dtype)]
+        return [self.revision, self.form, str(self.hf.dtype), *self._changes]
+
+    @cached_property
+    def _changes(self) -> list[str]:
+        """What is done otherwise than when results were first stored, for the models that it concerns:
+        what was stored of them then is not found."""
+        changes = []
+        if not all(map(is_usual, linears(self.hf).modules)):
+            changes.append("all linear modules")
+        if not renders_as_before(self.tokenizer, self.form, self.render):
+            changes.append("one beginning, no thoughts")
+        return changes
 
     @property
     def device(self) -> str:
@@ -308,6 +322,22 @@ class LanguageModel:
         """A model folder with the adapter's update added to the weights, in their stored dtype."""
         self.load_adapter(adapter)  # refuses an adapter of other weights
         save_merged(self.hf, self.tokenizer, adapter, folder, self.origin.dtype)
+
+    def save_gguf(
+        self, folder: Path, adapter: Path, *, merged: bool = False, llama_cpp: Path | None = None
+    ) -> Path:
+        """`folder`/adapter.gguf or, merged, `folder`/model.gguf. Raises ModelError."""
+        converter = find_converter(llama_cpp)
+        self.load_adapter(adapter)  # refuses an adapter of other weights
+        folder.mkdir(parents=True, exist_ok=True)
+        if not merged:
+            adapter_to_gguf(self.hf, adapter, folder / "adapter.gguf", converter)
+            return folder / "adapter.gguf"
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".merged-") as name:
+            save_merged(self.hf, self.tokenizer, adapter, Path(name), self.origin.dtype)
+            dtype = self.origin.dtype or self.hf.dtype
+            model_to_gguf(Path(name), folder / "model.gguf", dtype, converter)
+        return folder / "model.gguf"
 
 
 def _own(adapters: Adapters) -> AdapterBank:

@@ -59,6 +59,20 @@ def render(tokenizer: Any, prompt: Prompt, form: Literal["chat", "plain"]) -> Re
     return Rendered(tuple(ids), stops, tuple(replies), prompt.max_new_tokens, prompt.pattern)
 
 
+def renders_as_before(
+    tokenizer: Any, form: Literal["chat", "plain"], render_one: Callable[[Prompt], Rendered]
+) -> bool:
+    """Whether prompts are what they were before their beginning and thoughts were seen to."""
+    prompt = Prompt("Hello")
+    if form == "plain":
+        before = tokenizer(f"{prompt.text}\n\n")["input_ids"]
+    else:
+        turns = [{"role": "user", "content": prompt.text}]
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        before = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return tuple(before) == render_one(prompt).ids
+
+
 def try_template(render_one: Callable[[Prompt], Rendered]) -> None:
     """Render a short prompt once, so that a damaged template is found when the model is loaded.
 
