@@ -7,6 +7,7 @@ llama.cpp that hold it, and a checkout serves as well.
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import os
 import subprocess
@@ -46,7 +47,10 @@ def find_converter(folder: Path | None = None) -> Path:
 def adapter_to_gguf(base: PreTrainedModel, adapter: Path, file: Path, converter: Path) -> None:
     """A PEFT folder as a GGUF adapter, float32. Raises ModelError."""
     with tempfile.TemporaryDirectory(dir=file.parent, prefix=".base-") as name:
-        base.config.save_pretrained(name)  # the converter reads the base model's sizes, not its weights
+        # The converter reads the base model's kind and sizes, not its weights.
+        config = copy.deepcopy(base.config)
+        config.architectures = [type(base).__name__]
+        config.save_pretrained(name)
         _run(converter / _ADAPTER, adapter, file, "f32", "--base", name)
 
 
