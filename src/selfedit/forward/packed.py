@@ -122,7 +122,9 @@ class Decoder:
         except Exception as error:
             _reraise_if_out_of_memory(error)
             # An architecture may refuse in any way it likes; padded rows are always right.
-            self._say(str(error).strip().split("\n")[0] or type(error).__name__)
+            # What a layer stumbles over (an argument, a size it has not) tells a user nothing.
+            refused = isinstance(error, NotImplementedError) and str(error).strip()
+            self._say(refused or "its layers do not take packed ones")
             return False
         if not apart <= rounding(self.model.dtype):
             self._say(f"packed states differ from padded ones by {apart:.1%}")
