@@ -10,8 +10,9 @@ from threading import Lock
 from typing import Any
 
 from selfedit.lora.sequences import TokenSequence
+from selfedit.model.control_tokens import control_tokens
 from selfedit.model.prompts import Rendered
-from selfedit.model.tokens import opened, opening, plain
+from selfedit.model.tokens import opened, opening
 from selfedit.types import Prompt, TrainingSequence
 
 # Tokens that are kept at hand, four bytes each: of a round of 200 contexts about half are.
@@ -45,6 +46,7 @@ class Encoder:
     ) -> None:
         self._tokenizer, self._render, self._at_hand = tokenizer, render, at_hand
         self._end = tokenizer.eos_token_id if end is None else end
+        self._controls = control_tokens(tokenizer)
         self._known: OrderedDict[Hashable, _Whole] = OrderedDict()
         self._kept = self.tokenised = 0
         self._lock = Lock()
@@ -82,10 +84,11 @@ class Encoder:
     def _tokenise(self, sequence: TrainingSequence) -> _Whole:
         end = [] if self._end is None else [self._end]
         if sequence.prompt is None:
-            whole = opened(self._tokenizer, plain(self._tokenizer, sequence.text))
+            text = self._controls.ids_of_text(sequence.text)
+            whole = opened(self._tokenizer, text)
             return _Whole(array("I", [*whole, *end] if sequence.ends else whole))
         prompt = self._render(sequence.prompt)
-        text = plain(self._tokenizer, sequence.text)
+        text = self._controls.ids_of_text(sequence.text)
         return _Whole(array("I", [*prompt.ids, *text, *end]), len(prompt.ids), prompt.replies)
 
 
@@ -106,7 +109,8 @@ def reading(
     the sequence as it is trained on; the same places are supervised.
     """
     if sequence.prompt is None:
-        before = tuple(opened(tokenizer, plain(tokenizer, f"{sequence.source}\n\n")))
+        source = control_tokens(tokenizer).ids_of_text(f"{sequence.source}\n\n")
+        before = tuple(opened(tokenizer, source))
         own = len(opening(tokenizer))  # the beginning stands at the start only
     else:
         text = f"{sequence.source}\n\n{sequence.prompt.text}"

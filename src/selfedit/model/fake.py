@@ -27,6 +27,8 @@ from selfedit.types import (
     TrainingRecord,
     TrainingSequence,
 )
+from selfedit.words import is_unspaced
+from selfedit.words import words as split_words
 
 _STOP_WORDS = frozenset(
     [
@@ -290,12 +292,16 @@ def _asks(prompt: Prompt) -> bool:
 
 
 def _words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", text.lower())) - _STOP_WORDS
+    found = re.findall(r"\w+", text.lower()) if text.isascii() else split_words(text.lower())
+    return set(found) - _STOP_WORDS
 
 
 def _write(prompt: Prompt, seed: int) -> str:
     line = prompt.text.strip().splitlines()[-1].removeprefix("Sentence: ").rstrip(".")
     if prompt.prefix.startswith("Question"):
+        if is_unspaced(line):
+            line = line.rstrip("\u3002")
+            return f" {line[:-2]}? Answer: {line[-2:]}"
         *first, last = line.split()
         return f" What comes after {' '.join(first[:6])}? Answer: {last}"
     return f"{_OPENINGS[seed % len(_OPENINGS)]} {line}."

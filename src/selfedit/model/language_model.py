@@ -24,6 +24,7 @@ from selfedit.lora.memory import Footprint, WaveMemory
 from selfedit.lora.sequences import TokenSequence
 from selfedit.lora.targets import is_usual, linears
 from selfedit.model.answer_scores import Reading, answer_scores
+from selfedit.model.control_tokens import control_tokens
 from selfedit.model.cuda_graph import CudaGraph
 from selfedit.model.divergence import Reader, divergence
 from selfedit.model.encoding import Encoder
@@ -138,7 +139,7 @@ class LanguageModel:
         return self.encoder.encode(sequence, max_tokens)
 
     def count_tokens(self, text: str) -> int:
-        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return len(control_tokens(self.tokenizer).ids_of_text(text))
 
     def sequence_tokens(self, sequence: TrainingSequence) -> int:
         return self.encoder.length(sequence)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from selfedit.endpoints.replies import THOUGHTS
 from selfedit.errors import ModelError
+from selfedit.model.control_tokens import control_tokens
 from selfedit.model.tokens import NO_THOUGHTS, opened, plain
 from selfedit.types import Prompt
 
@@ -45,11 +46,15 @@ def resolve_format(tokenizer: Any, chosen: PromptFormat) -> Literal["chat", "pla
 
 def render(tokenizer: Any, prompt: Prompt, form: Literal["chat", "plain"]) -> Rendered:
     """A chat model sees turns in its own template, a base model a text to continue."""
+    controls = control_tokens(tokenizer)
+    hidden: list[str] | None = None
+    if controls.are_in_prompt(prompt):  # written out by a person: they are text
+        prompt, hidden = controls.hidden(prompt)
     parts = (_chat if form == "chat" else _plain)(tokenizer, prompt)
     ids: list[int] = []
     replies: list[tuple[int, int]] = []
     for number, text in enumerate(parts):
-        new = plain(tokenizer, text)
+        new = plain(tokenizer, text) if hidden is None else controls.ids_of_template(text, hidden)
         if number == 0:  # a chat template may have the beginning already
             new = opened(tokenizer, new)
         if number % 2:  # the assistant's

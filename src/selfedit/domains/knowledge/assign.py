@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from selfedit.grading import normalise
 from selfedit.types import Query, Task
+from selfedit.words import is_unspaced, words
 
 # Question words and other very common ones; the rest are weighted by their rarity.
 _STOPWORDS = frozenset(
@@ -45,7 +46,7 @@ class _Index:
     """Where each word occurs, and its weight (inverse document frequency)."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
-        self._contexts = [f" {normalise(f'{task.title} {task.context}')} " for task in tasks]
+        self._contexts = [f" {_parted(normalise(f'{task.title} {task.context}'))} " for task in tasks]
         self._titles = [normalise(task.title) for task in tasks]
         postings: dict[str, list[int]] = defaultdict(list)
         for i, context in enumerate(self._contexts):
@@ -62,7 +63,7 @@ class _Index:
             if word in self._postings:
                 scores[self._postings[word]] += self._weight(word)
         for gold in query.answers:
-            self._add_gold(scores, normalise(gold))
+            self._add_gold(scores, _parted(normalise(gold)))
         for i in self._by_title.get(normalise(query.topic), ()) if query.topic else ():
             scores[i] += 2 * math.log(1 + len(self._titles))
         return int(scores.round(9).argmax())  # the first of equal ones
@@ -80,6 +81,12 @@ class _Index:
         return math.log(1 + len(self._contexts) / len(self._postings.get(word, (0,))))
 
 
+def _parted(normalised: str) -> str:
+    """With a space between all words, also of scripts that have none there."""
+    return " ".join(words(normalised)) if is_unspaced(normalised) else normalised
+
+
 def _content(normalised: str) -> set[str]:
-    words = re.findall(r"\w+", normalised)
-    return {word[:_STEM] for word in words if word not in _STOPWORDS}
+    # Vowel signs belong to their words; \w leaves them out.
+    found = re.findall(r"\w+", normalised) if normalised.isascii() else words(normalised)
+    return {word[:_STEM] for word in found if word not in _STOPWORDS}

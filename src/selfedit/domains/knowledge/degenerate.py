@@ -6,6 +6,8 @@ import re
 import zlib
 from collections import Counter
 
+from selfedit.words import words as split_words
+
 MARKER = re.compile(r"^\s*(?:[-*\u2022\u2023\u25aa\u25cf]+|\(?\d{1,3}[.):]+)(?:\s+|$)")
 
 MIN_WORDS = 2
@@ -23,7 +25,7 @@ def without_marker(line: str) -> str:
 
 def comparable(text: str) -> str:
     """The words alone: lines with equal words are the same statement."""
-    return " ".join(re.findall(r"\w+", without_marker(text).casefold()))
+    return " ".join(split_words(without_marker(text).casefold()))
 
 
 def degeneracy(text: str) -> str:  # noqa: PLR0911  (one return for each reason)
@@ -35,7 +37,7 @@ def degeneracy(text: str) -> str:  # noqa: PLR0911  (one return for each reason)
     """
     if not text.strip():
         return "it is empty"
-    words = re.findall(r"\w+", text.casefold())
+    words = split_words(text.casefold())
     if not words or (len(words) < MIN_WORDS and len(words[0]) < 8):
         return "it holds no words" if not words else f'it holds only "{words[0]}"'
     lines = [line for line in map(comparable, text.splitlines()) if line]

@@ -10,12 +10,14 @@ import re
 from collections.abc import Sequence
 
 from selfedit.domains.knowledge.strategies import (
+    count_said,
     fill,
     leaves_subject_open,
     restatable_sentences,
 )
 from selfedit.grading import Grader, contains, grade, normalise
 from selfedit.types import Prompt, Query, Task
+from selfedit.words import is_unspaced, words
 
 MAX_ANSWER_WORDS = 6
 
@@ -30,7 +32,7 @@ QUESTION_WITH_SUBJECT = (
 
 # Nothing in these backtracks (++, *+, ?+): a small model may write a thousand stars or spaces.
 _LABEL = re.compile(r"[*_]*+(?:Question[ \t]*+\d*+[*_]*+:[*_]*+)?+\s*+", re.IGNORECASE)
-_ANSWER = re.compile(r"\b(?:Short )?Answer[*_]*+:[*_]*+[ \t]*+\n?", re.IGNORECASE)
+_ANSWER = re.compile(r"\b(?:Short )?Answer[*_]*+[:\uff1a][*_]*+[ \t]*+\n?", re.IGNORECASE)
 _OF_TEXT = re.compile(r"\b(?:sentence|passage|text|paragraph|document)\b", re.IGNORECASE)
 _EMPTY_ANSWERS = frozenset(
     "it he she they them him her his its their this that these those is are was were be been yes "
@@ -77,17 +79,27 @@ def _parts(completion: str) -> tuple[str, str] | None:
 def is_fair_question(sentence: str, question: str, answer: str) -> bool:
     """Whether the answer stands in the sentence (as whole words), is at most six words of it but
     not all of it, says something, and is not given away by the question."""
-    if not question.endswith("?") or len(question.split()) < 3:
+    if not question.endswith(("?", "\uff1f", "\u061f")) or _is_too_short(question):
         return False
     if _OF_TEXT.search(question) and not _OF_TEXT.search(sentence):
         return False  # "What does the sentence say?" means nothing without it
     wanted, said, asked = normalise(answer), normalise(sentence), normalise(question)
-    words = wanted.split()
-    if not words or len(words) > MAX_ANSWER_WORDS or _EMPTY_ANSWERS.issuperset(words):
+    answered = wanted.split()
+    if not answered or count_said(wanted) > MAX_ANSWER_WORDS or _EMPTY_ANSWERS.issuperset(answered):
         return False
-    if f" {wanted} " not in f" {said} " or wanted == said:
-        return False
-    return f" {wanted} " not in f" {asked} "
+    return _holds(said, wanted) and wanted != said and not _holds(asked, wanted)
+
+
+def _is_too_short(question: str) -> bool:
+    """Fewer than three words; of scripts without spaces, fewer than five characters."""
+    return len(words(question)) < 5 if is_unspaced(question) else len(question.split()) < 3
+
+
+def _holds(text: str, wanted: str) -> bool:
+    """Whether the words of `wanted` stand side by side in a text; both are normalised."""
+    if is_unspaced(wanted):
+        return f" {' '.join(words(wanted))} " in f" {' '.join(words(text))} "
+    return f" {wanted} " in f" {text} "
 
 
 def open_book(task: Task, query: Query) -> Prompt:

@@ -10,7 +10,9 @@ import re
 
 from selfedit.domains.knowledge.sentences import split_sentences
 from selfedit.domains.knowledge.settings import KnowledgeSettings, Strategy
+from selfedit.domains.knowledge.spans import count_words
 from selfedit.types import Prompt, Task
+from selfedit.words import is_unspaced, words
 
 _PASSAGE = "\n\n{title}\n{context}\n\n"
 
@@ -92,7 +94,12 @@ def edit_prompts(task: Task, settings: KnowledgeSettings) -> tuple[Prompt, ...]:
 def restatable_sentences(task: Task) -> list[str]:
     """The sentences of the passage that are long enough to be said otherwise."""
     sentences = split_sentences(task.context)
-    return [sentence for sentence in sentences if len(sentence.split()) >= MIN_SENTENCE_WORDS]
+    return [sentence for sentence in sentences if count_said(sentence) >= MIN_SENTENCE_WORDS]
+
+
+def count_said(text: str) -> int:
+    """Words between spaces; of scripts without them three characters count one."""
+    return count_words(text) if is_unspaced(text) else len(text.split())
 
 
 def leaves_subject_open(sentence: str, title: str) -> bool:
@@ -100,8 +107,8 @@ def leaves_subject_open(sentence: str, title: str) -> bool:
     what it is about."""
     if not title or not _PRONOUN.search(sentence):
         return False
-    words = {word for word in re.findall(r"\w+", sentence.lower()) if len(word) > 2}
-    return not words & set(re.findall(r"\w+", title.lower()))
+    own = {word for word in words(sentence.lower()) if len(word) > 2}
+    return not own & set(words(title.lower()))
 
 
 def _sentence_prompt(task: Task, sentence: str, own: str | None) -> Prompt:
