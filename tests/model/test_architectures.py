@@ -142,6 +142,12 @@ def test_modules_are_chosen_by_name_and_misnamed_ones_refused():
         find_targets(model.hf, LoraSettings(target_modules=("q_proj",)), 2)
 
 
+def test_a_linear_module_that_returns_more_than_its_product_is_left_out():
+    model = tiny_architecture("phimoe")
+    names = {name.rsplit(".", 1)[-1] for name in linears(model.hf).modules}
+    assert names == {"q_proj", "k_proj", "v_proj", "o_proj"}
+
+
 def test_experts_of_their_own_see_only_some_tokens_and_are_left_out():
     """A list of expert modules: the bank's rows are tokens in order, which such a module never sees."""
     model = tiny_architecture("llama").hf

@@ -30,7 +30,7 @@ def kept_by_layers(decoder: Decoder, length: int = 32) -> tuple[float, float]:
     found: list[int] = []
 
     def graded(module: torch.nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
-        return output.detach().requires_grad_()
+        return output.detach().requires_grad_().clone()  # some models scale it in place
 
     for count in (length // 2, length):
         sizes: dict[int, int] = {}

@@ -191,7 +191,9 @@ def _watched(model: PreTrainedModel, modules: Mapping[str, nn.Module]) -> set[st
 
     def watch(name: str) -> torch.utils.hooks.RemovableHandle:
         def keep(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            calls.setdefault(name, []).append(args[0].detach() if args else output.new_empty(0))
+            # A router may be a linear module that returns more than its product.
+            plain = args and isinstance(output, Tensor)
+            calls.setdefault(name, []).append(args[0].detach() if plain else torch.empty(0))
 
         return modules[name].register_forward_hook(keep)
 
