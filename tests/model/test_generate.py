@@ -283,11 +283,13 @@ def test_a_template_that_forgets_is_one_part(tiny):
     """Some templates drop what the assistant said before: then only the last reply is known."""
 
     class Forgetful:
-        def apply_chat_template(self, messages, tokenize, add_generation_prompt=False):
+        bos_token = None
+
+        def apply_chat_template(self, messages, tokenize, add_generation_prompt=False, **own):
             kept = messages[-1:] if add_generation_prompt else messages
             return "".join(f"<{m['role']}>{m['content']}" for m in kept)
 
-        def __call__(self, text, add_special_tokens):
+        def __call__(self, text, add_special_tokens=True):
             return {"input_ids": list(text.encode())}
 
     rendered = render(Forgetful(), Prompt("b", turns=(("a", "x"),)), "chat")
