@@ -1,7 +1,10 @@
 """A library of an earlier version: its reports still open, and its commands still give its numbers.
 
 `former/store.sql.gz` is the store that COMMANDS left at version 1297e62; `former/N.md` is the report of
-its run N, as `selfedit report N --markdown` wrote it then (but for spaces before "%").
+its run N, as `selfedit report N --markdown` wrote it then (but for spaces before "%"). `said.json` is what
+they said, but for what was changed on purpose since: which contexts a seed samples first no longer follows
+the file's order (run 1 has the same two rounds' contexts the other way round; run 5 its two tasks), and the
+grader has a second version.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ TURNED, RECOLOURED = "3c9b0459", "0d3d703e"  # what the fake model can learn, an
 COMMANDS = [
     "train knowledge --preset smoke --data a.json --seeds 2",
     "eval knowledge --data b.json --conditions base,in-context,retrieval,passage,own,file,seal "
-    "--edits edits.jsonl --policy {policy} --epochs 2 --seeds 3 --grader contains",
+    "--edits edits.jsonl --policy {policy} --epochs 2 --seeds 3 --grader contains --form text",
     "eval knowledge --data c.json --conditions base,passage,own,file --edits edits.jsonl --epochs 2 "
     "--seeds 2 --grader contains --regime cpt",
     f"arc solvable --ids {TURNED},{RECOLOURED}",
@@ -138,7 +141,8 @@ def test_the_same_commands_give_the_same_numbers(tmp_path, monkeypatch):
     said = run_all()
     assert [same(*both) for both in zip(said, recorded, strict=True)] == recorded
     lines = listed()
-    assert lines == json.loads((HERE / "listed.json").read_text(encoding="utf-8"))
+    former = json.loads((HERE / "listed.json").read_text(encoding="utf-8"))
+    assert lines[:-1] == former[:-1]  # the last is run 1, whose rounds have the other contexts
     open_former(Path.cwd() / "former")
     monkeypatch.chdir(tmp_path / "former")
-    assert listed() == lines
+    assert listed() == former
