@@ -63,17 +63,27 @@ def list_(keeping: options.Keeping, as_json: options.Json = False) -> None:
     if not records:
         out.print("No versions yet. `selfedit learn FILE` makes one.")
         return
+    kinds = [kind_of(record) for record in records]
+    told = set(kinds) != {"single"}  # a narrow terminal has no room for what is all the same
+    memory = ["memory"] if told else []
     table = Table()
-    for heading in ["", *"version model status memory before after documents created".split()]:
+    for heading in [
+        "",
+        "version",
+        "model",
+        "status",
+        *memory,
+        *"before after documents created".split(),
+    ]:
         table.add_column(heading, overflow="fold")
-    for record in records:
+    for record, kind in zip(records, kinds, strict=True):
         scores = record.scores
         table.add_row(
             "*" if record.version in current else "",
             str(record.version),
             Text(record.model),
             record.status,
-            kind_of(record),
+            *([kind] if told else []),
             _percent(scores.get("accuracy_before")),
             _percent(scores.get("accuracy_after")),
             Text(_titles([document.title for document in record.documents])),
