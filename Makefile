@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 DEMO := .demo
-QUESTION := What is the main telescope of Tidewell Observatory called?
+QUESTION := What are the dancers' masks at the Marrowtide Festival made of?
+GENERAL := How many days are in a week?
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-models check-tools lint bench docs clean
@@ -26,8 +27,9 @@ demo: $(VENV)/.installed ## learn an invented document and ask about it, before 
 	}; \
 	run --version; \
 	run ask "$(QUESTION)" --base --library $(DEMO); \
-	run learn examples/tidewell-observatory.md --quiz examples/tidewell-observatory.quiz.jsonl --library $(DEMO); \
-	run ask "$(QUESTION)" --compare --library $(DEMO)
+	run learn examples/marrowtide-festival.md --quiz examples/marrowtide-festival.quiz.jsonl --library $(DEMO); \
+	run ask "$(QUESTION)" --compare --library $(DEMO); \
+	run ask "$(GENERAL)" --compare --library $(DEMO)
 
 # One thread a worker: two workers with a thread for each core would fight for the cores.
 test: $(VENV)/.dev ## run the tests
