@@ -65,16 +65,9 @@ def list_(keeping: options.Keeping, as_json: options.Json = False) -> None:
         return
     kinds = [kind_of(record) for record in records]
     told = set(kinds) != {"single"}  # a narrow terminal has no room for what is all the same
-    memory = ["memory"] if told else []
+    memory = "memory" if told else ""
     table = Table()
-    for heading in [
-        "",
-        "version",
-        "model",
-        "status",
-        *memory,
-        *"before after documents created".split(),
-    ]:
+    for heading in ["", *f"version model status {memory} before after documents created".split()]:
         table.add_column(heading, overflow="fold")
     for record, kind in zip(records, kinds, strict=True):
         scores = record.scores
