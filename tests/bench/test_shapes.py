@@ -94,6 +94,7 @@ def test_dtype_and_device_follow_what_is_asked(small, monkeypatch, device, dtype
 
     monkeypatch.setattr(shapes, "draw", drawn)
     monkeypatch.setattr(shapes, "pick_device", lambda given: given)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (9, 0))
     model = shaped_model("qwen2-True", device=device, dtype=dtype)
     assert asked == [(device, expected)]
     assert model.hf.dtype == expected
