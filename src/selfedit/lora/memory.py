@@ -223,7 +223,10 @@ class Footprint:
     def _adapters(self, load: Load) -> np.ndarray:
         """What the bank keeps for a layer: its modules' inputs, x A, and copies of the factors."""
         low_rank, factors = self.num_targets * self.rank, self.parameters // self.num_adapted
-        converts = self.element != self.adapter and not self.grouped
+        # Groups read the bank's copy; where all adapters have as many tokens there are no groups.
+        even = (load.cells == load.tokens) & (load.chosen == 0)
+        alone = even if self.grouped else np.ones_like(even)
+        converts = (self.element != self.adapter) * alone
         if self.stretches and not self.drops:
             numbers = load.tokens * (sum(self.inputs) + low_rank) + converts * load.active * factors
             return numbers * self.element
