@@ -26,7 +26,7 @@ def test_one_json_object_and_a_page(tmp_path):
     assert set(result["rows"][0]) >= ROW
     assert [row["condition"] for row in result["rows"]] == ["base", "in-context", "passage", "own"]
     assert {row["contexts"] for row in result["rows"]} == {4}
-    assert result["grader"].startswith("offline (weights ")
+    assert result["grader"].startswith("offline 2 (weights ")
     assert set(result["pairs"][0]) == {"a", "b", "difference", "low", "high", "verdict"}
     assert "4 contexts, 8 trainings" in done.stderr
     assert "too few contexts" in page.read_text(encoding="utf-8")
