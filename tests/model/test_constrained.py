@@ -13,7 +13,7 @@ from selfedit.domains.arc.edit_pattern import LONGEST_MATCH, pattern
 from selfedit.domains.arc.self_edit import parse_self_edit
 from selfedit.endpoints.writer import EndpointWriter
 from selfedit.errors import InputError
-from selfedit.loops.sampler import _asked
+from selfedit.loops.sampler import asked_as
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
 from tests.sampled import texts
 
@@ -85,11 +85,11 @@ def test_without_the_package(tiny, monkeypatch):
 
 def test_texts_of_prompts_without_a_pattern_are_found_again():
     """What was written before there were patterns keeps its key; a pattern has keys of its own."""
-    assert _asked(Prompt("a", prefix="b")) == ["a", "instruction", "b"]
+    assert asked_as(Prompt("a", prefix="b")) == ["a", "instruction", "b"]
     said = (("x", "y"),)
-    assert _asked(Prompt("a", turns=said, max_new_tokens=5)) == ["a", "instruction", "", said, 5]
+    assert asked_as(Prompt("a", turns=said, max_new_tokens=5)) == ["a", "instruction", "", said, 5]
     kinds = [Prompt("a"), EDIT, Prompt("edit"), Prompt("edit", pattern=WORDS)]
-    assert len({stable_hash(_asked(prompt)) for prompt in kinds}) == 4
+    assert len({stable_hash(asked_as(prompt)) for prompt in kinds}) == 4
 
 
 def test_an_endpoint_is_not_asked_for_what_it_cannot_do():
