@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -292,3 +293,19 @@ def test_a_missing_adapter_is_named(library):
     with pytest.raises(AdapterError, match="is not there"):
         library.ask(asked("Orro"))
     assert Path(library.folder).is_dir()
+
+
+def test_what_was_committed_while_it_waited_is_what_it_stands_on(library, tmp_path, monkeypatch):
+    alone = Library._alone
+
+    @contextmanager
+    def after_another(self):
+        monkeypatch.setattr(Library, "_alone", alone)
+        learn(Library(FakeModel(), tmp_path / "library"), 0, ROUTED)
+        with alone(self):
+            yield
+
+    monkeypatch.setattr(Library, "_alone", after_another)
+    result = learn_boats(library)
+    assert library.adapter(result.version).parent == 1
+    assert library.current().settings["memory"] == "routed"

@@ -12,6 +12,7 @@ from selfedit.errors import AdapterError, InputError, SelfEditError
 from selfedit.grading import Grader, offline
 from selfedit.learning.damage import probed
 from selfedit.learning.draft import Draft, Place, commit, final_plan
+from selfedit.learning.measuring import graded
 from selfedit.learning.outcome import Verdict
 from selfedit.learning.standing import Standing, kind_of
 from selfedit.loops.sampler import Writer
@@ -21,7 +22,7 @@ from selfedit.memory.loaded import Loaded
 from selfedit.memory.routed import Routed
 from selfedit.progress import Progress, by_steps
 from selfedit.store import LearnedDocument
-from selfedit.types import LearnResult, Task
+from selfedit.types import LearnResult, Score
 
 
 def consolidate(
@@ -81,12 +82,12 @@ def _measured(
     prompts = [domain.question(query) for query in queries]
     writer = Writer(standing.model, standing.store, progress)
     replies = answers_of(standing.of(draft.parent), prompts, writer, "version before")
-    before = [reply.text for reply in replies]
+    before = graded(domain, queries, [reply.text for reply in replies])
     progress.start("asking the new adapter", len(prompts))
+    # Not `answers_of`: what it keeps goes by an adapter's name, and this one has none yet.
     replies = draft.answering.sample(standing.model, prompts, ANSWER_SAMPLING, on_done=progress.advance)
-    after = [reply.text for reply in replies]
-    task = Task("", "", "", queries)
-    old, new = (domain.score(task, answers).value for answers in (before, after))
+    after = graded(domain, queries, [reply.text for reply in replies])
+    old, new = Score(before).value, Score(after).value
     return LearnResult(
         accuracy_before=old,
         accuracy_after=new,

@@ -16,6 +16,7 @@ from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import AdapterError, InputError, SelfEditError
 from selfedit.grading import offline
 from selfedit.learning.draft import final_plan
+from selfedit.learning.measuring import graded
 from selfedit.learning.shelf import Shelf
 from selfedit.learning.standing import Standing, adapter_names, kind_of, named
 from selfedit.loops.sampler import Writer
@@ -24,7 +25,7 @@ from selfedit.memory.answers import answers_of
 from selfedit.memory.routed import Routed
 from selfedit.progress import Progress, by_steps
 from selfedit.store import AdapterRecord, LearnedDocument
-from selfedit.types import Query, Task
+from selfedit.types import Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +190,7 @@ def _told(
 
 
 def _right(domain: Knowledge, queries: Sequence[Query], answers: Sequence[str]) -> int:
-    graded = domain.score(Task("", "", "", tuple(queries)), answers)
-    return sum(answer.correct for answer in graded.answers)
+    return sum(answer.correct for answer in graded(domain, queries, answers))
 
 
 def _hashes(shelf: Shelf, record: AdapterRecord) -> dict[str, str]:

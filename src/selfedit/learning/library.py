@@ -113,21 +113,21 @@ class Library:
         """
         named = [documents] if isinstance(documents, str | Path | Document) else documents
         sources = read_sources(named, allow_urls=allow_urls)
-        is_file = isinstance(quiz, str | Path)
         skipped = Skipped()
+        name = str(quiz) if isinstance(quiz, str | Path) else None
         questions = read_quiz(quiz, skipped=skipped) if isinstance(quiz, str | Path) else quiz or ()
-        learner = Learner(
-            self.model,
-            self.store,
-            self.folder,
-            settings or LearnSettings(),
-            grader=grader,
-            progress=self.progress,
-            report=report,
-        )
+        notes = (*sources.notes, *skipped.notes(str(quiz)))
         with self._alone():
-            notes = (*sources.notes, *skipped.notes(str(quiz)))
-            name = str(quiz) if is_file else None
+            # Made under the lock: the one before may have moved what this one stands on.
+            learner = Learner(
+                self.model,
+                self.store,
+                self.folder,
+                settings or LearnSettings(),
+                grader=grader,
+                progress=self.progress,
+                report=report,
+            )
             return learner.run(sources.documents, questions, confirm, name, notes)
 
     def _alone(self) -> AbstractContextManager[object]:
