@@ -11,6 +11,8 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
+from selfedit.grading.numerals import ORDINALS, SCALES, SMALL, TENS
+
 _WORD = re.compile(
     r"\d[\d,]*(?:\.\d+)?(?:st|nd|rd|th|s)?\b|[^\W\d_]+\d*|\d+|[.!?](?=\s|$)|[\n%\u20ac$\u00a3]"
 )
@@ -22,20 +24,10 @@ _DECIMAL_COMMA = re.compile(r"(?<![\d,.])(\d{1,2}),(\d{1,2})(?![\d,])")
 _ROMAN = {"ii": 2.0, "iii": 3.0, "iv": 4.0, "vi": 6.0, "vii": 7.0, "viii": 8.0, "ix": 9.0, "xi": 11.0,
           "xii": 12.0, "xiii": 13.0, "xiv": 14.0, "xv": 15.0, "xvi": 16.0}  # fmt: skip
 
-_UNITS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen"
-).split()
-_ORDINALS = (
-    "zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth "
-    "thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_SMALL = {word: float(value) for value, word in enumerate(_UNITS)}
-_SMALL |= {word: float(value) for value, word in enumerate(_ORDINALS) if value > 1}
-_SMALL |= {word: 10.0 * value for value, word in enumerate(_TENS, 2)}
+_SMALL = {word: float(value) for word, value in (*SMALL.items(), *TENS.items())}
+_SMALL |= {word: float(value) for word, value in ORDINALS.items() if 1 < value <= 20}
 _SMALL |= {"once": 1.0, "twice": 2.0, "dozen": 12.0}
-_SCALES = {"hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
+_SCALES = {word: SCALES[word] for word in "hundred thousand million billion trillion".split()}
 
 _SAME = {
     "bce": "bc", "percent": "%", "percentage": "%", "dollar": "$", "dollars": "$", "usd": "$",
@@ -212,7 +204,7 @@ def _join_numbers(found: list[Word]) -> list[Word]:
                 value = last.number * scale
                 joined.pop()
         elif word.number is not None and last is not None and last.number is not None:
-            tens = last.text in _TENS and 0 < word.number < 10 and word.text in _SMALL
+            tens = last.text in TENS and 0 < word.number < 10 and word.text in _SMALL
             if tens:
                 value = last.number + word.number
                 joined.pop()
