@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from selfedit.data.encodings import guessed_encoding
 from selfedit.domains.knowledge import read_document
 from selfedit.domains.knowledge.cleaning import clean_text
-from selfedit.domains.knowledge.encodings import guessed_encoding
 
 
 @pytest.mark.parametrize(

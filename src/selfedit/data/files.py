@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from selfedit.data.encodings import guessed_encoding
 from selfedit.data.golds import FORM, cell
 from selfedit.data.roles import NAMES, key
 from selfedit.errors import InputError
@@ -165,8 +166,8 @@ def _text(where: str | Path, data: bytes, first: bool = True) -> str:
         return data[mark:].decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{where} is not UTF-8: bad byte at offset {error.start + mark}; if it is of Windows or "
-            "Latin-1, convert it with `iconv -f cp1252 -t utf8`"
+            f"{where} is not UTF-8: bad byte at offset {error.start + mark}; convert it with "
+            f"`iconv -f {guessed_encoding(data)} -t utf8`"
         ) from None
 
 

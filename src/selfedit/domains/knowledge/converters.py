@@ -128,7 +128,7 @@ def _epub(data: bytes) -> Converted:
 
 
 def _html(data: bytes) -> Converted:
-    from selfedit.domains.knowledge.encodings import guessed_encoding
+    from selfedit.data.encodings import guessed_encoding
 
     try:
         text = data.decode("utf-8-sig")

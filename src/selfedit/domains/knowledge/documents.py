@@ -12,9 +12,9 @@ from itertools import islice
 from pathlib import Path
 
 from selfedit.config import stable_hash
+from selfedit.data.encodings import guessed_encoding
 from selfedit.domains.knowledge.cleaning import clean_text
 from selfedit.domains.knowledge.converters import CONVERTED, convert, sniffed
-from selfedit.domains.knowledge.encodings import guessed_encoding
 from selfedit.domains.knowledge.markdown import read_markdown
 from selfedit.domains.knowledge.plain import read_code, read_plain
 from selfedit.domains.knowledge.sentences import iterate_sentences
