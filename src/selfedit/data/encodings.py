@@ -1,12 +1,14 @@
-"""Which old encoding a file is in that is not UTF-8: a guess, to be named in an error.
+"""Bytes as UTF-8 text; which old encoding a file is in that is not: a guess, to be named in an error.
 
-It is never used to read the file: a wrong guess would be learned as mojibake.
+The guess is never used to read the file: a wrong guess would be learned as mojibake.
 """
 
 # ruff: noqa: RUF001  (letters of other alphabets)
 from __future__ import annotations
 
 import unicodedata
+
+from selfedit.errors import InputError
 
 # The letters and marks that texts of a code page mostly have beyond ASCII; the first fits best where
 # two fit as well. Names are those that iconv knows.
@@ -36,6 +38,35 @@ _FREQUENT_LETTERS = {
 _WIDE_PAGES = ("shift_jis", "euc_jp", "gb18030", "big5", "euc_kr")
 _ICONV = {"mac_roman": "MACINTOSH", "shift_jis": "SHIFT_JIS", "euc_jp": "EUC-JP", "euc_kr": "EUC-KR"}
 _SAMPLE = 20_000  # bytes
+
+
+def decoded(data: bytes, name: str) -> str:
+    """UTF-8 bytes as text. Raises InputError, naming the encoding that they are likely in."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputError(f"{name} is UTF-16: convert it with `iconv -f utf16 -t utf8`")
+    nul = data.find(b"\0")
+    if nul >= 0 and (wide := _wide(data)):
+        raise InputError(f"{name} is UTF-16 ({wide}): convert it with `iconv -f {wide} -t utf8`")
+    if nul >= 0:
+        raise InputError(f"{name} is not text: it has a NUL byte at offset {nul}")
+    mark = 3 if data.startswith(b"\xef\xbb\xbf") else 0
+    try:
+        return data[mark:].decode("utf-8")
+    except UnicodeDecodeError as error:
+        page = guessed_encoding(data[mark:])
+        raise InputError(
+            f"{name} is not UTF-8: bad byte at offset {error.start + mark}; it looks like {page}: "
+            f"convert it with `iconv -f {page} -t utf8`"
+        ) from None
+
+
+def _wide(data: bytes) -> str:
+    """UTF-16LE or UTF-16BE, if every other byte of a Western text is NUL; else ""."""
+    head = data[:2000]
+    for first, name in ((1, "UTF-16LE"), (0, "UTF-16BE")):
+        if len(head) >= 4 and head[first::2].count(0) > 0.8 * len(head[first::2]):
+            return name if not head[1 - first :: 2].count(0) else ""
+    return ""
 
 
 def guessed_encoding(data: bytes) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from selfedit.data.encodings import guessed_encoding
+from selfedit.data.encodings import decoded
 from selfedit.data.golds import FORM, cell
 from selfedit.data.roles import NAMES, key
 from selfedit.errors import InputError
@@ -77,8 +77,6 @@ def _values(path: Path, file: IO[bytes]) -> Iterator[Value]:
         yield from _tables(path, file, kind)
     elif kind != "text":
         raise InputError(f"{path} is {kind}")
-    elif head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise InputError(f"{path} is UTF-16: convert it with `iconv -f utf16 -t utf8`")
     else:
         yield from _texts(path, file, head)
 
@@ -88,9 +86,9 @@ def _texts(path: Path, file: IO[bytes], head: bytes) -> Iterator[Value]:
     if start[:1] == b"{" and _is_value(start.split(b"\n", 1)[0]):
         yield from _json_lines(path, file)
     elif start[:1] in (b"{", b"["):
-        yield from _json(path, _text(path, file.read()))
+        yield from _json(path, decoded(file.read(), str(path)))
     elif start:
-        yield from _csv(path, _text(path, file.read()))
+        yield from _csv(path, decoded(file.read(), str(path)))
 
 
 def _is_value(line: bytes) -> bool:
@@ -110,7 +108,7 @@ def _json_lines(path: Path, file: IO[bytes]) -> Iterator[Value]:
     # Bytes are split at \n alone: JSON text may hold U+2028 and the like.
     for number, data in enumerate(file, start=1):
         where = f"{path}, line {number}"
-        line = _text(where, data, number == 1)
+        line = decoded(data, where)
         if line.strip():
             try:
                 yield Value(where, json.loads(line))
@@ -154,21 +152,6 @@ def _why(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg}, column {error.colno}"
     return "nested too deeply" if isinstance(error, RecursionError) else str(error)
-
-
-def _text(where: str | Path, data: bytes, first: bool = True) -> str:
-    """UTF-8, with or without a byte order mark."""
-    mark = 3 if first and data.startswith(codecs.BOM_UTF8) else 0
-    nul = data.find(b"\0")
-    if nul >= 0:
-        raise InputError(f"{where} is not text: it has a NUL byte at offset {nul}")
-    try:
-        return data[mark:].decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{where} is not UTF-8: bad byte at offset {error.start + mark}; convert it with "
-            f"`iconv -f {guessed_encoding(data)} -t utf8`"
-        ) from None
 
 
 # -- CSV -------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from selfedit.config import stable_hash
-from selfedit.data.encodings import guessed_encoding
+from selfedit.data.encodings import decoded
 from selfedit.domains.knowledge.cleaning import clean_text
 from selfedit.domains.knowledge.converters import CONVERTED, convert, sniffed
 from selfedit.domains.knowledge.markdown import read_markdown
@@ -159,35 +159,6 @@ def read_bytes(path: Path) -> bytes:
         raise InputError(f"{path} is a folder: name the files in it") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
-
-
-def decoded(data: bytes, name: str) -> str:
-    """UTF-8 bytes as text. Raises InputError, naming the encoding that they are likely in."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InputError(f"{name} is UTF-16: convert it with `iconv -f utf16 -t utf8`")
-    nul = data.find(b"\0")
-    if nul >= 0 and (wide := _wide(data)):
-        raise InputError(f"{name} is UTF-16 ({wide}): convert it with `iconv -f {wide} -t utf8`")
-    if nul >= 0:
-        raise InputError(f"{name} is not text: it has a NUL byte at offset {nul}")
-    mark = 3 if data.startswith(b"\xef\xbb\xbf") else 0
-    try:
-        return data[mark:].decode("utf-8")
-    except UnicodeDecodeError as error:
-        page = guessed_encoding(data[mark:])
-        raise InputError(
-            f"{name} is not UTF-8: bad byte at offset {error.start + mark}; it looks like {page}: "
-            f"convert it with `iconv -f {page} -t utf8`"
-        ) from None
-
-
-def _wide(data: bytes) -> str:
-    """UTF-16LE or UTF-16BE, if every other byte of a Western text is NUL; else ""."""
-    head = data[:2000]
-    for first, name in ((1, "UTF-16LE"), (0, "UTF-16BE")):
-        if len(head) >= 4 and head[first::2].count(0) > 0.8 * len(head[first::2]):
-            return name if not head[1 - first :: 2].count(0) else ""
-    return ""
 
 
 def _title_of_stem(stem: str) -> str:

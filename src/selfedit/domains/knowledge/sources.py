@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from selfedit.data.encodings import decoded
 from selfedit.domains.knowledge.converters import sniffed
 from selfedit.domains.knowledge.documents import (
     SUPPORTED,
     Document,
-    decoded,
     document_of,
     read_document,
     text_document,
