@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 
 from selfedit.config import ANSWER_SAMPLING, TrainSettings, stable_hash
-from selfedit.domains.knowledge import Knowledge, read_document, read_quiz, split_passages
+from selfedit.data import read_quiz
+from selfedit.domains.knowledge import Knowledge, read_document, split_passages
 from selfedit.domains.knowledge.cloze import cloze_items, gold_reply
 from selfedit.domains.knowledge.sentences import split_sentences
 from selfedit.domains.knowledge.settings import LearnSettings

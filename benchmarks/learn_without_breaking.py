@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from selfedit.config import ANSWER_SAMPLING, stable_hash
-from selfedit.domains.knowledge import Knowledge, read_document, read_quiz, split_passages
+from selfedit.data import read_quiz
+from selfedit.domains.knowledge import Knowledge, read_document, split_passages
 from selfedit.domains.knowledge.assign import assign_queries
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.grading.graders import grade_all, offline

@@ -18,7 +18,8 @@ from statistics import mean
 
 from selfedit.config import LoraSettings, SamplingSettings
 from selfedit.config import TrainSettings as Train
-from selfedit.domains.knowledge import Knowledge, read_document, read_quiz, split_passages
+from selfedit.data import read_quiz
+from selfedit.domains.knowledge import Knowledge, read_document, split_passages
 from selfedit.domains.knowledge.assign import assign_queries
 from selfedit.domains.knowledge.settings import KnowledgeSettings, LearnSettings
 from selfedit.loops.inner import run_trials

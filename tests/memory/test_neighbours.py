@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from selfedit.domains.knowledge import read_document, read_quiz
+from selfedit.data import read_quiz
+from selfedit.domains.knowledge import read_document
 from selfedit.memory.neighbours import (
     NeighbourQuestion,
     Subject,

@@ -4,7 +4,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from selfedit.data import read_quiz as read_quiz
     from selfedit.domains.knowledge.assign import assign_queries as assign_queries
     from selfedit.domains.knowledge.cloze import cloze_items as cloze_items
     from selfedit.domains.knowledge.cloze import gold_reply as gold_reply
@@ -48,8 +47,6 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import on first use: the options of a command must not wait for what the command needs."""
-    if name == "read_quiz":
-        return import_module("selfedit.data").read_quiz
     if name in _HOMES:
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
