@@ -188,26 +188,34 @@ class InnerSettings(Settings):
     seed: int = Field(0, ge=0)
 
 
-OPENAI_URL = "https://api.openai.com/v1"
+OPENAI_HOST = "api.openai.com"
+OPENAI_URL = f"https://{OPENAI_HOST}/v1"
 
 
 class EndpointSettings(Settings):
     """A model behind an OpenAI-compatible API: an LLM judge, or a writer of self-edits.
 
-    The key is not a setting: it is read from the environment variable named here, and never stored.
+    The key is not a setting: it is read from an environment variable, and never stored. OpenAI's goes
+    to OpenAI alone: `OPENAI_API_KEY` is read for its address, `SELFEDIT_WRITER_API_KEY` (a judge's:
+    `SELFEDIT_JUDGE_API_KEY`) for any other, unless `api_key_env` names another variable.
     """
 
     model_config = ConfigDict(hide_input_in_errors=True)  # it may be a key, put in the wrong place
+    own_key_variable: ClassVar[str] = "SELFEDIT_WRITER_API_KEY"
 
     base_url: str = Field(OPENAI_URL, description="Address of the API, up to and with /v1.")
     model: str = Field("gpt-4.1", min_length=1, description="Name of the model at the endpoint.")
-    api_key_env: str = Field(
-        "OPENAI_API_KEY",
+    api_key_env: str | None = Field(
+        None,
         pattern="^[A-Z_][A-Z0-9_]*$",
-        description="Environment variable with the key; it may be unset for a server without keys.",
+        description="Environment variable with the key (None: OPENAI_API_KEY for OpenAI's address, and "
+        "a variable of the role's own for others); it may be unset for a server without keys.",
     )
     concurrency: int = Field(16, ge=1, le=256, description="Concurrent requests.")
     timeout: float = Field(60.0, gt=0, description="Seconds without a byte until a request fails.")
+    deadline: float = Field(
+        600.0, gt=0, le=86400, description="Seconds until a request fails, whatever has arrived."
+    )
     max_retries: int = Field(6, ge=0, le=100, description="Further attempts after a transient failure.")
     limit_parameter: Literal["max_tokens", "max_completion_tokens"] = Field(
         "max_tokens",
@@ -226,11 +234,31 @@ class EndpointSettings(Settings):
             raise ValueError("base_url must be an address such as http://localhost:8000/v1")
         if "@" in parts.netloc or parts.query or parts.fragment:
             raise ValueError("base_url must hold no user, password or ?query: see api_key_env")
+        try:
+            parts.port  # noqa: B018 (it is checked when it is read)
+        except ValueError:
+            raise ValueError("base_url must have a port of 0 to 65535, or none") from None
         return value.strip().rstrip("/")
+
+    @property
+    def is_openai(self) -> bool:
+        """Whether the address is one of OpenAI's, which need a key."""
+        parts = urlsplit(self.base_url)
+        host = (parts.hostname or "").lower()
+        return parts.scheme == "https" and (host == OPENAI_HOST or host.endswith(f".{OPENAI_HOST}"))
+
+    @property
+    def key_variable(self) -> str:
+        """Environment variable that the key is read from."""
+        if self.api_key_env is not None:
+            return self.api_key_env
+        return "OPENAI_API_KEY" if self.is_openai else self.own_key_variable
 
 
 class JudgeSettings(EndpointSettings):
     """An LLM judge. It decodes greedily."""
+
+    own_key_variable: ClassVar[str] = "SELFEDIT_JUDGE_API_KEY"
 
     max_tokens: int = Field(
         1024, ge=1, description="Length of a reply: one word is enough, unless the judge reasons first."

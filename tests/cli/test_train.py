@@ -66,7 +66,7 @@ def test_the_grader_decides_what_an_edit_is_worth(tmp_path):
 
 
 def test_a_judge_grades_once_and_its_failure_loses_nothing(tmp_path, monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0b1f")
+    monkeypatch.setenv("SELFEDIT_JUDGE_API_KEY", "sk-test-0b1f")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     working = True
     server = EndpointServer(

@@ -140,7 +140,6 @@ def test_every_condition_has_its_row(tmp_path, edits, regime):
 
 def test_edits_from_an_endpoint_that_dies_half_way(tmp_path):
     """The real client against a real server; what it wrote is kept, and not asked for again."""
-    pytest.importorskip("openai")
     from selfedit.config import EndpointSettings
     from selfedit.endpoints.writer import EndpointWriter
     from selfedit.errors import EndpointError

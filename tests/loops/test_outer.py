@@ -469,7 +469,6 @@ def test_proxy_and_cascade_rewards(tmp_path):
 
 def test_a_judge_that_dies_half_way_loses_nothing(tmp_path):
     """The real client against a real server: stopped with an error, and nothing is asked twice."""
-    pytest.importorskip("openai")
     from selfedit.config import JudgeSettings
     from selfedit.endpoints.rubric import RubricJudge
     from selfedit.errors import JudgeError

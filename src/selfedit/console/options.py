@@ -140,7 +140,10 @@ GraderName = Annotated[
 JudgeModel = Annotated[str | None, typer.Option("--judge-model", help="Name of the judge's model.")]
 JudgeUrl = Annotated[
     str | None,
-    typer.Option("--judge-url", help="OpenAI-compatible endpoint of the judge, up to /v1."),
+    typer.Option(
+        "--judge-url",
+        help="OpenAI-compatible endpoint of the judge, up to /v1; its key: SELFEDIT_JUDGE_API_KEY.",
+    ),
 ]
 
 # How a command goes about it.

@@ -4,31 +4,31 @@
 A reply is read, and stored as soon as it arrives. Transient failures (429, 408, 5xx, time-outs, broken
 connections, unreadable replies) are retried; any other stops the batch with an error, and replies
 that have arrived are kept. The key is read from the environment when it is needed; no object that
-outlives the batch holds it, and it is cut out of every message.
+outlives the batch holds it, and it is cut out of every message. Time and size of a reply are bounded
+(`connection.py`), and Ctrl-C waits for a second at most.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from selfedit.config import OPENAI_URL, EndpointSettings
+from selfedit.config import EndpointSettings
+from selfedit.endpoints.batch import Batch, Stopped
+from selfedit.endpoints.connection import Broken, Connection, TooLarge
 from selfedit.endpoints.replies import (
     UnreadableReply,
     content_of,
+    error_of,
     redacted,
     retry_after,
     without_secret,
 )
 from selfedit.errors import EndpointError
-
-if TYPE_CHECKING:
-    from openai import OpenAI
 
 FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0  # seconds; doubled from the first to the longest
 LONGEST_RETRY_AFTER = 300.0  # seconds; an endpoint that asks for more is not waited for
@@ -63,18 +63,12 @@ class _Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
-    """What the threads of one batch share."""
+class _Request:
+    """What all requests of a batch share."""
 
-    client: OpenAI = field(repr=False)
     secret: str = field(repr=False)
     kind: str
     read: Callable[[str], Any]
-    stop: threading.Event
-
-
-class _Stopped(Exception):
-    """Another request of the batch has failed for good."""
 
 
 class Endpoint:
@@ -96,16 +90,15 @@ class Endpoint:
     ) -> None:
         self.settings, self.cache, self.role, self.error = settings, cache, role, error
         self._sleep, self._jitter = sleep, jitter
-        self._writing = threading.Lock()
 
     @property
     def name(self) -> str:
         return f"{self.role} {self.settings.model} at {self.settings.base_url}"
 
     def check(self) -> None:
-        """Raises what the first request would if the `openai` package or the key is missing; sends
-        nothing."""
-        self._client(self._key()).close()
+        """Raises what the first request would if the key is missing or the environment's proxy cannot
+        be used; sends nothing."""
+        self._connection(self._key()).close()
 
     def ask_many(
         self,
@@ -138,101 +131,90 @@ class Endpoint:
     ) -> None:
         """Ask at most `concurrency` at a time. The first failure stops what has not been sent yet."""
         secret = self._key()
-        batch = _Batch(self._client(secret), secret, kind, read, threading.Event())
-        workers = min(self.settings.concurrency, len(asks))
-        failure: BaseException | None = None
+        request = _Request(secret, kind, read)
+        batch: Batch[Ask, Connection, Any] = Batch(
+            lambda connection, ask: self._reply(batch, request, connection, ask)
+        )
+        num = min(self.settings.concurrency, len(asks))
         num_done = 0
-        with batch.client, ThreadPoolExecutor(workers, thread_name_prefix="selfedit") as pool:
-            futures = {pool.submit(self._ask, batch, ask): ask for ask in asks}
-            try:
-                for future in as_completed(futures):
-                    problem = None if future.cancelled() else future.exception()
-                    if future.cancelled() or isinstance(problem, _Stopped):
-                        continue
-                    if problem is None:
-                        found[futures[future].key] = future.result()
-                        num_done += 1
-                        if on_done is not None:
-                            on_done(1)
-                    elif failure is None:
-                        failure = problem
-                        _stop(batch, futures)
-            finally:  # also on Ctrl-C: requests on their way end, and their replies are stored
-                _stop(batch, futures)
-        if isinstance(failure, EndpointError) and self.cache is not None:
+        failure: EndpointError | None = None
+        try:
+            for ask, value in batch.run(asks, [self._connection(secret) for _ in range(num)]):
+                found[ask.key] = value
+                num_done += 1
+                if on_done is not None:
+                    on_done(1)
+        except EndpointError as error:
+            failure = error
+        if failure is not None and self.cache is not None:
             kept = f"{num_done} of {len(asks)} replies of this batch arrived and are kept"
             raise self.error(f"{failure} ({kept}: the same run goes on from there.)")
         if failure is not None:
             raise failure
 
-    def _ask(self, batch: _Batch, ask: Ask) -> Any:
-        """One reply, read and stored. Without one, the batch stops before this thread goes on."""
-        try:
-            return self._reply(batch, ask)
-        except BaseException:
-            batch.stop.set()
-            raise
-
-    def _reply(self, batch: _Batch, ask: Ask) -> Any:
+    def _reply(
+        self, batch: Batch[Ask, Connection, Any], request: _Request, connection: Connection, ask: Ask
+    ) -> Any:
         tries = self.settings.max_retries + 1
         for attempt in range(1, tries + 1):
             if batch.stop.is_set():
-                raise _Stopped
-            outcome = self._attempt(batch, ask)
+                raise Stopped
+            outcome = self._attempt(request, connection, ask)
             if not isinstance(outcome, _Problem):
-                if self.cache is not None:
-                    with self._writing:
-                        self.cache.put_cached(batch.kind, {ask.key: outcome})
+                with batch.keeping() as wanted:
+                    if self.cache is not None and wanted:
+                        self.cache.put_cached(request.kind, {ask.key: outcome})
                 return outcome
             if not outcome.transient or attempt == tries:
                 raise self._failure(outcome, attempt)
             (self._sleep or batch.stop.wait)(self._delay(attempt, outcome.retry_after))
         raise AssertionError("max_retries is not negative")
 
-    def _attempt(self, batch: _Batch, ask: Ask) -> Any:
+    def _attempt(self, request: _Request, connection: Connection, ask: Ask) -> Any:
         """The reply as `read` gives it, or a _Problem (not an exception: those may hold the key)."""
-        from openai import APIConnectionError, APIStatusError, OpenAIError
-
         limit = self.settings.limit_parameter
         options = {limit if k == "max_tokens" else k: v for k, v in ask.options.items()}
         options = {k: v for k, v in options.items() if k not in self.settings.omit}
         text = ask.text.encode("utf-8", "replace").decode("utf-8")  # no lone surrogates in JSON
+        asked = {
+            "model": self.settings.model,
+            "messages": [{"role": "user", "content": text}],
+            **options,
+        }
+        headers = {"Authorization": f"Bearer {request.secret}", "User-Agent": "selfedit"}
         try:
-            reply = batch.client.chat.completions.with_raw_response.create(
-                model=self.settings.model, messages=[{"role": "user", "content": text}], **options
-            )
+            response = connection.post("/chat/completions", json.dumps(asked).encode(), headers)
+            body = response.body.decode("utf-8", "replace")
+            if response.status >= 300:
+                return self._refused(response.status, body, response.headers, request.secret)
             # An endpoint may send back what it was sent: the key is stored and trained on nowhere.
-            return batch.read(without_secret(content_of(reply.text), batch.secret))
+            return request.read(without_secret(content_of(body), request.secret))
         except UnreadableReply as error:
             return _Problem(
-                redacted(f"its reply was {error}", batch.secret),
+                redacted(f"its reply was {error}", request.secret),
                 "Check that the model follows instructions, is given enough tokens for its reply, "
                 "and that the address is the right one.",
             )
-        except APIStatusError as error:
-            return self._refused(error, batch.secret)
-        except APIConnectionError as error:
-            cause = f": {error.__cause__}" if error.__cause__ and str(error.__cause__) else ""
-            return _Problem(redacted(f"{error.message.rstrip('.')}{cause}", batch.secret))
-        except OpenAIError as error:
-            return _Problem(redacted(str(error), batch.secret))
+        except TooLarge as error:
+            return _Problem(redacted(str(error), request.secret), "Check the address.", False)
+        except Broken as error:
+            return _Problem(redacted(str(error), request.secret))
 
-    def _refused(self, error: Any, secret: str) -> _Problem:
-        """What an HTTP status of 4xx or 5xx means."""
-        status = int(error.status_code)
-        body = error.body if isinstance(error.body, dict) else {}
-        said = redacted(f"{status}: {body.get('message') or error.message}", secret)
-        if body.get("code") == "insufficient_quota":
+    def _refused(self, status: int, text: str, headers: Mapping[str, str], secret: str) -> _Problem:
+        """What an HTTP status of 3xx, 4xx or 5xx means."""
+        message, code = error_of(text)
+        said = redacted(f"{status}: {message}", secret)
+        if code == "insufficient_quota":
             return _Problem(said, "Add credit to the account, or use another endpoint.", False)
         if status in _TRANSIENT or status >= 500:
-            wait = retry_after(error.response.headers)
+            wait = retry_after(headers)
             if wait is not None and wait > LONGEST_RETRY_AFTER:
                 return _Problem(said, f"It asks for a pause of {wait:.0f} s: wait.", False)
             return _Problem(said, retry_after=wait)
         if 300 <= status < 400:
             advice = "It sends requests on to another address; name that one, if you trust it."
             return _Problem(said, advice, False)
-        variable = self.settings.api_key_env
+        variable = self.settings.key_variable
         advices = {
             401: f"Put a valid key into the environment variable {variable}.",
             403: f"Check what the key in {variable} may do, and the model's name.",
@@ -259,9 +241,9 @@ class Endpoint:
 
     def _key(self) -> str:
         """The key. A local server needs none, but the client requires some text."""
-        variable = self.settings.api_key_env
+        variable = self.settings.key_variable
         key = os.environ.get(variable, "").strip()
-        if not key and self.settings.base_url == OPENAI_URL:
+        if not key and self.settings.is_openai:
             raise self.error(
                 f"The {self.name} needs a key: set the environment variable {variable}, or choose "
                 "another endpoint (base_url), such as a local server."
@@ -273,33 +255,13 @@ class Endpoint:
             )
         return key or "none"
 
-    def _client(self, key: str) -> OpenAI:
+    def _connection(self, key: str) -> Connection:
+        own = self.settings
         try:
-            from openai import DefaultHttpxClient, OpenAI
-        except ImportError:
-            raise self.error(
-                f"The {self.name} needs the openai package: "
-                'pip install "selfedit[judge]" (and run again).'
-            ) from None
-        problem = ""
-        try:
-            return OpenAI(
-                api_key=key,
-                base_url=self.settings.base_url,
-                timeout=self.settings.timeout,
-                max_retries=0,
-                # A redirect would take prompts, and the key with them, to an address that nobody named.
-                http_client=DefaultHttpxClient(follow_redirects=False),
-            )
-        except Exception as error:  # a proxy or certificate of the environment that cannot be used
+            return Connection(own.base_url, timeout=own.timeout, deadline=own.deadline)
+        except (OSError, ValueError) as error:  # a proxy or certificate of the environment
             problem = redacted(f"{type(error).__name__}: {error}", key)
         raise self.error(
             f"The connection to the {self.name} could not be prepared ({problem}). Check the proxy and "
             "certificate variables of the environment."
         )
-
-
-def _stop(batch: _Batch, futures: Iterable[Future[Any]]) -> None:
-    batch.stop.set()
-    for future in futures:
-        future.cancel()

@@ -71,6 +71,18 @@ def content_of(text: str) -> str:
     return content
 
 
+def error_of(text: str) -> tuple[str, str]:
+    """Message and code of an error's body: `{"error": {"message", "code"}}`, else what stands there."""
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        return text, ""
+    inner = body.get("error", body) if isinstance(body, dict) else body
+    if not isinstance(inner, dict):
+        return str(inner), ""
+    return str(inner.get("message") or text), str(inner.get("code") or "")
+
+
 def without_secret(text: str, secret: str) -> str:
     """The text without the key."""
     return text.replace(secret, "[key]") if len(secret) >= _SHORTEST_SECRET else text

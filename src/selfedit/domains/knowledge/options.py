@@ -118,7 +118,10 @@ class Evaluating(options.Writing, options.Training, options.Adapting, options.Gr
         typer.Option(help="A model behind an endpoint that writes the edits of the condition file."),
     ] = None
     writer_url: Annotated[
-        str | None, typer.Option(help="OpenAI-compatible endpoint of that writer, up to /v1.")
+        str | None,
+        typer.Option(
+            help="OpenAI-compatible endpoint of that writer, up to /v1; its key: SELFEDIT_WRITER_API_KEY."
+        ),
     ] = None
     top_k: Annotated[int, typer.Option(min=1, help="Passages in the prompt of retrieval.")] = 3
     strategy: options.Strategy = None
