@@ -120,7 +120,7 @@ class Evaluating(options.Writing, options.Training, options.Adapting, options.Gr
     writer_url: Annotated[
         str | None,
         typer.Option(
-            help="OpenAI-compatible endpoint of that writer, up to /v1; its key: SELFEDIT_WRITER_API_KEY."
+            help="OpenAI-compatible endpoint of that writer; its key: SELFEDIT_WRITER_API_KEY."
         ),
     ] = None
     top_k: Annotated[int, typer.Option(min=1, help="Passages in the prompt of retrieval.")] = 3
