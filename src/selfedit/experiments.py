@@ -53,6 +53,7 @@ def learn(
     grader: Grader = offline,
     confirm: Callable[[Estimate], bool] | None = None,
     allow_urls: bool = False,
+    origin: str = "",
 ) -> LearnResult:
     """Documents to memory: `Library.learn`, with a report in HTML in the library's folder.
 
@@ -60,7 +61,8 @@ def learn(
     and called again, it goes on where it was. documents: files, folders, globs, "-" for standard input,
     or texts (`text_document`). allow_urls: also fetch those that are addresses. quiz: a file, or
     questions about the documents; None: the model writes its own. confirm: shown what will be trained
-    before long work; False stops. Raises SelfEditError.
+    before long work; False stops. origin: what asked for it, such as a server's job; the run keeps it.
+    Raises SelfEditError.
     """
     return library.learn(
         documents,
@@ -70,6 +72,7 @@ def learn(
         confirm=confirm,
         report=write_report,
         allow_urls=allow_urls,
+        origin=origin,
     )
 
 

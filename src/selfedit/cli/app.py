@@ -19,6 +19,7 @@ from selfedit.cli import (
     models,
     probe,
     report,
+    serve,
     train,
 )
 from selfedit.console.common import err
@@ -39,6 +40,7 @@ app.command("ask")(ask.ask)
 app.command("forget")(forget.forget)
 app.command("probe")(probe.probe)
 app.command("grade")(grade.grade)
+app.command("serve")(serve.serve)
 app.command("report")(report.report)
 app.command("compare")(report.compare)
 app.add_typer(adapters.app, name="adapters")

@@ -100,11 +100,12 @@ class Learner:
         confirm: Confirm | None = None,
         quiz: str | None = None,
         notes: Sequence[str] = (),
+        origin: str = "",
     ) -> LearnResult:
         """Learn the documents. Raises SelfEditError; what was finished stays in the store.
 
         questions: about the documents; none: they are made. quiz: where they are from.
-        notes: what a reader of the result must know of documents and quiz.
+        notes: what a reader of the result must know of documents and quiz. origin: what asked for it.
         """
         if not documents:
             raise InputError("no document was named")
@@ -119,6 +120,7 @@ class Learner:
             "files": [document.source for document in documents],
             "quiz": quiz,
             "grader": identity(self.domain.grader),
+            **({"origin": origin} if origin else {}),
         }
         with recorded_run(self.store, "learn", self.bare, self.settings, inputs) as run:
             self.run_id = run.id

@@ -102,6 +102,7 @@ class Library:
         confirm: Confirm | None = None,
         report: Report | None = None,
         allow_urls: bool = False,
+        origin: str = "",
     ) -> LearnResult:
         """Learn documents; commit a new version only if it knows more and forgot little.
 
@@ -109,7 +110,8 @@ class Library:
         texts that are no file's (`text_document`); see docs/inputs.md. quiz: a file, or questions;
         None: one is made. grader: of the answers. confirm: asked with an estimate before
         long work; False stops. report: writes a report into the library (`experiments.learn` gives
-        one). One `learn` at a time works on a library; a second one waits for it. Raises SelfEditError.
+        one). origin: what asked for it; the run's record keeps it. One `learn` at a time works on a
+        library; a second one waits for it. Raises SelfEditError.
         """
         named = [documents] if isinstance(documents, str | Path | Document) else documents
         sources = read_sources(named, allow_urls=allow_urls)
@@ -128,7 +130,7 @@ class Library:
                 progress=self.progress,
                 report=report,
             )
-            return learner.run(sources.documents, questions, confirm, name, notes)
+            return learner.run(sources.documents, questions, confirm, name, notes, origin)
 
     def _alone(self) -> AbstractContextManager[object]:
         """The lock of this library's learners: the second builds on what the first has committed."""

@@ -7,14 +7,14 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from transformers import PreTrainedModel
 
 from selfedit.config import EngineSettings, LoraSettings, SamplingSettings, TrainSettings
 from selfedit.errors import ModelError
-from selfedit.forward.linear import layout_bytes, use_onednn
+from selfedit.forward.linear import layout_bytes, same_weights, use_onednn
 from selfedit.forward.memory import memory_budget
 from selfedit.forward.packed import Decoder
 from selfedit.lora.bank import AdapterBank
@@ -89,6 +89,20 @@ class LanguageModel:
     @property
     def identity(self) -> list[str]:
         return [self.revision, self.form, str(self.hf.dtype), *self._changes]
+
+    def twin(self) -> LanguageModel:
+        """This model again: the same weights behind modules of its own, and a tokenizer of its own, so
+        that another thread may use it at the same time."""
+        return LanguageModel(
+            cast(PreTrainedModel, same_weights(self.hf)),
+            copy.deepcopy(self.tokenizer),
+            name=self.name,
+            revision=self.revision,
+            form=self.form,
+            origin=self.origin,
+            engine=self.engine,
+            status=self.status,
+        )
 
     @cached_property
     def _changes(self) -> list[str]:

@@ -1,0 +1,79 @@
+"""`selfedit serve`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from selfedit.console import options
+from selfedit.console.common import status
+from selfedit.console.groups import grouped
+from selfedit.errors import InputError
+
+
+@grouped
+def serve(
+    loading: options.Loading,
+    keeping: options.Keeping,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; other machines reach it only with an API key.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: any free one.")] = 8321,
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the key that clients must send; or $SELFEDIT_API_KEY."),
+    ] = None,
+    adapter_folder: Annotated[
+        list[Path] | None,
+        typer.Option(help="Allow /v1/load_lora_adapter for PEFT folders below this one; repeatable."),
+    ] = None,
+    max_rows: Annotated[
+        int, typer.Option(min=1, help="Texts that are written together; more wait.")
+    ] = 32,
+    max_body_mb: Annotated[float, typer.Option(min=0.001, help="Largest request in MB.")] = 64.0,
+    learning_share: Annotated[
+        float,
+        typer.Option(min=0.05, max=1.0, help="Time that learning takes while answers are written."),
+    ] = 0.5,
+    quiet: options.Quiet = False,
+) -> None:
+    """Serve the library: an OpenAI-compatible API, the native one, and a page.
+
+    \b
+    selfedit serve                                   on http://127.0.0.1:8321
+    selfedit serve --host 0.0.0.0 --api-key-file key.txt
+    curl http://127.0.0.1:8321/v1/models
+    """
+    from selfedit.serve.settings import ServeSettings
+
+    settings = ServeSettings(
+        host=host,
+        port=port,
+        api_key=_key(api_key_file),
+        max_body=int(max_body_mb * 1e6),
+        max_rows=max_rows,
+        adapter_folders=tuple(adapter_folder or ()),
+        learning_share=learning_share,
+    )
+    try:
+        from selfedit.serve.run import run
+    except ImportError as error:
+        raise InputError(
+            f"serving needs a package ({error.name}): pip install 'selfedit[serve]'"
+        ) from None
+    run(loading.load, keeping.folder, settings, status)
+
+
+def _key(file: Path | None) -> str | None:
+    if file is None:
+        return os.environ.get("SELFEDIT_API_KEY") or None
+    try:
+        key = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--api-key-file {file} cannot be read: {error}") from error
+    if not key:
+        raise InputError(f"--api-key-file {file} is empty")
+    return key

@@ -1,0 +1,1 @@
+"""`selfedit serve`: one process that answers with any version of a model, and goes on learning."""

@@ -1,0 +1,114 @@
+"""The server's application: routers, errors, and what stands before them.
+
+A module with routes of its own has a `router` and is named in `ROUTERS`; its routes get the server's
+parts by `native.service_of`. Files in `page/` are served as they are: `/` is `page/index.html`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+from selfedit.errors import OutOfMemory, SelfEditError, StoreError
+from selfedit.serve.answers import TooLate
+from selfedit.serve.engine import Busy
+from selfedit.serve.files import NoSuchFile
+from selfedit.serve.jobs import NoSuchJob
+from selfedit.serve.security import Guard, error_body
+from selfedit.serve.service import Service
+from selfedit.serve.voices import UnknownVoice
+
+ROUTERS = ("native", "openai_files")
+PAGE = Path(__file__).parent / "page"
+_log = logging.getLogger(__name__)
+_STATUS = (
+    ((UnknownVoice, NoSuchJob, NoSuchFile), 404),
+    ((Busy,), 429),
+    ((TooLate, OutOfMemory), 503),
+    ((StoreError,), 507),
+)
+
+
+def create_app(service: Service) -> FastAPI:
+    """The application over a server's parts. It starts their jobs, and closes them at its end."""
+
+    @asynccontextmanager
+    async def living(app: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        try:
+            yield
+        finally:
+            service.close()
+
+    app = FastAPI(
+        title="selfedit",
+        version=version("selfedit"),
+        lifespan=living,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.service = service
+    for name in ROUTERS:
+        app.include_router(import_module(f"selfedit.serve.{name}").router)
+    _add_page(app)
+    app.add_exception_handler(SelfEditError, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _broken)
+    app.add_middleware(Guard, settings=service.settings, metrics=service.metrics)
+    return app
+
+
+def _add_page(app: FastAPI) -> None:
+    if not (PAGE / "index.html").is_file():
+        return
+    app.mount("/page", StaticFiles(directory=PAGE), name="page")
+
+    @app.get("/", include_in_schema=False)
+    def index() -> FileResponse:
+        return FileResponse(PAGE / "index.html")
+
+
+def status_of(error: SelfEditError) -> int:
+    """The HTTP status of an error that a client can do something about."""
+    return next((status for kinds, status in _STATUS if isinstance(error, kinds)), 400)
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, SelfEditError)
+    status = status_of(error)
+    code = "model_not_found" if isinstance(error, UnknownVoice) else None
+    param = "model" if isinstance(error, UnknownVoice) else None
+    return JSONResponse(error_body(status, str(error), param=param, code=code), status)
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    """Without the values: a document has no place in an error."""
+    assert isinstance(error, RequestValidationError)
+    first: Any = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"][1:]) or None
+    said = f"{place}: {first['msg']}" if place else str(first["msg"])
+    return JSONResponse(error_body(422, said, param=place), 422)
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return JSONResponse(
+        error_body(error.status_code, str(error.detail)), error.status_code, headers=error.headers
+    )
+
+
+async def _broken(request: Request, error: Exception) -> JSONResponse:
+    _log.error("%s %s: %s", request.method, request.url.path, type(error).__name__)
+    return JSONResponse(error_body(500, f"internal error: {type(error).__name__}"), 500)

@@ -1,0 +1,181 @@
+"""The names under which a server answers: the bare model, versions, documents, loaded adapters."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from selfedit.errors import AdapterError, InputError
+from selfedit.learning.library import Library
+from selfedit.learning.shelf import Shelf
+from selfedit.learning.standing import kind_of, named
+from selfedit.memory.answering import Adapted, Answering
+from selfedit.memory.routed import Routed
+from selfedit.seams import Adapters, Model
+from selfedit.store import AdapterRecord, LearnedDocument
+from selfedit.types import Prompt
+
+BASE, CURRENT = "base", "current"
+_NAME = re.compile(r"[\w.:/-]{1,200}")
+
+
+class UnknownVoice(InputError):
+    """No model of that name answers here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A name with what it stands for.
+
+    root: the model below all; parent: the name of what this one was trained on top of, or is a part
+    of; None: the bare model itself. version: None for the bare model and loaded adapters. created:
+    seconds since 1970.
+    """
+
+    id: str
+    root: str
+    parent: str | None
+    version: int | None
+    created: int
+    document: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """What writes one text: adapter k of a bank over a model, or the model alone. key: names the
+    adapter, the same for the same weights."""
+
+    model: Model
+    key: str = ""
+    adapters: Adapters | None = None
+    k: int = 0
+
+
+class Voices:
+    """Names and what they stand for, for one library. folders: under which loaded adapters may be.
+
+    Several threads may ask.
+    """
+
+    def __init__(self, library: Library, folders: tuple[Path, ...] = ()) -> None:
+        self.library = library
+        self.folders = tuple(folder.expanduser().resolve() for folder in folders)
+        self._loaded: dict[str, tuple[Adapters, Path]] = {}
+        self._lock = threading.RLock()
+
+    def list(self) -> list[Voice]:
+        """Every name, the bare model's first, then the current version's."""
+        return list(self._voices())
+
+    def get(self, name: str) -> Voice:
+        """Raises UnknownVoice, which names those that there are."""
+        found = {voice.id: voice for voice in self._voices()}
+        if name == self.library.model.name:
+            return found[BASE]
+        if name not in found:
+            known = ", ".join(list(found)[:_LISTED])
+            more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+            raise UnknownVoice(f"there is no model {name!r}; there are {known}{more}")
+        return found[name]
+
+    def speaker(self, voice: Voice, prompt: Prompt) -> Speaker:
+        """What writes the answer to a prompt. Raises AdapterError."""
+        with self._lock:
+            bare = self.library.model
+            if voice.id in self._loaded:
+                return Speaker(bare, f"lora:{voice.id}", self._loaded[voice.id][0])
+            answering = self._answering(voice)
+            if isinstance(answering, Routed):
+                mix = answering.mix(prompt)
+                if not mix:
+                    return Speaker(bare)
+                return Speaker(bare, repr(mix), answering.loaded.bank([mix]))
+            if isinstance(answering, Adapted):
+                key = Shelf.own(voice.version) if voice.version is not None else ""
+                model = answering.other or bare
+                return Speaker(model, key, answering.adapters, answering.k)
+            return Speaker(bare)
+
+    def _answering(self, voice: Voice) -> Answering | None:
+        if voice.version is None:
+            return None
+        record = self.library.adapter(voice.version)
+        if voice.document is None or kind_of(record) != "routed":
+            return self.library.answering(voice.version)
+        own = [one for one in record.documents if one.title == voice.document]
+        most = int(record.settings.get("adapters_per_question") or 1)
+        place = Shelf.own(record.version)
+        adapters = {p.adapter for d in named(own, place) for p in d.passages if p.sequences}
+        if len(adapters) == 1:  # everything about the document is in it: nothing is to be chosen
+            return Adapted(self.library.standing.loaded.bank([((adapters.pop(), 1.0),)]))
+        return self.library.standing.routed(own, most, place)
+
+    def _voices(self) -> Iterator[Voice]:
+        name = self.library.model.name
+        yield Voice(BASE, name, None, None, 0)
+        current = self.library.current()
+        records = [own for own in self.library.adapters() if self._answers(own)]
+        if current is not None:
+            yield self._of(current, CURRENT)
+        else:
+            yield Voice(CURRENT, name, BASE, None, 0)
+        for record in reversed(records):
+            yield self._of(record, f"v{record.version}")
+        if current is not None:
+            yield from (self._of_document(current, document) for document in current.documents)
+        with self._lock:
+            loaded = list(self._loaded)
+        for own in loaded:
+            yield Voice(own, name, BASE, None, 0)
+
+    def _answers(self, record: AdapterRecord) -> bool:
+        return record.status == "committed" and record.model_revision == self.library.model.revision
+
+    def _of(self, record: AdapterRecord, name: str) -> Voice:
+        parent = BASE if record.parent is None else f"v{record.parent}"
+        created = int(record.created.timestamp())
+        return Voice(name, self.library.model.name, parent, record.version, created)
+
+    def _of_document(self, record: AdapterRecord, document: LearnedDocument) -> Voice:
+        created = int(record.created.timestamp())
+        parent = f"v{record.version}"
+        return Voice(
+            f"{document.title}",
+            self.library.model.name,
+            parent,
+            record.version,
+            created,
+            document.title,
+        )
+
+    # -- vLLM's protocol --
+
+    def load(self, name: str, path: str) -> None:
+        """Answer under a new name with a PEFT folder. Raises InputError, AdapterError."""
+        if not self.folders:
+            raise InputError("loading adapters is off: start with --adapter-folder FOLDER")
+        if not _NAME.fullmatch(name):
+            raise InputError("lora_name: letters, digits and . : / - _, at most 200")
+        if any(voice.id == name for voice in self._voices()):
+            raise InputError(f"there is a model {name!r} already; unload it first")
+        folder = Path(path).expanduser().resolve()
+        if not any(folder.is_relative_to(allowed) for allowed in self.folders):
+            raise InputError("lora_path is outside of the folders that --adapter-folder allows")
+        if not folder.is_dir():
+            raise AdapterError("lora_path is no folder")
+        adapters = self.library.model.load_adapter(folder)
+        with self._lock:
+            self._loaded[name] = (adapters, folder)
+
+    def unload(self, name: str) -> None:
+        """Raises UnknownVoice for a name that was not loaded."""
+        with self._lock:
+            if name not in self._loaded:
+                raise UnknownVoice(f"no adapter {name!r} was loaded")
+            del self._loaded[name]
+
+
+_LISTED = 20

@@ -1,0 +1,83 @@
+"""The native API: learn, ask, versions and the way back."""
+
+from __future__ import annotations
+
+import json
+
+from tests.serve.conftest import LAMP, LAMPS, SETTINGS, learned
+
+
+def test_what_is_learned_is_answered_with_its_source_and_taken_back(client):
+    job = learned(client)
+    assert (job["status"], job["result"]["version"]) == ("succeeded", 1)
+    assert job["request"]["documents"] == [
+        {"text": None, "title": "", "source": "lamps", "characters": len(LAMPS["text"])}
+    ]
+    asked = {"question": LAMP["question"], "compare": True}
+    answer = client.post("/api/ask", json=asked).json()["answers"][0]
+    assert "thistle oil" in answer["answer"]
+    assert answer["base"] == "I do not know."
+    assert answer["sources"][0]["document"] == "Lamps of Orro"
+    assert client.get("/api/versions").json()["versions"][0]["current"]
+    assert client.post("/api/rollback", json={"version": 0}).json() == {"version": None}
+    back = client.post("/api/ask", json=asked).json()["answers"][0]
+    assert (back["answer"], back["sources"]) == ("I do not know.", [])
+    old = client.post("/api/ask", json={**asked, "model": "v1"}).json()["answers"][0]
+    assert "thistle oil" in old["answer"]
+
+
+def test_events_are_numbered_and_go_on_behind_the_last_one_seen(client):
+    job = learned(client)
+    events = f"/api/jobs/{job['id']}/events"
+    lines = client.get(events).text.splitlines()
+    data = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    assert [event["n"] for event in data[:-1]] == list(range(1, len(data)))
+    assert {"status", "stage", "candidate"} <= {event["type"] for event in data[:-1]}
+    assert data[-1] == job
+    last = data[-2]["n"] - 1
+    rest = client.get(events, headers={"last-event-id": str(last)}).text
+    assert rest.startswith(f"id: {last + 1}\n")
+    assert rest.count("data: ") == 2
+
+
+def test_events_stream_where_they_are_accepted(client):
+    body = {"documents": [LAMPS], "quiz": [LAMP], "settings": SETTINGS}
+    with client.stream("POST", "/api/learn", json=body, headers={"accept": "text/event-stream"}) as got:
+        lines = list(got.iter_lines())
+    assert "event: end" in lines
+    assert json.loads(lines[-2].removeprefix("data: "))["status"] == "succeeded"
+
+
+def test_what_the_gate_rejects_fails_with_its_reason(client):
+    learned(client)
+    again = learned(client)
+    assert (again["status"], again["rejected"]) == ("failed", True)
+    assert "does not know more" in again["error"] or "no self-edit" in again["error"]
+
+
+def test_forget_and_probe_are_jobs(client, service):
+    learned(client)
+    for path, body in (("probe", {"sample": 3}), ("forget", {"document": "Lamps of Orro"})):
+        job = client.post(f"/api/{path}", json=body).json()
+        assert service.jobs.wait(job["id"]).status == "succeeded"
+    assert client.get("/api/versions").json()["current"] is None
+
+
+def test_errors_say_what_is_wrong_and_hold_no_document(client):
+    unknown = client.post("/api/ask", json={"question": "Who?", "model": "v9"})
+    assert unknown.status_code == 404
+    assert "there are base, current" in unknown.json()["error"]["message"]
+    for body in (
+        {"documents": []},
+        {"documents": [{}]},
+        {"documents": [LAMPS], "settings": {"candidate": 1}},
+        {"documents": [LAMPS], "preset": "huge"},
+        {"documents": [{"file": "../../etc/passwd"}]},
+        {"documents": [{**LAMPS, "tex": "The secret of Orro."}]},
+    ):
+        refused = client.post("/api/learn", json=body)
+        assert refused.status_code in (400, 404, 422), body
+        assert "secret" not in refused.text
+    assert client.get("/api/jobs").json() == {"jobs": []}
+    assert client.get("/api/jobs/ftjob-1").status_code == 404
+    assert client.get("/api/versions/7/report").status_code == 400
