@@ -15,6 +15,7 @@ import torch
 
 from selfedit.bench.reference import plain_peft
 from selfedit.config import TrainSettings
+from selfedit.forward.transfer import fetch
 from selfedit.lora import bank as bank_module
 from selfedit.lora import desk, groups, low_rank
 from selfedit.lora.bank import AdapterBank
@@ -91,6 +92,87 @@ def test_the_gpus_path_stops_what_diverges_alone(tiny, as_on_a_gpu, slots, monke
         close(bank.weights_KP[k], expected.weights_KP[k])
         assert records[k].losses == pytest.approx(known[k].losses, abs=TOLERANCE)
     assert torch.isfinite(bank.weights_KP).all()
+
+
+def test_the_gpus_path_ends_with_the_epoch_that_was_good_enough(tiny, as_on_a_gpu, monkeypatch):
+    """Though losses are read late: one adapter has learned enough early, another never."""
+    _, known = train(tiny, DATA, SETTINGS, SEEDS)
+    middle = sum(known[0].losses) / len(known[0].losses)
+    settings = [own.model_copy(update={"stop_below": middle}) for own in SETTINGS]
+    bank, records = train(tiny, DATA, settings, SEEDS, slots=2)
+    monkeypatch.undo()
+    expected, wanted = train(tiny, DATA, settings, SEEDS, slots=2)
+    assert len(wanted[0].losses) < len(known[0].losses)
+    for k, record in enumerate(records):
+        assert record.losses == pytest.approx(wanted[k].losses, abs=TOLERANCE)
+        assert record.tokens == wanted[k].tokens
+        close(bank.weights_KP[k], expected.weights_KP[k])
+
+
+def test_a_step_is_read_when_the_next_is_launched(tiny, as_on_a_gpu, monkeypatch):
+    """So that the GPU has work while the CPU reads; the last one is read at the end."""
+    log, step = [], DeviceAdamW.step
+
+    def watched(self, active, losses):
+        outcome, number = step(self, active, losses), log.count("launched") + 1
+        log.append("launched")
+        return lambda: log.append(number) or outcome()
+
+    monkeypatch.setattr(DeviceAdamW, "step", watched)
+    train(tiny, [sequences(0, 3, 9)], [TrainSettings(epochs=1)], [1])
+    assert log == ["launched", "launched", 1, "launched", 2, 3]
+
+
+def test_a_row_that_was_refused_stays_as_it_was():
+    """Until another adapter takes it: the next step is launched before the failure is known."""
+    model = tiny_model()
+    bank = AdapterBank(model.hf, ALL, [1, 2], num_layers=model.num_layers)
+    bank.require_gradients()
+    optimizer = DeviceAdamW(bank)
+    losses = type("Losses", (), {})()
+    losses.on_device = lambda rows: torch.zeros(rows, dtype=bank.weights_KP.dtype)
+    losses.fetch = lambda flags: lambda: ({0: 0.0, 1: 0.0}, flags.tolist())
+    for k in (0, 1):
+        optimizer.begin(k, TrainSettings(), 9)
+    start = bank.weights_KP.clone()
+    moved = []
+    for gradient in (torch.inf, 1.0, 1.0):
+        bank.gradient_KP[0], bank.gradient_KP[1] = gradient, 1.0
+        before = bank.weights_KP.clone()
+        outcome = optimizer.step([0, 1], losses)()
+        moved.append((bank.weights_KP != before).any(1).tolist())
+        if len(moved) == 2:
+            assert outcome == {0: (0.0, False), 1: (0.0, True)}
+            optimizer.begin(0, TrainSettings(), 9)
+    assert moved == [[False, True], [False, True], [True, True]]
+    assert torch.isfinite(bank.weights_KP).all()
+    assert not torch.equal(bank.weights_KP[0], start[0])
+
+
+def test_a_gpu_is_read_from_by_way_of_pinned_memory(monkeypatch):
+    """Without waiting; the wait is for what was launched before, and comes when the numbers are asked
+    for."""
+    log = []
+
+    class Away:
+        shape, dtype, device = (2,), torch.float32, CUDA
+
+    class Event:
+        def record(self, stream):
+            log.append(("recorded", stream))
+
+        def synchronize(self):
+            log.append("waited")
+
+    pinned = type("Pinned", (), {})()
+    pinned.copy_ = lambda tensor, non_blocking: log.append(("copied", non_blocking))
+    monkeypatch.setattr(torch, "empty", lambda shape, dtype, pin_memory: pinned)
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: device)
+    read = fetch(Away())
+    assert log == [("copied", True), ("recorded", CUDA)]
+    assert read() is pinned
+    assert log[2:] == ["waited"]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from torch import Tensor
 from selfedit.config import TrainSettings
 from selfedit.forward.packed import Decoder
 from selfedit.lora.bank import AdapterBank
-from selfedit.lora.optimizer import optimizer_of
+from selfedit.lora.optimizer import Outcome, optimizer_of
 from selfedit.lora.sequences import NO_ANCHORS, Anchors, Step, TokenSequence, anchored, num_steps
 from selfedit.lora.supervision import Row, StepLoss, Supervision
 from selfedit.types import TrainingRecord
@@ -50,24 +51,32 @@ class Trainee:
         held = self.anchors.all if self.settings.anchor.weight > 0 else ()
         return [*self.sequences, *held]
 
-    @property
-    def is_done(self) -> bool:
-        all_taken = len(self.record.losses) == self.steps
-        return all_taken or bool(self.record.failure) or self._learned_enough
+    def asks_after(self, step: int) -> bool:
+        """Whether it depends on the losses up to this step if another follows."""
+        return self.settings.stop_below > 0 and step % self._epoch == 0
 
     @property
-    def _learned_enough(self) -> bool:
-        """Whether an epoch has just ended whose mean loss is below `stop_below`."""
-        losses, epoch = self.record.losses, self.steps // self.settings.epochs
-        if self.settings.stop_below == 0 or not losses or len(losses) % epoch:
+    def is_stopped(self) -> bool:
+        """Before its last step: it failed, or an epoch has just ended whose mean loss is low enough."""
+        losses = self.record.losses
+        if self.record.failure:
+            return True
+        if not losses or not self.asks_after(len(losses)):
             return False
-        return sum(losses[-epoch:]) / epoch < self.settings.stop_below
+        return sum(losses[-self._epoch :]) / self._epoch < self.settings.stop_below
+
+    @property
+    def _epoch(self) -> int:
+        return self.steps // self.settings.epochs
 
     def batches(self) -> Iterator[Step]:
         return anchored(self.sequences, self.settings, self.seed, self.anchors)
 
     def took(self, batch: Sequence[TokenSequence], loss: StepLoss, ok: bool) -> None:
-        """Record a step, taken or refused because something was not finite."""
+        """Record a step, taken or refused because something was not finite. One that was launched before
+        that was known has left the adapter as it was."""
+        if self.record.failure:
+            return
         self.record.losses.append(loss.own)
         if loss.drift is not None:
             self.record.drifts.append(loss.drift)
@@ -79,11 +88,26 @@ class Trainee:
             )
 
 
-Running = dict[int, tuple[Trainee, Iterator[Step]]]
+@dataclass
+class _Run:
+    """A trainee in its slot. launched: its steps so far; what came of the last may not be known yet."""
+
+    trainee: Trainee
+    left: Iterator[Step]
+    launched: int = 0
+
+    @property
+    def is_done(self) -> bool:
+        return self.launched == self.trainee.steps or self.trainee.is_stopped
+
+    @property
+    def asks(self) -> bool:
+        return self.trainee.asks_after(self.launched)
 
 
 class Desk:
-    """Trains lanes of adapters, a slot for each lane.
+    """Trains lanes of adapters, a slot for each lane. A step is launched before the outcome of the last
+    one is read, where the optimizer allows it, so that a GPU never waits for the CPU to have read.
 
     bank: where the adapters come from and return to; they train in it if each has a slot in it.
     trunk: states that enter the first adapted layer, by token ids; None: all layers run in every step.
@@ -106,6 +130,9 @@ class Desk:
             device = decoder.device if decoder.device.type == "cuda" else "cpu"
             self.adapters.dropout = [torch.Generator(device) for _ in lanes]
         self.optimizer = optimizer_of(self.adapters)
+        self._unread: deque[tuple[dict[int, tuple[Trainee, Sequence[TokenSequence]]], Outcome]] = (
+            deque()
+        )
         generators = self.adapters.dropout or ()
         self._keeping_less = decoder.checkpointing(generators) if checkpointing else nullcontext()
 
@@ -113,7 +140,7 @@ class Desk:
         """Train to the end, or until `stop` is set. on_step(finished steps, the longest lane's)."""
         longest = max(sum(trainee.steps for trainee in lane) for lane in self.lanes)
         waiting = [list(lane) for lane in self.lanes]
-        running: Running = {}
+        running: dict[int, _Run] = {}
         with self.adapters.attached(), self._keeping_less:
             for step in range(longest):
                 for slot, queue in enumerate(waiting):
@@ -122,31 +149,32 @@ class Desk:
                 if not running or stop.is_set():
                     break
                 self._step(running)
-                for slot in [slot for slot, (trainee, _) in running.items() if trainee.is_done]:
-                    self._end(slot, running.pop(slot)[0])
+                for slot in [slot for slot, run in running.items() if run.is_done]:
+                    self._end(slot, running.pop(slot).trainee)
                 if on_step is not None:
                     on_step(step + 1, longest)
+            self._read(all_but=0)
         if on_step is not None and not stop.is_set():
             on_step(longest, longest)  # also if adapters failed before their last step
         self.adapters.dropout = None
         self.adapters.freeze()
 
-    def _begin(self, slot: int, trainee: Trainee) -> tuple[Trainee, Iterator[Step]]:
+    def _begin(self, slot: int, trainee: Trainee) -> _Run:
         """The adapter takes the slot, with its initial weights."""
         if self.adapters is not self.bank:
             self.adapters.weights_KP[slot] = self.bank.weights_KP[trainee.number]
         if self.adapters.dropout is not None:
             self.adapters.dropout[slot].manual_seed(trainee.seed)
         self.optimizer.begin(slot, trainee.settings, trainee.steps)
-        return trainee, trainee.batches()
+        return _Run(trainee, trainee.batches())
 
     def _end(self, slot: int, trainee: Trainee) -> None:
         if self.adapters is not self.bank:
             self.bank.weights_KP[trainee.number] = self.adapters.weights_KP[slot]
 
-    def _step(self, running: Running) -> None:
+    def _step(self, running: Mapping[int, _Run]) -> None:
         """One optimizer step of every adapter that trains."""
-        steps = {slot: next(left) for slot, (_, left) in running.items()}
+        steps = {slot: next(run.left) for slot, run in running.items()}
         rows = [
             Row(slot, sequence, anchor=bool(kind))
             for slot, both in steps.items()
@@ -164,6 +192,17 @@ class Desk:
         else:
             hidden = self.decoder.hidden(inputs)
         losses = Supervision.of(rows, self.adapters.num_adapters).backward(hidden, self.decoder.head)
-        taken = self.optimizer.step(list(steps), losses)
-        for slot, (trainee, _) in running.items():
-            trainee.took(steps[slot][0], *taken[slot])
+        outcome = self.optimizer.step(list(steps), losses)
+        self._unread.append(({k: (run.trainee, steps[k][0]) for k, run in running.items()}, outcome))
+        for run in running.values():
+            run.launched += 1
+        must_know = any(run.asks for run in running.values())
+        self._read(all_but=0 if must_know else self.optimizer.late)
+
+    def _read(self, all_but: int) -> None:
+        """Record what came of the steps, all but the last so many."""
+        while len(self._unread) > all_but:
+            trained, outcome = self._unread.popleft()
+            taken = outcome()
+            for slot, (trainee, batch) in trained.items():
+                trainee.took(batch, *taken[slot])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from selfedit.forward.head import Head
-from selfedit.forward.transfer import send
+from selfedit.forward.transfer import fetch, send
 from selfedit.lora.loss import Soft, head_loss
 from selfedit.lora.sequences import TokenSequence
 
@@ -149,14 +149,21 @@ class Losses:
         owner_M = send(self.supervision.owner_M, value_M.device)
         return value_M.new_zeros(num_slots).index_add_(0, owner_M, value_M)
 
-    def read(self, beside: Tensor | None = None) -> tuple[dict[int, StepLoss], list[float]]:
-        """The losses of the adapters that take part, and the numbers `beside` them on the device: one
-        read, which waits for the step."""
+    def fetch(
+        self, beside: Tensor | None = None
+    ) -> Callable[[], tuple[dict[int, StepLoss], list[float]]]:
+        """Begin to bring the losses of the adapters that take part, and the numbers `beside` them, from
+        the device, all in one copy. The result is called for them, and waits for the step."""
         parts = [self.loss_M, self.kl_S, *([] if beside is None else [beside.to(self.loss_M)])]
-        # Moved to the CPU first: not every device has float64.
-        pieces = torch.cat(parts).cpu().double().split([len(part) for part in parts])
-        rest = pieces[2].tolist() if beside is not None else []
-        return self.supervision.means(pieces[0], pieces[1]), rest
+        arriving, means = fetch(torch.cat(parts)), self.supervision.means
+        sizes = [len(part) for part in parts]
+
+        def read() -> tuple[dict[int, StepLoss], list[float]]:
+            # float64 only here: not every device has it.
+            loss_M, kl_S, *rest = arriving().double().split(sizes)
+            return means(loss_M, kl_S), rest[0].tolist() if rest else []
+
+        return read
 
 
 def _soft(taught: Sequence[TokenSequence], weight_M: Tensor) -> Soft | None:
