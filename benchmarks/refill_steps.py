@@ -14,7 +14,7 @@ from selfedit.lora.train import lanes
 
 EPOCHS = 10
 SEEDS = (1, 3)
-SLOTS = (8, 16, 24, 32)
+SLOTS = (8, 24, 64)
 LANES = (1, 2, 4)
 
 

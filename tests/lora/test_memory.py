@@ -12,9 +12,11 @@ import torch
 
 from selfedit.config import ALL_LINEAR, EngineSettings, LoraSettings, SamplingSettings, TrainSettings
 from selfedit.forward.memory import measured_peak
+from selfedit.lora import sizes
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.desk import Desk
-from selfedit.lora.load import Steps
+from selfedit.lora.load import Load, Steps
+from selfedit.lora.loss import chunk_on
 from selfedit.lora.memory import Footprint, WaveMemory
 from selfedit.lora.sequences import WHOLE, TokenSequence, batches
 from selfedit.lora.train import BankTrainer
@@ -229,3 +231,31 @@ def test_a_tight_budget_makes_smaller_batches_of_answers(monkeypatch):
     model.engine = EngineSettings(memory_gb=2.5 * row / 1e9)
     assert model.sample(prompts, sampling, range(6)) == expected
     assert sizes == [6, 2, 2, 2]
+
+
+def test_a_standing_bank_is_no_room_for_answers(monkeypatch):
+    """What its adapters take is not there for texts: fewer of them are written together."""
+    model = tiny_model(dtype="float32")
+    lora = LoraSettings(rank=32, layers="all")
+    bank = AdapterBank(model.hf, lora, range(4), num_layers=model.num_layers)
+    prompts = [model.render(Prompt(f"question {i}")) for i in range(6)]
+    sampling = SamplingSettings(max_new_tokens=4)
+    tokens = max(len(prompt.ids) for prompt in prompts) + 4
+    footprint = Footprint.of(model.decoder, lora)
+    standing, row = footprint.standing(4), footprint.answer_row(tokens - 4, 4)
+    assert standing == 4 * bank.weights_KP[0].nbytes > 2 * row
+    model.engine = EngineSettings(memory_gb=(standing + 2.5 * row) / 1e9)
+    assert model._token_budget(prompts, sampling, bank) == 2 * tokens
+    model.engine = EngineSettings(memory_gb=0.5 * standing / 1e9)
+    assert model._token_budget(prompts, sampling, bank) == 0  # then row by row
+
+
+def test_a_gpu_computes_more_logits_together(tiny, monkeypatch):
+    steps = Steps.of([TokenSequence((1,) * 600)], TrainSettings(epochs=1), 0)
+    few = Footprint.of(tiny.decoder, ALL)
+    assert (chunk_on(CPU), chunk_on(torch.device("cuda:1"))) == (few.chunk, 1024) == (256, 1024)
+    monkeypatch.setattr(sizes, "chunk_on", lambda device: 1024)
+    more = Footprint.of(tiny.decoder, ALL)
+    vocabulary, wide = tiny.decoder.head.vocabulary, tiny.hf.dtype.itemsize
+    load = Load.of([steps], True)
+    assert more._head(load) - few._head(load) == (599 - 256) * vocabulary * wide

@@ -73,8 +73,8 @@ class Trainee:
         return anchored(self.sequences, self.settings, self.seed, self.anchors)
 
     def took(self, batch: Sequence[TokenSequence], loss: StepLoss, ok: bool) -> None:
-        """Record a step, taken or refused because something was not finite. One that was launched before
-        that was known has left the adapter as it was."""
+        """Record a step, taken or refused because something was not finite. Those launched after it,
+        before that was known, have left the adapter as it was."""
         if self.record.failure:
             return
         self.record.losses.append(loss.own)
@@ -105,6 +105,10 @@ class _Run:
         return self.trainee.asks_after(self.launched)
 
 
+# Who has taken a step, by slots, and on which sequences.
+_Trained = dict[int, tuple[Trainee, Sequence[TokenSequence]]]
+
+
 class Desk:
     """Trains lanes of adapters, a slot for each lane. A step is launched before the outcome of the last
     one is read, where the optimizer allows it, so that a GPU never waits for the CPU to have read.
@@ -130,9 +134,7 @@ class Desk:
             device = decoder.device if decoder.device.type == "cuda" else "cpu"
             self.adapters.dropout = [torch.Generator(device) for _ in lanes]
         self.optimizer = optimizer_of(self.adapters)
-        self._unread: deque[tuple[dict[int, tuple[Trainee, Sequence[TokenSequence]]], Outcome]] = (
-            deque()
-        )
+        self._unread: deque[tuple[_Trained, Outcome]] = deque()
         generators = self.adapters.dropout or ()
         self._keeping_less = decoder.checkpointing(generators) if checkpointing else nullcontext()
 

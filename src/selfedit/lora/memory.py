@@ -8,146 +8,23 @@ modules have the names in `config.ALL_LINEAR` (Llama, Qwen, Mistral and others).
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-import torch
-from transformers.pytorch_utils import Conv1D
 
-from selfedit.config import ALL_LINEAR, LoraSettings
-from selfedit.forward.attention import Way, way_of
 from selfedit.forward.cache import ROOM
-from selfedit.forward.packed import Decoder
-from selfedit.lora.groups import takes_groups
 from selfedit.lora.load import Load, Steps
-from selfedit.lora.loss import head_loss
-from selfedit.lora.measured import kept_by_layers, size_of
-from selfedit.lora.targets import Target, find_targets, first_layer, last, layer_index
+from selfedit.lora.sizes import Sizes
 from selfedit.lora.train import TRUNK_TOKENS, lanes, shares
 from selfedit.types import TrainingPlan
 
-# Modules that read the same tensor, which the bank gathers once.
-_READS = {
-    "q_proj": "qkv",
-    "k_proj": "qkv",
-    "v_proj": "qkv",
-    "gate_proj": "gate_up",
-    "up_proj": "gate_up",
-}
-# Linear modules of the layers that the formulas below are written for.
-_KNOWN = {*ALL_LINEAR, "gate_up_proj"}
 # Numbers for each probability that a teacher gives: itself, the student's, and steps to the KL.
 _PER_TAUGHT = 5
-_HEAD_CHUNK = int(inspect.signature(head_loss).parameters["chunk"].default)
 
 
-@dataclass(frozen=True)
-class Footprint:
-    """Sizes of a model with an adapter shape, as far as memory depends on them.
-
-    element: bytes of an activation; wide: bytes in norms and losses (float32 at least); adapter: bytes
-    of a number of the bank. Widths are in numbers. normed: numbers that a layer's norms keep per token;
-    inputs: widths that a layer's adapted modules read; fan_in, fan_out: sums over all of them.
-    window: longest sequence that is packed, None: any. attention: the way of packed sequences
-    (`forward.attention.way_of`). stretches: the bank's products follow the packed tokens, without a
-    grid; grouped: by PyTorch's grouped products (`lora.groups`).
-    other: what a layer of another kind than Llama's keeps (`kept_by_layers`). capped: whether the
-    logits are soft-capped.
-    """
-
-    num_layers: int
-    num_adapted: int
-    width: int
-    query: int
-    key: int
-    heads: int
-    head_width: int
-    middle: int
-    normed: int
-    gated: bool
-    vocabulary: int
-    element: int
-    wide: int
-    adapter: int
-    parameters: int
-    rank: int
-    inputs: tuple[int, ...]
-    num_targets: int
-    fan_in: int
-    fan_out: int
-    reads_attention: bool
-    drops: bool
-    packs: bool
-    window: int | None
-    attention: Way
-    stretches: bool
-    grouped: bool
-    trunk: bool
-    other: tuple[float, float] | None
-    capped: bool
-
-    @classmethod
-    def of(cls, decoder: Decoder, lora: LoraSettings | None, *, use_trunk: bool = True) -> Footprint:
-        """lora: None for a model that only answers, without adapters.
-
-        Raises InputError for layers or modules that the model does not have.
-        """
-        num_layers = len(decoder.layers)
-        targets = find_targets(decoder.model, lora, num_layers) if lora is not None else []
-        first = first_layer(targets) if targets else num_layers - 1
-        trunk = bool(targets) and use_trunk and decoder.has_trunk(first)
-        top = [t for t in targets if layer_index(t.name) == layer_index(targets[-1].name)]
-        inputs = {_READS.get(last(t.name), t.name): t.fan_in for t in top}
-        layer = decoder.layers[first]
-        linears = {
-            last(name): Target(name, module, 0)
-            for name, module in layer.named_modules()
-            if isinstance(module, torch.nn.Linear | Conv1D)
-        }
-        config = decoder.model.config.get_text_config()
-        width, heads = size_of(config, "hidden_size", 0), size_of(config, "num_attention_heads", 1)
-        head_width = size_of(config, "head_dim", width // heads)
-        query = heads * head_width
-        key = size_of(config, "num_key_value_heads", heads) * head_width
-        dtype = decoder.model.dtype
-        wide = 8 if dtype == torch.float64 else 4
-        grouped = lora is not None and takes_groups(decoder.device, dtype, lora, targets)
-        return cls(
-            num_layers=num_layers,
-            num_adapted=num_layers - first,
-            width=width,
-            query=query,
-            key=key,
-            heads=heads,
-            head_width=head_width,
-            middle=max(
-                (t.fan_out for n, t in linears.items() if n not in ("q_proj", "k_proj")), default=width
-            ),
-            normed=sum(_kept_by_norm(n, m, width, query, key) for n, m in layer.named_modules()),
-            gated="gate_proj" in linears or "gate_up_proj" in linears,
-            vocabulary=decoder.head.vocabulary,
-            element=dtype.itemsize,
-            wide=wide,
-            adapter=wide,
-            parameters=sum(target.size(lora.rank) for target in targets) if lora is not None else 0,
-            rank=lora.rank if lora is not None else 0,
-            inputs=tuple(inputs.values()),
-            num_targets=len(top),
-            fan_in=sum(target.fan_in for target in top),
-            fan_out=sum(target.fan_out for target in top),
-            reads_attention=any(last(target.name) == "o_proj" for target in top),
-            drops=lora is not None and lora.dropout > 0,
-            packs=decoder.packs(),
-            window=decoder.window,
-            attention=way_of(decoder.device, dtype, head_width) if decoder.packs() else "grid",
-            stretches=decoder.packs() and (decoder.device.type == "cpu" or grouped),
-            grouped=decoder.packs() and grouped,
-            trunk=trunk,
-            other=None if not targets or linears.keys() <= _KNOWN else kept_by_layers(decoder),
-            capped=decoder.head.cap is not None,
-        )
+class Footprint(Sizes):
+    """Bytes that training and answers take, from the sizes of the model and its adapters."""
 
     def bank(self, num_adapters: int) -> int:
         """Weights, gradient and AdamW's two moments."""
@@ -299,7 +176,7 @@ class Footprint:
     def _head(self, load: Load) -> np.ndarray:
         """The loss's logits, a chunk at a time (half-precision ones in addition to their wide copy),
         its gradient, and the teachers' tokens and probabilities, with what is computed from them."""
-        chunk = np.minimum(load.supervised, _HEAD_CHUNK)
+        chunk = np.minimum(load.supervised, self.chunk)
         both = (1 + self.capped) * self.wide + (self.element if self.element != self.wide else 0)
         taught = load.taught * (8 + _PER_TAUGHT * self.wide)
         return chunk * self.vocabulary * both + load.supervised * self.width * self.element + taught
@@ -340,18 +217,6 @@ class Footprint:
         cache = self.num_layers * 2 * self.key * room
         passing = prompt * (self._forward_width() + self.middle + max(self.inputs, default=0))
         return (cache + max(passing, 2 * self.vocabulary)) * self.element
-
-
-def _kept_by_norm(name: str, module: torch.nn.Module, width: int, query: int, key: int) -> int:
-    """Numbers that a norm keeps per token: its input and each root mean square.
-
-    Norms of queries and keys have one weight for all heads.
-    """
-    if not type(module).__name__.endswith("Norm"):
-        return 0
-    total = {"q_norm": query, "k_norm": key}.get(last(name), width)
-    weight = getattr(module, "weight", None)
-    return total + total // (total if weight is None else weight.numel())
 
 
 def together(peaks: Sequence[np.ndarray]) -> int:
