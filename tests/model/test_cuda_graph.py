@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from selfedit.config import EngineSettings
-from selfedit.model import cuda_graph, language_model
+from selfedit.model import cuda_graph, decode_step, language_model
 from selfedit.model import generate as generate_module
 from selfedit.model.cuda_graph import CaptureFailed, CudaGraph, GraphedStep
 from selfedit.model.decode_step import FixedSteps, takes_fixed_steps
@@ -19,6 +19,11 @@ from selfedit.model.language_model import LanguageModel
 from selfedit.model.tiny import tiny_model
 from selfedit.types import Prompt
 from tests.tape_graph import GREEDY, SAMPLED, TEXTS, TapeGraph, write
+
+
+@pytest.fixture(autouse=True)
+def small_batches_are_compacted(monkeypatch):
+    monkeypatch.setattr(decode_step, "FEW_ROWS", 0)
 
 
 class Refusing(TapeGraph):

@@ -19,7 +19,7 @@ from selfedit.model.language_model import LanguageModel
 from selfedit.model.prefill import prefill
 from selfedit.model.tiny import byte_tokenizer, tiny_model
 from selfedit.types import Prompt
-from tests.tape_graph import GREEDY, SAMPLED, TEXTS, TapeGraph, write
+from tests.tape_graph import GREEDY, LIMITS, SAMPLED, TEXTS, TapeGraph, write
 
 
 def bank_of(model, count=3):
@@ -27,6 +27,11 @@ def bank_of(model, count=3):
     bank = AdapterBank(model.hf, lora, list(range(count)), num_layers=model.num_layers)
     bank.weights_KP.normal_(std=0.2, generator=torch.Generator().manual_seed(0))
     return bank
+
+
+@pytest.fixture(autouse=True)
+def small_batches_are_compacted(monkeypatch):
+    monkeypatch.setattr(decode_step, "FEW_ROWS", 0)
 
 
 @pytest.fixture
@@ -48,6 +53,15 @@ def test_the_same_texts_from_graphs(tiny, sampling, adapters):
     assert 2 <= len(made) <= 4
     assert all(graph.replays > 1 for graph in made if graph.captured)
     assert sum(graph.captured for graph in made) >= 2
+
+
+def test_a_small_batch_keeps_its_graph(tiny, monkeypatch):
+    """Rows that have ended cost less there than another capture."""
+    made = []
+    expected = write(tiny, SAMPLED)
+    monkeypatch.setattr(decode_step, "FEW_ROWS", len(LIMITS))
+    assert write(tiny, SAMPLED, lambda: TapeGraph(made)) == expected
+    assert [graph.captured for graph in made] == [True]
 
 
 def test_the_same_texts_from_graphs_over_a_grid(tiny, over_a_grid):

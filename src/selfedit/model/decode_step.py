@@ -25,6 +25,9 @@ from selfedit.model.cuda_graph import CaptureFailed, Graph, GraphedStep
 from selfedit.model.prefill import route_rows
 from selfedit.model.recompute import takes_cache
 
+# A graphed step of up to this many rows takes about as long as reading the weights (an H100 does 230
+# products of bfloat16 in the time in which it reads one): fewer rows gain less than a new graph costs.
+FEW_ROWS = 128
 # The room is a multiple of this: PyTorch's attention copies masks of other widths, in every layer.
 _ALIGNED = 8
 
@@ -84,7 +87,7 @@ class FixedSteps:
     made.
 
     Rows that have ended idle in the batch until at most half of it is live; then it is compacted, and
-    a new graph is made: at most log2(N) + 1 graphs for N rows.
+    a new graph is made: few graphs, since small batches are left as they are (`FEW_ROWS`).
 
     mask_NS, owners: as in `GrowingSteps`. new: most tokens that a row will get. graph: makes a graph;
     None: run eagerly. status: told if no graph could be made; `takes_fixed_steps` then says no.
@@ -123,7 +126,8 @@ class FixedSteps:
 
     def __call__(self, keep: Sequence[int], tokens: Sequence[int]) -> Tensor:
         self._live = [self._live[n] for n in keep]
-        if 2 * len(self._live) <= len(self._owners):
+        worth_it = self._graphed is None or len(self._owners) > FEW_ROWS
+        if worth_it and 2 * len(self._live) <= len(self._owners):
             self._compact()
         # Idle rows get token 0 at position 0, which every model has.
         given = [[0] * len(self._owners), [0] * len(self._owners)]
