@@ -67,7 +67,7 @@ def attending(model: PreTrainedModel, packing: Packing) -> Iterator[None]:
     """While open, the model takes rows of sequences that are packed like this."""
     token = _packing.set(packing)
     try:
-        with _attention(model, _PACKED):
+        with attention_by(model, _PACKED):
             yield
     finally:
         _packing.reset(token)
@@ -83,12 +83,12 @@ def padded_left(model: PreTrainedModel) -> Iterator[None]:
     if model.config._attn_implementation != "sdpa":
         yield
         return
-    with _attention(model, _PADDED):
+    with attention_by(model, _PADDED):
         yield
 
 
 @contextmanager
-def _attention(model: PreTrainedModel, name: str) -> Iterator[None]:
+def attention_by(model: PreTrainedModel, name: str) -> Iterator[None]:
     before = model.config._attn_implementation
     model.config._attn_implementation = name
     try:

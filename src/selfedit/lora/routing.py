@@ -92,6 +92,41 @@ class Routing:
         )
 
     @classmethod
+    def of_rows(
+        cls, owners: Sequence[int | None], width: int, num_adapters: int, device: torch.device
+    ) -> Routing:
+        """Routing for rows of `width` tokens each, of adapters in any order; None: of the bare model,
+        whose tokens get nothing.
+
+        No adapters are picked out: rows change at every step, and copying weights costs more than a few
+        empty slots.
+        """
+        adapted = [n for n, owner in enumerate(owners) if owner is not None]
+        kinds = {owner for owner in owners if owner is not None}
+        if len(kinds) == 1 and len(adapted) == len(owners):
+            return cls.of_lengths([kinds.pop()], [len(owners) * width], num_adapters, device)
+        filled = [0] * num_adapters
+        starts = []
+        for n in adapted:
+            owner = owners[n]
+            assert owner is not None
+            starts.append((owner, filled[owner]))
+            filled[owner] += width
+        widest = max(filled)
+        lengths = [width] * len(adapted)
+        position = _runs([owner * widest + offset for owner, offset in starts], lengths)
+        source = _runs([n * width for n in adapted], lengths)
+        return cls(
+            slots=None,
+            num_slots=num_adapters,
+            width=widest,
+            position_M=send(position, device),
+            source_M=send(source, device),
+            owners=tuple(range(num_adapters)),
+            filled=tuple(filled),
+        )
+
+    @classmethod
     def _grouped(cls, filled: Sequence[int], device: torch.device) -> Routing:
         ends_K = torch.tensor(filled, dtype=torch.int32).cumsum(0, dtype=torch.int32)
         return cls(

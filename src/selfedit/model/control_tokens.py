@@ -72,19 +72,26 @@ class ControlTokens:
     def hidden(self, prompt: Prompt) -> tuple[Prompt, list[str]]:
         """The prompt with a stand-in for each control token that is written out in it, and what they
         stand for. A template passes the stand-ins through."""
+        said = [text for turn in prompt.turns for text in turn]
+        (*shown, text, prefix), found = self._hidden([*said, prompt.text, prompt.prefix])
+        turns = tuple(zip(shown[::2], shown[1::2], strict=True))
+        return replace(prompt, text=text, prefix=prefix, turns=turns), found
+
+    def hidden_texts(self, texts: Sequence[str]) -> tuple[list[str], list[str] | None]:
+        """The same for texts; None where there is nothing to hide."""
+        if not any(map(self.are_in, texts)):
+            return list(texts), None
+        return self._hidden(texts)
+
+    def _hidden(self, texts: Sequence[str]) -> tuple[list[str], list[str]]:
         found: list[str] = []
 
         def stand_in(match: re.Match[str]) -> str:
             found.append(match.group())
             return f"{_HIDDEN}{len(found) - 1}{_HIDDEN}"
 
-        def hide(text: str) -> str:
-            assert self._pattern is not None, "there are control tokens to hide"
-            return self._pattern.sub(stand_in, _MARKS.sub("", text))
-
-        turns = tuple((hide(user), hide(reply)) for user, reply in prompt.turns)
-        text, prefix = hide(prompt.text), hide(prompt.prefix)
-        return replace(prompt, text=text, prefix=prefix, turns=turns), found
+        assert self._pattern is not None, "there are control tokens to hide"
+        return [self._pattern.sub(stand_in, _MARKS.sub("", text)) for text in texts], found
 
     def ids_of_template(self, text: str, hidden: Sequence[str]) -> list[int]:
         """Tokens of a template's text: its own control tokens are such, the hidden ones are text."""

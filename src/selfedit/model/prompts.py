@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Literal
@@ -62,6 +62,24 @@ def render(tokenizer: Any, prompt: Prompt, form: Literal["chat", "plain"]) -> Re
         ids += new
     stops = ("\n",) if form == "plain" and prompt.kind == "question" else ()
     return Rendered(tuple(ids), stops, tuple(replies), prompt.max_new_tokens, prompt.pattern)
+
+
+def render_turns(tokenizer: Any, turns: Sequence[tuple[str, str]]) -> tuple[int, ...]:
+    """Token ids of a conversation whose turns have roles, in the chat template. turns: (role, text),
+    the user's last. Raises ModelError where the template refuses it."""
+    controls = control_tokens(tokenizer)
+    texts, hidden = controls.hidden_texts([text for _, text in turns])
+    messages = [{"role": role, "content": text} for (role, _), text in zip(turns, texts, strict=True)]
+    try:
+        asked = tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, **NO_THOUGHTS
+        )
+    except Exception as error:
+        # A template is a program: it refuses a role or an order in any way it likes.
+        raise ModelError(f"the model's chat template refuses these turns: {error}") from error
+    asked += _past_thoughts(asked)
+    ids = plain(tokenizer, asked) if hidden is None else controls.ids_of_template(asked, hidden)
+    return tuple(opened(tokenizer, ids))
 
 
 def renders_as_before(

@@ -27,9 +27,10 @@ from selfedit.serve.files import NoSuchFile
 from selfedit.serve.jobs import NoSuchJob
 from selfedit.serve.security import Guard, error_body
 from selfedit.serve.service import Service
+from selfedit.serve.streams import Gone
 from selfedit.serve.voices import UnknownVoice
 
-ROUTERS = ("native", "openai_files")
+ROUTERS = ("native", "openai_chat", "openai_files")
 PAGE = Path(__file__).parent / "page"
 _log = logging.getLogger(__name__)
 _STATUS = (
@@ -65,6 +66,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(SelfEditError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Gone, _gone)
     app.add_exception_handler(Exception, _broken)
     app.add_middleware(Guard, settings=service.settings, metrics=service.metrics)
     return app
@@ -107,6 +109,11 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(
         error_body(error.status_code, str(error.detail)), error.status_code, headers=error.headers
     )
+
+
+async def _gone(request: Request, error: Exception) -> JSONResponse:
+    """Nobody reads this; the status is counted, under nginx's name for it."""
+    return JSONResponse(error_body(499, "the client has closed the connection"), 499)
 
 
 async def _broken(request: Request, error: Exception) -> JSONResponse:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from selfedit.errors import InputError
+from selfedit.errors import InputError, ModelError
 from selfedit.seams import Model
 from selfedit.types import Prompt
 
@@ -69,6 +69,13 @@ def tokens_of(model: Model, said: Conversation) -> tuple[int, ...] | None:
 
         tokenizer = model.tokenizer
         return tuple(opened(tokenizer, control_tokens(tokenizer).ids_of_text(said.text)))
+    if model.form == "chat" and any(role == "system" for role, _ in said.turns):
+        from selfedit.model.prompts import render_turns
+
+        try:
+            return render_turns(model.tokenizer, said.turns)
+        except ModelError:  # some templates know no system turn: it stands before the question
+            return model.render(said.prompt).ids
     return model.render(said.prompt).ids
 
 

@@ -62,7 +62,7 @@ def answered(ask: Ask) -> Piece:
     sampling = SamplingSettings(
         temperature=ask.temperature, top_p=ask.top_p, max_new_tokens=ask.max_tokens
     )
-    owners = None if speaker.adapters is None else [speaker.k]
+    owners = None if speaker.adapters is None else [0]
     done = _written(ask, sampling, owners)
     text = done.text
     ended = done.ended

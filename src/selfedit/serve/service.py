@@ -10,12 +10,13 @@ from filelock import FileLock, Timeout
 from selfedit.errors import InputError, StoreError
 from selfedit.learning.library import Library
 from selfedit.seams import Model
+from selfedit.serve.breath import Breath
 from selfedit.serve.engine import Engine
+from selfedit.serve.engines import Engines
 from selfedit.serve.files import Files
 from selfedit.serve.jobs import Jobs
 from selfedit.serve.learning_jobs import Learning
 from selfedit.serve.metrics import Metrics
-from selfedit.serve.one_by_one import OneByOne
 from selfedit.serve.other_jobs import Forgetting, Probing
 from selfedit.serve.settings import ServeSettings
 from selfedit.serve.voices import Voices
@@ -39,8 +40,9 @@ class Service:
             self.library = Library(twin(model), folder)
             self.voices = Voices(self.library, settings.adapter_folders)
             self.files = Files(folder / "serve" / "files")
-            self.engine: Engine = OneByOne(settings.max_waiting)
-            self.jobs = Jobs(folder / "serve" / "jobs")
+            self.engine: Engine = Engines(self.library.model, settings)
+            self.breath = Breath(self.engine, settings.learning_share)
+            self.jobs = Jobs(folder / "serve" / "jobs", self.breath)
             self.jobs.kinds["learn"] = Learning(self.learner, self.files)
             self.jobs.kinds["probe"] = Probing(self.learner)
             self.jobs.kinds["forget"] = Forgetting(self.learner)

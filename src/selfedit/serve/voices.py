@@ -11,8 +11,9 @@ from pathlib import Path
 from selfedit.errors import AdapterError, InputError
 from selfedit.learning.library import Library
 from selfedit.learning.shelf import Shelf
-from selfedit.learning.standing import kind_of, named
-from selfedit.memory.answering import Adapted, Answering
+from selfedit.learning.standing import named
+from selfedit.memory.answering import Adapted
+from selfedit.memory.loaded import Mix
 from selfedit.memory.routed import Routed
 from selfedit.seams import Adapters, Model
 from selfedit.store import AdapterRecord, LearnedDocument
@@ -45,13 +46,12 @@ class Voice:
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """What writes one text: adapter k of a bank over a model, or the model alone. key: names the
-    adapter, the same for the same weights."""
+    """What writes one text: the adapter of a bank of one over a model, or the model alone. key: names
+    the adapter, the same for the same weights; "" without one."""
 
     model: Model
     key: str = ""
     adapters: Adapters | None = None
-    k: int = 0
 
 
 class Voices:
@@ -87,31 +87,31 @@ class Voices:
             bare = self.library.model
             if voice.id in self._loaded:
                 return Speaker(bare, f"lora:{voice.id}", self._loaded[voice.id][0])
-            answering = self._answering(voice)
-            if isinstance(answering, Routed):
-                mix = answering.mix(prompt)
-                if not mix:
-                    return Speaker(bare)
-                return Speaker(bare, repr(mix), answering.loaded.bank([mix]))
+            if voice.version is None:
+                return Speaker(bare)
+            record = self.library.adapter(voice.version)
+            answering = self.library.answering(voice.version)
             if isinstance(answering, Adapted):
-                key = Shelf.own(voice.version) if voice.version is not None else ""
-                model = answering.other or bare
-                return Speaker(model, key, answering.adapters, answering.k)
-            return Speaker(bare)
+                key = Shelf.own(record.version) if answering.adapters is not None else ""
+                return Speaker(answering.other or bare, key, answering.adapters)
+            assert isinstance(answering, Routed)
+            mix = (
+                answering.mix(prompt) if voice.document is None else self._about(voice, record, prompt)
+            )
+            if not mix:
+                return Speaker(bare)
+            key = mix[0][0] if len(mix) == 1 and mix[0][1] == 1.0 else repr(mix)
+            return Speaker(bare, key, answering.loaded.bank([mix]))
 
-    def _answering(self, voice: Voice) -> Answering | None:
-        if voice.version is None:
-            return None
-        record = self.library.adapter(voice.version)
-        if voice.document is None or kind_of(record) != "routed":
-            return self.library.answering(voice.version)
+    def _about(self, voice: Voice, record: AdapterRecord, prompt: Prompt) -> Mix:
+        """The adapters of a document's own passages that answer a prompt. One alone always does."""
         own = [one for one in record.documents if one.title == voice.document]
-        most = int(record.settings.get("adapters_per_question") or 1)
         place = Shelf.own(record.version)
         adapters = {p.adapter for d in named(own, place) for p in d.passages if p.sequences}
-        if len(adapters) == 1:  # everything about the document is in it: nothing is to be chosen
-            return Adapted(self.library.standing.loaded.bank([((adapters.pop(), 1.0),)]))
-        return self.library.standing.routed(own, most, place)
+        if len(adapters) == 1:
+            return ((adapters.pop(), 1.0),)
+        most = int(record.settings.get("adapters_per_question") or 1)
+        return self.library.standing.routed(own, most, place).mix(prompt)
 
     def _voices(self) -> Iterator[Voice]:
         name = self.library.model.name
