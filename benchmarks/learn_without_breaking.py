@@ -25,7 +25,8 @@ from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.grading.graders import grade_all, offline
 from selfedit.loops.sampler import Writer
 from selfedit.memory.neighbours import Subject
-from selfedit.memory.probe import Adapted, probe
+from selfedit.memory.answering import Adapted
+from selfedit.memory.probe import probe
 from selfedit.model.load import load_model
 from selfedit.store import Store
 from selfedit.types import Task
