@@ -1,7 +1,8 @@
-"""The command line as a user runs it: real processes, the fake model."""
+"""The command line as a user runs it, with the fake model; real processes where they are killed."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from selfedit.cli import main
 from selfedit.types import ProbeResult
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -43,9 +45,32 @@ def start(*args: object, delay: float = 0.0, **options) -> subprocess.Popen:
 
 
 def run(*args: object, text: str | None = None) -> subprocess.CompletedProcess:
-    stdin = subprocess.DEVNULL if text is None else subprocess.PIPE
-    process = start(*args, stdin=stdin)
-    out, err = process.communicate(text, timeout=120)
+    """The command in this process, which spares each test the imports; `start` is the real thing."""
+    words = ["selfedit", *map(str, args)]
+    streams = [
+        io.TextIOWrapper(io.BytesIO(data), "utf-8") for data in ((text or "").encode(), b"", b"")
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "100")
+        patch.setenv("SELFEDIT_FAKE_DELAY", "0")
+        patch.setattr(sys, "argv", words)
+        for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
+            patch.setattr(sys, name, stream)
+        try:
+            main()
+            code = 0
+        except SystemExit as stopped:
+            code = stopped.code
+    for stream in streams[1:]:
+        stream.flush()
+    out, err = (stream.buffer.getvalue().decode() for stream in streams[1:])
+    return subprocess.CompletedProcess(words, code, out, err)
+
+
+def run_apart(*args: object) -> subprocess.CompletedProcess:
+    """The command in a process of its own."""
+    process = start(*args)
+    out, err = process.communicate(timeout=120)
     return subprocess.CompletedProcess(args, process.returncode, out, err)
 
 
@@ -63,7 +88,7 @@ def test_progress_is_on_stderr_and_quiet_stops_it(tmp_path):
 
 def test_learn_ask_and_adapters(tmp_path):
     library = tmp_path / "library"
-    done = run(*learn_args(library))
+    done = run_apart(*learn_args(library))
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert set(result) == LEARN_KEYS

@@ -14,6 +14,7 @@ from selfedit.config import ANSWER_SAMPLING, LoraSettings, TrainSettings
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.train import BankTrainer
+from selfedit.memory.questions import general_questions
 from selfedit.model.load import load_model
 from selfedit.types import Prompt, TrainingSequence
 
@@ -73,9 +74,12 @@ def test_bank_equals_plain_peft_in_float32(model):
     assert squared**0.5 < 0.02 * moved
 
 
-def test_learns_a_fact_that_it_cannot_know(model, tmp_path):
-    """The whole way on real weights: write, train, ask, commit, replay from disk, roll back."""
+def test_learns_a_fact_that_it_cannot_know(model, tmp_path, monkeypatch):
+    """The whole way on real weights: write, train, ask, probe, commit, replay from disk, roll back."""
     from selfedit import Library
+
+    few = general_questions()[::8]  # the bare model's answers to all of them take minutes
+    monkeypatch.setattr("selfedit.memory.general.general_questions", lambda: few)
 
     document, quiz = tmp_path / "owl.md", tmp_path / "quiz.jsonl"
     document.write_text(
@@ -92,6 +96,7 @@ def test_learns_a_fact_that_it_cannot_know(model, tmp_path):
     assert result.accuracy_before == 0
     assert result.accuracy_after >= 0.5
     assert result.committed
+    assert result.general_after > result.general_before / 2 > 0
     weights = Path(result.adapter_path) / "adapter_model.safetensors"
     assert weights.stat().st_size > 1e6
     fresh = Library(model, tmp_path / "library")
