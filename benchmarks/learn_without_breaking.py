@@ -24,8 +24,8 @@ from selfedit.domains.knowledge.assign import assign_queries
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.grading.graders import grade_all, offline
 from selfedit.loops.sampler import Writer
-from selfedit.memory.neighbours import Subject
 from selfedit.memory.answering import Adapted
+from selfedit.memory.neighbours import Subject
 from selfedit.memory.probe import probe
 from selfedit.model.load import load_model
 from selfedit.store import Store
