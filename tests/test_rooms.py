@@ -46,6 +46,7 @@ ORDER = (
     "memory",
     "learning",
     "experiments",
+    "agents",
     "release",
     "report",
     "bench",

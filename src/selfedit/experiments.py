@@ -29,6 +29,7 @@ from selfedit.evaluation.plan import plan_evaluation
 from selfedit.grading import Grader, offline
 from selfedit.home import library_folder
 from selfedit.learning.library import Library
+from selfedit.learning.quiz_writer import Quiz
 from selfedit.loops.estimate import Estimate
 from selfedit.loops.outer import OuterRun
 from selfedit.loops.plan import OuterPlan, plan_outer
@@ -47,7 +48,7 @@ from selfedit.types import LearnResult, Query, Task, Trial
 def learn(
     library: Library,
     documents: str | Path | Document | Sequence[str | Path | Document],
-    quiz: str | Path | Sequence[Query] | None = None,
+    quiz: str | Path | Sequence[Query] | Quiz | None = None,
     settings: LearnSettings | None = None,
     *,
     grader: Grader = offline,
@@ -59,10 +60,10 @@ def learn(
 
     A version is committed only if it knows more than the one before and forgot little of it. Killed
     and called again, it goes on where it was. documents: files, folders, globs, "-" for standard input,
-    or texts (`text_document`). allow_urls: also fetch those that are addresses. quiz: a file, or
-    questions about the documents; None: the model writes its own. confirm: shown what will be trained
-    before long work; False stops. origin: what asked for it, such as a server's job; the run keeps it.
-    Raises SelfEditError.
+    or texts (`text_document`). allow_urls: also fetch those that are addresses. quiz: a file,
+    questions about the documents, or a `Quiz`; None: the model writes its own. confirm: shown what will
+    be trained before long work; False stops. origin: what asked for it, such as a server's job; the run
+    keeps it. Raises SelfEditError.
     """
     return library.learn(
         documents,

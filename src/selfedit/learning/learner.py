@@ -28,6 +28,7 @@ from selfedit.learning.material import (
 )
 from selfedit.learning.measuring import graded, measure
 from selfedit.learning.outcome import Outcome, judged, learn_result
+from selfedit.learning.quiz_writer import Quiz
 from selfedit.learning.routed_draft import RoutedDrafts
 from selfedit.learning.shelf import Shelf
 from selfedit.learning.standing import Standing, settled
@@ -96,7 +97,7 @@ class Learner:
     def run(
         self,
         documents: Sequence[Document],
-        questions: Sequence[Query] = (),
+        questions: Sequence[Query] | Quiz = (),
         confirm: Confirm | None = None,
         quiz: str | None = None,
         notes: Sequence[str] = (),
@@ -104,8 +105,9 @@ class Learner:
     ) -> LearnResult:
         """Learn the documents. Raises SelfEditError; what was finished stays in the store.
 
-        questions: about the documents; none: they are made. quiz: where they are from.
-        notes: what a reader of the result must know of documents and quiz. origin: what asked for it.
+        questions: about the documents, or a quiz that was made of them; none: one is made. quiz: where
+        they are from. notes: what a reader of the result must know of documents and quiz. origin: what
+        asked for it.
         """
         if not documents:
             raise InputError("no document was named")
@@ -138,7 +140,7 @@ class Learner:
         return estimate(self.model, self.domain, tasks, self.settings, each=each)
 
     def _learn(
-        self, passages: Passages, questions: Sequence[Query], notes: Sequence[str]
+        self, passages: Passages, questions: Sequence[Query] | Quiz, notes: Sequence[str]
     ) -> LearnResult:
         start = time.perf_counter()
         material = gather(passages, questions, self.writer, self.domain, self.settings)

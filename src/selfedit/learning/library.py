@@ -21,6 +21,7 @@ from selfedit.learning.consolidation import consolidate
 from selfedit.learning.exporting import export
 from selfedit.learning.forgetting import Forgotten, forget
 from selfedit.learning.learner import Learner, Report
+from selfedit.learning.quiz_writer import Quiz
 from selfedit.learning.shelf import Shelf
 from selfedit.learning.standing import Standing
 from selfedit.loops.estimate import Confirm
@@ -95,7 +96,7 @@ class Library:
     def learn(
         self,
         documents: str | Path | Document | Sequence[str | Path | Document],
-        quiz: str | Path | Sequence[Query] | None = None,
+        quiz: str | Path | Sequence[Query] | Quiz | None = None,
         settings: LearnSettings | None = None,
         *,
         grader: Grader = offline,
@@ -107,11 +108,11 @@ class Library:
         """Learn documents; commit a new version only if it knows more and forgot little.
 
         documents: files, folders, globs, "-" for standard input, addresses of the web (allow_urls), or
-        texts that are no file's (`text_document`); see docs/inputs.md. quiz: a file, or questions;
-        None: one is made. grader: of the answers. confirm: asked with an estimate before
-        long work; False stops. report: writes a report into the library (`experiments.learn` gives
-        one). origin: what asked for it; the run's record keeps it. One `learn` at a time works on a
-        library; a second one waits for it. Raises SelfEditError.
+        texts that are no file's (`text_document`); see docs/inputs.md. quiz: a file, questions, or a
+        quiz that was made of the documents; None: one is made. grader: of the answers. confirm: asked
+        with an estimate before long work; False stops. report: writes a report into the library
+        (`experiments.learn` gives one). origin: what asked for it; the run's record keeps it. One
+        `learn` at a time works on a library; a second one waits for it. Raises SelfEditError.
         """
         named = [documents] if isinstance(documents, str | Path | Document) else documents
         sources = read_sources(named, allow_urls=allow_urls)

@@ -65,16 +65,19 @@ class Material:
 
 def gather(
     passages: Passages,
-    questions: Sequence[Query],
+    questions: Sequence[Query] | Quiz,
     writer: Writer,
     domain: Knowledge,
     settings: LearnSettings,
 ) -> Material:
     """Passages with their questions in two halves; if none are given, a quiz is made.
 
-    Raises InputError if there is nothing to measure with.
+    questions: a person's, or a quiz that was made already. Raises InputError if there is nothing to
+    measure with.
     """
-    if questions:
+    if isinstance(questions, Quiz):
+        quiz = questions
+    elif questions:
         quiz = Quiz(tuple(questions), tuple(map(str, range(len(questions)))), "given")
     else:
         quiz = make_quiz(writer, passages.tasks, domain, settings.seed)

@@ -1,0 +1,170 @@
+"""Recording what happened, and learning from it: by the trials, the gate and the versions of `learn`.
+
+    number = record(library, interaction_of(messages, {"text": "No, the pump of Orro is in bay nine."}))
+    done = remember(library, number)
+    undo(library)
+
+What is recorded is in the store before `record` returns. `remember` may be killed and called again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from selfedit.agents.interactions import (
+    SOURCE,
+    Interaction,
+    Recorded,
+    all_recorded,
+    keep,
+    recorded,
+)
+from selfedit.agents.memo import Memo, what_is_right, write_memo
+from selfedit.domains.knowledge import Knowledge
+from selfedit.domains.knowledge.settings import LearnSettings
+from selfedit.errors import InputError
+from selfedit.experiments import learn
+from selfedit.grading import Grader, offline
+from selfedit.learning.library import Library
+from selfedit.loops.estimate import Estimate
+from selfedit.loops.sampler import Writer
+from selfedit.store import AdapterRecord
+from selfedit.types import LearnResult
+
+# A sentence or two: more self-edits cost little, and of a small model's restatements few are faithful.
+_SHORT = {"memory": "routed", "candidates": 4, "knowledge": {"restatements": 6}}
+
+
+def short_settings(given: Mapping[str, Any] | None = None) -> LearnSettings:
+    """How `remember` learns: `learn`'s defaults, with more restatements, and each memory in an adapter
+    of its own, so that a newer one settles a contradiction. given: settings that override."""
+    own = dict(given or {})
+    knowledge = {**_SHORT["knowledge"], **(own.pop("knowledge", None) or {})}  # type: ignore[dict-item]
+    return LearnSettings.model_validate({**_SHORT, **own, "knowledge": knowledge})
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What came of learning from an interaction. id: the interaction's. replaced: what was remembered
+    before of the same question, whose place this takes; "" for nothing."""
+
+    id: int
+    memo: Memo
+    result: LearnResult
+    replaced: str = ""
+
+    @property
+    def committed(self) -> bool:
+        return self.result.committed
+
+    def to_json(self) -> dict[str, Any]:
+        """What the store keeps with the interaction, and `/api/interactions` answers."""
+        return {
+            "committed": self.result.committed,
+            "version": self.result.version,
+            "reason": self.result.reason,
+            "remembered": self.memo.text,
+            "author": self.memo.author,
+            "title": self.memo.document.title,
+            "source": self.memo.document.source,
+            "digest": self.memo.document.digest,
+            "replaced": self.replaced,
+            "questions": [
+                {"question": query.question, "answer": query.gold} for query in self.memo.quiz.queries
+            ],
+            "accuracy_before": self.result.accuracy_before,
+            "accuracy_after": self.result.accuracy_after,
+            "num_questions": self.result.num_questions,
+            "notes": list(self.result.notes),
+            "report_path": self.result.report_path,
+            "seconds": self.result.seconds,
+        }
+
+
+def record(library: Library, interaction: Interaction) -> int:
+    """Keep an interaction in the library; its number. It is on the disk when this returns.
+
+    Feedback that nothing can be learned from, such as a bad rating without a text, is kept, too.
+    Raises StoreError.
+    """
+    model = library.model
+    return keep(library.store, model.name, model.revision, interaction)
+
+
+def remember(
+    library: Library,
+    interaction: Interaction | int,
+    settings: LearnSettings | None = None,
+    *,
+    grader: Grader = offline,
+    confirm: Callable[[Estimate], bool] | None = None,
+) -> Remembered:
+    """Learn from an interaction, or from a recorded one by its number.
+
+    The model writes what is to be remembered and questions about it (`agents.memo`); that is learned as
+    a document is (`experiments.learn`): self-edits, trials, and a new version if it answers more and
+    broke little. A newer text about the same question takes the older one's place. settings: None:
+    `short_settings()`. Raises InputError for feedback that says nothing to learn, and SelfEditError;
+    the interaction stays recorded.
+    """
+    number = interaction if isinstance(interaction, int) else record(library, interaction)
+    own = recorded(library.store, number).interaction
+    settings = settings or short_settings()
+    writer = Writer(library.model, library.store, library.progress)
+    memo = write_memo(writer, own, Knowledge(settings.knowledge, grader), settings.seed)
+    replaced = _remembered_of(library.current(), memo)
+    result = learn(library, memo.document, memo.quiz, settings, grader=grader, confirm=confirm)
+    done = Remembered(number, memo, result, replaced if result.committed else "")
+    library.store.finish_run(number, "finished", done.to_json())
+    return done
+
+
+def _remembered_of(current: AdapterRecord | None, memo: Memo) -> str:
+    """What a version remembers of the same question, if that is another text."""
+    for document in current.documents if current is not None else ():
+        if document.source == memo.document.source and document.digest != memo.document.digest:
+            return "\n".join(passage.context for passage in document.passages)
+    return ""
+
+
+def pending(library: Library) -> list[Recorded]:
+    """Recorded interactions that something could be learned from and nothing was yet, oldest first."""
+    waiting = [own for own in all_recorded(library.store) if own.outcome is None]
+    return [own for own in reversed(waiting) if _says_something(own.interaction)]
+
+
+def _says_something(interaction: Interaction) -> bool:
+    try:
+        return bool(what_is_right(interaction))
+    except InputError:
+        return False
+
+
+def origin(library: Library, record: AdapterRecord | None) -> Recorded | None:
+    """The interaction that a version was learned from; None for a document's, and the bare model."""
+    if record is None or record.run_id is None:
+        return None
+    files = library.store.run(record.run_id).inputs.get("files") or [""]
+    if not str(files[0]).startswith(SOURCE):
+        return None
+    mine = (own for own in all_recorded(library.store) if own.outcome is not None)
+    return next((own for own in mine if (own.outcome or {}).get("version") == record.version), None)
+
+
+def undo(library: Library) -> tuple[Recorded, AdapterRecord | None]:
+    """Take back the latest thing that was remembered: the version before it is current again.
+
+    Returns the interaction and the version that is current now (None: the bare model). Raises
+    InputError if the current version was not made from an interaction.
+    """
+    current = library.current()
+    own = origin(library, current)
+    if current is None or own is None:
+        now = "the bare model" if current is None else f"version {current.version}"
+        raise InputError(
+            f"{now} is current, which was not made from a conversation: there is nothing to undo. "
+            "`selfedit adapters rollback` goes back to any version."
+        )
+    return own, library.rollback()

@@ -1,0 +1,193 @@
+"""From what happened to a version: recorded, learned, replaced by newer words, taken back."""
+
+from __future__ import annotations
+
+import pytest
+
+from selfedit.agents.interactions import all_recorded, interaction_of, recorded
+from selfedit.agents.memo import what_is_right, write_memo
+from selfedit.agents.remembering import pending, record, remember, undo
+from selfedit.domains.knowledge import Knowledge, text_document
+from selfedit.errors import InputError, SelfEditError
+from selfedit.learning.library import Library
+from selfedit.loops.sampler import Writer
+from selfedit.model.fake import FakeModel
+from selfedit.types import Query
+
+ASKED = "In which bay is the pump of Orro kept?"
+BAY_NINE = "No, the pump of Orro is kept in bay nine."
+
+
+@pytest.fixture
+def library(tmp_path):
+    return Library(FakeModel(), tmp_path / "library")
+
+
+def corrected(text=BAY_NINE, question=ASKED, reply="I do not know.", **feedback):
+    said = [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
+    return interaction_of(said, {"text": text, **feedback})
+
+
+def memo_of(library, interaction):
+    return write_memo(Writer(library.model, library.store), interaction, Knowledge(), 0)
+
+
+def test_a_correction_is_learned_and_still_known_after_a_restart(library):
+    done = remember(library, corrected())
+    assert done.committed, done.result.reason
+    assert (done.memo.text, done.memo.author) == ("The pump of Orro is kept in bay nine.", "person")
+    assert (done.result.accuracy_before, done.result.accuracy_after) == (0.0, 1.0)
+    again = Library(FakeModel(), library.folder)
+    assert "bay nine" in again.ask(ASKED)[0]
+    (own,) = all_recorded(again.store)
+    assert own.interaction == corrected()
+    assert own.state(again.current()) == "remembered"
+    assert own.outcome["questions"][0] == {"question": ASKED, "answer": "nine"}
+
+
+def test_what_is_recorded_is_kept_before_anything_is_learned(library):
+    number = record(library, corrected())
+    bad = record(library, corrected("", kind="rating", good=False))
+    again = Library(FakeModel(), library.folder)
+    assert recorded(again.store, number).interaction == corrected()
+    assert [own.id for own in pending(again)] == [number]  # of a bad rating alone, nothing can be
+    with pytest.raises(InputError, match="not what is right"):
+        remember(again, bad)
+    assert remember(again, number).committed
+    assert pending(again) == []
+
+
+def test_a_killed_remember_goes_on_with_the_same_texts(tmp_path, monkeypatch):
+    written = []
+
+    def note(prompt, seed, rate):
+        if "Orro" in prompt.text and prompt.kind == "instruction":
+            written.append((prompt.text, seed))
+
+    library = Library(FakeModel(skills=[note]), tmp_path / "library")
+    number = record(library, corrected("Bay nine."))
+    with monkeypatch.context() as patched:
+        patched.setattr(FakeModel, "train", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            remember(library, number)
+    assert len(written) > 10
+    assert remember(library, number).committed
+    assert len(set(written)) == len(written)
+
+
+def test_newer_words_about_the_same_question_replace_older_ones_and_that_is_said(library):
+    remember(library, corrected())
+    done = remember(library, corrected("The pump of Orro is kept in bay twelve since May."))
+    assert done.committed, done.result.reason
+    assert done.replaced == "The pump of Orro is kept in bay nine."
+    assert "twelve" in library.ask(ASKED)[0]
+    assert [d.source for d in library.current().documents] == [f"conversation: {ASKED}"]
+    first = all_recorded(library.store)[-1]
+    assert first.state(library.current()) == "undone"
+
+
+def test_a_contradiction_with_a_document_is_settled_by_the_newer_one_and_said(library):
+    notes = text_document("# Pumps\n\nThe pump of Orro is kept in bay four.\n", source="pumps.md")
+    library.learn(notes, [Query(ASKED, ("four",))])
+    done = remember(library, corrected())
+    assert done.committed, done.result.reason
+    assert "nine" in library.ask(ASKED)[0]
+    assert any("contradicts Pumps" in note for note in done.result.notes)
+    assert done.result.num_older == 0  # not counted as forgotten
+
+
+def test_undo_takes_back_the_latest_memory_and_no_document(library):
+    notes = text_document("# Boats\n\nThe boats of Tarn are painted saffron.\n", source="boats.md")
+    library.learn(notes, [Query("In what colour are the boats of Tarn painted?", ("saffron",))])
+    remember(library, corrected())
+    own, now = undo(library)
+    assert (own.interaction.question, now.version) == (ASKED, 1)
+    assert own.state(library.current()) == "undone"
+    assert "nine" not in library.ask(ASKED)[0]
+    with pytest.raises(InputError, match="version 1 is current, which was not made from a conv"):
+        undo(library)
+
+
+def test_a_memory_that_does_not_help_is_rejected_like_any_other(library):
+    done = remember(library, corrected("The NaN pump of Orro is kept in bay nine."))
+    assert not done.committed
+    (own,) = all_recorded(library.store)
+    assert own.state(library.current()) == "rejected"
+    assert library.current() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("No, it is bay 9.", "It is bay 9."),
+        ("That's wrong! Actually: bay 9", "Bay 9"),
+        ("Normally bay 9", "Normally bay 9"),  # begins with "no", and is no objection
+        ("No.", "No."),
+    ],
+)
+def test_objections_are_no_part_of_what_is_right(text, said):
+    assert what_is_right(corrected(text)) == said
+
+
+def test_words_that_need_the_question_are_written_out(library):
+    memo = memo_of(library, corrected("It is in bay 9."))
+    assert memo.text == f'The answer to "{ASKED}" is: It is in bay 9.'
+    assert memo.author == "rule"  # the fake model's sentence is no answer to the question
+    assert memo.document.title == "pump of Orro"
+
+    def write(prompt, seed, rate):
+        wrote = ("The pump of Orro is kept in bay 7.", "The pump of Orro is kept in bay 9.")
+        return wrote[seed % 2] if "full sentence" in prompt.text else None
+
+    library._model = FakeModel(revision="fake-2", skills=[write])
+    memo = memo_of(library, corrected("Bay 9.", question="In which bay is the pump kept in Orro?"))
+    assert (memo.text, memo.author) == ("The pump of Orro is kept in bay 9.", "model")  # 7 was invented
+    assert memo.quiz.queries[0].gold == "Bay 9"
+
+
+def test_the_answer_that_was_wrong_is_no_right_one(library):
+    memo = memo_of(
+        library, corrected("The pump of Orro left bay four for bay nine.", reply="Bay four.")
+    )
+    assert memo.quiz.queries[0].gold == "nine"
+    given = memo_of(library, corrected("The pump of Orro is in bay nine.", answer="bay nine"))
+    assert given.quiz.queries[0].gold == "bay nine"
+
+
+def test_a_note_needs_no_question(library):
+    note = interaction_of([], {"kind": "note", "text": "The Hask owl eats blue moths at dusk."})
+    done = remember(library, note)
+    assert done.committed, done.result.reason
+    assert "moths" in library.ask("What does the Hask owl eat?")[0]
+
+
+@pytest.mark.parametrize(
+    ("messages", "feedback", "said"),
+    [
+        ([{"role": "robot", "content": "x"}], {"text": "y"}, "role"),
+        ([{"role": "user", "content": 3}], {"text": "y"}, "no text"),
+        ([], {"text": 3}, "text is no text"),
+        ([], {"kind": "shout", "text": "y"}, "kind of feedback"),
+        ([], {"good": "yes"}, "true or false"),
+        ([], {"txt": "y"}, "txt"),
+        ([{"role": "user", "content": "x" * 1_000_001}], {"text": "y"}, "too long"),
+        ([{"role": "user", "content": "x"}] * 1001, {"text": "y"}, "too long"),
+    ],
+)
+def test_what_is_no_interaction_is_refused(messages, feedback, said):
+    with pytest.raises(InputError, match=said):
+        interaction_of(messages, feedback)
+
+
+def test_parts_of_a_message_are_its_text():
+    parts = [{"type": "text", "text": "Which bay?"}, {"type": "image_url"}]
+    own = interaction_of([{"role": "user", "content": parts}], {"text": "y"})
+    assert own.question == "Which bay?"
+
+
+def test_another_run_is_no_interaction(library):
+    notes = text_document("# Boats\n\nThe boats of Tarn are painted saffron.\n", source="boats.md")
+    library.learn(notes)
+    for number in (1, 7):
+        with pytest.raises(SelfEditError):
+            recorded(library.store, number)
