@@ -154,6 +154,12 @@ def test_the_answer_that_was_wrong_is_no_right_one(library):
     assert given.quiz.queries[0].gold == "bay nine"
 
 
+def test_a_sentence_about_something_else_is_a_note(library):
+    memo = memo_of(library, corrected("The Hask owl eats blue moths at dusk."))
+    assert memo.text == "The Hask owl eats blue moths at dusk."
+    assert all(query.question != ASKED for query in memo.quiz.queries)
+
+
 def test_a_note_needs_no_question(library):
     note = interaction_of([], {"kind": "note", "text": "The Hask owl eats blue moths at dusk."})
     done = remember(library, note)

@@ -71,6 +71,8 @@ def write_memo(writer: Writer, interaction: Interaction, domain: Knowledge, seed
     """
     said = what_is_right(interaction)
     question = "" if interaction.feedback.kind == "note" else " ".join(interaction.question.split())
+    if _is_about_something_else(said, question):
+        question = ""
     text, author = _statement(writer, interaction, said, question, seed)
     title = _subject(text, question)
     source = SOURCE + (question or " ".join(text.split()))[:_SOURCE_CHARACTERS]
@@ -124,6 +126,14 @@ def _stands_alone(said: str, question: str) -> bool:
     if count_said(said) < _FEWEST_WORDS or _BEGINS_OPEN.match(said):
         return False
     return not leaves_subject_open(said, question) and bool(_content(said) & _content(question))
+
+
+def _is_about_something_else(said: str, question: str) -> bool:
+    """Whether it is a whole sentence that shares nothing with what was asked."""
+    whole = count_said(said) >= _FEWEST_WORDS and said.rstrip().endswith((".", "!", "\u3002"))
+    if not whole or _BEGINS_OPEN.match(said):
+        return False
+    return not leaves_subject_open(said, question) and not _content(said) & _content(question)
 
 
 def _content(text: str) -> set[str]:

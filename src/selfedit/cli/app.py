@@ -11,6 +11,7 @@ from selfedit.cli import (
     adapters,
     ask,
     bench,
+    chat,
     evaluate,
     forget,
     grade,
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 app.command("learn")(learn.learn)
 app.command("ask")(ask.ask)
+app.command("chat")(chat.chat)
 app.command("forget")(forget.forget)
 app.command("probe")(probe.probe)
 app.command("grade")(grade.grade)

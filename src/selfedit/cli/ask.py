@@ -12,13 +12,15 @@ from rich.text import Text
 
 from selfedit.cli.library import open_library
 from selfedit.console import options
-from selfedit.console.common import out, print_json
+from selfedit.console.common import err, out, print_json
 from selfedit.console.groups import grouped
+from selfedit.console.progress import RichProgress
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
     from selfedit.learning.library import Library
     from selfedit.memory.routed import Source
+    from selfedit.seams import Model
 
 
 @grouped
@@ -41,25 +43,43 @@ def ask(
         bool,
         typer.Option("--sources", help="Say which learned documents each question concerns."),
     ] = False,
+    learn_first: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Learn this document first, for these questions alone; nothing is kept. May be repeated."
+        ),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Ask the current version, or another one, a question; documents are not consulted."""
+    """Ask the current version, or another one, a question; documents are not consulted.
+
+    With --learn-first the bare model is trained on a document and asked (test-time training); what it
+    learned is thrown away afterwards, and the library is neither used nor changed.
+    """
     from selfedit.learning.library import ask_model
 
-    if base and (version is not None or compare or sources):
-        raise InputError("--base goes with neither --version nor --compare nor --sources")
+    if base and (version is not None or compare or sources or learn_first):
+        raise InputError(
+            "--base goes with neither --version nor --compare nor --sources nor --learn-first"
+        )
+    if learn_first and (version is not None or sources):
+        raise InputError("--learn-first asks no version: it goes with neither --version nor --sources")
     questions = [question] if question is not None else [q for q in map(str.strip, sys.stdin) if q]
     if not questions or not questions[0].strip():
         raise InputError("there is no question; give one, or pipe some in, one per line")
-    current, found = None, None
-    if base:  # needs no library
+    current, found, bare = None, None, list[str]()
+    if learn_first:
+        model = loading.load()
+        answers = _after_learning(model, questions, learn_first)
+        bare = ask_model(model, questions) if compare else []
+    elif base:  # needs no library
         answers = ask_model(loading.load(), questions)
     else:
         opened = open_library(loading, keeping)
         current = version if version is not None else _current(opened)
         answers = opened.ask(questions, version=version)
         found = opened.sources(questions, version=version) if sources or as_json else None
-    bare = opened.ask(questions, base=True) if compare else []
+        bare = opened.ask(questions, base=True) if compare else []
     if as_json:
         print_json(
             {
@@ -77,7 +97,8 @@ def ask(
             }
         )
     elif compare:
-        _print_table(questions, bare, answers, current)
+        after = "after learning" if learn_first else None
+        _print_table(questions, bare, answers, after or _named(current))
     else:
         for i, answer in enumerate(answers):
             out.print(answer, markup=False, highlight=False, soft_wrap=True)
@@ -107,13 +128,27 @@ def _current(library: Library) -> int | None:
     return record.version if record else None
 
 
-def _print_table(questions: list[str], bare: list[str], new: list[str], version: int | None) -> None:
+def _after_learning(model: Model, questions: list[str], documents: list[str]) -> list[str]:
+    from selfedit.agents.first import ask_after_learning
+
+    with RichProgress(err) as progress:
+        answers, result = ask_after_learning(model, questions, documents, progress=progress)
+    if not result.committed:
+        err.print(
+            f"Warning: what it wrote taught it nothing ({result.reason}): the bare model answers",
+            style="yellow",
+            soft_wrap=True,
+        )
+    return answers
+
+
+def _named(version: int | None) -> str:
+    return f"version {version}" if version else "base (no version yet)"
+
+
+def _print_table(questions: list[str], bare: list[str], new: list[str], name: str) -> None:
     table = Table(show_lines=True)
-    for heading in (
-        "question",
-        "base",
-        f"version {version}" if version else "base (no version yet)",
-    ):
+    for heading in ("question", "base", name):
         table.add_column(heading, overflow="fold", ratio=1)
     for row in zip(questions, bare, new, strict=True):
         table.add_row(*map(Text, row))

@@ -1,0 +1,162 @@
+"""`selfedit chat`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import typer
+from rich.text import Text
+
+from selfedit.cli.library import open_library
+from selfedit.console import options
+from selfedit.console.common import err, out
+from selfedit.console.groups import grouped
+from selfedit.console.progress import RichProgress
+from selfedit.errors import InputError, SelfEditError
+
+if TYPE_CHECKING:
+    from selfedit.agents.chat import Chat
+    from selfedit.agents.remembering import Remembered
+
+HELP = """\
+/remember TEXT  learn TEXT: what is right about the last answer, or a note
+/undo           take back what was remembered last
+/why            where the last answer came from
+/help           this
+/quit           leave (Ctrl-D does, too)
+
+Everything else is said to the model."""
+_PROMPT = "> "
+
+
+@grouped
+def chat(loading: options.Loading, keeping: options.Keeping, quiet: options.Quiet = False) -> None:
+    """Talk to the model, correct it, and have it remember.
+
+    `/remember` learns a correction as `selfedit learn` learns a document: the model writes its own
+    training text, and the new version is kept only if it answers right and broke little. Without a
+    terminal, each line of stdin is a message, and each answer a line of stdout.
+    """
+    from selfedit.agents.chat import Chat
+
+    session = Session(Chat(open_library(loading, keeping, create=True)))
+    session.run()
+    if session.failed and not session.is_terminal:
+        raise typer.Exit(1)
+
+
+class Session:
+    """A chat at a terminal or a pipe. failed: whether any command was refused."""
+
+    def __init__(self, chat: Chat) -> None:
+        self.chat, self.failed = chat, False
+        self.is_terminal = sys.stdin.isatty()
+        self.commands: dict[str, Callable[[str], None]] = {
+            "/remember": self._remember,
+            "/undo": self._undo,
+            "/why": self._why,
+            "/help": lambda rest: _say(HELP),
+        }
+
+    def run(self) -> None:
+        """Until /quit or the end of input."""
+        if self.is_terminal:
+            _note(f"{self.chat.library.model.name}; /help says what else can be done")
+        if waiting := len(self.chat.waiting()):
+            _note(
+                f"{waiting} recorded correction{'s' * (waiting != 1)} not learned yet: /remember learns "
+                f"{'it' if waiting == 1 else 'them'}"
+            )
+        for line in self._lines():
+            if line == "/quit":
+                return
+            self._do(line)
+
+    def _do(self, line: str) -> None:
+        name, _, rest = line.partition(" ")
+        try:
+            if name in self.commands:
+                self.commands[name](rest.strip())
+            elif name.startswith("/") and name[1:].isalpha():
+                raise InputError(f"there is no {name}; /help says what there is")
+            else:
+                _say(self.chat.say(line) or "(no answer)")
+        except SelfEditError as error:
+            self.failed = True
+            err.print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        except KeyboardInterrupt:
+            if not self.is_terminal:
+                raise
+            _note("Stopped. What was recorded is kept: /remember goes on with it.")
+
+    def _lines(self) -> Iterator[str]:
+        """What is typed, without empty lines. Ctrl-C at the prompt drops the line."""
+        if self.is_terminal:
+            import contextlib
+
+            with contextlib.suppress(ImportError):  # not on Windows
+                import readline  # noqa: F401 (history and editing of lines)
+        elif hasattr(sys.stdin, "reconfigure"):
+            sys.stdin.reconfigure(errors="replace")
+        while True:
+            try:
+                line = input(_PROMPT) if self.is_terminal else next(sys.stdin)
+            except (EOFError, StopIteration):
+                return
+            except KeyboardInterrupt:
+                if not self.is_terminal:
+                    raise
+                _note("\n/quit or Ctrl-D leaves")
+                continue
+            if line := line.strip():
+                yield line
+
+    def _remember(self, text: str) -> None:
+        waiting = [] if text else self.chat.waiting()
+        with RichProgress(err) as progress:
+            self.chat.library.progress = progress
+            if waiting:
+                done = [self.chat.remember_waiting(own) for own in waiting]
+            else:
+                done = [self.chat.remember(text)]
+        for one in done:
+            _tell(one)
+
+    def _undo(self, rest: str) -> None:
+        own, now = self.chat.undo()
+        outcome = own.outcome or {}
+        current = "the bare model" if now is None else f"version {now.version}"
+        _say(f'Taken back: "{outcome.get("remembered", "")}"')
+        _say(f"{current[0].upper()}{current[1:]} is current.")
+
+    def _why(self, rest: str) -> None:
+        why = self.chat.why()
+        version = "the bare model" if why.version is None else f"version {why.version}"
+        _say(f"{version[0].upper()}{version[1:]} answered.")
+        if not why.sources:
+            _say("The question concerns nothing that was learned.")
+        for source in why.sources:
+            _say(f"It concerns {source.document.title} ({source.document.source}):")
+            _say(f"  {' '.join(source.passage.context.split())[:400]}")
+
+
+def _tell(done: Remembered) -> None:
+    if done.committed:
+        _say(f'Remembered as version {done.result.version}: "{done.memo.text}"')
+    else:
+        _say(f'Not remembered, the model stays as it was: "{done.memo.text}"')
+    _say(f"  {done.result.reason}")
+    if done.replaced:
+        _say(f'  It takes the place of "{done.replaced}"')
+    for note in done.result.notes:
+        _note(f"  {note}")
+
+
+def _say(text: str) -> None:
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _note(text: str) -> None:
+    err.print(Text(text, style="dim"), soft_wrap=True)
