@@ -21,13 +21,13 @@ from selfedit.agents.remembering import Remembered, record, remember
 from selfedit.console.common import the_model
 from selfedit.learning.library import Library
 
-BAYS = {"two": "a ladder", "four": "a crate of lamps", "seven": "nothing", "nine": "the pump of Orro"}
+BAYS = {"two": "a ladder", "four": "a crate of lamps", "seven": "dust", "nine": "the pump of Orro"}
 STEPS = 2  # bays that it may open before it gives up
 
 
 def open_bay(name: str) -> str:
     """The tool: what lies in a bay."""
-    return BAYS.get(name, "no such bay")
+    return BAYS.get(name, "nothing, for there is no such bay")
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Agent:
             self._says("tool", f"open_bay({bay_of(answer)!r}) -> {found}")
             if found == thing:
                 return True
-            asked = f"That bay holds {found}. In which bay is {thing}?"
+            asked = f"There is {found}. In which bay is {thing}?"
         return False
 
     def corrected(self, text: str) -> Remembered:

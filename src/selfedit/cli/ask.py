@@ -45,9 +45,7 @@ def ask(
     ] = False,
     learn_first: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Learn this document first, for these questions alone; nothing is kept. May be repeated."
-        ),
+        typer.Option(help="Learn this document first, for these questions alone; may be repeated."),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
@@ -81,24 +79,20 @@ def ask(
         found = opened.sources(questions, version=version) if sources or as_json else None
         bare = opened.ask(questions, base=True) if compare else []
     if as_json:
-        print_json(
+        sourced = found or [[] for _ in questions]
+        rows = [
             {
-                "model": loading.model,
-                "version": current,
-                "answers": [
-                    {
-                        "question": q,
-                        "answer": a,
-                        **({"base": bare[i]} if compare else {}),
-                        "sources": [] if found is None else list(map(_source, found[i])),
-                    }
-                    for i, (q, a) in enumerate(zip(questions, answers, strict=True))
-                ],
+                "question": asked,
+                "answer": answers[i],
+                **({"base": bare[i]} if compare else {}),
+                "sources": list(map(_source, sourced[i])),
             }
-        )
+            for i, asked in enumerate(questions)
+        ]
+        print_json({"model": loading.model, "version": current, "answers": rows})
     elif compare:
-        after = "after learning" if learn_first else None
-        _print_table(questions, bare, answers, after or _named(current))
+        name = "after learning" if learn_first else _named(current)
+        _print_table(questions, bare, answers, name)
     else:
         for i, answer in enumerate(answers):
             out.print(answer, markup=False, highlight=False, soft_wrap=True)

@@ -65,10 +65,7 @@ class Session:
         if self.is_terminal:
             _note(f"{self.chat.library.model.name}; /help says what else can be done")
         if waiting := len(self.chat.waiting()):
-            _note(
-                f"{waiting} recorded correction{'s' * (waiting != 1)} not learned yet: /remember learns "
-                f"{'it' if waiting == 1 else 'them'}"
-            )
+            _note(f"recorded corrections that are not learned yet: {waiting}; /remember learns them")
         for line in self._lines():
             if line == "/quit":
                 return
