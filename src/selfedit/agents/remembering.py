@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfedit.agents.interactions import (
-    SOURCE,
+    KIND,
     Interaction,
     Recorded,
     all_recorded,
@@ -115,7 +115,15 @@ def remember(
     writer = Writer(library.model, library.store, library.progress)
     memo = write_memo(writer, own, Knowledge(settings.knowledge, grader), settings.seed)
     replaced = _remembered_of(library.current(), memo)
-    result = learn(library, memo.document, memo.quiz, settings, grader=grader, confirm=confirm)
+    result = learn(
+        library,
+        memo.document,
+        memo.quiz,
+        settings,
+        grader=grader,
+        confirm=confirm,
+        origin=f"{KIND} {number}",
+    )
     done = Remembered(number, memo, result, replaced if result.committed else "")
     library.store.finish_run(number, "finished", done.to_json())
     return done
@@ -146,11 +154,8 @@ def origin(library: Library, record: AdapterRecord | None) -> Recorded | None:
     """The interaction that a version was learned from; None for a document's, and the bare model."""
     if record is None or record.run_id is None:
         return None
-    files = library.store.run(record.run_id).inputs.get("files") or [""]
-    if not str(files[0]).startswith(SOURCE):
-        return None
-    mine = (own for own in all_recorded(library.store) if own.outcome is not None)
-    return next((own for own in mine if (own.outcome or {}).get("version") == record.version), None)
+    kind, _, number = str(library.store.run(record.run_id).inputs.get("origin", "")).partition(" ")
+    return recorded(library.store, int(number)) if kind == KIND else None
 
 
 def undo(library: Library) -> tuple[Recorded, AdapterRecord | None]:
