@@ -84,9 +84,9 @@ def main() -> None:
     if given.correct and not done:
         print("   person:", given.correct)
         learned = agent.corrected(given.correct)
-        print("  learned:", f"version {learned.result.version}" if learned.committed else "nothing")
-        print("           ", learned.result.reason)
-        for question in learned.result.questions:
+        print("  learned:", f"version {learned.version}" if learned.committed else "nothing")
+        print("           ", learned.reason)
+        for question in learned.questions:
             print(f"            {question.question} {question.before!r} -> {question.after!r}")
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import io
 import os
 import pty
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -86,13 +86,14 @@ def test_at_a_terminal_ctrl_c_drops_a_line_and_ctrl_d_leaves(tmp_path):
     process = subprocess.Popen(command, stdin=side, stdout=side, stderr=side, start_new_session=True,
                                preexec_fn=_own_terminal)  # fmt: skip
     os.close(side)
-    heard = io.BytesIO()
+    heard = b""
 
     def until(text: bytes) -> None:
-        while text not in heard.getvalue():
-            heard.write(os.read(main, 4096))
-        heard.seek(0)
-        heard.truncate()
+        nonlocal heard
+        while text not in heard:
+            assert select.select([main], [], [], 60)[0], f"waiting for {text!r}: {heard!r}"
+            heard += os.read(main, 4096)
+        heard = heard.partition(text)[2]
 
     until(b"> ")
     os.write(main, b"half a line\x03")

@@ -34,15 +34,15 @@ def memo_of(library, interaction):
 
 def test_a_correction_is_learned_and_still_known_after_a_restart(library):
     done = remember(library, corrected())
-    assert done.committed, done.result.reason
+    assert done.committed, done.reason
     assert (done.memo.text, done.memo.author) == ("The pump of Orro is kept in bay nine.", "person")
-    assert (done.result.accuracy_before, done.result.accuracy_after) == (0.0, 1.0)
+    assert (done.accuracy_before, done.accuracy_after) == (0.0, 1.0)
     again = Library(FakeModel(), library.folder)
     assert "bay nine" in again.ask(ASKED)[0]
     (own,) = all_recorded(again.store)
     assert own.interaction == corrected()
     assert own.state(again.current()) == "remembered"
-    assert own.outcome["questions"][0] == {"question": ASKED, "answer": "nine"}
+    assert own.outcome["tested_by"][0] == {"question": ASKED, "answer": "nine"}
 
 
 def test_what_is_recorded_is_kept_before_anything_is_learned(library):
@@ -67,7 +67,7 @@ def test_a_killed_remember_goes_on_with_the_same_texts(tmp_path, monkeypatch):
     library = Library(FakeModel(skills=[note]), tmp_path / "library")
     number = record(library, corrected("Bay nine."))
     with monkeypatch.context() as patched:
-        patched.setattr(FakeModel, "train", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(FakeModel, "train", lambda *given, **more: _killed())
         with pytest.raises(KeyboardInterrupt):
             remember(library, number)
     assert len(written) > 10
@@ -75,10 +75,26 @@ def test_a_killed_remember_goes_on_with_the_same_texts(tmp_path, monkeypatch):
     assert len(set(written)) == len(written)
 
 
+def test_a_version_that_was_committed_before_a_kill_is_found_again(library, monkeypatch):
+    number = record(library, corrected())
+    with monkeypatch.context() as patched:
+        patched.setattr("selfedit.learning.learner.Learner._reported", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            remember(library, number)
+    assert library.current().version == 1
+    done = remember(library, number)
+    assert (done.committed, done.version, done.accuracy_after) == (True, 1, 1.0)
+    assert len(library.adapters()) == 1
+
+
+def _killed(*given):
+    raise KeyboardInterrupt
+
+
 def test_newer_words_about_the_same_question_replace_older_ones_and_that_is_said(library):
     remember(library, corrected())
     done = remember(library, corrected("The pump of Orro is kept in bay twelve since May."))
-    assert done.committed, done.result.reason
+    assert done.committed, done.reason
     assert done.replaced == "The pump of Orro is kept in bay nine."
     assert "twelve" in library.ask(ASKED)[0]
     assert [d.source for d in library.current().documents] == [f"conversation: {ASKED}"]
@@ -90,10 +106,9 @@ def test_a_contradiction_with_a_document_is_settled_by_the_newer_one_and_said(li
     notes = text_document("# Pumps\n\nThe pump of Orro is kept in bay four.\n", source="pumps.md")
     library.learn(notes, [Query(ASKED, ("four",))])
     done = remember(library, corrected())
-    assert done.committed, done.result.reason
+    assert done.committed, done.reason
     assert "nine" in library.ask(ASKED)[0]
-    assert any("contradicts Pumps" in note for note in done.result.notes)
-    assert done.result.num_older == 0  # not counted as forgotten
+    assert any("contradicts Pumps" in note for note in done.notes)
 
 
 def test_undo_takes_back_the_latest_memory_and_no_document(library):
@@ -163,7 +178,7 @@ def test_a_sentence_about_something_else_is_a_note(library):
 def test_a_note_needs_no_question(library):
     note = interaction_of([], {"kind": "note", "text": "The Hask owl eats blue moths at dusk."})
     done = remember(library, note)
-    assert done.committed, done.result.reason
+    assert done.committed, done.reason
     assert "moths" in library.ask("What does the Hask owl eat?")[0]
 
 

@@ -10,7 +10,7 @@ What is recorded is in the store before `record` returns. `remember` may be kill
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from selfedit.agents.interactions import (
@@ -31,7 +31,7 @@ from selfedit.learning.library import Library
 from selfedit.loops.estimate import Estimate
 from selfedit.loops.sampler import Writer
 from selfedit.store import AdapterRecord
-from selfedit.types import LearnResult
+from selfedit.types import LearnResult, QuestionResult
 
 # A sentence or two: more self-edits cost little, and of a small model's restatements few are faithful.
 _SHORT = {"memory": "routed", "candidates": 4, "knowledge": {"restatements": 6}}
@@ -47,39 +47,42 @@ def short_settings(given: Mapping[str, Any] | None = None) -> LearnSettings:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What came of learning from an interaction. id: the interaction's. replaced: what was remembered
-    before of the same question, whose place this takes; "" for nothing."""
+    """What came of learning from an interaction. id: the interaction's.
+
+    replaced: what was remembered before of the same question, whose place this takes; "" for nothing.
+    The others are `LearnResult`'s; of a run that was killed between its commit and its end, there is no
+    list of questions.
+    """
 
     id: int
     memo: Memo
-    result: LearnResult
+    version: int | None
+    committed: bool
+    reason: str
+    accuracy_before: float | None
+    accuracy_after: float | None
     replaced: str = ""
-
-    @property
-    def committed(self) -> bool:
-        return self.result.committed
+    notes: tuple[str, ...] = ()
+    questions: tuple[QuestionResult, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """What the store keeps with the interaction, and `/api/interactions` answers."""
+        memo = self.memo
         return {
-            "committed": self.result.committed,
-            "version": self.result.version,
-            "reason": self.result.reason,
-            "remembered": self.memo.text,
-            "author": self.memo.author,
-            "title": self.memo.document.title,
-            "source": self.memo.document.source,
-            "digest": self.memo.document.digest,
+            "committed": self.committed,
+            "version": self.version,
+            "reason": self.reason,
+            "remembered": memo.text,
+            "author": memo.author,
+            "title": memo.document.title,
+            "source": memo.document.source,
+            "digest": memo.document.digest,
             "replaced": self.replaced,
-            "questions": [
-                {"question": query.question, "answer": query.gold} for query in self.memo.quiz.queries
-            ],
-            "accuracy_before": self.result.accuracy_before,
-            "accuracy_after": self.result.accuracy_after,
-            "num_questions": self.result.num_questions,
-            "notes": list(self.result.notes),
-            "report_path": self.result.report_path,
-            "seconds": self.result.seconds,
+            "tested_by": [{"question": own.question, "answer": own.gold} for own in memo.quiz.queries],
+            "accuracy_before": self.accuracy_before,
+            "accuracy_after": self.accuracy_after,
+            "notes": list(self.notes),
+            "questions": [asdict(question) for question in self.questions],
         }
 
 
@@ -114,19 +117,53 @@ def remember(
     settings = settings or short_settings()
     writer = Writer(library.model, library.store, library.progress)
     memo = write_memo(writer, own, Knowledge(settings.knowledge, grader), settings.seed)
-    replaced = _remembered_of(library.current(), memo)
-    result = learn(
-        library,
-        memo.document,
-        memo.quiz,
-        settings,
-        grader=grader,
-        confirm=confirm,
-        origin=f"{KIND} {number}",
-    )
-    done = Remembered(number, memo, result, replaced if result.committed else "")
+    made = _made_of(library, number)
+    if made is not None:  # this process, or one before it, was killed just then
+        done = _committed(number, memo, made)
+    else:
+        replaced = _remembered_of(library.current(), memo)
+        result = learn(
+            library,
+            memo.document,
+            memo.quiz,
+            settings,
+            grader=grader,
+            confirm=confirm,
+            origin=f"{KIND} {number}",
+        )
+        done = _learned(number, memo, result, replaced)
     library.store.finish_run(number, "finished", done.to_json())
     return done
+
+
+def _learned(number: int, memo: Memo, result: LearnResult, replaced: str) -> Remembered:
+    return Remembered(
+        number,
+        memo,
+        result.version,
+        result.committed,
+        result.reason,
+        result.accuracy_before,
+        result.accuracy_after,
+        replaced if result.committed else "",
+        result.notes,
+        result.questions,
+    )
+
+
+def _made_of(library: Library, number: int) -> AdapterRecord | None:
+    """The version that was committed for an interaction, if there is one."""
+    runs = {
+        run.id for run in library.store.runs(None) if run.inputs.get("origin") == f"{KIND} {number}"
+    }
+    made = (record for record in library.adapters() if record.run_id in runs)
+    return next((record for record in made if record.status == "committed"), None)
+
+
+def _committed(number: int, memo: Memo, made: AdapterRecord) -> Remembered:
+    scores = made.scores
+    before, after = scores.get("accuracy_before"), scores.get("accuracy_after")
+    return Remembered(number, memo, made.version, True, made.reason, before, after)
 
 
 def _remembered_of(current: AdapterRecord | None, memo: Memo) -> str:

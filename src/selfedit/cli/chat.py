@@ -141,13 +141,13 @@ class Session:
 
 def _tell(done: Remembered) -> None:
     if done.committed:
-        _say(f'Remembered as version {done.result.version}: "{done.memo.text}"')
+        _say(f'Remembered as version {done.version}: "{done.memo.text}"')
     else:
         _say(f'Not remembered, the model stays as it was: "{done.memo.text}"')
-    _say(f"  {done.result.reason}")
+    _say(f"  {done.reason}")
     if done.replaced:
         _say(f'  It takes the place of "{done.replaced}"')
-    for note in done.result.notes:
+    for note in done.notes:
         _note(f"  {note}")
 
 

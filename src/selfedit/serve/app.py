@@ -16,7 +16,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
@@ -30,8 +30,13 @@ from selfedit.serve.service import Service
 from selfedit.serve.streams import Gone
 from selfedit.serve.voices import UnknownVoice
 
-ROUTERS = ("native", "openai_chat", "openai_files")
+ROUTERS = ("native", "openai_chat", "openai_files", "interactions", "records")
 PAGE = Path(__file__).parent / "page"
+# The page loads nothing from elsewhere, runs no inline script, and cannot be framed.
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "frame-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
 _log = logging.getLogger(__name__)
 _STATUS = (
     ((UnknownVoice, NoSuchJob, NoSuchFile), 404),
@@ -75,11 +80,20 @@ def create_app(service: Service) -> FastAPI:
 def _add_page(app: FastAPI) -> None:
     if not (PAGE / "index.html").is_file():
         return
-    app.mount("/page", StaticFiles(directory=PAGE), name="page")
+    app.mount("/page", _Files(directory=PAGE), name="page")
 
     @app.get("/", include_in_schema=False)
     def index() -> FileResponse:
-        return FileResponse(PAGE / "index.html")
+        return FileResponse(PAGE / "index.html", headers={"content-security-policy": PAGE_POLICY})
+
+
+class _Files(StaticFiles):
+    """The page's files, each under the page's policy."""
+
+    def file_response(self, *given: Any, **more: Any) -> Response:
+        response = super().file_response(*given, **more)
+        response.headers["content-security-policy"] = PAGE_POLICY
+        return response
 
 
 def status_of(error: SelfEditError) -> int:

@@ -124,7 +124,7 @@ def report(service: Own, version: int) -> Response:
         raise InputError(f"version {version} has no report")
     # Its own origin: what a document says must never run with the page's rights.
     policy = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-    headers = {"content-security-policy": policy}
+    headers = {"content-security-policy": policy, "x-frame-options": "SAMEORIGIN"}
     return Response(path.read_bytes(), media_type="text/html; charset=utf-8", headers=headers)
 
 

@@ -1,12 +1,13 @@
-"""Jobs that measure or take back: a probe of a version, forgetting a document."""
+"""Jobs besides `learn`: a probe of a version, forgetting a document, learning from a conversation."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from selfedit.agents.remembering import remember, short_settings
 from selfedit.learning.library import Library
 from selfedit.serve.job_events import Events
-from selfedit.serve.jobs import Job
+from selfedit.serve.jobs import Job, Rejected
 
 
 class Probing:
@@ -35,3 +36,21 @@ class Forgetting:
             return self.library.forget(job.request["document"]).summary()
         finally:
             self.library.progress = None
+
+
+class Remembering:
+    """Kind "remember": {"interaction": its number, "settings": of `learn`}. The gate may refuse it."""
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+
+    def __call__(self, job: Job, events: Events) -> dict[str, Any]:
+        settings = short_settings(job.request["settings"])
+        self.library.progress = events
+        try:
+            done = remember(self.library, int(job.request["interaction"]), settings)
+        finally:
+            self.library.progress = None
+        if not done.committed:
+            raise Rejected(done.reason, done.to_json())
+        return done.to_json()

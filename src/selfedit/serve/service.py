@@ -17,7 +17,7 @@ from selfedit.serve.files import Files
 from selfedit.serve.jobs import Jobs
 from selfedit.serve.learning_jobs import Learning
 from selfedit.serve.metrics import Metrics
-from selfedit.serve.other_jobs import Forgetting, Probing
+from selfedit.serve.other_jobs import Forgetting, Probing, Remembering
 from selfedit.serve.settings import ServeSettings
 from selfedit.serve.voices import Voices
 
@@ -46,6 +46,7 @@ class Service:
             self.jobs.kinds["learn"] = Learning(self.learner, self.files)
             self.jobs.kinds["probe"] = Probing(self.learner)
             self.jobs.kinds["forget"] = Forgetting(self.learner)
+            self.jobs.kinds["remember"] = Remembering(self.learner)
             self.metrics = Metrics(self)
         except BaseException:
             self.lock.release()

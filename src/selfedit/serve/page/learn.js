@@ -1,0 +1,91 @@
+// Learn: documents in, and what became of them, live.
+
+import { get, post, upload } from "./api.js";
+import { button, doing, fill, h, plural, say, when } from "./dom.js";
+import { ENDED, ended, follow } from "./jobs.js";
+
+const chosen = [];  // files that wait to be sent
+const MOST_JOBS = 30;
+
+export async function show(part, state, signal) {
+  const jobs = h("div", { class: "jobs" });
+  part.append(h("h1", {}, "Learn"),
+    h("p", { class: "soft lead" }, "The model writes its own training text, learns from it, and is tested without it. A new version is kept only if it knows more, forgot little and broke little."),
+    form(jobs, state, signal), h("h2", {}, "Jobs"), jobs);
+  const found = (await get("/api/jobs")).jobs.slice(0, MOST_JOBS);
+  if (!found.length) jobs.append(h("p", { class: "soft empty" }, "Nothing was learned here yet."));
+  for (const job of found) add(jobs, job, state, signal, false);
+}
+
+function add(jobs, job, state, signal, atTop) {
+  const place = h("div", {});
+  const card = h("article", { class: "card job" }, h("p", { class: "soft moment" }, when(job.created_at)), place);
+  jobs.querySelector(".empty")?.remove();
+  if (atTop) jobs.prepend(card);
+  else jobs.append(card);
+  const report = (version) => state.showReport(`/api/versions/${version}/report`, `Version ${version}`);
+  if (ENDED.includes(job.status)) ended(job, place, report);
+  else follow(job, place, signal, report).then((done) => done && state.refresh());
+}
+
+function form(jobs, state, signal) {
+  const list = h("ul", { class: "files" });
+  const picker = h("input", { type: "file", id: "files", multiple: true, class: "hidden-input" });
+  const drop = h("label", { class: "drop", for: "files" },
+    h("span", { class: "drop-main" }, "Drop documents here, or choose them"),
+    h("span", { class: "soft" }, "Text, Markdown, HTML, PDF, DOCX, EPUB, source code; JSON lines of statements"), picker);
+  const text = h("textarea", { id: "text", rows: 4, placeholder: "# A title\n\nA text that is to be learned." });
+  const questions = h("textarea", { id: "questions", rows: 3, placeholder: "Who founded the observatory? | Maren Hollick" });
+  const preset = h("select", { id: "preset" }, ["balanced", "fast", "paper"].map((name) => h("option", { value: name }, name)));
+  const showFiles = () => fill(list, chosen.map((file, i) => h("li", {}, h("span", {}, file.name), h("span", { class: "soft" }, size(file.size)),
+    button("Remove", () => { chosen.splice(i, 1); showFiles(); }, "quiet small", { "aria-label": `Remove ${file.name}` }))));
+  const take = (files) => { chosen.push(...files); showFiles(); };
+  picker.addEventListener("change", () => { take(picker.files); picker.value = ""; });
+  dropping(drop, take);
+  showFiles();
+  const submit = doing(async () => {
+    const documents = [];
+    for (const file of chosen) documents.push({ file: await upload(file) });
+    if (text.value.trim()) documents.push({ text: text.value });
+    if (!documents.length) throw new Error("Name a document first: drop a file, or paste a text.");
+    const quiz = parsed(questions.value);
+    const job = await post("/api/learn", { documents, preset: preset.value, ...(quiz.length ? { quiz } : {}) });
+    chosen.length = 0;
+    text.value = questions.value = "";
+    showFiles();
+    add(jobs, job, state, signal, true);
+    say(`Queued: ${plural(documents.length, "document")}.`);
+  });
+  return h("form", { class: "card", on: { submit } }, drop, list,
+    h("label", { for: "text" }, "Or paste a text"), text,
+    h("details", { class: "more" }, h("summary", {}, "Questions and settings"),
+      h("label", { for: "questions" }, "Questions, one a line, each with its answer behind a bar (|)"), questions,
+      h("p", { class: "soft" }, "They choose among the self-edits, and half of eight or more are held out for the result. Without any, the model makes its own quiz."),
+      h("label", { for: "preset" }, "Preset"), preset),
+    h("div", { class: "row end" }, h("button", { type: "submit", class: "main" }, "Learn")));
+}
+
+function dropping(zone, take) {
+  const over = (event) => { event.preventDefault(); zone.classList.add("over"); };
+  zone.addEventListener("dragenter", over);
+  zone.addEventListener("dragover", over);
+  zone.addEventListener("dragleave", () => zone.classList.remove("over"));
+  zone.addEventListener("drop", (event) => {
+    event.preventDefault();
+    zone.classList.remove("over");
+    take(event.dataTransfer.files);
+  });
+}
+
+function parsed(text) {
+  return text.split("\n").filter((line) => line.trim()).map((line) => {
+    const at = line.lastIndexOf("|");
+    const [question, answer] = at < 0 ? [line, ""] : [line.slice(0, at), line.slice(at + 1)];
+    if (!question.trim() || !answer.trim()) throw new Error(`This line has no answer behind a bar (|): ${line}`);
+    return { question: question.trim(), answer: answer.trim() };
+  });
+}
+
+function size(bytes) {
+  return bytes < 1000 ? `${bytes} B` : bytes < 1e6 ? `${Math.round(bytes / 1000)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+}
