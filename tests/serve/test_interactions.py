@@ -80,3 +80,13 @@ def test_a_version_shows_its_self_edits_and_every_run_its_report(client):
         assert "thistle oil" in report.text
         assert report.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
         assert report.headers["x-frame-options"] == "SAMEORIGIN"
+
+
+def test_the_pages_policy_stands_on_all_its_files(client):
+    for path in ("/", "/page/main.js", "/page/style.css", "/page/index.html"):
+        reply = client.get(path)
+        assert reply.status_code == 200
+        policy = reply.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert reply.headers["x-frame-options"] == "DENY"

@@ -22,7 +22,9 @@ from selfedit.agents.interactions import (
     recorded,
 )
 from selfedit.agents.memo import Memo, what_is_right, write_memo
+from selfedit.config import merged
 from selfedit.domains.knowledge import Knowledge
+from selfedit.domains.knowledge.options import learn_settings
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import InputError
 from selfedit.experiments import learn
@@ -34,15 +36,14 @@ from selfedit.store import AdapterRecord
 from selfedit.types import LearnResult, QuestionResult
 
 # A sentence or two: more self-edits cost little, and of a small model's restatements few are faithful.
-_SHORT = {"memory": "routed", "candidates": 4, "knowledge": {"restatements": 6}}
+_SHORT: dict[str, Any] = {"memory": "routed", "candidates": 4, "knowledge": {"restatements": 6}}
 
 
 def short_settings(given: Mapping[str, Any] | None = None) -> LearnSettings:
     """How `remember` learns: `learn`'s defaults, with more restatements, and each memory in an adapter
-    of its own, so that a newer one settles a contradiction. given: settings that override."""
-    own = dict(given or {})
-    knowledge = {**_SHORT["knowledge"], **(own.pop("knowledge", None) or {})}  # type: ignore[dict-item]
-    return LearnSettings.model_validate({**_SHORT, **own, "knowledge": knowledge})
+    of its own, so that a newer one settles a contradiction. given: settings that override; InputError
+    says what is wrong with them."""
+    return learn_settings(merged(_SHORT, given or {}), "balanced")
 
 
 @dataclass(frozen=True, slots=True)

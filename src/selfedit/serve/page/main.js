@@ -66,7 +66,11 @@ async function show() {
   }
 }
 
-window.addEventListener("hashchange", () => show().then(() => document.getElementById("content").focus()));
+window.addEventListener("hashchange", async () => {
+  await show();
+  scrollTo(0, 0);
+  if (document.activeElement === document.body) document.getElementById("content").focus({ preventScroll: true });
+});
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest?.("input, textarea, select, dialog");
   if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
