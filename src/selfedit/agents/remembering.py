@@ -43,7 +43,7 @@ def short_settings(given: Mapping[str, Any] | None = None) -> LearnSettings:
     """How `remember` learns: `learn`'s defaults, with more restatements, and each memory in an adapter
     of its own, so that a newer one settles a contradiction. given: settings that override; InputError
     says what is wrong with them."""
-    return learn_settings(merged(_SHORT, given or {}), "balanced")
+    return learn_settings(merged(_SHORT, dict(given or {})), "balanced")
 
 
 @dataclass(frozen=True, slots=True)
