@@ -30,7 +30,7 @@ from selfedit.serve.service import Service
 from selfedit.serve.streams import Gone
 from selfedit.serve.voices import UnknownVoice
 
-ROUTERS = ("native", "openai_chat", "openai_files", "interactions", "records")
+ROUTERS = ("native", "openai_chat", "openai_files", "openai_jobs", "interactions", "records")
 PAGE = Path(__file__).parent / "page"
 # The page loads nothing from elsewhere, runs no inline script, and cannot be framed.
 PAGE_POLICY = (

@@ -10,6 +10,8 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from starlette.exceptions import HTTPException
+
 from selfedit.serve.metrics import Metrics
 from selfedit.serve.settings import ServeSettings, is_loopback
 
@@ -30,12 +32,15 @@ _HEADERS = (
 )
 
 
-class Refused(Exception):
-    """The body may not go on."""
+class Refused(HTTPException):
+    """The request may not go on. The connection is closed behind the answer, as its body was not
+    read."""
 
     def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+        headers = {"connection": "close"}
+        if status == 401:
+            headers["www-authenticate"] = "Bearer"
+        super().__init__(status, message, headers)
 
 
 class Guard:
@@ -66,7 +71,7 @@ class Guard:
         except Refused as refused:
             if begun:
                 raise
-            await refuse(answer, refused.status, str(refused))
+            await refuse(answer, refused)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             self.metrics.requests.labels(route, str(status)).inc()
@@ -119,17 +124,15 @@ class Guard:
         return limited
 
 
-async def refuse(send: Send, status: int, message: str) -> None:
-    """An error in OpenAI's shape; the connection is closed behind it, as its body was not read."""
-    body = json.dumps(error_body(status, message)).encode()
+async def refuse(send: Send, refused: Refused) -> None:
+    """The answer, in OpenAI's shape."""
+    body = json.dumps(error_body(refused.status_code, str(refused.detail))).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),
+        *((name.encode(), value.encode()) for name, value in (refused.headers or {}).items()),
     ]
-    if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.start", "status": refused.status_code, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
