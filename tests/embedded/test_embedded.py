@@ -96,7 +96,8 @@ def test_learns_a_fact_that_it_cannot_know(model, tmp_path, monkeypatch):
     assert result.accuracy_before == 0
     assert result.accuracy_after >= 0.5
     assert result.committed
-    assert result.general_after > result.general_before / 2 > 0
+    assert result.probe is not None
+    assert result.probe.general_after > result.probe.general_before / 2 > 0
     weights = Path(result.adapter_path) / "adapter_model.safetensors"
     assert weights.stat().st_size > 1e6
     fresh = Library(model, tmp_path / "library")
