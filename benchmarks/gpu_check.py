@@ -1,7 +1,9 @@
 """Whether a GPU computes what the reference computes, and what one step of it does; prints JSON.
 
-    python benchmarks/gpu_check.py [--device cuda] [--model smollm2-135m] [--shape qwen2.5-7b]
+    python benchmarks/gpu_check.py [--device cuda] [--model smollm2-135m | --small smollm2-135m]
+        [--shape qwen2.5-7b]
 
+--small: a shape with random weights instead of the model; --shape: whose step is looked at.
 For each precision: the bank (its kernels for this device) against the plain PEFT loop, packed against
 padded states, and texts from CUDA graphs against eager ones. Then the kernels of one training step of
 the shape, by the profiler. Nothing is asserted: the numbers are to be read.
@@ -100,14 +102,16 @@ def profiled(model: LanguageModel, adapters: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in (("device", "auto"), ("model", "smollm2-135m"), ("shape", "qwen2.5-7b")):
+    names = {"device": "auto", "model": "smollm2-135m", "small": "", "shape": "qwen2.5-7b"}
+    for name, default in names.items():
         parser.add_argument(f"--{name}", default=default)
     for name, number in (("edits", 4), ("epochs", 2), ("adapters", 24)):
         parser.add_argument(f"--{name}", type=int, default=number)
     given = parser.parse_args()
     result: dict[str, Any] = {}
     for dtype in ("float32", "bfloat16"):
-        model = load_model(given.model, device=given.device, dtype=dtype)
+        where = {"device": given.device, "dtype": dtype}
+        model = shaped_model(given.small, **where) if given.small else load_model(given.model, **where)
         result[dtype] = equality(model, given.edits, given.epochs)
     del model
     shaped = shaped_model(given.shape, device=given.device)

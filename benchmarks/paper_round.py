@@ -1,7 +1,7 @@
 """Seconds of one paper round's inner loops: 50 contexts x 5 recorded edits x 3 seeds, with answers.
 
-    python benchmarks/paper_round.py [--device cuda] [--dtype bfloat16] [--contexts 50] [--edits 5]
-        [--seeds 3] [--epochs 10]
+    python benchmarks/paper_round.py [--device cuda] [--dtype bfloat16] [--shape smollm2-135m]
+        [--contexts 50] [--edits 5] [--seeds 3] [--epochs 10]
 
 The edits are those that the paper's authors recorded ($SELFEDIT_DATA), not written anew: what is timed
 is training and evaluation (the baselines too), as `run_trials` does it, with the default inner loop.
@@ -16,6 +16,7 @@ import time
 
 from selfedit.bench.floor import synchronise
 from selfedit.bench.material import recorded_edits
+from selfedit.bench.shapes import shaped_model
 from selfedit.config import ANSWER_SAMPLING, InnerSettings, TrainSettings
 from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.settings import KnowledgeSettings
@@ -28,11 +29,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--shape", default="", help="random weights of a shape instead of the model")
     epochs = TrainSettings().epochs
     for name, default in (("contexts", 50), ("edits", 5), ("seeds", 3), ("epochs", epochs)):
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
-    model = load_model(device=given.device, dtype=given.dtype)
+    where = {"device": given.device, "dtype": given.dtype}
+    model = shaped_model(given.shape, **where) if given.shape else load_model(**where)
     domain = Knowledge(KnowledgeSettings(strategy="implications", topic=True))
     recorded = recorded_edits()[: given.contexts]
     pairs = [

@@ -35,7 +35,10 @@ def main(paths: list[Path]) -> None:
         sys.exit(__doc__)
     for file in files:
         result = json.loads(file.read_text(encoding="utf-8"))
-        # gpu.sh's one file holds the results of all its steps by name.
+        # gpu.sh's one file holds the results of all its stages by name.
+        if "steps" in result:
+            for line in _stages(result):
+                print(line)
         for name, own in result["steps"].items() if "steps" in result else [(file.stem, result)]:
             print(f"## {name}\n")
             for line in inner_tables(own) if "weights" in own else _other(own):
@@ -60,6 +63,20 @@ def inner_tables(result: Mapping[str, Any]) -> Iterator[str]:
     for name, way in result["ways"].items():
         if way.get("left_out"):
             yield f"\n- {name} was not timed: {way['left_out']}"
+
+
+def _stages(result: Mapping[str, Any]) -> Iterator[str]:
+    """Where they ran, how long each took, and which have no result."""
+    yield "; ".join(f"{key}: {value}" for key, value in result.get("machine", {}).items())
+    yield ""
+    yield "| stage | seconds | reckoned | |"
+    yield "|---|---|---|---|"
+    failed = result.get("failed", {})
+    for name in dict.fromkeys((*result.get("seconds", {}), *failed)):
+        spent = result["seconds"].get(name, {})
+        cells = (_number(spent.get(key), "{:.0f}") for key in ("taken", "expected"))
+        yield f"| {' | '.join((name, *cells))} | {failed.get(name, '')} |"
+    yield ""
 
 
 def _settings(result: Mapping[str, Any]) -> str:

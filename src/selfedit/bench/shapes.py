@@ -11,11 +11,23 @@ from typing import Any
 
 from selfedit.errors import InputError
 from selfedit.forward.memory import engine_from_environment
-from selfedit.model.embedded import fetch_embedded
+from selfedit.model.embedded import embedded_folder, fetch_embedded
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.load import pick_device, pick_dtype
 from selfedit.model.prompts import resolve_format
+from selfedit.model.tiny import byte_tokenizer
 
+# For trying commands out; its tokenizer has the bytes.
+_TINY: dict[str, Any] = {
+    "vocab_size": 259,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 8192,
+    "tie_word_embeddings": True,
+}
 # As in each model's published config.json.
 _SMOLLM2: dict[str, Any] = {
     "vocab_size": 49152,
@@ -71,6 +83,7 @@ _GEMMA3_270M: dict[str, Any] = {
     "tie_word_embeddings": True,
 }
 SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
+    "tiny": ("llama", _TINY),
     "smollm2-135m": ("llama", _SMOLLM2),
     "qwen2.5-0.5b": ("qwen2", _QWEN25_05B),
     "qwen2.5-7b": ("qwen2", _QWEN25_7B),
@@ -93,11 +106,9 @@ def shaped_model(
     """
     if shape not in SHAPES:
         raise InputError(f"shape {shape!r}: use one of {', '.join(SHAPES)}.")
-    from transformers import AutoTokenizer
-
     place = pick_device(device)
     chosen = pick_dtype(dtype, place)
-    tokenizer = AutoTokenizer.from_pretrained(str(fetch_embedded(status)))
+    tokenizer = byte_tokenizer() if shape == "tiny" else _embedded_tokenizer(status)
     status(f"drawing a model of the shape of {shape}")
     return LanguageModel(
         draw(shape_config(shape), place, chosen),
@@ -108,6 +119,16 @@ def shaped_model(
         engine=engine_from_environment(),
         status=status,
     )
+
+
+def _embedded_tokenizer(status: Callable[[str], None]) -> Any:
+    """It may be there without the model's weights."""
+    from transformers import AutoTokenizer
+
+    folder = embedded_folder()
+    if not (folder / "tokenizer.json").exists():
+        folder = fetch_embedded(status)
+    return AutoTokenizer.from_pretrained(str(folder))
 
 
 def shape_config(shape: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -13,6 +13,17 @@ from selfedit.console import options
 from selfedit.console.common import out, parts, print_json, status
 from selfedit.errors import InputError
 from selfedit.show.files import check_figure
+
+if TYPE_CHECKING:
+    from selfedit.model.language_model import LanguageModel
+
+Shape = Annotated[
+    str,
+    typer.Option(
+        help="Random weights of a known shape instead of a model: smollm2-135m, gemma3-270m, "
+        "qwen2.5-0.5b, llama-3.2-1b, qwen2.5-7b, or tiny."
+    ),
+]
 
 app = typer.Typer(help="Measure selfedit on this machine.", no_args_is_help=True)
 
@@ -25,13 +36,7 @@ def _root() -> None:
 @app.command()
 def inner(
     model: options.Model = options.DEFAULT_MODEL,
-    shape: Annotated[
-        str,
-        typer.Option(
-            help="Random weights of a known shape instead of a model: smollm2-135m, gemma3-270m, "
-            "qwen2.5-0.5b, llama-3.2-1b, qwen2.5-7b."
-        ),
-    ] = "",
+    shape: Shape = "",
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     edits: Annotated[int, typer.Option(min=1, help="Number of self-edits to train.")] = 4,
@@ -89,10 +94,8 @@ def inner(
     from selfedit.bench.inner import run_inner
     from selfedit.bench.plan import InnerBench
     from selfedit.bench.plots import save_by_width
-    from selfedit.bench.shapes import shaped_model
     from selfedit.bench.ways import DEFAULT_KINDS, KINDS
     from selfedit.config import ALL_LINEAR, LoraSettings, TrainSettings
-    from selfedit.model.load import load_model
 
     if plot is not None:
         check_figure(plot)
@@ -111,10 +114,7 @@ def inner(
     lora = LoraSettings(
         rank=rank, alpha=2 * rank, layers=layers, target_modules=parts(modules) or ALL_LINEAR
     )
-    if shape:
-        loaded = shaped_model(shape, device=device, dtype=dtype, status=status)
-    else:
-        loaded = load_model(model, device=device, dtype=dtype, status=status)
+    loaded = _loaded(model, shape, device, dtype)
     result = run_inner(loaded, lora, TrainSettings(epochs=epochs), what, status)
     if plot is not None:
         save_by_width([result], plot)
@@ -127,6 +127,7 @@ def inner(
 @app.command()
 def answers(
     model: options.Model = options.DEFAULT_MODEL,
+    shape: Shape = "",
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     articles: Annotated[
@@ -140,9 +141,8 @@ def answers(
 ) -> None:
     """Time answering: all adapters and questions in one loop, against PEFT adapter by adapter."""
     from selfedit.bench.answers import run_answers
-    from selfedit.model.load import load_model
 
-    loaded = load_model(model, device=device, dtype=dtype, status=status)
+    loaded = _loaded(model, shape, device, dtype)
     result = run_answers(
         loaded, num_articles=articles, edits=edits, repeats=repeats, layers=layers, say=status
     )
@@ -156,6 +156,15 @@ def answers(
         table.add_row(name, f"{way['seconds']:.1f}", f"{way['answers_per_second']:.2f}")
     out.print(table)
     out.print(f"answers_ratio {result['answers_ratio']:.2f}, same answers {result['same_answers']:.0%}")
+
+
+def _loaded(model: str, shape: str, device: str, dtype: str) -> LanguageModel:
+    from selfedit.bench.shapes import shaped_model
+    from selfedit.model.load import load_model
+
+    if shape:
+        return shaped_model(shape, device=device, dtype=dtype, status=status)
+    return load_model(model, device=device, dtype=dtype, status=status)
 
 
 def _listed(option: str, text: str, good: Callable[[str], object]) -> tuple[str, ...]:
