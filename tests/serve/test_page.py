@@ -95,7 +95,7 @@ def learn(page) -> None:
 
 def test_learn_ask_correct_and_go_back(page, site):
     learn(page)
-    assert page.locator("#standing .tag").inner_text() == "version 1"
+    page.locator("#standing .tag", has_text="version 1").wait_for()
     page.get_by_text("self-edits, with their rewards").click()
     assert page.get_by_text("reward 100%").first.is_visible()
     # Only the keyboard: "/" goes to the question, Enter asks.
@@ -120,9 +120,7 @@ def test_learn_ask_correct_and_go_back(page, site):
     page.get_by_role("link", name="History").click()
     page.get_by_role("button", name="Self-edits of version 1").click()
     page.get_by_text("Training loss, nats a token").wait_for()
-    page.locator(".version", has=page.get_by_role("heading", name="Version 2")).get_by_role(
-        "button", name="Make current"
-    ).click()
+    page.get_by_role("button", name="Make version 2 current").click()
     page.locator("#standing .tag", has_text="version 2").wait_for()
     page.get_by_role("button", name="Take that back").click()
     page.locator("#standing .tag", has_text="version 1").wait_for()
@@ -168,7 +166,7 @@ def test_a_key_is_asked_for_once_and_kept_in_the_tab(browser, tmp_path):
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.goto(site.address)
-        page.get_by_label("Key").fill("a key of sixteen letters")
+        page.locator("#key-field").fill("a key of sixteen letters")
         page.get_by_role("button", name="Use it").click()
         page.get_by_label("Question").wait_for()
         page.reload()

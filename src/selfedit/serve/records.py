@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from selfedit.config import stable_hash
+from selfedit.report.learn_run import report_file
 from selfedit.report.run_report import run_report
 from selfedit.report.runs import headline, state
 from selfedit.serve.native import Own
@@ -91,7 +92,9 @@ def _run(run: RunRecord, line: str) -> dict[str, Any]:
 
 @router.get("/api/runs/{run}/report")
 def report(service: Own, run: int) -> Response:
-    """The HTML report of any run, as `selfedit report` writes it."""
+    """The HTML report of any run: the one that `learn` wrote, else as `selfedit report` gives it."""
     store = service.library.store
-    page = render_page(run_report(store, store.run(run)).page)
+    own = store.run(run)
+    path = report_file(store, own)
+    page = path.read_bytes() if path is not None else render_page(run_report(store, own).page)
     return Response(page, media_type="text/html; charset=utf-8", headers=ALONE)

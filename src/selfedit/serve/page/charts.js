@@ -2,13 +2,14 @@
 
 import { s } from "./dom.js";
 
-const W = 520, H = 200, LEFT = 46, RIGHT = 12, TOP = 12, BOTTOM = 34;
+const LEFT = 44, RIGHT = 10, TOP = 10, BOTTOM = 34;
 
 /**
  * series: [{name, points: [[x, y], ...]}]. words: what the chart shows, for those who do not see it.
- * most: top of the axis; null: the largest value. show: a value as text.
+ * most: top of the axis; null: the largest value. show: a value as text. width, height: about as wide
+ * as it will stand on the page, so that its words have the size of the others.
  */
-export function lines({ series, x, words, most = null, show = (value) => String(value), whole = true }) {
+export function lines({ series, x, words, most = null, show = (value) => String(value), whole = true, width: W = 600, height: H = 210 }) {
   const points = series.flatMap((one) => one.points.filter(([, value]) => value !== null));
   if (!points.length) return null;
   const xs = points.map(([at]) => at);

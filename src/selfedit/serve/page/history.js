@@ -8,9 +8,10 @@ import { edit, follow } from "./jobs.js";
 export async function show(part, state, signal) {
   const { current, versions } = state.versions;
   const again = async () => { await state.refresh(); part.replaceChildren(); await show(part, state, signal); };
-  part.append(h("h1", {}, "History"));
+  part.append(h("h1", {}, "History"),
+    h("p", { class: "soft lead" }, "Nothing is overwritten: any version that was kept can be made current again."));
   if (!versions.length) {
-    part.append(h("p", { class: "soft lead" }, "There is no version yet: the bare model answers. ", h("a", { href: "#learn" }, "Learn a document"), " makes one."));
+    part.append(h("p", {}, "There is no version yet: the bare model answers. ", h("a", { href: "#learn" }, "Learn a document"), " makes one."));
     return;
   }
   part.append(trend(versions), holdings(versions, current, again, signal),
@@ -28,7 +29,7 @@ async function goTo(version, again) {
 
 function bare(current, again) {
   return h("li", { class: `version ${current === null ? "is-current" : ""}` },
-    h("div", { class: "row" }, h("h3", {}, "The bare model"), current === null ? tag("current", "good") : button("Make current", doing(() => goTo(0, again)), "quiet small")),
+    h("div", { class: "row" }, h("h3", {}, "The bare model"), current === null ? tag("current", "good") : button("Make current", doing(() => goTo(0, again)), "quiet small", { "aria-label": "Make the bare model current" })),
     h("p", { class: "soft" }, "As it was before anything was learned."));
 }
 
@@ -57,7 +58,7 @@ function entry(one, state, again, signal) {
     h("p", { class: "soft" }, one.reason),
     kept(one.scores),
     h("div", { class: "row actions" },
-      one.status === "committed" && !one.current && button("Make current", doing(() => goTo(one.version, again)), "main small"),
+      one.status === "committed" && !one.current && button("Make current", doing(() => goTo(one.version, again)), "quiet small", { "aria-label": `Make version ${one.version} current` }),
       one.run !== null && button("Self-edits", edits, "quiet small", { "aria-expanded": "false", "aria-label": `Self-edits of version ${one.version}` }),
       one.run !== null && button("Report", report, "quiet small", { "aria-label": `Report of version ${one.version}` }),
       one.status !== "deleted" && (one.scores.general_kept ?? null) === null && button("What did it break?", probe, "quiet small")),
@@ -92,7 +93,7 @@ function trend(versions) {
     const points = own.points.filter(([, value]) => value !== null);
     if (points.length < 2) return null;
     const words = `${name} by version: ${points.map(([at, value]) => `${at}: ${show(value)}`).join(", ")}`;
-    return h("figure", {}, h("figcaption", {}, name), lines({ series: [own], x: "version", words, most, show }));
+    return h("figure", {}, h("figcaption", {}, name), lines({ series: [own], x: "version", words, most, show, width: 310, height: 165 }));
   }).filter(Boolean);
   return charts.length > 0 && h("section", { class: "card" }, h("h2", {}, "What was kept, and what was lost"), h("div", { class: "charts" }, charts));
 }

@@ -96,7 +96,7 @@ function outcome(job, onReport) {
   if (now || reason) said.push(h("p", { class: `verdict ${good ? "good" : job.rejected ? "warn" : job.status === "failed" ? "bad" : "warn"}` }, now, reason));
   const notes = (result.notes ?? []).map((note) => h("li", {}, note));
   if (notes.length) said.push(h("ul", { class: "soft notes" }, notes));
-  if (onReport && result.version && result.report_path) said.push(button("Report", () => onReport(result.version), "quiet"));
+  if (onReport && result.version && ["learn", "remember"].includes(job.kind)) said.push(button("Report", () => onReport(result.version), "quiet"));
   return said;
 }
 
