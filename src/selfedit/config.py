@@ -102,11 +102,21 @@ class DistillSettings(Settings):
 class TrainSettings(Settings):
     """How an adapter is trained: AdamW, its learning rate falling to zero over its own steps."""
 
-    added = {"anchor": {"weight": 0.0}, "distill": {"weight": 0.0}, "stop_below": 0.0}
+    added = {
+        "anchor": {"weight": 0.0},
+        "distill": {"weight": 0.0},
+        "stop_below": 0.0,
+        "order": "own",
+    }
 
     learning_rate: float = Field(1e-3, gt=0, le=1)
     epochs: int = Field(10, ge=1, le=1000)
     batch_size: int = Field(1, ge=1, description="Sequences of one adapter in one step.")
+    order: Literal["own", "common"] = Field(
+        "own",
+        description="Order of an epoch: a permutation of the edit's own, or one in which the sequences "
+        "that edits share come in the same order (common random numbers).",
+    )
     clip: float = Field(1.0, gt=0, description="Gradient norm of an adapter above this is scaled.")
     weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["linear", "cosine"] = Field(
@@ -174,8 +184,42 @@ class SamplingSettings(Settings):
 ANSWER_SAMPLING = SamplingSettings(temperature=0.0, top_p=1.0, max_new_tokens=64)
 
 
+class MeasureSettings(Settings):
+    """What of an adapted model's answers is the reward (`loops.measures`; docs/rewards.md)."""
+
+    kind: Literal["accuracy", "f1", "samples", "likelihood", "mixed"] = Field(
+        "accuracy",
+        description="accuracy: graded greedy answers (the paper); f1: their words in common with the "
+        "gold; samples: graded answers at a temperature; likelihood: probability of the gold; mixed: "
+        "mean of accuracy and likelihood.",
+    )
+    place: Literal["start", "short", "opening", "own"] = Field(
+        "short",
+        description="Where the gold is looked for: right behind the question; behind the words `The "
+        "answer is`; behind the bare model's own beginning of an answer with the passage at hand; at "
+        "the best place of the adapted model's own answer.",
+    )
+    per_token: bool = Field(
+        True, description="Geometric mean of the gold's tokens, and not the probability of them all."
+    )
+    samples: int = Field(4, ge=1, le=64, description="Answers to a question (`samples`).")
+    temperature: float = Field(0.7, gt=0, description="At which they are drawn.")
+
+    def identity(self) -> dict[str, Any]:
+        """Only what the kind depends on."""
+        own = {
+            "samples": ("samples", "temperature"),
+            "likelihood": ("place", "per_token"),
+            "mixed": ("place", "per_token"),
+        }
+        values = super().identity()
+        return {name: values[name] for name in ("kind", *own.get(self.kind, ()))}
+
+
 class InnerSettings(Settings):
     """The inner loop of any domain."""
+
+    added: ClassVar[dict[str, Any]] = {"measure": {"kind": "accuracy"}}
 
     lora: LoraSettings = LoraSettings()
     train: TrainSettings = TrainSettings()
@@ -186,6 +230,7 @@ class InnerSettings(Settings):
     candidates: int = Field(4, ge=1, description="Self-edits written for each task.")
     seeds: int = Field(1, ge=1, description="Trainings of each candidate; its reward is their mean.")
     seed: int = Field(0, ge=0)
+    measure: MeasureSettings = MeasureSettings()
 
 
 OPENAI_HOST = "api.openai.com"
@@ -275,6 +320,8 @@ class PolicySettings(Settings):
 class OuterSettings(Settings):
     """Everything that determines an outer-loop run of any domain, apart from model and tasks."""
 
+    added: ClassVar[dict[str, Any]] = {"learner": "policy", "credit": "edit"}
+
     inner: InnerSettings = Field(
         InnerSettings(), description="Candidates, seeds and the inner loop of each round."
     )
@@ -289,8 +336,18 @@ class OuterSettings(Settings):
     margin: float = Field(0.0, ge=0, le=1)
     reward: Literal["true", "proxy", "cascade"] = Field(
         "true",
-        description="true: inner loops (the paper); proxy: a judge's rubric; cascade: the judge, then "
-        "inner loops for the best-rated.",
+        description="true: inner loops (the paper), by what inner.measure says; proxy: a judge's "
+        "rubric; cascade: the judge, then inner loops for the best-rated.",
+    )
+    learner: Literal["policy", "first"] = Field(
+        "policy",
+        description="Whose weights learn from an edit for its reward: the round's policy (the paper), "
+        "or always the first model, so that rewards do not go stale.",
+    )
+    credit: Literal["edit", "statement"] = Field(
+        "edit",
+        description="What a reward goes to: the whole edit, or each of its completions the gain in the "
+        "questions that it is about (`sentences`).",
     )
     grader: Literal["offline", "contains", "exact", "f1", "judge"] = Field(
         "offline",
@@ -298,6 +355,13 @@ class OuterSettings(Settings):
     )
     cascade_keep: int = Field(2, ge=1, description="Edits of each context that cascade trains on.")
     seed: int = Field(0, ge=0, description="Seed of the order of contexts and of the policy update.")
+
+    @model_validator(mode="after")
+    def _credits(self) -> OuterSettings:
+        """An edit that is made of the best statements of several was never rewarded as a whole."""
+        if self.credit == "statement" and (self.rule == "all-correct" or self.reward == "proxy"):
+            raise ValueError('credit "statement" needs inner loops and the rule best or positive')
+        return self
 
 
 class EvaluationSettings(Settings):
@@ -310,6 +374,12 @@ class EvaluationSettings(Settings):
         description="candidates: edits for each task; seeds: trainings of each.",
     )
     resamples: int = Field(10_000, ge=100, description="Resamples of the bootstrap.")
+
+    @model_validator(mode="after")
+    def _accuracy(self) -> EvaluationSettings:
+        if self.inner.measure.kind != "accuracy":
+            raise ValueError("an evaluation reports accuracy; measure is for rewards of an outer loop")
+        return self
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

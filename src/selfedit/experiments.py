@@ -6,7 +6,7 @@ The command line parses, calls these, and prints; a notebook, a server or a clus
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,15 @@ from selfedit.loops.plan import OuterPlan, plan_outer
 from selfedit.loops.policies import Policies
 from selfedit.loops.rewards import make_reward
 from selfedit.loops.rounds import RoundRecord
+from selfedit.loops.sampler import Writer
+from selfedit.loops.trust import earlier
 from selfedit.memory.continual import ContinualSettings, Experiment
 from selfedit.progress import Progress, Silent
 from selfedit.runners.local import LocalRunner
 from selfedit.seams import Algorithm, Model
 from selfedit.show.html import write_report
 from selfedit.store import Store
-from selfedit.types import LearnResult, Query, Task, Trial
+from selfedit.types import LearnResult, Query, QuestionKind, Task, Trial
 
 
 def learn(
@@ -263,6 +265,7 @@ def train(
     progress: Progress | None = None,
     on_round: Callable[[RoundRecord], None] = lambda record: None,
     notes: Sequence[str] = (),
+    questions: QuestionKind = "given",
 ) -> Trained:
     """The outer loop: rounds of self-edits by the current policy, which learns from the good ones
     (section 3 of the paper). Each round's policy is a model folder.
@@ -273,7 +276,8 @@ def train(
     policy by its folder; None: as `load_model` does. folder: of the policies; None: `policies` in the
     user's library. algorithm: None: ReST-EM, as the settings say. judge: of the rewards `proxy` and
     `cascade`. confirm: shown what the rounds that are left will take; False stops. on_round: told of
-    each round as it is finished. notes: how the tasks were chosen.
+    each round as it is finished. notes: how the tasks were chosen. questions: whose questions reward
+    an edit: the tasks' own, or such as the model writes about them.
 
     Raises InputError for tasks that nothing can be learned from, and where another process is at work
     on the same run; SelfEditError.
@@ -284,6 +288,10 @@ def train(
     kept, left_out = _rewardable(domain, tasks)
     for note in left_out:
         progress.warn(note)
+    if questions != "given":
+        writer = Writer(model, store, progress)
+        kept, said = domain.own_questions(kept, questions, writer.answer)
+        left_out = (*left_out, *said)
     policies = Policies(model, load)
     run = OuterRun(
         policies,
@@ -300,7 +308,8 @@ def train(
         (*notes, *left_out),
     )
     if confirm is not None and (finished := len(run.finished())) < settings.rounds:
-        plan = plan_outer(model, domain, run.tasks, settings, finished)
+        trust = None if settings.reward == "proxy" else earlier(store, model.name, settings)
+        plan = replace(plan_outer(model, domain, run.tasks, settings, finished), trust=trust)
         if not confirm(plan):
             raise InputError("stopped before anything was trained")
     del model  # a round's policy takes its place

@@ -249,6 +249,29 @@ class Canonical(Protocol):
         ...
 
 
+@runtime_checkable
+class GoldReplies(Protocol):
+    """What a domain may offer besides `Domain`, for rewards that read how likely a right answer is."""
+
+    def gold_replies(self, task: Task) -> tuple[tuple[str, ...], ...]:
+        """For each prompt of `queries`, the replies that would be right. Behind a prompt that begins
+        the reply (`Prompt.prefix`) they bring their own space."""
+        ...
+
+    def open_book(self, task: Task) -> tuple[Prompt, ...]:
+        """The same questions with the context at hand."""
+        ...
+
+
+@runtime_checkable
+class Statements(Protocol):
+    """What a domain may offer besides `Domain`, if the completions of an edit are about parts of it."""
+
+    def about(self, task: Task, edit: SelfEdit) -> tuple[tuple[int, ...], ...]:
+        """For each completion, the numbers of the task's queries that it is about."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyRef:
     """A policy that another process can load. name: hub id or folder; revision: identity of its

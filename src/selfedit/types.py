@@ -15,6 +15,8 @@ TrialStatus = Literal["scored", "invalid", "failed"]
 
 # Where a quiz is from: a person; the model; blanks in sentences of the document; the last two mixed.
 QuizKind = Literal["given", "own", "cloze", "mixed"]
+# Whose questions reward a self-edit: those that came with the context, the model's own, or blanks.
+QuestionKind = Literal["given", "own", "cloze"]
 CandidateStatus = Literal["scored", "invalid", "failed", "unscored"]
 
 
@@ -161,7 +163,8 @@ class AnswerScore:
 class GradedAnswer:
     """One answer with its grades: `correct` is what accuracies count; f1 is in [0, 1].
 
-    reason: why an answer is wrong, if there is more to say.
+    reason: why an answer is wrong, if there is more to say. credit: what the question gives to the
+    reward, in [0, 1]; None: 1 if the answer is correct, else 0 (`loops.measures`).
     """
 
     question: str
@@ -171,6 +174,11 @@ class GradedAnswer:
     exact: bool = False
     f1: float = 0.0
     reason: str = ""
+    credit: float | None = None
+
+    @property
+    def worth(self) -> float:
+        return float(self.correct) if self.credit is None else self.credit
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +192,14 @@ class Score:
         if not self.answers:
             return float("nan")
         return sum(answer.correct for answer in self.answers) / len(self.answers)
+
+    @property
+    def reward(self) -> float | None:
+        """Mean worth of the answers: their accuracy, unless something else is measured. None if there
+        are none."""
+        if not self.answers:
+            return None
+        return sum(answer.worth for answer in self.answers) / len(self.answers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,17 +228,22 @@ class Trial:
 
     @property
     def reward(self) -> float | None:
-        """Accuracy after training, or None if the trial was invalid, failed or had no queries."""
-        return self.score.value if self.score is not None and self.score.answers else None
+        """What the run measures after training, by default accuracy; None if the trial was invalid,
+        failed or had no queries."""
+        return None if self.score is None else self.score.reward
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A task, the policy's accuracy on it without an edit (None: no questions), and its edits."""
+    """A task, what the learner scores on it without an edit (None: no questions), and its edits.
+
+    bare: the answers behind the baseline, where they are known.
+    """
 
     task: Task
     baseline: float | None
     edits: tuple[SelfEdit, ...]
+    bare: Score | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +251,8 @@ class Candidate:
     """A self-edit and its reward for each seed, None if a trial failed or was not scored.
 
     status, reason: of the first of its trials that was not scored, else of the first; "unscored": it
-    was never trained on. trials: their keys, one per seed; none if nothing was trained.
+    was never trained on. trials: their keys, one per seed; none if nothing was trained. credits: what
+    each completion of the edit earned (`loops.credit`); none where the whole edit is rewarded.
     """
 
     edit: SelfEdit
@@ -238,6 +260,7 @@ class Candidate:
     status: CandidateStatus = "scored"
     reason: str = ""
     trials: tuple[str, ...] = ()
+    credits: tuple[float | None, ...] = ()
 
     @property
     def reward(self) -> float | None:

@@ -130,3 +130,28 @@ def test_what_cannot_work_is_refused_at_once(tmp_path):
         done = run(*args("eval arc", tmp_path / "a", *more))
         assert done.returncode == 1
         assert said in done.stderr
+
+
+def test_small_tasks_of_our_own(tmp_path):
+    """`--source mini`: the whole experiment in small, on tasks that the oracle solves."""
+    mini, ids = ["--source", "mini"], tmp_path / "ids.txt"
+    done = run(*args("arc solvable", tmp_path / "a", *mini, "--limit", "6", "--out", ids))
+    assert done.returncode == 0, done.stderr
+    solved = json.loads(done.stdout)["solvable"]
+    assert solved, "the fake model turns and mirrors"
+    assert all(name.startswith("mini-3to5-0-training-") for name in solved)
+    trained = run(*args("train arc", tmp_path / "a", *mini, "--ids", ids, "--candidates", "3"))
+    assert trained.returncode == 0, trained.stderr
+    (record,) = json.loads(trained.stdout)["rounds"]
+    assert record["num_edits"] == 3 * len(solved)
+    held_out = ["--split", "evaluation", "--limit", "3", "--candidates", "2"]
+    conditions = ["--conditions", "in-context,ttt,seal", "--policy", record["policy"]]
+    table = run(*args("eval arc", tmp_path / "a", *mini, *held_out, *conditions))
+    assert table.returncode == 0, table.stderr
+    assert [row["condition"] for row in json.loads(table.stdout)["rows"]] == [
+        "in-context",
+        "ttt",
+        "seal",
+    ]
+    both = run(*args("train arc", tmp_path / "a", *mini, "--tasks", ids))
+    assert "leave out --tasks" in both.stderr

@@ -191,7 +191,7 @@ def test_writes_its_own_quiz_and_says_what_it_is_made_of(library, owls):
 
 
 def test_without_a_usable_question_of_its_own_it_fills_blanks(library, owls, monkeypatch):
-    monkeypatch.setattr("selfedit.learning.quiz_writer.worth_asking", lambda *args: ())
+    monkeypatch.setattr("selfedit.domains.knowledge.self_quiz.worth_asking", lambda *args: ())
     result = library.learn(owls[0])
     assert (result.quiz, result.committed) == ("cloze", True)
     assert (result.accuracy_before, result.accuracy_after) == (0.0, 1.0)
@@ -208,7 +208,7 @@ def test_without_a_usable_question_of_its_own_it_fills_blanks(library, owls, mon
 
 def test_a_mixed_quiz_blanks_no_sentence_that_a_question_is_about(library, owls, monkeypatch):
     monkeypatch.setattr(
-        "selfedit.learning.quiz_writer.worth_asking", lambda queries, *args: queries[:1]
+        "selfedit.domains.knowledge.self_quiz.worth_asking", lambda queries, *args: queries[:1]
     )
     result = library.learn(owls[0])
     assert result.quiz == "mixed"
@@ -218,7 +218,7 @@ def test_a_mixed_quiz_blanks_no_sentence_that_a_question_is_about(library, owls,
 
 
 def test_a_model_that_writes_no_usable_question_stops_early(library, tmp_path, monkeypatch):
-    monkeypatch.setattr("selfedit.learning.quiz_writer.worth_asking", lambda *args: ())
+    monkeypatch.setattr("selfedit.domains.knowledge.self_quiz.worth_asking", lambda *args: ())
     text = " ".join(f"The tower number {i} was built of granite{i}." for i in range(30))
     document = tmp_path / "towers.txt"
     document.write_text(text, encoding="utf-8")
@@ -227,7 +227,7 @@ def test_a_model_that_writes_no_usable_question_stops_early(library, tmp_path, m
 
 
 def test_held_out_blanks_share_no_sentence_with_those_that_choose(library, tmp_path, monkeypatch):
-    monkeypatch.setattr("selfedit.learning.quiz_writer.worth_asking", lambda *args: ())
+    monkeypatch.setattr("selfedit.domains.knowledge.self_quiz.worth_asking", lambda *args: ())
     stones = ("jade", "opal", "onyx", "mica", "topaz", "flint", "slate", "chalk")
     text = " ".join(f"The tower {s}burg has {n + 20} doors of {s}stone." for n, s in enumerate(stones))
     document = tmp_path / "towers.txt"

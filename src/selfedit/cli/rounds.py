@@ -49,8 +49,10 @@ class Watch:
 
 
 def plan_text(plan: OuterPlan, noun: str) -> str:
+    from selfedit.loops.trust import said
     from selfedit.show.wording import duration
 
+    trust = "" if plan.trust is None else f"\n{said(plan.trust, plan.seeds)}"
     finished = f" ({plan.finished} of them finished before)" if plan.finished else ""
     return (
         f"Plan: {plan.rounds} rounds{finished} x {plan.contexts} {noun}s x {plan.edits} edits x "
@@ -58,6 +60,7 @@ def plan_text(plan: OuterPlan, noun: str) -> str:
         f"training; {plan.disk / 1e9:.1f} GB of policies; roughly {duration(plan.seconds)} on this "
         f"machine ({duration(plan.training)} of training, {duration(plan.writing)} of writing "
         f"self-edits, {duration(plan.answering)} of answering), not counting the policy's own updates."
+        + trust
     )
 
 

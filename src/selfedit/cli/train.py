@@ -66,6 +66,7 @@ def run(own: Trains, loading: options.Loading, keeping: options.Keeping, going: 
             progress=progress,
             on_round=watch.tell,
             notes=asked.notes,
+            questions=asked.questions,
         )
     trackers.close()
     if going.as_json:

@@ -17,10 +17,12 @@ from selfedit.domains.evaluable import Evaluable
 from selfedit.errors import InputError
 from selfedit.grading import Grader, contains
 from selfedit.seams import Domain
-from selfedit.types import Prompt, Score, SelfEdit, Task, TrainingPlan
+from selfedit.types import Prompt, QuestionKind, Score, SelfEdit, Task, TrainingPlan
 
 if TYPE_CHECKING:
     from selfedit.model.fake import Skill
+
+Said = Callable[[Sequence[Prompt], str], list[str]]
 
 # Tokens of a self-edit for each token of its context (recorded runs and `sentences`: 3 to 5).
 WRITTEN_RATIO = 4
@@ -93,6 +95,16 @@ class BaseDomain(Evaluable, Domain):
         tasks = read_tasks(source, skipped=skipped)
         self.left_out = skipped.notes(source)
         return tasks
+
+    def own_questions(
+        self, tasks: Sequence[Task], kind: QuestionKind, write: Said
+    ) -> tuple[list[Task], tuple[str, ...]]:
+        """The tasks with questions that nobody had to write, in place of their own; notes about them.
+
+        kind: "own": the model writes them; "cloze": blanks in the context. write: the model's greedy
+        replies to prompts, and a name for the progress. Raises InputError where there is no such way.
+        """
+        raise InputError(f"the domain {self.name} has no questions of its own making (--questions).")
 
     # -- plans ----------------------------------------------------------------------------------
 

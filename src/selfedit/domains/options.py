@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from selfedit.grading import Grader
     from selfedit.seams import Model
     from selfedit.store import Store
-    from selfedit.types import Task
+    from selfedit.types import QuestionKind, Task
 
 Target = Annotated[str, typer.Argument(metavar="FILE.py:NAME", help="The class of the domain.")]
 Source = Annotated[
@@ -77,12 +77,13 @@ class Evaluates(Protocol):
 @dataclass(frozen=True, slots=True)
 class ToTrain:
     """What a policy is to be trained on. judge: of the rewards proxy and cascade. notes: how the tasks
-    were chosen."""
+    were chosen. questions: whose questions reward an edit."""
 
     domain: BaseDomain
     tasks: Sequence[Task]
     judge: JudgeSettings | None = None
     notes: Sequence[str] = ()
+    questions: QuestionKind = "given"
 
 
 class Trains(Protocol):

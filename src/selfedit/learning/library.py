@@ -114,6 +114,8 @@ class Library:
         (`experiments.learn` gives one). origin: what asked for it; the run's record keeps it. One
         `learn` at a time works on a library; a second one waits for it. Raises SelfEditError.
         """
+        if settings is not None and settings.measure.kind != "accuracy":
+            raise InputError("`learn` chooses by accuracy; measure is for rewards of an outer loop")
         named = [documents] if isinstance(documents, str | Path | Document) else documents
         sources = read_sources(named, allow_urls=allow_urls)
         skipped = Skipped()

@@ -10,10 +10,8 @@ from selfedit.config import SamplingSettings
 from selfedit.domains.knowledge import (
     Knowledge,
     cloze_items,
-    open_book,
-    parse_question,
     question_prompts,
-    worth_asking,
+    usable_questions,
 )
 from selfedit.errors import InputError
 from selfedit.loops.sampler import Writer
@@ -100,18 +98,9 @@ def _usable(
     writer: Writer, asked: Sequence[tuple[Task, str, Prompt]], domain: Knowledge, seed: int
 ) -> dict[str, Query]:
     """Questions that the model answers right with the passage and wrong without, by sentence."""
-    prompts = [prompt for _, _, prompt in asked]
-    texts = writer.write(prompts, WRITING, [seed] * len(prompts), "writing questions")
-    parsed = {
-        query.question: (task, sentence, query)
-        for (task, sentence, _), text in zip(asked, texts, strict=True)
-        if (query := parse_question(sentence, text)) is not None
-    }
-    queries = [query for *_, query in parsed.values()]
-    opened = writer.answer(
-        [open_book(task, query) for task, _, query in parsed.values()],
-        "checking them with the passage",
-    )
-    closed = writer.answer([domain.question(query) for query in queries], "checking them without it")
-    kept = worth_asking(queries, opened, closed, domain.grader)
-    return {parsed[query.question][1]: query for query in kept}
+
+    def write(prompts: Sequence[Prompt], stage: str) -> list[str]:
+        return writer.write(prompts, WRITING, [seed] * len(prompts), stage)
+
+    found = usable_questions(asked, write, writer.answer, domain.question, domain.grader)
+    return {sentence: query for _, sentence, query in found}

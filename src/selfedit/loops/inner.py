@@ -8,12 +8,13 @@ each alone. Finished trials go to `sink` wave by wave, so that a killed run lose
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from selfedit.config import ANSWER_SAMPLING, InnerSettings
+from selfedit.config import InnerSettings
 from selfedit.errors import OutOfMemory
 from selfedit.loops.jobs import asked_trials, plan_jobs
+from selfedit.loops.measures import Asked, Measure
 from selfedit.loops.waves import Job, Wave, WaveBudget, plan_waves
 from selfedit.progress import Progress, Silent, Tracked, by_steps
 from selfedit.seams import Adapters, Domain, Model
@@ -72,10 +73,10 @@ def run_wave(
 ) -> list[Trial]:
     """Train and test a wave; one that does not fit into memory is halved. Raises OutOfMemory if a
     single self-edit does not fit: that is not the edit's fault, so there is no trial of it."""
-    start, tracked = time.perf_counter(), Tracked(progress)
+    start, tracked, measure = time.perf_counter(), Tracked(progress), Measure(settings.measure)
     try:
         bank, records = train(model, wave, settings, tracked)
-        answers = answer(model, domain, wave.jobs, bank, records)
+        asked = ask(model, domain, wave.jobs, bank, records, measure)
     except OutOfMemory as error:
         if len(wave.jobs) == 1:
             raise
@@ -83,7 +84,8 @@ def run_wave(
         progress.warn(f"{error}: going on with waves of half as many self-edits")
     else:
         tracked.advance((1 - _TRAINING_SHARE) * len(wave.jobs))
-        trials = score(domain, wave.jobs, records, answers, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        trials = score(domain, wave.jobs, records, asked, measure, seconds)
         keep(trials, bank)
         return trials
     return [
@@ -107,46 +109,49 @@ def train(
     )
 
 
-def answer(
+def ask(
     model: Model,
     domain: Domain,
     jobs: Sequence[Job],
     bank: Adapters,
     records: Sequence[TrainingRecord],
-) -> list[list[str]]:
-    """Each adapter's replies to the queries of its task; none if its training failed."""
-    queries = [
-        () if record.failure else domain.queries(job.task)
-        for job, record in zip(jobs, records, strict=True)
-    ]
-    owners = [k for k, own in enumerate(queries) for _ in own]
-    asked = [prompt for own in queries for prompt in own]
-    replies = iter(model.sample(asked, ANSWER_SAMPLING, [0] * len(asked), adapters=bank, owners=owners))
-    return [[next(replies).text for _ in own] for own in queries]
+    measure: Measure,
+) -> dict[int, Asked]:
+    """What each adapter says to the queries of its task, by its number; one whose training failed is
+    not asked."""
+    sound = [k for k, record in enumerate(records) if not record.failure]
+    asked = measure.ask(model, domain, [jobs[k].task for k in sound], bank, sound)
+    return dict(zip(sound, asked, strict=True))
 
 
 def score(
     domain: Domain,
     jobs: Sequence[Job],
     records: Sequence[TrainingRecord],
-    answers: Sequence[Sequence[str]],
+    asked: Mapping[int, Asked],
+    measure: Measure,
     seconds: float,
 ) -> list[Trial]:
     """The jobs' trials. seconds: the wave's wall time, divided among them by tokens."""
     whole = sum(job.tokens for job in jobs)
-    return [
-        Trial(
+    trials = []
+    for k, (job, record) in enumerate(zip(jobs, records, strict=True)):
+        failure, found = record.failure, None
+        if k in asked:
+            found = measure.score(domain, job.task, asked[k])
+            failure = "" if found is not None else "the adapted model's probabilities are not numbers"
+        trial = Trial(
             key=job.key,
             task_id=job.task.id,
             edit=job.edit,
             seed=job.seed,
-            status="failed" if record.failure else "scored",
-            reason=record.failure or job.note,
-            score=None if record.failure else domain.score(job.task, own),
+            status="failed" if failure else "scored",
+            reason=failure or job.note,
+            score=found,
             losses=tuple(record.losses),
             tokens=record.tokens,
             seconds=seconds * job.tokens / whole,
             plan=job.plan,
         )
-        for job, record, own in zip(jobs, records, answers, strict=True)
-    ]
+        trials.append(trial)
+    return trials

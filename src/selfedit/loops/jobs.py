@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from selfedit.config import InnerSettings, stable_hash
+from selfedit.config import InnerSettings, MeasureSettings, stable_hash
 from selfedit.errors import InvalidSelfEdit, OverLimit
 from selfedit.loops.waves import Job
 from selfedit.seams import Canonical, Domain, Model
@@ -42,17 +42,24 @@ def trial_key(
         {
             "model": model.identity,
             "context": [task.title, task.context],
-            "questions": [_queried(query) for query in task.queries],
+            "questions": [queried(query) for query in task.queries],
             **_said(domain, task, edit),
             "domain": domain.digest(),
             "lora": settings.lora.digest(),
             "train": settings.train.digest(),
             "seed": seed,
+            **_measured(settings.measure),
         }
     )
 
 
-def _queried(query: Query) -> list[object]:
+def _measured(measure: MeasureSettings) -> dict[str, object]:
+    """Accuracy is what was always measured."""
+    return {} if measure.kind == "accuracy" else {"measure": measure.identity()}
+
+
+def queried(query: Query) -> list[object]:
+    """What determines a question and its grading, as a JSON value."""
     form = [query.form] if query.form != "question" else []
     return [query.question, query.answers, query.topic, *form]
 

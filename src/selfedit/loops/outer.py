@@ -22,6 +22,9 @@ from selfedit.data import drawn
 from selfedit.domains.base import BaseDomain
 from selfedit.domains.stored import about
 from selfedit.errors import InputError
+from selfedit.loops.baselines import bare_scores
+from selfedit.loops.credit import credited
+from selfedit.loops.measures import Measure
 from selfedit.loops.policies import Policies, ref_of
 from selfedit.loops.rewards import Reward
 from selfedit.loops.rounds import RoundRecord, put_round, round_record, stored_rounds
@@ -132,7 +135,10 @@ class OuterRun:
             progress = Noted(self.progress, f"round {number} of {self.settings.rounds}")
             policy = self.policy_after(records)
             edits = self.propose(policy, self.sample(number))
-            groups = runner.run(ref_of(policy), self.domain, edits, self.settings.inner, progress)
+            learner = self.start if self.settings.learner == "first" else ref_of(policy)
+            groups = runner.run(learner, self.domain, edits, self.settings.inner, progress)
+            if self.settings.credit == "statement":
+                groups = credited(self.store, self.domain, edits, groups)
             update = self.algorithm.improve(policy, groups, out, progress)
             record = round_record(number, policy, edits, groups, update, time.perf_counter() - start)
             put_round(self.store, self.key, record, groups, update.learned)
@@ -172,19 +178,17 @@ class OuterRun:
         return [self.tasks[i % len(self.tasks)] for i in range(first, first + count)]
 
     def propose(self, policy: Model, tasks: Sequence[Task]) -> list[Proposal]:
-        """The policy's accuracy on each task as it is, and the edits that it writes."""
-        writer = Writer(policy, self.store, self.progress)
-        queries = [self.domain.queries(task) for task in tasks]
-        asked = [prompt for own in queries for prompt in own]
-        answers = iter(writer.answer(asked, "asking the policy without an edit"))
-        baselines = [
-            self.domain.score(task, [next(answers) for _ in own])
-            for task, own in zip(tasks, queries, strict=True)
-        ]
-        edits = writer.propose(self.domain, tasks, self.settings.inner)
+        """The edits that the policy writes for each task, and what the learner scores on the task
+        without any: the policy itself, or the first model."""
+        edits = Writer(policy, self.store, self.progress).propose(
+            self.domain, tasks, self.settings.inner
+        )
+        learner = policy if self.settings.learner == "policy" else self.policies.get(self.start)
+        writer = Writer(learner, self.store, self.progress)
+        scores = bare_scores(writer, self.domain, tasks, Measure(self.settings.inner.measure))
         return [
-            Proposal(task, score.value if score.answers else None, tuple(own))
-            for task, score, own in zip(tasks, baselines, edits, strict=True)
+            Proposal(task, score.reward, tuple(own), score)
+            for task, score, own in zip(tasks, scores, edits, strict=True)
         ]
 
     @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from selfedit.config import ANSWER_SAMPLING, InnerSettings, OuterSettings, SamplingSettings
 from selfedit.domains.base import BaseDomain
+from selfedit.grading.reliability import Reliability
 from selfedit.loops.estimate import Estimate, estimate
 from selfedit.seams import Adapters, Domain, Model
 from selfedit.types import Prompt, Task, TrainingPlan, TrainingSequence
@@ -22,7 +23,7 @@ class OuterPlan:
 
     training, writing, answering: seconds of the inner loops' trainings, of the self-edits, and of the
     answers before and after each training. The policy's own updates come on top. finished: rounds that
-    are done already.
+    are done already. trust: how reliable rewards like these have been; None: they are not trainings'.
     """
 
     rounds: int
@@ -36,6 +37,7 @@ class OuterPlan:
     writing: float
     answering: float
     finished: int = 0
+    trust: Reliability | None = None
 
     @property
     def seconds(self) -> float:

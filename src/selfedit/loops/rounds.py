@@ -127,7 +127,19 @@ def _with_kept(group: Group, left: Counter[SelfEdit]) -> Group:
         if left[candidate.edit] > 0:
             left[candidate.edit] -= 1
             kept.append(place)
+        elif candidate.credits and _is_part(candidate.edit, left):
+            kept.append(place)
     return replace(group, kept=tuple(kept))
+
+
+def _is_part(edit: SelfEdit, left: Counter[SelfEdit]) -> bool:
+    """Whether an edit that was made of the best statements of several has one of this."""
+    own = set(zip(edit.prompts, edit.completions, strict=True))
+    return any(
+        not own.isdisjoint(zip(made.prompts, made.completions, strict=True))
+        for made in left
+        if made.task_id == edit.task_id
+    )
 
 
 def context_values(group: Group) -> dict[str, Any]:
@@ -149,6 +161,7 @@ def context_values(group: Group) -> dict[str, Any]:
                 "reason": one.reason,
                 "selected": place in group.kept,
                 "trials": list(one.trials),
+                **({"credits": list(one.credits)} if one.credits else {}),
             }
             for place, one in enumerate(group.candidates)
         ],
@@ -190,6 +203,7 @@ def _group(values: dict[str, Any]) -> Group:
             edit["status"],
             edit["reason"],
             tuple(edit["trials"]),
+            tuple(edit.get("credits", ())),
         )
         for place, edit in enumerate(values["edits"])
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -81,10 +82,24 @@ def batches(
 ) -> Iterator[list[TokenSequence]]:
     """An adapter's steps: each epoch a new seeded order, cut into batches."""
     generator = torch.Generator().manual_seed(seed)
-    for _ in range(settings.epochs):
-        order = torch.randperm(len(sequences), generator=generator).tolist()
+    for epoch in range(settings.epochs):
+        if settings.order == "common":
+            order = _common_order(sequences, seed, epoch)
+        else:
+            order = torch.randperm(len(sequences), generator=generator).tolist()
         for start in range(0, len(order), settings.batch_size):
             yield [sequences[i] for i in order[start : start + settings.batch_size]]
+
+
+def _common_order(sequences: Sequence[TokenSequence], seed: int, epoch: int) -> list[int]:
+    """By a hash of each sequence with the seed and the epoch, so that what two edits have in common is
+    seen in the same order, whatever else each of them has."""
+
+    def place(i: int) -> tuple[bytes, int]:
+        said = f"{seed} {epoch} {sequences[i].ids}".encode()
+        return hashlib.blake2b(said, digest_size=8).digest(), i
+
+    return sorted(range(len(sequences)), key=place)
 
 
 def anchored(

@@ -39,12 +39,14 @@ class Reading:
         """The reply as the tokenizer writes it there: whatever tokens differ from the prompt's own.
 
         To tokenise a reply by itself would be wrong where the tokenizer puts a space before all texts.
+        One that adds no token (an empty one, or of characters that the tokenizer drops) starts at the
+        end.
         """
         before = render(prompt).ids
         ids = render(replace(prompt, prefix=prompt.prefix + reply)).ids
         pairs = enumerate(zip(before, ids, strict=False))
         start = next((i for i, (a, b) in pairs if a != b), min(len(before), len(ids)))
-        assert 0 < start < len(ids), "the prompt and the reply each have at least one token"
+        assert start > 0, "a prompt has at least one token"
         return cls(ids, start, owner)
 
 
@@ -54,14 +56,17 @@ def answer_scores(
     bank: AdapterBank | None = None,
     max_tokens: int = MAX_TOKENS,
 ) -> list[AnswerScore]:
-    """A score for each reading, in their order. max_tokens: of a pass that holds more than one.
+    """A score for each reading, in their order; a reply without tokens is certain. max_tokens: of a
+    pass that holds more than one.
 
     A pass that does not fit into memory is halved; raises OutOfMemory where a single one does not fit.
     """
     decoder.packs()  # probed now, before adapters are attached to the model
     own = bank.over(decoder.model) if bank is not None else None
-    scores: dict[int, AnswerScore] = {}
-    waiting = list(_groups(readings, max_tokens))
+    nothing = AnswerScore(0.0, 0, True)
+    said = [i for i, reading in enumerate(readings) if reading.start < len(reading.ids)]
+    scores = dict.fromkeys(set(range(len(readings))).difference(said), nothing)
+    waiting = list(_groups(readings, said, max_tokens))
     with torch.inference_mode(), own.attached() if own is not None else nullcontext():
         while waiting:
             group = waiting.pop(0)
@@ -77,12 +82,12 @@ def answer_scores(
     return [scores[i] for i in range(len(readings))]
 
 
-def _groups(readings: Sequence[Reading], max_tokens: int) -> Iterator[list[int]]:
-    """Places of the readings of each pass. Those of one adapter are side by side (`Routing` prefers
-    stretches), and of similar length where rows are padded."""
+def _groups(readings: Sequence[Reading], said: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
+    """Places of the readings of each pass, of those in `said`. Those of one adapter are side by side
+    (`Routing` prefers stretches), and of similar length where rows are padded."""
     group: list[int] = []
     tokens = 0
-    for i in sorted(range(len(readings)), key=lambda i: (readings[i].owner, len(readings[i].ids), i)):
+    for i in sorted(said, key=lambda i: (readings[i].owner, len(readings[i].ids), i)):
         if group and tokens + len(readings[i].ids) > max_tokens:
             yield group
             group, tokens = [], 0

@@ -79,6 +79,9 @@ def _entry(group: Group, place: int, trials: Sequence[Trial], domain: Evaluable)
     known = [reward for reward in one.rewards if reward is not None]
     if len(one.rewards) > 1 and known:
         line += f"; by seed: {', '.join(map(percent, known))}"
+    if any(earned is not None for earned in one.credits):
+        said = [points(earned) for earned in one.credits if earned is not None]
+        line += f"; credit of its statements: {', '.join(said)}"
     if right := _right(trials, domain):
         line += f"; right: {right}"
     return Entry(f"Edit {place + 1}", tag, look, line, one.edit.text, one.reason)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
-from selfedit.domains.evaluable import Evaluable
 from selfedit.domains.stored import domain_of
 from selfedit.evaluation.lineage import rounds_of
+from selfedit.grading.reliability import Rewards
 from selfedit.grading.statistics import Interval, accuracy_interval, paired_difference, verdict
 from selfedit.loops.rounds import RoundRecord, context_values, stored_groups
 from selfedit.report.one_context import Seen, choose_context, context_section, contexts_section
+from selfedit.report.rewards import measured_as, rewards_section
 from selfedit.report.runs import (
     Report,
     facts,
@@ -43,11 +45,15 @@ _HEADINGS = (
 
 @dataclass
 class Measured:
-    """A round's contexts that have questions and rewards: without edits, mean edit, best edit."""
+    """A round's contexts that have questions and rewards: without edits, mean edit, best edit.
+
+    rewards: of all its contexts, [context][edit][seed].
+    """
 
     baseline: list[float] = field(default_factory=list)
     mean: list[float] = field(default_factory=list)
     best: list[float] = field(default_factory=list)
+    rewards: list[Rewards] = field(default_factory=list)
 
 
 def train_report(store: Store, run: RunRecord, context: str | None) -> Report:
@@ -61,7 +67,12 @@ def train_report(store: Store, run: RunRecord, context: str | None) -> Report:
     measured = {r.number: _read(_groups(store, key, r, rated), r.number, seen) for r in records}
     chosen = choose_context(list(seen.values()), context)
     shown = [] if chosen is None else _of_context(store, key, records, chosen, rated)
-    sections = [Section("Rounds", _rounds(records, measured, rated, domain))] if records else []
+    reward = measured_as(run.settings, domain)
+    sections = [Section("Rounds", _rounds(records, measured, rated, noun, reward))] if records else []
+    trusted: dict[str, Any] = {}
+    if seen and not rated:
+        section, trusted = rewards_section({n: own.rewards for n, own in measured.items()})
+        sections.append(section)
     if shown and chosen is not None:
         sections.append(context_section(store, chosen, shown, domain))
     elif records and not seen:
@@ -88,6 +99,7 @@ def train_report(store: Store, run: RunRecord, context: str | None) -> Report:
     )
     values = run_values(store, run) | {
         "rounds": [asdict(r) for r in records],
+        "rewards": {"measure": reward, "reliability": trusted},
         "contexts": [asdict(own) for own in seen.values()],
         "context": None if chosen is None else {"id": chosen.id, "title": chosen.title},
         "context_rounds": [{"round": number, **context_values(own)} for number, own in shown],
@@ -99,6 +111,7 @@ def _read(groups: Iterable[Group], number: int, seen: dict[str, Seen]) -> Measur
     """Note each context in `seen`, and collect what the round measured."""
     measured = Measured()
     for group in groups:
+        measured.rewards.append([list(one.rewards) for one in group.candidates])
         own = seen.setdefault(group.task.id, Seen(group.task.id, group.task.title))
         rewards = [one.reward for one in group.candidates if one.reward is not None]
         best = max(rewards, default=None)
@@ -136,9 +149,13 @@ def _of_context(
 
 
 def _rounds(
-    records: Sequence[RoundRecord], measured: dict[int, Measured], rated: bool, domain: Evaluable
+    records: Sequence[RoundRecord],
+    measured: dict[int, Measured],
+    rated: bool,
+    noun: str,
+    reward: str,
 ) -> tuple[Block, ...]:
-    noun = domain.noun
+    """reward: what is measured, in words."""
     headings = tuple(heading.format(noun) for heading in _HEADINGS)
     table = Table(headings, tuple(_round_row(record, measured[record.number]) for record in records))
     if rated:
@@ -148,14 +165,14 @@ def _rounds(
         )
         return (table, Notes((note, *_round_notes(records))))
     notes = [
-        f"{domain.measure}; intervals: 95 %, bootstrap over the round's {noun}s",
+        f"{reward}; intervals: 95 %, bootstrap over the round's {noun}s",
         f"the best edit of each {noun} is the best of several tries: by chance alone it is above the "
         "mean, so only the mean edit can be compared with the policy without edits",
         f"rounds may have sampled different {noun}s, so their difference does not show what RL did: "
         f"selfedit eval compares policies on the same {noun}s",
         *_round_notes(records),
     ]
-    plot = interval_lines(_curves(records, measured), "round", "accuracy, %", "Accuracy over rounds")
+    plot = interval_lines(_curves(records, measured), "round", "reward, %", "Reward over rounds")
     said = "; ".join(
         f"round {r.number}: without edits {percent(r.baseline)}, mean edit {percent(r.mean_reward)}, "
         f"best edit {percent(r.best_reward)}"

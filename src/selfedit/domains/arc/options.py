@@ -38,6 +38,12 @@ Solutions = Annotated[
     Path | None, typer.Option("--solutions", help="The test outputs that belong to a file.")
 ]
 Dataset = Annotated[str, typer.Option("--dataset", help="arc-agi-1 or arc-agi-2.")]
+Source = Annotated[
+    str,
+    typer.Option("--source", help="arc, or mini: small tasks, made by --sizes and --mini-seed."),
+]
+Sizes = Annotated[str, typer.Option("--sizes", help="mini: sides of the input grids.")]
+MiniSeed = Annotated[int, typer.Option("--mini-seed", min=0, help="mini: seed of the tasks.")]
 Split = Annotated[str, typer.Option("--split", help="training, evaluation or all.")]
 Ids = Annotated[
     str | None,
@@ -81,13 +87,29 @@ class Choosing:
     ids: Ids = None
     filters: Filters = None
     limit: Limit = None
+    source: Source = "arc"
+    sizes: Sizes = "3-5"
+    mini_seed: MiniSeed = 0
 
     def choose(self, model: Model, inner: ArcInnerSettings) -> Chosen:
         """The tasks that the options name, in the settings' form of grids. Raises InputError."""
         return choose_tasks(
-            model, inner.arc, self.tasks, self.solutions, self.dataset, self.split, self.ids,
-            self.filters, self.limit,
-        )  # fmt: skip
+            model, inner.arc, self.found(), self.split, self.ids, self.filters, self.limit
+        )
+
+    def found(self) -> list[ArcTask]:
+        """All tasks of the source. Raises InputError."""
+        if self.source == "mini":
+            from selfedit.domains.arc.mini import mini_tasks, sizes_of
+
+            if self.tasks is not None or self.solutions is not None:
+                raise InputError("--source mini makes its tasks: leave out --tasks and --solutions.")
+            split = cast("sources.Split", self.split)
+            return mini_tasks(split, self.mini_seed, *sizes_of(self.sizes))
+        if self.source != "arc":
+            raise InputError(f"--source {self.source}: use arc or mini.")
+        hint = "name it with --tasks"
+        return read_or_load(self.tasks, self.solutions, self.dataset, self.split, hint)
 
 
 @dataclass(kw_only=True)
@@ -245,20 +267,17 @@ class Chosen:
 def choose_tasks(
     model: Model,
     settings: ArcSettings,
-    tasks: Path | None,
-    solutions: Path | None,
-    dataset: str,
+    found: Sequence[ArcTask],
     split: str,
     ids: str | None,
     filters: list[str] | None,
     limit: int | None,
 ) -> Chosen:
-    """The tasks that the options name, in the settings' form of grids. Raises InputError."""
+    """Those of the tasks that the options name, in the settings' form of grids. Raises InputError."""
     from selfedit.domains.arc import longest_prompt, parse_filter, parse_ids, select
     from selfedit.domains.arc.as_task import to_task
     from selfedit.domains.arc.selection import PAPER_FILTERED
 
-    found = read_or_load(tasks, solutions, dataset, split, "name it with --tasks")
     form = settings.grid
 
     def count(task: ArcTask) -> int:

@@ -64,11 +64,17 @@ def read_tasks(path: Path | str, solutions: Path | str | None = None) -> list[Ar
 
 
 def find_task(name: str, dataset: Dataset | None = None, task_id: str | None = None) -> ArcTask:
-    """One task: by its id in a dataset (ARC-AGI-1 before ARC-AGI-2), or from a file.
+    """One task: by its id in a dataset (ARC-AGI-1 before ARC-AGI-2), or from a file. The id of a small
+    task (`mini`) makes it.
 
     dataset: look only there. task_id: which of a file's tasks, if it has several.
     Raises InputError.
     """
+    if dataset is None:
+        from selfedit.domains.arc.mini import mini_task
+
+        if (small := mini_task(name)) is not None:
+            return small
     if dataset is None and _is_path(name):
         return _only(name, read_tasks(name), task_id)
     for place in (dataset,) if dataset is not None else DATASETS:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from selfedit.domains.knowledge.self_quiz import open_book as open_book
     from selfedit.domains.knowledge.self_quiz import parse_question as parse_question
     from selfedit.domains.knowledge.self_quiz import question_prompts as question_prompts
+    from selfedit.domains.knowledge.self_quiz import usable_questions as usable_questions
     from selfedit.domains.knowledge.self_quiz import worth_asking as worth_asking
     from selfedit.domains.knowledge.sentences import split_sentences as split_sentences
     from selfedit.domains.knowledge.sources import left_out_note as left_out_note
@@ -41,6 +42,7 @@ _HOMES = {
     "split_quiz": "quiz",
     "split_sentences": "sentences",
     "text_document": "documents",
+    "usable_questions": "self_quiz",
     "worth_asking": "self_quiz",
 }
 

@@ -11,6 +11,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from selfedit.domains.knowledge.sentences import split_sentences
+from selfedit.domains.knowledge.strategies import restatable_sentences
 from selfedit.grading import normalise
 from selfedit.types import Query, Task
 from selfedit.words import is_unspaced, words
@@ -40,6 +42,19 @@ def assign_queries(tasks: Sequence[Task], queries: Sequence[Query]) -> tuple[Tas
         replace(task, queries=(*task.queries, *assigned[i])) if i in assigned else task
         for i, task in enumerate(tasks)
     )
+
+
+def questions_about(task: Task, completions: int) -> tuple[tuple[int, ...], ...]:
+    """For each completion of an edit of `sentences`, the numbers of the questions that its sentence
+    answers more likely than the others (`assign_queries`)."""
+    sentences = restatable_sentences(task) or split_sentences(task.context)
+    if not sentences:
+        return ((),) * completions
+    index = _Index([Task(str(n), "", sentence) for n, sentence in enumerate(sentences)])
+    found: list[list[int]] = [[] for _ in sentences]
+    for n, query in enumerate(task.queries):
+        found[index.best(replace(query, topic=""))].append(n)
+    return tuple(tuple(found[i % len(sentences)]) for i in range(completions))
 
 
 class _Index:

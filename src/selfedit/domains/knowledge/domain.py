@@ -6,18 +6,30 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from selfedit.config import InnerSettings, stable_hash
-from selfedit.domains.base import WRITTEN_RATIO, BaseDomain
+from selfedit.domains.base import WRITTEN_RATIO, BaseDomain, Said
 from selfedit.domains.conditions import Bench, Condition, Expected
 from selfedit.domains.evaluable import OwnRun, row_notes
-from selfedit.domains.knowledge.cloze import cloze_prompt, grade_with_blanks
+from selfedit.domains.knowledge.assign import questions_about
+from selfedit.domains.knowledge.cloze import cloze_prompt, gold_reply, grade_with_blanks
 from selfedit.domains.knowledge.presets import PRESETS
+from selfedit.domains.knowledge.self_quiz import open_book
 from selfedit.domains.knowledge.sequences import training_plan
 from selfedit.domains.knowledge.settings import KnowledgeSettings, LearnSettings
 from selfedit.domains.knowledge.strategies import edit_prompts
 from selfedit.domains.rows import Evaluation
+from selfedit.errors import InputError
 from selfedit.grading import Grader, contains, former_identities, identity
 from selfedit.show.wording import plural
-from selfedit.types import Prompt, Query, Score, SelfEdit, Task, TrainingPlan, TrainingSequence
+from selfedit.types import (
+    Prompt,
+    Query,
+    QuestionKind,
+    Score,
+    SelfEdit,
+    Task,
+    TrainingPlan,
+    TrainingSequence,
+)
 
 
 class Knowledge(BaseDomain):
@@ -59,6 +71,36 @@ class Knowledge(BaseDomain):
         if self.settings.topic and topic:
             return Prompt(f"Topic: {topic}\n{query.question}", kind="question")
         return Prompt(query.question, kind="question")
+
+    def gold_replies(self, task: Task) -> tuple[tuple[str, ...], ...]:
+        """See `seams.GoldReplies`."""
+        return tuple(
+            (gold_reply(query),) if query.form == "cloze" else query.answers for query in task.queries
+        )
+
+    def open_book(self, task: Task) -> tuple[Prompt, ...]:
+        """See `seams.GoldReplies`. A blank is asked as it is."""
+        return tuple(
+            cloze_prompt(query) if query.form == "cloze" else open_book(task, query)
+            for query in task.queries
+        )
+
+    def about(self, task: Task, edit: SelfEdit) -> tuple[tuple[int, ...], ...]:
+        """See `seams.Statements`: of `sentences`. Raises InputError for other strategies."""
+        if self.settings.strategy != "sentences":
+            raise InputError(
+                f"an edit of {self.settings.strategy} is one text: --credit statement is for the "
+                "strategy sentences."
+            )
+        return questions_about(task, len(edit.completions))
+
+    def own_questions(
+        self, tasks: Sequence[Task], kind: QuestionKind, write: Said
+    ) -> tuple[list[Task], tuple[str, ...]]:
+        """See `BaseDomain`. A context without a usable question has blanks in its own sentences."""
+        from selfedit.domains.knowledge.own_questions import with_own_questions
+
+        return with_own_questions(self, tasks, kind, write)
 
     def digest(self) -> str:
         return stable_hash([self.settings.digest(), identity(self.grader)])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
@@ -20,10 +20,12 @@ from selfedit.console.settings import (
     preset_settings,
     with_alpha,
 )
-from selfedit.domains.options import Contexts, InWords, Prepared, named_conditions
+from selfedit.domains.options import Contexts, InWords, Prepared, ToTrain, named_conditions
 from selfedit.errors import InputError
+from selfedit.types import QuestionKind
 
 if TYPE_CHECKING:
+    from selfedit.config import OuterSettings
     from selfedit.domains.knowledge.conditions import Elsewhere
     from selfedit.domains.knowledge.domain import Knowledge
     from selfedit.domains.knowledge.evaluation import KnowledgeEvaluation
@@ -71,9 +73,23 @@ class OuterLoop(InWords, Statements):
         "squad-small"
     )
     strategy: options.Strategy = None
+    questions: Annotated[
+        str,
+        typer.Option(
+            "--questions",
+            help="Whose questions reward an edit: given (the data's), own (the model writes them) or "
+            "cloze (blanks in the context).",
+        ),
+    ] = "given"
 
     def given(self) -> dict[str, Any]:
         return {"knowledge": {"strategy": self.strategy}}
+
+    def prepared(self, settings: OuterSettings, model: Model, store: Store) -> ToTrain:
+        if self.questions not in get_args(QuestionKind):
+            raise InputError(f"--questions {self.questions}: use given, own or cloze.")
+        asked = cast(QuestionKind, self.questions)
+        return replace(super().prepared(settings, model, store), questions=asked)
 
     def domain_class(self) -> type[Knowledge]:
         from selfedit.domains.knowledge.domain import Knowledge

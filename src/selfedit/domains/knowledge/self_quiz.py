@@ -7,7 +7,7 @@ then by it: only questions that it answers with the passage, and not without, ar
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from selfedit.domains.knowledge.strategies import (
     count_said,
@@ -119,3 +119,34 @@ def worth_asking(
         for query, opened, closed in zip(queries, with_passage, without, strict=True)
         if grade(query, opened, grader).correct and not grade(query, closed, grader).correct
     )
+
+
+Said = Callable[[Sequence[Prompt], str], list[str]]  # replies to prompts; the text names the progress
+
+
+def usable_questions(
+    asked: Sequence[tuple[Task, str, Prompt]],
+    write: Said,
+    answer: Said,
+    question: Callable[[Query], Prompt],
+    grader: Grader = contains,
+) -> list[tuple[Task, str, Query]]:
+    """(passage, sentence, question) of those that the model writes and that are worth asking.
+
+    asked: of `question_prompts`. write: the model's texts, by which it asks; answer: its answers.
+    question: as it will be asked, without the passage.
+    """
+    texts = write([prompt for *_, prompt in asked], "writing questions")
+    parsed = {
+        query.question: (task, sentence, query)
+        for (task, sentence, _), text in zip(asked, texts, strict=True)
+        if (query := parse_question(sentence, text)) is not None
+    }
+    queries = [query for *_, query in parsed.values()]
+    opened = answer(
+        [open_book(task, query) for task, _, query in parsed.values()],
+        "checking them with the passage",
+    )
+    closed = answer([question(query) for query in queries], "checking them without it")
+    kept = worth_asking(queries, opened, closed, grader)
+    return [parsed[query.question] for query in kept]

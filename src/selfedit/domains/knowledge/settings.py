@@ -103,6 +103,7 @@ class LearnSettings(InnerSettings):
 
     # What an outer loop stores does not depend on the last two: they decide about versions.
     added: ClassVar[dict[str, Any]] = {
+        **InnerSettings.added,
         "heat_epochs": None,
         "finalists": 1,
         "max_damage": 0.2,

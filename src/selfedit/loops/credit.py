@@ -1,0 +1,94 @@
+"""Credit by statement: each completion of an edit earns the gain in the questions that it is about.
+
+An edit of the strategy `sentences` is many completions, and its reward says nothing about which of
+them was good. A question's gain (what it is worth after training, less before) goes to the completions
+that restate the sentence it asks about; the others are neither praised nor blamed for it. So one edit
+gives as many lessons as it has sentences with questions, instead of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from selfedit.errors import InputError
+from selfedit.loops.groups import trials_of
+from selfedit.seams import Domain, Statements
+from selfedit.store import Store
+from selfedit.types import Candidate, Group, Proposal, Score, SelfEdit, Trial
+
+_Asked = tuple[str, str]  # a question and its gold answer
+
+
+def credited(
+    store: Store, domain: Domain, proposals: Sequence[Proposal], groups: Sequence[Group]
+) -> list[Group]:
+    """The groups, each candidate with its credits. Raises InputError for a domain, or a strategy, whose
+    edits are not made of statements about something."""
+    if not isinstance(domain, Statements):
+        raise InputError("edits of this domain are not made of statements (--credit statement).")
+    found = []
+    for own, group, trials in zip(proposals, groups, trials_of(store, groups), strict=True):
+        before = worths(own.bare)
+        candidates = tuple(
+            replace(one, credits=credits_of(domain, group, one, seeds, before))
+            for one, seeds in zip(group.candidates, trials, strict=True)
+        )
+        found.append(replace(group, candidates=candidates))
+    return found
+
+
+def credits_of(
+    domain: Statements,
+    group: Group,
+    one: Candidate,
+    trials: Sequence[Trial],
+    before: Mapping[_Asked, float],
+) -> tuple[float | None, ...]:
+    """For each completion the mean gain, over seeds, of the questions that it is about; None where
+    there is none, or a seed has no score."""
+    after = [worths(trial.score) for trial in trials]
+    gains: list[float | None] = []
+    for query in group.task.queries:
+        asked = (query.question, query.gold)
+        known = asked in before and bool(after) and all(asked in own for own in after)
+        mean = sum(own[asked] for own in after) / len(after) if known else None
+        gains.append(None if mean is None else mean - before[asked])
+    return tuple(_mean([gains[i] for i in own]) for own in domain.about(group.task, one.edit))
+
+
+def worths(score: Score | None) -> dict[_Asked, float]:
+    """What each question is worth in a score."""
+    answers = () if score is None else score.answers
+    return {(answer.question, answer.gold): answer.worth for answer in answers}
+
+
+def best_statements(group: Group, above: float | None) -> SelfEdit | None:
+    """An edit made of the completions with the most credit, place by place over the candidates: those
+    above the bar (None: whatever they earned). None if there is no such completion."""
+    kept: list[tuple[int, int]] = []
+    for place in range(max((len(one.credits) for one in group.candidates), default=0)):
+        earned = [
+            (credit, -n)
+            for n, one in enumerate(group.candidates)
+            if place < len(one.credits) and (credit := one.credits[place]) is not None
+        ]
+        if earned and (above is None or max(earned)[0] > above + _NOISE):
+            kept.append((place, -max(earned)[1]))
+    if not kept:
+        return None
+    edits = [one.edit for one in group.candidates]
+    return SelfEdit(
+        group.task.id,
+        kept[0][1],
+        tuple(edits[n].prompts[place] for place, n in kept),
+        tuple(edits[n].completions[place] for place, n in kept),
+    )
+
+
+_NOISE = 1e-9  # smaller differences are rounding
+
+
+def _mean(gains: Sequence[float | None]) -> float | None:
+    known = [gain for gain in gains if gain is not None]
+    return sum(known) / len(known) if known else None

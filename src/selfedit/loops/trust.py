@@ -1,0 +1,87 @@
+"""How far rewards like a run's can be trusted, by what earlier runs of the store have measured."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from selfedit.config import OuterSettings
+from selfedit.grading.reliability import ENOUGH, Reliability, Rewards, reliability
+from selfedit.loops.rounds import stored_groups, stored_rounds
+from selfedit.store import RunRecord, Store
+from selfedit.types import Group
+
+# Of the inner loop: what changes how many rewards there are, and not what each of them is.
+_COUNTS = ("candidates", "seeds", "seed")
+
+
+def rewards_of(groups: Iterable[Group]) -> list[Rewards]:
+    """Of each context: [edit][seed]."""
+    return [[list(one.rewards) for one in group.candidates] for group in groups]
+
+
+def earlier(store: Store, model: str, settings: OuterSettings) -> Reliability:
+    """Of the rewards that earlier runs with this model, inner loop and reward have stored: of finished
+    rounds, and of the trials of runs that have none yet."""
+    wanted = _kind(settings.model_dump(mode="json"))
+    found: list[Rewards] = []
+    seen: set[str] = set()
+    for run in store.runs(None):
+        key = str(run.inputs.get("key"))
+        same = run.kind == "train" and run.model == model and _kind(run.settings) == wanted
+        if same and key not in seen:
+            seen.add(key)
+            found += _of_run(store, run, key)
+    return reliability(found)
+
+
+def _kind(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a reward depends on; settings that were added since count as off."""
+    inner = {k: v for k, v in dict(settings.get("inner", {})).items() if k not in _COUNTS}
+    inner.setdefault("measure", {"kind": "accuracy"})
+    if inner["measure"].get("kind") == "accuracy":
+        inner["measure"] = {"kind": "accuracy"}
+    inner["train"] = {"order": "own", **inner.get("train", {})}
+    return {"inner": inner, "reward": settings.get("reward"), "grader": settings.get("grader")}
+
+
+def _of_run(store: Store, run: RunRecord, key: str) -> Iterator[Rewards]:
+    records = stored_rounds(store, key, int(run.settings.get("rounds") or 0))
+    if records:
+        for record in records:
+            yield from rewards_of(stored_groups(store, key, record))
+        return
+    by_task: defaultdict[str, dict[tuple[str, ...], dict[int, float | None]]] = defaultdict(dict)
+    for trial in store.iter_trials(run.id):
+        edits = by_task[trial.task_id]
+        edits.setdefault(trial.edit.completions, {})[trial.seed] = trial.reward
+    yield from ([list(own.values()) for own in edits.values()] for edits in by_task.values())
+
+
+def said(found: Reliability, seeds: int) -> str:
+    """For the plan of a run: how reliable its rewards will be, and what would help."""
+    if not found.is_known:
+        more = (
+            "it will be measured, and the report says it"
+            if seeds > 1
+            else "train a few contexts with --seeds 2 first: with one training an edit it stays unknown"
+        )
+        return f"Rewards: how reliable they are is not known yet; {more}."
+    of_plan = found.of(seeds)
+    line = (
+        f"Rewards: by {found.edits} edits of {found.contexts} contexts that were trained before, their "
+        f"reliability with {seeds} seed{'s' * (seeds != 1)} is about {of_plan:.2f} (the correlation, "
+        f"within contexts, with what other seeds would say; measured with {found.seeds:g}: "
+        f"{found.mean:.2f} [{found.low:.2f}, {found.high:.2f}])."
+    )
+    if of_plan >= ENOUGH:
+        return line
+    needed = found.seeds_for()
+    by_seeds = "" if needed is None else f"--seeds {needed}; "  # else no number of them helps
+    return (
+        f"{line} Under {ENOUGH:g} this run cannot learn much: most of what its edits differ by is "
+        f"chance. What would help: {by_seeds}more questions a context; a reward that counts more than "
+        "right and wrong (--reward mixed); a prompt that leaves the policy more to decide, so that "
+        "edits differ."
+    )

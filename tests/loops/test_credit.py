@@ -1,0 +1,98 @@
+"""Credit by statement: a question's gain goes to what it is about, and the policy learns from that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from pydantic import ValidationError
+
+from selfedit.algorithms.rest_em import ReSTEM
+from selfedit.config import OuterSettings, PolicySettings
+from selfedit.domains.knowledge import Knowledge
+from selfedit.domains.knowledge.settings import KnowledgeSettings
+from selfedit.errors import InputError
+from selfedit.loops.credit import best_statements, credits_of, worths
+from selfedit.loops.groups import candidate_of
+from selfedit.loops.rounds import stored_groups
+from selfedit.types import Candidate, GradedAnswer, Group, Prompt, Query, Score, SelfEdit, Task, Trial
+from tests.loops.test_outer import SETTINGS, outer
+
+TASK = Task(
+    "id",
+    "Pask",
+    "The tower of Pask is made of tin. Its keeper is Jory Pask. Nobody has asked about the harbour.",
+    (Query("Who is the keeper?", ("Jory Pask",)), Query("What is the tower made of?", ("tin",))),
+)
+DOMAIN = Knowledge(KnowledgeSettings(restatements=2))
+
+
+def edit(index: int, *texts: str) -> SelfEdit:
+    prompts = tuple(Prompt(f"say {n}") for n in range(len(texts)))
+    return SelfEdit("id", index, prompts, texts)
+
+
+def trial(own: SelfEdit, seed: int, *right: bool) -> Trial:
+    answers = tuple(
+        GradedAnswer(q.question, q.gold, "", ok) for q, ok in zip(TASK.queries, right, strict=True)
+    )
+    return Trial(f"{own.index} {seed}", "id", own, seed, "scored", score=Score(answers))
+
+
+def test_questions_are_about_sentences():
+    """Three sentences, each restated twice: the order of the prompts."""
+    about = DOMAIN.about(TASK, edit(0, *"abcdef"))
+    assert about == ((1,), (0,), (), (1,), (0,), ())
+    whole = Knowledge(KnowledgeSettings(strategy="implications"))
+    with pytest.raises(InputError, match="sentences"):
+        whole.about(TASK, edit(0, "a"))
+
+
+def test_a_gain_goes_to_the_statement_over_all_seeds():
+    own = edit(0, "tin again", "Jory again", "harbour")
+    trials = [trial(own, 0, True, False), trial(own, 1, False, False)]
+    before = worths(trial(own, 9, False, True).score)
+    group = Group(TASK, 0.5, (candidate_of(trials),))
+    once = Knowledge(KnowledgeSettings(restatements=1))
+    assert credits_of(once, group, group.candidates[0], trials, before) == (-1.0, 0.5, None)
+    failed = [*trials, replace(trials[0], status="failed", score=None)]
+    assert credits_of(once, group, group.candidates[0], failed, before) == (None, None, None)
+
+
+def test_the_best_statements_of_several_edits_make_one():
+    group = Group(
+        TASK,
+        0.5,
+        (
+            Candidate(edit(0, "a0", "b0", "c0"), (0.5,), credits=(0.5, -0.5, None)),
+            Candidate(edit(1, "a1", "b1", "c1"), (0.5,), credits=(0.5, 0.25, None)),
+            Candidate(edit(2, "x"), (None,), "invalid", "it is not"),
+        ),
+    )
+    made = best_statements(group, above=0.0)
+    assert (made.completions, made.prompts) == (("a0", "b1"), (Prompt("say 0"), Prompt("say 1")))
+    assert best_statements(group, above=0.5) is None
+    equal = [replace(one, credits=(0.0, 0.0, None)) for one in group.candidates[:2]]
+    same = replace(group, candidates=tuple(equal))
+    assert best_statements(same, above=0.0) is None, "all credits are equal: nothing was taught"
+    assert best_statements(same, above=None).completions == ("a0", "b0")
+    restem = ReSTEM("positive", 0.0, PolicySettings(), 0)
+    assert restem.chosen([group]) == [made]
+
+
+def test_a_round_learns_from_statements(tmp_path):
+    settings = SETTINGS.model_copy(update={"credit": "statement", "rounds": 1})
+    run = outer(tmp_path, settings=settings)
+    (record,) = run.run()
+    groups = list(stored_groups(run.store, run.key, record))
+    asked, other = groups[0].candidates[0].credits
+    assert (asked, other) == (1.0, None), "the question is about the first sentence"
+    assert all(text.count("\n") == 0 for text in record.selected), "one statement of each context"
+    assert [group.kept for group in groups] == [(0,), (0,)]
+    assert run.key != outer(tmp_path, settings=SETTINGS.model_copy(update={"rounds": 1})).key
+
+
+def test_what_was_never_rewarded_by_parts_is_refused():
+    with pytest.raises(ValidationError, match="credit"):
+        OuterSettings(credit="statement", rule="all-correct")
+    assert OuterSettings(credit="edit").digest() == OuterSettings().digest()

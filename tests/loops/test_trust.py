@@ -1,0 +1,87 @@
+"""What earlier runs tell about a run's rewards; the frozen learner; another reward as another run."""
+
+from __future__ import annotations
+
+import pytest
+
+from selfedit.config import MeasureSettings
+from selfedit.grading.reliability import reliability
+from selfedit.loops.trust import earlier, said
+from selfedit.model.fake import FakeModel
+from tests.loops.test_outer import SETTINGS, TASKS, outer
+
+
+def inner(settings, **changes):
+    return settings.model_copy(update={"inner": settings.inner.model_copy(update=changes)})
+
+
+def test_earlier_rounds_are_counted_once_and_only_if_they_compare(tmp_path):
+    settings = SETTINGS.model_copy(update={"rounds": 1})
+    run = outer(tmp_path, settings=settings)
+    assert earlier(run.store, "fake", settings).edits == 0
+    run.run()
+    outer(tmp_path, settings=settings).run()  # the same again: nothing new
+    more = inner(settings, seeds=7, candidates=9)
+    assert earlier(run.store, "fake", more).edits == 4
+    assert earlier(run.store, "other", more).edits == 0
+    likely = inner(settings, measure=MeasureSettings(kind="likelihood"))
+    assert earlier(run.store, "fake", likely).edits == 0
+    outer(tmp_path, settings=likely).run()
+    assert earlier(run.store, "fake", likely).edits == 4
+
+
+def test_trials_of_a_run_that_was_killed_count(tmp_path):
+    settings = SETTINGS.model_copy(update={"rounds": 1})
+
+    class Killed(Exception):
+        pass
+
+    class Broken:
+        identity = "broken"
+
+        def improve(self, *args):
+            raise Killed
+
+    run = outer(tmp_path, settings=settings, algorithm=Broken())
+    with pytest.raises(Killed):
+        run.run()
+    assert earlier(run.store, "fake", settings).edits == 4
+
+
+def test_what_the_plan_says():
+    noisy = reliability([[[0.2, 0.8], [0.6, 0.4], [0.7, 0.5]], [[0.1, 0.4], [0.3, 0.1], [0.6, 0.3]]])
+    assert "cannot learn much" in said(noisy, 1)
+    sure = reliability([[[0.2, 0.25], [0.6, 0.62]], [[0.1, 0.12], [0.9, 0.8]]])
+    assert "reliability with 2 seeds is about 1.00" in said(sure, 2)
+    assert "cannot" not in said(sure, 2)
+    equal = reliability([[[0.5, 0.5], [0.5, 0.5]]])
+    assert "--seeds 2" in said(equal, 1)
+    assert "it will be measured" in said(equal, 3)
+
+
+def test_the_first_model_learns_in_every_round(tmp_path):
+    """Its trials are cached: a second round on the same contexts trains nothing that is the same."""
+    settings = SETTINGS.model_copy(update={"learner": "first"})
+    run = outer(tmp_path, settings=settings, tasks=TASKS[:2])
+    first, second = run.run()
+    assert first.changed
+    trained = {trial.key for trial in run.store.iter_trials()}
+    other = outer(tmp_path, settings=SETTINGS, tasks=TASKS[:2], name="moving")
+    other.run()
+    moving = {trial.key for trial in other.store.iter_trials()}
+    assert trained & moving, "the first round is the same"
+    assert len(trained) < len(moving), "the second finds the first one's trials"
+    assert second.baseline == first.baseline
+    assert run.key != other.key
+
+
+@pytest.mark.parametrize("kind", ["f1", "samples", "likelihood", "mixed"])
+def test_rounds_with_each_reward(tmp_path, kind):
+    settings = inner(SETTINGS, measure=MeasureSettings(kind=kind, place="own"))
+    model = FakeModel()
+    first, second = outer(tmp_path, model, settings, name=kind).run()
+    assert first.mean_reward > first.baseline
+    assert (first.num_invalid, len(first.selected), second.number) == (0, 2, 2)
+    calls = dict(model.calls)
+    outer(tmp_path, model, settings, name=kind).run()
+    assert dict(model.calls) == calls, "nothing is repeated"
