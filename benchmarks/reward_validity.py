@@ -295,7 +295,8 @@ def _on_fresh_halves(a: Worths, b: Worths, at: Sequence[int]) -> float:
             one, other = order[: count // 2], order[count // 2 :]
             pairs.append((_centred(a[i][:, :, one].mean(2)), _centred(b[i][:, :, other].mean(2))))
         found.append(_correlation(pairs, same=False))
-    return float(np.nanmean(found))
+    known = [value for value in found if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
 
 
 def _correlation(pairs: Sequence[tuple[Any, Any]], same: bool) -> float:

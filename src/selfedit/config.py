@@ -203,12 +203,12 @@ class MeasureSettings(Settings):
         True, description="Geometric mean of the gold's tokens, and not the probability of them all."
     )
     samples: int = Field(4, ge=1, le=64, description="Answers to a question (`samples`).")
-    temperature: float = Field(0.7, gt=0, description="At which they are drawn.")
+    answer_temperature: float = Field(0.7, gt=0, description="At which they are drawn.")
 
     def identity(self) -> dict[str, Any]:
         """Only what the kind depends on."""
         own = {
-            "samples": ("samples", "temperature"),
+            "samples": ("samples", "answer_temperature"),
             "likelihood": ("place", "per_token"),
             "mixed": ("place", "per_token"),
         }

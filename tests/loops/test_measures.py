@@ -125,7 +125,7 @@ def test_f1_samples_and_mixed_agree_with_what_they_are_made_of(tiny, bank):
     read = worths(score_of(tiny, bank, measure("likelihood")))
     halves = [(a.correct + p) / 2 for a, p in zip(plain.answers, read, strict=True)]
     assert worths(score_of(tiny, bank, measure("mixed"))) == pytest.approx(halves)
-    drawn = measure("samples", samples=3, temperature=1.5)
+    drawn = measure("samples", samples=3, answer_temperature=1.5)
     (asked,) = drawn.ask(tiny, DOMAIN, [TASK], bank, [0])
     assert len(asked.samples) == 3
     assert len(set(asked.samples)) > 1, "each sample has its own seed"

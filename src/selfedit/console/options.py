@@ -64,7 +64,12 @@ Policy = Annotated[
 
 # Self-edits and their training. What is not given is left to the preset or to `config.py`.
 Strategy = Annotated[
-    str | None, typer.Option("--strategy", help="How self-edits are written, as in `selfedit learn`.")
+    str | None,
+    typer.Option(
+        "--strategy",
+        help="How self-edits are written: as in `selfedit learn`, or directed (the edit chooses its "
+        "form, learning rate and epochs).",
+    ),
 ]
 Temperature = Annotated[
     float | None, typer.Option("--temperature", help="Sampling temperature for self-edits.")

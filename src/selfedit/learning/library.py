@@ -116,6 +116,11 @@ class Library:
         """
         if settings is not None and settings.measure.kind != "accuracy":
             raise InputError("`learn` chooses by accuracy; measure is for rewards of an outer loop")
+        if settings is not None and settings.knowledge.strategy == "directed":
+            raise InputError(
+                "a `directed` self-edit asks for a training of its own, and `learn` trains them all "
+                "together: use another strategy (`train` and `eval knowledge` take this one)."
+            )
         named = [documents] if isinstance(documents, str | Path | Document) else documents
         sources = read_sources(named, allow_urls=allow_urls)
         skipped = Skipped()

@@ -242,7 +242,7 @@ class Measure:
 
 def sampling_of(settings: MeasureSettings) -> SamplingSettings:
     """How `samples` are drawn."""
-    return ANSWER_SAMPLING.model_copy(update={"temperature": settings.temperature})
+    return ANSWER_SAMPLING.model_copy(update={"temperature": settings.answer_temperature})
 
 
 def opening(answer: str, golds: Sequence[str]) -> str:

@@ -31,8 +31,11 @@ def measured_as(settings: Mapping[str, Any], domain: Evaluable) -> str:
     return _MEASURED.get(kind, domain.measure)
 
 
-def rewards_section(rounds: Mapping[int, Sequence[Rewards]]) -> tuple[Section, dict[str, Any]]:
-    """Round by round, and for the JSON report. rounds: [context][edit][seed]."""
+def rewards_section(
+    rounds: Mapping[int, Sequence[Rewards]],
+) -> tuple[list[Section], dict[str, Any]]:
+    """Round by round, and for the JSON report; no section where nothing is known, as with one training
+    an edit (the plan of `train` says so). rounds: [context][edit][seed]."""
     found = {number: reliability(own) for number, own in rounds.items()}
     rows = tuple(_row(number, found[number], own) for number, own in rounds.items())
     notes = [
@@ -42,18 +45,16 @@ def rewards_section(rounds: Mapping[int, Sequence[Rewards]]) -> tuple[Section, d
         "the one that judges it; edits and seeds differ by a standard deviation, in points",
     ]
     known = [own for own in found.values() if own.is_known]
-    if not known:
-        notes = ["each edit was trained once, or all rewards are equal: their reliability is unknown"]
-    elif known[-1].mean < ENOUGH:
+    if known and known[-1].mean < ENOUGH:
         needed = known[-1].seeds_for()
         seeds = "no number of seeds would help" if needed is None else f"{needed} seeds would give it"
         notes.append(
             f"under {ENOUGH:g} most of what edits differ by is chance, and little can be learned from "
             f"it: {seeds}"
         )
-    blocks = ((Table(_HEADINGS, rows),) if known else ()) + (Notes(tuple(notes)),)
+    blocks = (Table(_HEADINGS, rows), Notes(tuple(notes)))
     values = {str(number): _finite(asdict(own)) for number, own in found.items()}
-    return Section("Rewards", blocks), values
+    return [Section("Rewards", blocks)] if known else [], values
 
 
 def _row(number: int, found: Reliability, rewards: Sequence[Rewards]) -> tuple[str, ...]:

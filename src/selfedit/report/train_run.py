@@ -72,7 +72,7 @@ def train_report(store: Store, run: RunRecord, context: str | None) -> Report:
     trusted: dict[str, Any] = {}
     if seen and not rated:
         section, trusted = rewards_section({n: own.rewards for n, own in measured.items()})
-        sections.append(section)
+        sections += section
     if shown and chosen is not None:
         sections.append(context_section(store, chosen, shown, domain))
     elif records and not seen:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from selfedit.config import InnerSettings, stable_hash
 from selfedit.domains.base import WRITTEN_RATIO, BaseDomain, Said
@@ -30,6 +30,9 @@ from selfedit.types import (
     TrainingPlan,
     TrainingSequence,
 )
+
+if TYPE_CHECKING:
+    from selfedit.model.fake import Skill
 
 
 class Knowledge(BaseDomain):
@@ -115,6 +118,12 @@ class Knowledge(BaseDomain):
         (`cloze.goes_on_with`); the grader grades answers to questions."""
         assert len(answers) == len(task.queries), "one answer for each question"
         return Score(grade_with_blanks(task.queries, answers, self.grader))
+
+    @classmethod
+    def skills(cls) -> tuple[Skill, ...]:
+        from selfedit.domains.knowledge.fake import on_directed
+
+        return (on_directed,)
 
     # -- evaluations and reports --
 

@@ -38,6 +38,8 @@ class KnowledgeEvaluation(EvaluationSettings):
     def _one_edit(self) -> KnowledgeEvaluation:
         if self.regime == "single" and self.inner.candidates != 1:
             raise ValueError("`single` samples one edit a context, as in the paper: candidates = 1")
+        if self.regime != "single" and self.inner.knowledge.strategy == "directed":
+            raise ValueError("`directed` edits ask each for a training of its own: regime = single")
         return self
 
 

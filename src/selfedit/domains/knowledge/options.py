@@ -60,8 +60,20 @@ class Statements:
         return {"knowledge": {"ends": self.ends, "form": self.form, "neighbours": self.neighbours}}
 
 
+@dataclass
+class Directed:
+    """Edits that say themselves how they are trained."""
+
+    constrained: Annotated[
+        bool, typer.Option("--constrained", help="`directed`: sample only heads that are valid.")
+    ] = False
+
+    def given(self) -> dict[str, Any]:
+        return {"knowledge": {"constrained": self.constrained or None}}
+
+
 @dataclass(kw_only=True)
-class OuterLoop(InWords, Statements):
+class OuterLoop(InWords, Statements, Directed):
     """Knowledge incorporation, as in the paper: rounds of self-edits, rewarded by what they taught.
 
     Each round's policy is a model folder that --model accepts. Killed and started again, the run goes
@@ -103,7 +115,9 @@ class OuterLoop(InWords, Statements):
 
 
 @dataclass(kw_only=True)
-class Evaluating(options.Writing, options.Training, options.Adapting, options.Grading, Statements):
+class Evaluating(
+    options.Writing, options.Training, options.Adapting, options.Grading, Statements, Directed
+):
     """The paper's knowledge tables: each condition answers the same questions in its own way.
 
     Each row has a 95% interval over contexts, and each pair of rows one for its difference. Killed and

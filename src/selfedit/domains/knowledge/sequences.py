@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from selfedit.domains.knowledge.degenerate import MARKER, comparable, degeneracy, without_marker
+from selfedit.domains.knowledge.directed import read_head
 from selfedit.domains.knowledge.faithful import is_faithful
 from selfedit.domains.knowledge.sentences import split_sentences
 from selfedit.domains.knowledge.settings import KnowledgeSettings, Strategy
@@ -44,14 +45,22 @@ _QUOTES = {'"': '"', "\u201c": "\u201d", "'": "'", "\u00ab": "\u00bb"}
 
 def training_plan(task: Task, edit: SelfEdit, settings: KnowledgeSettings) -> TrainingPlan:
     """The sequences of an edit. Raises InvalidSelfEdit with the reason where it has none."""
+    head = None
     if settings.strategy == "sentences":
         statements = _sentence_statements(task, edit, settings)
+    elif settings.strategy == "directed":
+        head, written = read_head(edit.text, settings.directives)
+        statements = _passage_statements(task, edit, settings, written, head.strategy)
+        statements = statements[: head.statements]
     else:
-        statements = _passage_statements(task, edit, settings)
+        written = "\n".join(_with_prefixes(edit))
+        statements = _passage_statements(task, edit, settings, written, settings.strategy)
     # The passage comes last, and is always the first of its form.
     passage, *texts = headed([task.context, *statements], task.title, settings)
     return TrainingPlan(
         tuple(as_sequence(text, task.title, settings, task.context) for text in (*texts, passage)),
+        learning_rate=None if head is None else head.learning_rate,
+        epochs=None if head is None else head.epochs,
         neighbours=neighbours(task.title, task.context, statements, settings, settings.neighbours),
     )
 
@@ -146,12 +155,14 @@ def _without_lead_in_lines(piece: str) -> str:
     return rest.strip() if rest.strip() and _LEAD_IN.fullmatch(head.strip()) else piece.strip()
 
 
-def _passage_statements(task: Task, edit: SelfEdit, settings: KnowledgeSettings) -> list[str]:
-    written = "\n".join(_with_prefixes(edit))
+def _passage_statements(
+    task: Task, edit: SelfEdit, settings: KnowledgeSettings, written: str, strategy: Strategy
+) -> list[str]:
+    """Of what was written, in the form of a strategy."""
     if reason := degeneracy(written):
         raise InvalidSelfEdit(f"nothing to train on: {reason}")
     seen = _prompt_lines(task, edit) | {comparable(task.context)}
-    statements = _fresh(split_statements(written, settings.strategy), seen)
+    statements = _fresh(split_statements(written, strategy), seen)
     if not statements:
         raise InvalidSelfEdit("nothing to train on: it only repeats its prompt or the passage")
     return statements[: settings.max_sequences]

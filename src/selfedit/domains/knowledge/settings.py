@@ -23,6 +23,7 @@ Strategy = Literal[
     "chain-of-thought",
     "none",
     "sentences",
+    "directed",
 ]
 
 
@@ -31,10 +32,33 @@ MemoryKind = Literal["single", "routed", "stack", "stack-anchored"]
 MEMORY_KINDS: tuple[MemoryKind, ...] = get_args(MemoryKind)
 
 
+class DirectiveSettings(Settings):
+    """What the head of a `directed` self-edit may ask for."""
+
+    rate_bounds: tuple[float, float] = Field(
+        (1e-4, 5e-3), description="Lowest and highest learning rate."
+    )
+    epoch_bounds: tuple[int, int] = Field((1, 20), description="Fewest and most epochs.")
+    most_statements: int = Field(30, ge=1, le=1000, description="Statements to be trained on.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> DirectiveSettings:
+        (low, high), (fewest, most) = self.rate_bounds, self.epoch_bounds
+        if not (0 < low <= high <= 1 and 1 <= fewest <= most <= 1000):
+            raise ValueError("directives: bounds in order, rates in (0, 1], epochs from 1 to 1000")
+        return self
+
+
 class KnowledgeSettings(Settings):
     """How documents become self-edits and self-edits become training sequences."""
 
-    added: ClassVar[dict[str, Any]] = {"ends": False, "form": "text", "neighbours": 0}
+    added: ClassVar[dict[str, Any]] = {
+        "ends": False,
+        "form": "text",
+        "neighbours": 0,
+        "constrained": False,
+        "directives": DirectiveSettings().identity(),
+    }
 
     strategy: Strategy = "sentences"
     prompt_text: str | None = Field(
@@ -61,6 +85,17 @@ class KnowledgeSettings(Settings):
         le=1024,
         description="Texts about neighbours for the anchor: statements under another name (`swaps`).",
     )
+
+    constrained: bool = Field(
+        False, description="`directed`: sample only heads that are valid (the extra `constrained`)."
+    )
+    directives: DirectiveSettings = DirectiveSettings()
+
+    @model_validator(mode="after")
+    def _heads_alone(self) -> KnowledgeSettings:
+        if self.constrained and self.strategy != "directed":
+            raise ValueError("constrained is for the strategy directed, whose edits have a head")
+        return self
 
     @model_validator(mode="after")
     def _mixed_by_the_title(self) -> KnowledgeSettings:

@@ -2,12 +2,14 @@
 
 Strategies and their measured worth: Zweiger et al., arXiv 2506.10943, section 4 and its appendix.
 `sentences` is this project's: models too small to work on a whole passage can restate a sentence.
+`directed` is, too: the edit chooses its form and its training (`directed.py`).
 """
 
 from __future__ import annotations
 
 import re
 
+from selfedit.domains.knowledge import directed
 from selfedit.domains.knowledge.sentences import split_sentences
 from selfedit.domains.knowledge.settings import KnowledgeSettings, Strategy
 from selfedit.domains.knowledge.spans import count_words
@@ -86,6 +88,10 @@ def edit_prompts(task: Task, settings: KnowledgeSettings) -> tuple[Prompt, ...]:
         once = [_sentence_prompt(task, sentence, settings.prompt_text) for sentence in sentences]
         return tuple(once * settings.restatements)
     own = settings.prompt_text
+    if strategy == "directed":
+        bounds = settings.directives
+        text = fill(directed.template(bounds) if own is None else own, task.title, task.context)
+        return (Prompt(text, pattern=directed.pattern(bounds) if settings.constrained else ""),)
     template = TEMPLATES[strategy] if own is None else own
     prefix = PREFIXES.get(strategy, "") if own is None else ""
     return (Prompt(fill(template, task.title, task.context), prefix=prefix),)
