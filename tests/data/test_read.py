@@ -294,7 +294,7 @@ def test_rows_of_a_dataset_are_gathered_by_context(tmp_path, monkeypatch):
     read_tasks("org/squad", skipped=skipped)
     assert "1 without a context" in skipped.notes("org/squad")[0]
     rows[1]["answers"] = {"text": [None]}
-    with pytest.raises(InputError, match=r'org/squad \(train\), row 2: "answers" must be'):
+    with pytest.raises(InputError, match=r'org/squad \(train\), row 2: "answers" is empty'):
         read_tasks("org/squad")
 
 

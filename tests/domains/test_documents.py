@@ -155,7 +155,13 @@ def test_plain_text(tmp_path: Path, content: str, title: str, paragraphs: list[s
         ("a.txt", "caf\u00e9 au lait".encode("latin-1"), "offset 3"),
         ("a.txt", b"\xef\xbb\xbf" + "caf\u00e9".encode("latin-1"), "offset 6"),
         ("a.md", "caf\u00e9".encode("latin-1"), "iconv -f CP1252 -t utf8"),
-        ("a.txt", "hello there you".encode("utf-16"), "iconv -f utf16 -t utf8"),
+        ("a.txt", "hello there you".encode("utf-16-le"), "iconv -f UTF-16LE -t utf8"),
+        (
+            "a.txt",
+            "Er mißt drei Fuß.\n".encode() + b"Sie mi\xdft vier.",
+            "in line 2, which looks like CP1252",
+        ),
+        ("a.txt", "水車は三つある。".encode("iso2022_jp"), "iconv -f ISO-2022-JP -t utf8"),
     ],
 )
 def test_refuses(tmp_path: Path, name: str, content: bytes, said: str) -> None:
@@ -164,6 +170,12 @@ def test_refuses(tmp_path: Path, name: str, content: bytes, said: str) -> None:
         read_document(path)
     assert said in str(error.value)
     assert str(path) in str(error.value)
+
+
+def test_a_byte_order_mark_says_the_encoding(tmp_path: Path) -> None:
+    for encoding in ("utf-16", "utf-32", "utf-8-sig"):
+        document = read_document(write(tmp_path, "a.txt", "Die Mühle hört auf.".encode(encoding)))
+        assert document.paragraphs == ("Die Mühle hört auf.",)
 
 
 def test_refuses_what_is_no_file(tmp_path: Path) -> None:
@@ -330,6 +342,6 @@ def test_html_in_markdown_keeps_its_text(tmp_path: Path) -> None:
         "one bell.",
         "two oars.",
         "A bell & a rope",
-        "Only a header; here.",
+        "Only a header: here.",
     )
     assert document.left_out == (("image", 1),)

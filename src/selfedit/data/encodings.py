@@ -1,4 +1,5 @@
-"""Bytes as UTF-8 text; which old encoding a file is in that is not: a guess, to be named in an error.
+"""Bytes as text: UTF-8, or what a byte order mark says; which encoding a file is in that is neither: a
+guess, to be named in an error.
 
 The guess is never used to read the file: a wrong guess would be learned as mojibake.
 """
@@ -6,7 +7,9 @@ The guess is never used to read the file: a wrong guess would be learned as moji
 # ruff: noqa: RUF001  (letters of other alphabets)
 from __future__ import annotations
 
+import codecs
 import unicodedata
+from collections import Counter
 
 from selfedit.errors import InputError
 
@@ -38,34 +41,71 @@ _FREQUENT_LETTERS = {
 _WIDE_PAGES = ("shift_jis", "euc_jp", "gb18030", "big5", "euc_kr")
 _ICONV = {"mac_roman": "MACINTOSH", "shift_jis": "SHIFT_JIS", "euc_jp": "EUC-JP", "euc_kr": "EUC-KR"}
 _SAMPLE = 20_000  # bytes
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before that of UTF-16, with which it begins
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_JAPANESE_ESCAPE = "\x1b$B"  # of the encoding of old Japanese e-mails, whose bytes are all ASCII
 
 
 def decoded(data: bytes, name: str) -> str:
-    """UTF-8 bytes as text. Raises InputError, naming the encoding that they are likely in."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InputError(f"{name} is UTF-16: convert it with `iconv -f utf16 -t utf8`")
+    """UTF-8 bytes, or those behind a byte order mark, as text. Raises InputError, naming the encoding
+    that they are likely in."""
+    mark, encoding = next(((m, e) for m, e in _MARKS if data.startswith(m)), (b"", "utf-8"))
+    if encoding != "utf-8":
+        try:
+            return data[len(mark) :].decode(encoding)
+        except UnicodeDecodeError as error:
+            at = error.start + len(mark)
+            kind = encoding[:6].upper()
+            raise InputError(f"{name} is damaged {kind}: bad byte at offset {at}") from None
     nul = data.find(b"\0")
     if nul >= 0 and (wide := _wide(data)):
         raise InputError(f"{name} is UTF-16 ({wide}): convert it with `iconv -f {wide} -t utf8`")
     if nul >= 0:
         raise InputError(f"{name} is not text: it has a NUL byte at offset {nul}")
-    mark = 3 if data.startswith(b"\xef\xbb\xbf") else 0
     try:
-        return data[mark:].decode("utf-8")
+        text = data[len(mark) :].decode("utf-8")
     except UnicodeDecodeError as error:
-        page = guessed_encoding(data[mark:])
-        raise InputError(
-            f"{name} is not UTF-8: bad byte at offset {error.start + mark}; it looks like {page}: "
-            f"convert it with `iconv -f {page} -t utf8`"
-        ) from None
+        raise InputError(_not_utf8(data[len(mark) :], name, error.start, len(mark))) from None
+    if _JAPANESE_ESCAPE in text:
+        raise InputError(f"{name} is ISO-2022-JP: convert it with `iconv -f ISO-2022-JP -t utf8`")
+    return text
+
+
+def _not_utf8(data: bytes, name: str, start: int, before: int) -> str:
+    said = f"{name} is not UTF-8: bad byte at offset {start + before}"
+    lines = data.split(b"\n")
+    bad = [(number, line) for number, line in enumerate(lines, start=1) if not _is_utf8(line)]
+    good = sum(not line.isascii() and _is_utf8(line) for line in lines)
+    page = guessed_encoding(b"\n".join(line for _, line in bad))
+    if good >= len(bad):  # two files in one
+        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        return f"{said}, in line {bad[0][0]}{more}, which looks like {page}; the rest is UTF-8: mend it"
+    return f"{said}; it looks like {page}: convert it with `iconv -f {page} -t utf8`"
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _wide(data: bytes) -> str:
-    """UTF-16LE or UTF-16BE, if every other byte of a Western text is NUL; else ""."""
-    head = data[:2000]
-    for first, name in ((1, "UTF-16LE"), (0, "UTF-16BE")):
-        if len(head) >= 4 and head[first::2].count(0) > 0.8 * len(head[first::2]):
-            return name if not head[1 - first :: 2].count(0) else ""
+    """UTF-16LE or UTF-16BE without a mark, if the bytes are a text in it; else ""."""
+    ascii_bytes = sum(0x20 <= byte < 0x7F for byte in data[:_SAMPLE])
+    for name in ("UTF-16LE", "UTF-16BE") if ascii_bytes < 0.9 * len(data[:_SAMPLE]) else ():
+        text = data[: _SAMPLE // 2 * 2].decode(name, errors="replace").rstrip("\ufffd")
+        plain = sum(c.isalnum() or c in " \n\r\t" or (c.isascii() and c.isprintable()) for c in text)
+        kinds = Counter("CJK" if "\u3000" <= c <= "\u9fff" else ord(c) >> 8 for c in text if c > " ")
+        usual = sum(count for _, count in kinds.most_common(3))
+        if len(text) > 3 and plain >= 0.85 * len(text) and usual >= 0.97 * kinds.total():
+            return name
     return ""
 
 

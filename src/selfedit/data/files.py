@@ -1,26 +1,24 @@
 """JSON values out of a file of any kind, told apart by what is in it, never by its name.
 
-JSON, JSON lines, CSV and TSV (with a line of names), parquet, Arrow, any of them compressed with gzip;
-a Hugging Face data set in a folder, or by its name. The last ones need the extra `data`.
+JSON, JSON lines, rows of text (`text_rows.py`), parquet, Arrow, any of them compressed with gzip; a
+Hugging Face data set in a folder, or by its name. The last ones need the extra `data`.
 """
 
 from __future__ import annotations
 
 import codecs
-import csv
 import gzip
 import io
 import json
 import re
-import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from selfedit.data.encodings import decoded
-from selfedit.data.golds import FORM, cell
-from selfedit.data.roles import NAMES, key
+from selfedit.data.golds import FORM
+from selfedit.data.text_rows import rows_of_text
 from selfedit.errors import InputError
 
 _HEAD = 1 << 16
@@ -35,8 +33,6 @@ _KINDS = (
     (b"\xfd7zXZ", "compressed with xz: unpack it with `unxz`"),
     (b"%PDF", "a PDF: questions are read from JSON lines, JSON or CSV"),
 )
-_DELIMITERS = ",\t;|"
-_ASKS = re.compile(r"[?\uff1f\u061f]\s*$")
 
 
 class Value(NamedTuple):
@@ -46,9 +42,6 @@ class Value(NamedTuple):
     where: str
     value: Any
     is_row: bool = False
-
-
-_COLUMNS = {name for role in ("question", "context") for name in NAMES[role].split()}
 
 
 def values(path: Path) -> Iterator[Value]:
@@ -82,13 +75,17 @@ def _values(path: Path, file: IO[bytes]) -> Iterator[Value]:
 
 
 def _texts(path: Path, file: IO[bytes], head: bytes) -> Iterator[Value]:
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # Excel's "Unicode text"
+        data = decoded(file.read(), str(path)).encode("utf-8", "surrogatepass")
+        file, head = io.BytesIO(data), data[:_HEAD]
     start = head.removeprefix(codecs.BOM_UTF8).lstrip()
     if start[:1] == b"{" and _is_value(start.split(b"\n", 1)[0]):
         yield from _json_lines(path, file)
     elif start[:1] in (b"{", b"["):
         yield from _json(path, decoded(file.read(), str(path)))
     elif start:
-        yield from _csv(path, decoded(file.read(), str(path)))
+        for place, row in rows_of_text(str(path), decoded(file.read(), str(path))):
+            yield Value(place, row)
 
 
 def _is_value(line: bytes) -> bool:
@@ -152,52 +149,6 @@ def _why(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg}, column {error.colno}"
     return "nested too deeply" if isinstance(error, RecursionError) else str(error)
-
-
-# -- CSV -------------------------------------------------------------------------------------------
-
-
-def _csv(path: Path, text: str) -> Iterator[Value]:
-    """Rows as objects: a first line that names the columns, or questions with their answers."""
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    first = next(line for line in text.split("\n") if line.strip())
-    rows, names = _reader(text, first)
-    if names is None:
-        found = ", ".join(f'"{name.strip()[:40]}"' for name in next(rows, [])[:6])
-        raise InputError(
-            f"{path}: neither JSON nor a table with a column for questions; its first line has: "
-            f"{found}. Write JSON lines {FORM}, or CSV with the columns question and answer"
-        )
-    try:
-        for row in rows:
-            if not any(value.strip() for value in row):
-                continue
-            where = f"{path}, line {rows.line_num}"
-            if len(row) > len(names):
-                raise InputError(
-                    f"{where}: {len(row)} cells where there are {len(names)} columns; put texts with "
-                    "commas into double quotes"
-                )
-            cells = [*map(cell, row), *[""] * (len(names) - len(row))]
-            yield Value(where, dict(zip(names, cells, strict=True)))
-    except csv.Error as error:
-        raise InputError(f"{path}, line {rows.line_num}: invalid CSV ({error})") from None
-
-
-def _reader(text: str, first: str) -> tuple[Any, Sequence[str] | None]:
-    """A reader of the rows behind the line of names, and the names; None if there are none."""
-    for delimiter in sorted(_DELIMITERS, key=first.count, reverse=True):
-        rows = csv.reader(io.StringIO(text.lstrip(), newline=""), delimiter=delimiter)
-        try:
-            names = next(rows)
-        except csv.Error:
-            continue
-        if len(names) > 1 and not _COLUMNS.isdisjoint(map(key, names)):
-            return rows, [name.strip() for name in names]
-        if len(names) == 2 and _ASKS.search(names[0]):
-            rows = csv.reader(io.StringIO(text.lstrip(), newline=""), delimiter=delimiter)
-            return rows, ("question", "answer")
-    return csv.reader(io.StringIO(text.lstrip(), newline="")), None
 
 
 # -- tables and data sets ----------------------------------------------------------------------------

@@ -10,12 +10,25 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from selfedit.data.roles import find, found_keys, is_missing, key, named
+from selfedit.data.choices import choices, chosen
+from selfedit.data.roles import found_keys, is_missing, key, named
 from selfedit.errors import InputError
 
 FORM = '{"question": "...", "answer": "..."}'
-_SHOWN = 60
+_EMPTY_CELL = (
+    "which no answer can be: pandas writes NaN for an empty cell; fill it, or leave the question out"
+)
 _ARRAY = re.compile(r"\barray\((\[.*?\])(?:,\s*dtype=[\w.'\"<>|]+)?\)", re.DOTALL)  # numpy's, in a CSV
+_MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d)[T ]00:00:00(?:\.0+)?Z?")  # a date, as pandas writes it
+_NO_ANSWER = ("cannotanswer", "no answer present.")  # QuAC, MS MARCO
+_NOT_A_NUMBER = (
+    "nan",
+    "NaN",
+    "<NA>",
+    "NaT",
+    "#N/A",
+)  # an empty cell, where a program made a text of it
+_FINAL = "\n#### "  # GSM8K: the steps, and behind this the answer
 _TRUE = ("true", "yes", "1", "1.0")
 _FALSE = ("false", "no", "0", "0.0")
 
@@ -28,6 +41,8 @@ def unanswerable(record: Mapping[str, Any]) -> bool:
         if key(name) in ("answerable", "isanswerable", "hasanswer") and _says(record[name], _FALSE):
             return True
     values = [record[name] for name in named(record, "answer")]
+    if values and all(map(_says_none, values)):
+        return True
     return bool(values) and all(map(_is_empty, values)) and any(map(_lists_nothing, values))
 
 
@@ -38,12 +53,22 @@ def golds(where: str, record: Mapping[str, Any]) -> tuple[str, ...]:
         raise InputError(f'{where}: "answer" is missing; found: {found_keys(record)}')
     name = next((name for name in names if not is_missing(record[name])), names[0])
     value = _literal(record[name])
-    if (choices := _choices(record)) is not None:
-        value = _chosen(where, name, value, choices)
+    if (offered := choices(record, names)) is not None:
+        value = chosen(where, name, value, *offered)
     texts = list(dict.fromkeys(_text(where, name, one) for one in _several(where, name, value)))
     if not texts:
         raise InputError(f'{where}: "{name}" is empty')
     return tuple(texts)
+
+
+def _says_none(value: Any) -> bool:
+    """A gold that says that there is none."""
+    value = _literal(value)
+    if isinstance(value, dict):
+        value = value.get("text")
+    if isinstance(value, list):
+        return bool(value) and all(map(_says_none, value))
+    return isinstance(value, str) and value.strip().lower() in _NO_ANSWER
 
 
 def _says(value: Any, words: tuple[str, ...]) -> bool:
@@ -76,9 +101,20 @@ def _several(where: str, name: str, value: Any) -> list[Any]:
             value = value["input_text"]
         elif "content" in value:  # a message
             value = value["content"]
+        elif "spans" in value:  # DROP: one of a number, a date, spans
+            date = value.get("date")
+            parts = (
+                [date.get(part) for part in ("day", "month", "year")] if isinstance(date, dict) else []
+            )
+            value = value["spans"] or value.get("number") or " ".join(part for part in parts if part)
         else:
             raise InputError(f'{where}: "{name}" must be a string or a list of strings')
     return value if isinstance(value, list) else [value]
+
+
+def _date(value: Any) -> str:
+    parts = [value.get(part) for part in ("day", "month", "year")] if isinstance(value, dict) else []
+    return " ".join(part for part in parts if isinstance(part, str) and part)
 
 
 def _text(where: str, name: str, value: Any) -> str:
@@ -90,18 +126,21 @@ def _text(where: str, name: str, value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise InputError(
-                f'{where}: "{name}" is {value}, which no answer can be: pandas writes NaN for an empty '
-                "cell; fill it, or leave the question out"
-            )
+            raise InputError(f'{where}: "{name}" is {value}, {_EMPTY_CELL}')
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
     if isinstance(value, int):
         return str(value)
+    if value is None:
+        raise InputError(f'{where}: "{name}" is empty')
     if not isinstance(value, str):
         raise InputError(f'{where}: "{name}" must be a string or a list of strings')
-    if not value.strip():
+    text = value.rpartition(_FINAL)[2].strip()
+    if not text:
         raise InputError(f'{where}: "{name}" is empty')
-    return value.strip()
+    if text in _NOT_A_NUMBER:
+        raise InputError(f'{where}: "{name}" is {text}, {_EMPTY_CELL}')
+    date = _MIDNIGHT.fullmatch(text)
+    return date.group(1) if date else text
 
 
 def cell(text: str) -> Any:
@@ -125,35 +164,3 @@ def _literal(value: Any) -> Any:
             continue
         return found if isinstance(found, list | dict) and found else value if found else found
     return value
-
-
-# -- multiple choice -------------------------------------------------------------------------------
-
-
-def _choices(record: Mapping[str, Any]) -> dict[str, str] | None:
-    """The text of each choice by its label; None where there are none."""
-    value = find(record, "choices")
-    labels = None
-    if isinstance(value, dict):  # ARC, CommonsenseQA: {"label": [...], "text": [...]}
-        if isinstance(value.get("text"), list):
-            value, labels = value["text"], value.get("label")
-        elif value and all(isinstance(text, str) for text in value.values()):
-            return {str(label): text for label, text in value.items()}
-    if not isinstance(value, list) or not value or not all(isinstance(one, str) for one in value):
-        return None
-    if not isinstance(labels, list) or len(labels) != len(value):
-        labels = [chr(ord("A") + place) for place in range(len(value))]
-    return {str(label): text for label, text in zip(labels, value, strict=True)}
-
-
-def _chosen(where: str, name: str, value: Any, choices: dict[str, str]) -> Any:
-    """The right choice in words. An answer is its text, its label, or (MMLU) its place from 0."""
-    if isinstance(value, str) and value in choices.values():
-        return value
-    if isinstance(value, str) and value.strip() in choices:
-        return choices[value.strip()]
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(choices):
-        return list(choices.values())[value]
-    if isinstance(value, list | dict):
-        return value
-    raise InputError(f'{where}: "{name}" is {str(value)[:_SHOWN]!r}, which is none of the choices')

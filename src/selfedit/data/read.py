@@ -26,6 +26,7 @@ _TASK = '{"title": "...", "context": "...", "questions": [{"question": "...", "a
 _DATASET = re.compile(r"([\w.-]+(?:/[\w.-]+)?)(?::(\w+))?")
 _FILES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow", ".gz", ".md")
 NO_CONTEXT = "without a context"
+REPEATED = "repeated"
 
 
 class Skipped:
@@ -58,6 +59,9 @@ def read_quiz(
     for passage in _passages(source, split):
         queries += _with_context(passage) if passage.needed else passage.queries
         skipped.reasons.update(passage.skipped)
+    found, queries = queries, list(dict.fromkeys(queries))  # the half held out must not hold the other
+    if len(found) > len(queries):
+        skipped.reasons[REPEATED] += len(found) - len(queries)
     skipped.kept += len(queries)
     if not queries:
         raise InputError(_nothing(source, "questions", skipped, FORM))

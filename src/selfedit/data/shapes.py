@@ -5,7 +5,7 @@
 - a context with its questions: {"title", "context", "questions" or "qas": [{"question", "answer"}]}
 - one question: {"question", "answer"}, with a "context" or without
 - Alpaca: {"instruction", "input", "output"}; {"prompt", "completion"}
-- a conversation: {"messages": [{"role", "content"}]}, {"conversations": [{"from", "value"}]}
+- a conversation (`conversations.py`)
 
 `roles.NAMES` has the names that keys may have.
 """
@@ -16,18 +16,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from selfedit.data.containers import (
+    ASKING,
+    by_key,
+    is_columns,
+    is_record,
+    is_table,
+    records_of,
+    rows_of,
+)
+from selfedit.data.conversations import questions_of, speaker, turns_of
 from selfedit.data.golds import FORM, golds, unanswerable
 from selfedit.data.roles import find, found_keys, is_missing, key, named
 from selfedit.errors import InputError
 from selfedit.types import Query
 
-_USER = ("user", "human", "prompter")
-_ASSISTANT = ("assistant", "gpt", "bot", "model", "chatgpt")
 _LISTS = ("data", "rows", "items", "examples", "records", "dataset", "train", "articles", "paragraphs")
 
 UNANSWERABLE = "unanswerable"
-NO_REPLY = "in conversations without a reply"
-NO_TEXT = "without text (pictures or calls of tools)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +64,10 @@ def passages(where: str, value: Any, split: str, *, spaced: bool = False) -> Ite
         raise InputError(f"{where}: not an object; write {FORM}")
     elif isinstance(value.get("paragraphs"), list):
         yield from _article(where, value)
-    elif _is_table(value):
-        yield from passages(where, _rows(where, value), split, spaced=spaced)
+    elif is_table(value):
+        yield from passages(where, rows_of(where, value), split, spaced=spaced)
+    elif is_columns(value):
+        yield from passages(where, records_of(value), split, spaced=spaced)
     elif (inner := _inner(where, value, split)) is not None:
         name, records = inner
         one = "article" if name in ("data", "articles") and _holds_articles(records) else "item"
@@ -67,14 +75,23 @@ def passages(where: str, value: Any, split: str, *, spaced: bool = False) -> Ite
             yield from passages(f"{where}, {one} {number}", record, split, spaced=spaced)
     elif key(next(iter(value), "")) == "header" and len(value) == 1:
         return  # MRQA's first line
+    elif (parts := by_key(value)) is not None:
+        for name, record in parts.items():
+            yield from passages(f"{where}, {name}", record, split, spaced=spaced)
     else:
         yield _passage(where, value, spaced)
 
 
 def _listed(where: str, value: list[Any], split: str, spaced: bool) -> Iterator[Passage]:
-    if value and all(isinstance(one, dict) and _speaker(one) for one in value):
+    if value and all(isinstance(one, dict) and speaker(one) for one in value):
         yield _conversation(where, value)
         return
+    if (
+        len(value) == 2
+        and all(isinstance(one, str) for one in value)
+        and value[0].rstrip().endswith(ASKING)
+    ):
+        value = [{"question": value[0], "answer": value[1]}]
     if value and not any(isinstance(one, dict | list) for one in value):
         raise InputError(f"{where}: not an object; write {FORM}")
     for number, record in enumerate(value, start=1):
@@ -83,7 +100,7 @@ def _listed(where: str, value: list[Any], split: str, spaced: bool) -> Iterator[
 
 def _inner(where: str, value: Mapping[str, Any], split: str) -> tuple[str, list[Any]] | None:
     """The list that a file's object is there for: {"data": [...]}, {"train": [...]}."""
-    if any(named(value, role) for role in ("question", "context", "messages")):
+    if is_record(value):
         return None
     for name in (split, *_LISTS):
         if isinstance(value.get(name), list):
@@ -95,27 +112,6 @@ def _inner(where: str, value: Mapping[str, Any], split: str) -> tuple[str, list[
 
 def _holds_articles(records: Sequence[Any]) -> bool:
     return any(isinstance(record, dict) and "paragraphs" in record for record in records)
-
-
-def _is_table(value: Mapping[str, Any]) -> bool:
-    """pandas' to_json: {"question": {"0": ...}, ...}, or {"columns": [...], "data": [[...]]}."""
-    if isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):
-        return True
-    return bool(value) and all(
-        isinstance(column, dict) and column and all(str(at).isdigit() for at in column)
-        for column in value.values()
-    )
-
-
-def _rows(where: str, value: Mapping[str, Any]) -> list[dict[str, Any]]:
-    if isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):
-        names = [str(name) for name in value["columns"]]
-        rows = [row for row in value["data"] if isinstance(row, list) and len(row) == len(names)]
-        if len(rows) != len(value["data"]):
-            raise InputError(f'{where}: each row of "data" must have one value for each of "columns"')
-        return [dict(zip(names, row, strict=True)) for row in rows]
-    places = dict.fromkeys(at for column in value.values() for at in column)
-    return [{name: column.get(at) for name, column in value.items()} for at in places]
 
 
 def _article(where: str, article: Mapping[str, Any]) -> Iterator[Passage]:
@@ -131,12 +127,11 @@ def _article(where: str, article: Mapping[str, Any]) -> Iterator[Passage]:
 def _passage(where: str, record: Mapping[str, Any], spaced: bool) -> Passage:
     """A record by itself."""
     record = record["row"] if isinstance(record.get("row"), dict) else record  # the data sets server's
-    if (turns := _turns(record)) is not None:
+    if (turns := turns_of(record)) is not None:
         return _conversation(where, turns)
+    record = _flat(record)
     title = _title(where, record, spaced)
-    context = find(record, "context")
-    if isinstance(context, list) and context and all(isinstance(one, str) for one in context):
-        context = "\n".join(context)
+    context = _text_of(find(record, "context"))
     asked = find(record, "question")
     answered = find(record, "answer")
     own = find(record, "input")
@@ -160,6 +155,47 @@ def _passage(where: str, record: Mapping[str, Any], spaced: bool) -> Passage:
     return _with_queries(where, title, context, entries, needed)
 
 
+def _flat(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A record whose question is an object (CommonsenseQA, NarrativeQA), whose inputs and outputs are
+    (LangSmith), or whose answer stands beside its place (SQuAD in a CSV file), as a plain one."""
+    inputs, outputs = record.get("inputs"), record.get("outputs", record.get("reference_outputs"))
+    if isinstance(inputs, dict) and isinstance(outputs, dict):
+        record = {**record, **inputs, **outputs}
+    asked = find(record, "question")
+    if isinstance(asked, dict) and isinstance(text := asked.get("stem", asked.get("text")), str):
+        record = {**record, **asked, named(record, "question")[0]: text}
+    if "answer_start" in record and "text" in record and not named(record, "answer"):
+        record = {**record, "answer": record["text"]}
+    return record
+
+
+def _text_of(context: Any) -> Any:
+    """A context in parts as one text: sentences, HotpotQA's [title, sentences] in either shape,
+    NarrativeQA's summary."""
+    if isinstance(context, dict) and isinstance(context.get("sentences"), list):
+        titles = context.get("title")
+        titles = titles if isinstance(titles, list) else [""] * len(context["sentences"])
+        context = [list(pair) for pair in zip(titles, context["sentences"], strict=False)]
+    if isinstance(context, dict):
+        summary = context.get("summary")
+        context = summary if isinstance(summary, dict) else context
+        return context.get("text")
+    if not isinstance(context, list) or not context:
+        return context
+    parts = [_part(one) for one in context]
+    return "\n".join(parts) if all(parts) else context
+
+
+def _part(part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    if isinstance(part, list) and len(part) == 2 and isinstance(part[1], list):
+        part = [f"{part[0]}:" if part[0] else "", *part[1]]
+    if isinstance(part, list) and all(isinstance(one, str) for one in part):
+        return " ".join(one.strip() for one in part if one.strip())
+    return ""
+
+
 def _with_queries(
     where: str, title: str, context: Any, entries: list[tuple[str, Any]], needed: bool
 ) -> Passage:
@@ -179,7 +215,7 @@ def _entries(where: str, record: Mapping[str, Any]) -> list[tuple[str, Any]]:
     name = named(record, "questions")[0]
     given = find(record, "questions")
     if isinstance(given, dict):  # columns
-        given = _rows(where, given) if _is_table(given) else _columns(given)
+        given = rows_of(where, given) if is_table(given) else records_of(given)
     if given is None and is_missing(record[name]):
         return []
     if not isinstance(given, list):
@@ -193,14 +229,6 @@ def _entries(where: str, record: Mapping[str, Any]) -> list[tuple[str, Any]]:
             entry = {**entry, "answer": answers[number - 1]}
         entries.append((f"{where}, question {number}", entry))
     return entries
-
-
-def _columns(given: Mapping[str, Any]) -> Any:
-    """A list of records from an object of columns, as `datasets` makes of a list of objects."""
-    lengths = {len(column) for column in given.values() if isinstance(column, list)}
-    if len(lengths) != 1 or not all(isinstance(column, list) for column in given.values()):
-        return given
-    return [dict(zip(given, row, strict=True)) for row in zip(*given.values(), strict=True)]
 
 
 def _query(where: str, entry: Any, title: str) -> Query:
@@ -227,59 +255,5 @@ def _title(where: str, record: Mapping[str, Any], spaced: bool) -> str:
     return str(title).replace("_", " ") if spaced else str(title)
 
 
-# -- conversations ---------------------------------------------------------------------------------
-
-
-def _turns(record: Mapping[str, Any]) -> list[Any] | None:
-    """The turns of a conversation; a prompt and its completion may be lists of turns, too."""
-    value = find(record, "messages")
-    turns: list[Any] = []
-    for part in (value, find(record, "question"), find(record, "input"), find(record, "answer")):
-        if isinstance(part, list) and part and all(isinstance(t, dict) and _speaker(t) for t in part):
-            turns += part
-        elif turns and isinstance(part, str):  # OpenAI's evals: {"input": [turns], "ideal": "..."}
-            turns.append({"role": "assistant", "content": part})
-        if turns and part is value is not None:
-            return turns
-    # A completion by itself may be a list of one turn: then it is a plain answer.
-    return turns if any(_speaker(turn) in _USER for turn in turns) else None
-
-
-def _speaker(turn: Mapping[str, Any]) -> str:
-    who = turn.get("role", turn.get("from"))
-    return who.lower() if isinstance(who, str) else ""
-
-
 def _conversation(where: str, turns: list[Any]) -> Passage:
-    """Each turn of the user with the reply to it is a question."""
-    queries: list[Query] = []
-    skipped: list[str] = []
-    asked: str | None = None
-    waiting = False
-    for turn in turns:
-        who = _speaker(turn)
-        said = turn.get("content", turn.get("value"))
-        if who in _USER:
-            if waiting:
-                skipped.append(NO_REPLY)
-            asked, waiting = _said(said), True
-        elif who in _ASSISTANT and waiting:
-            reply = _said(said)
-            if asked and reply:
-                queries.append(Query(asked, (reply,)))
-            else:
-                skipped.append(NO_TEXT)
-            waiting = False
-    if waiting or not (queries or skipped):
-        skipped.append(NO_REPLY)
-    return Passage(where, "", "", tuple(queries), tuple(skipped))
-
-
-def _said(content: Any) -> str:
-    """The text of a turn; contents of several parts have a type each."""
-    if isinstance(content, list):
-        parts = [part.get("text") if isinstance(part, dict) else part for part in content]
-        texts = [part for part in parts if isinstance(part, str)]
-        # A question about a picture is none without it.
-        content = "\n".join(texts) if len(texts) == len(parts) else ""
-    return content.strip() if isinstance(content, str) else ""
+    return Passage(where, "", "", *questions_of(turns))

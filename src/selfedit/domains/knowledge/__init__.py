@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from selfedit.domains.knowledge.documents import split_passages as split_passages
     from selfedit.domains.knowledge.documents import text_document as text_document
     from selfedit.domains.knowledge.domain import Knowledge as Knowledge
+    from selfedit.domains.knowledge.quiz import read_quiz as read_quiz
     from selfedit.domains.knowledge.quiz import split_quiz as split_quiz
     from selfedit.domains.knowledge.self_quiz import is_fair_question as is_fair_question
     from selfedit.domains.knowledge.self_quiz import open_book as open_book
@@ -37,6 +38,7 @@ _HOMES = {
     "parse_question": "self_quiz",
     "question_prompts": "self_quiz",
     "read_document": "documents",
+    "read_quiz": "quiz",
     "read_sources": "sources",
     "split_passages": "documents",
     "split_quiz": "quiz",

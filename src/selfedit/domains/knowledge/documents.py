@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import re
 import unicodedata
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,23 +18,25 @@ from selfedit.config import stable_hash
 from selfedit.data.encodings import decoded
 from selfedit.domains.knowledge.cleaning import clean_text
 from selfedit.domains.knowledge.converters import CONVERTED, convert, sniffed
-from selfedit.domains.knowledge.markdown import read_markdown
+from selfedit.domains.knowledge.kinds import (
+    CODE,
+    CODE_NAMES,
+    MARKDOWN,
+    SUPPORTED,
+    is_suffix,
+    unsupported,
+)
+from selfedit.domains.knowledge.markdown import read_markdown, without_jsx
 from selfedit.domains.knowledge.plain import read_code, read_plain
 from selfedit.domains.knowledge.sentences import iterate_sentences
 from selfedit.errors import InputError
 from selfedit.types import Task
 from selfedit.words import iterate_words
 
-PLAIN = (".txt", ".text", ".log")
-MARKDOWN = (".md", ".markdown", ".mdown", ".mkd", ".mdx")
-CODE = tuple(
-    ".py .pyi .js .mjs .ts .tsx .jsx .java .kt .scala .c .h .cc .cpp .hpp .cs .go .rs .rb .php .swift "
-    ".m .r .jl .lua .pl .sh .bash .ps1 .sql .hs .ml .ex .exs .erl .clj .dart .zig .nim .f90 .vb "
-    ".proto".split()
-)
-SUPPORTED = (*PLAIN, *MARKDOWN, *CONVERTED, *CODE)
 _TITLE_WORDS = 8  # of a text without a title
 MIN_WORDS = 3  # fewer words cannot be restated, nor asked about
+
+_MOST_BYTES = 500_000_000  # that a compressed file may unpack to
 
 _LONG_TOKEN = 30  # longer ones (URLs, Chinese text) are not single words: four characters count as one
 
@@ -64,10 +69,27 @@ def read_document(path: Path | str) -> Document:
     """Read one file; its name says what it is. Raises InputError with what is wrong and what to do."""
     path = Path(path)
     data = read_bytes(path)
-    suffix = path.suffix.lower() or sniffed(data)
+    name = path
+    if data.startswith(b"\x1f\x8b"):
+        data = _unpacked(data, path)
+        name = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    own = name.suffix.lower() if is_suffix(name.suffix) else ""
+    suffix = own or sniffed(data)
     if suffix and suffix not in SUPPORTED:
-        raise InputError(_unsupported(path))
-    return document_of(data, suffix, str(path), title=_title_of_stem(path.stem))
+        raise InputError(unsupported(path))
+    stem = name.stem if own else name.name
+    return document_of(data, suffix, str(path), title=_title_of_stem(stem))
+
+
+def _unpacked(data: bytes, path: Path) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        try:
+            unpacked = file.read(_MOST_BYTES + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(f"{path} cannot be unpacked: {error}") from None
+    if len(unpacked) > _MOST_BYTES:
+        raise InputError(f"{path} unpacks to more than {_MOST_BYTES // 1_000_000} MB: split it")
+    return unpacked
 
 
 def document_of(data: bytes, suffix: str, source: str, *, title: str = "") -> Document:
@@ -81,7 +103,10 @@ def document_of(data: bytes, suffix: str, source: str, *, title: str = "") -> Do
         kind = "markdown" if converted.markdown else "plain"
     else:
         text = decoded(data, source)
-        kind = "code" if suffix in CODE else "markdown" if suffix in MARKDOWN else "plain"
+        is_code = suffix in CODE or Path(source).name in CODE_NAMES
+        if suffix == ".mdx":
+            text = without_jsx(text)
+        kind = "code" if is_code else "markdown" if suffix in MARKDOWN else "plain"
     if not text.strip() and left_out["page without text"]:
         raise InputError(
             f"{source} holds pictures of pages and no text: make it searchable first (ocrmypdf in.pdf "
@@ -131,13 +156,6 @@ def _parsed(text: str, name: str, kind: str) -> tuple[str, tuple[Section, ...], 
             f"do not count): there is nothing to learn from it"
         )
     return title, sections, left_out
-
-
-def _unsupported(path: Path) -> str:
-    return (
-        f"{path}: cannot read this kind of file; supported are .txt, .md, .html, .pdf, .docx, .epub, "
-        f".rst and source code. For many others: `pandoc {path.name} -o {path.stem}.md`"
-    )
 
 
 def _digest(data: bytes) -> str:

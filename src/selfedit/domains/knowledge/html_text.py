@@ -30,6 +30,8 @@ _PICTURES = {
     "img": "image", "video": "video", "audio": "audio", "iframe": "embedded page", "object": "object",
     "embed": "object", "canvas": "image", "picture": "",
 }  # fmt: skip
+_BREAK = "\0"  # <br>: line ends of the source are none
+_MOST_SPANNED = 100
 _ITEMS = ("li", "td", "th")
 
 
@@ -56,6 +58,11 @@ class HtmlText(HTMLParser):
         self._in_cell = ""
         self._has_rows = True  # whether something of the table was given below its header
         self._is_item = False
+        self._span = 1, 1  # rows and columns of the open cell
+        self._above: dict[int, tuple[int, tuple[bool, str]]] = {}  # cells that reach into rows below
+        self._in_term = False
+        self._term = ""  # of a list of terms, until something is said of it (<dd>)
+        self._explains = False
 
     def piece(self, html: str) -> None:
         """One block of HTML; elements that are open at its end may be closed in a later one."""
@@ -69,15 +76,16 @@ class HtmlText(HTMLParser):
         self._end_row()
         self._end_table()
         self._flush()
+        self._end_term()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _SILENT:
             self._silent.append(tag)
             self._count(_SILENT[tag])
         elif not self._silent:
-            self._open(tag)
+            self._open(tag, dict(attrs))
 
-    def _open(self, tag: str) -> None:
+    def _open(self, tag: str, attrs: dict[str, str | None]) -> None:
         self._count(_PICTURES.get(tag, ""))
         if tag == "table":
             self._flush()
@@ -89,17 +97,20 @@ class HtmlText(HTMLParser):
             self._end_cell()
             self._cells = [] if self._cells is None else self._cells
             self._in_cell = tag
+            self._span = _number(attrs.get("rowspan")), _number(attrs.get("colspan"))
         elif tag == "br":
-            self._text.append(" ")
+            self._text.append(" " if self._in_cell else _BREAK)
         elif tag in _BLOCKS and not self._in_cell:
             self._flush()
             self._is_item = tag in _ITEMS
+            self._in_term = tag == "dt"
+            self._explains = self._explains or tag == "dd"
         elif tag in _BLOCKS:
             self._text.append(" ")
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag not in _SILENT and not self._silent:
-            self._open(tag)
+            self._open(tag, dict(attrs))
 
     def handle_endtag(self, tag: str) -> None:
         if self._silent:
@@ -114,7 +125,7 @@ class HtmlText(HTMLParser):
         elif tag in _HEADINGS and not self._in_cell:
             text = self._taken()
             if text:
-                self._heading(_HEADINGS[tag], text)
+                self._heading(_HEADINGS[tag], text.replace("\n", " "))
         elif tag in _BLOCKS and not self._in_cell:
             self._flush()
         elif tag in _BLOCKS:
@@ -129,23 +140,53 @@ class HtmlText(HTMLParser):
             self._left_out[name] += 1
 
     def _taken(self) -> str:
-        text = " ".join("".join(self._text).split())
+        lines = [" ".join(line.split()) for line in "".join(self._text).split(_BREAK)]
         self._text = []
-        return text
+        return "\n".join(line for line in lines if line)
 
     def _flush(self) -> None:
+        """The open text ends here; a term (<dt>) waits for what is said of it."""
         text = self._taken()
-        if text:
+        if self._in_term and text:
+            self._end_term()
+            self._term = text.replace("\n", " ").rstrip(" :")
+        elif text:
+            if self._term and self._explains:
+                text, self._term = f"{self._term}: {text}", ""
+            self._end_term()
             self._paragraph(text, self._is_item)
-        self._is_item = False
+            self._explains = False
+        self._is_item = self._in_term = False
+
+    def _end_term(self) -> None:
+        term, self._term = self._term, ""
+        if term:
+            self._paragraph(term, False)
 
     def _end_cell(self) -> None:
         if self._in_cell and self._cells is not None:
-            self._cells.append((self._in_cell == "th", self._taken()))
+            self._take_from_above()
+            high, wide = self._span
+            is_header, text = self._in_cell == "th", self._taken()
+            for place in range(wide):  # a heading over several columns names each
+                cell = (is_header, text if is_header or not place else "")
+                if high > 1:
+                    self._above[len(self._cells)] = high - 1, cell
+                self._cells.append(cell)
             self._in_cell = ""
+
+    def _take_from_above(self) -> None:
+        """Cells that reach into this row."""
+        while self._cells is not None and len(self._cells) in self._above:
+            column = len(self._cells)
+            left, cell = self._above.pop(column)
+            if left > 1:
+                self._above[column] = left - 1, cell
+            self._cells.append(cell)
 
     def _end_row(self) -> None:
         self._end_cell()
+        self._take_from_above()
         cells, self._cells = self._cells, None
         if not cells:
             return
@@ -162,3 +203,9 @@ class HtmlText(HTMLParser):
         if not self._has_rows:
             self._row([], self._header)
         self._header, self._has_rows = [], True
+        self._above = {}
+
+
+def _number(text: str | None) -> int:
+    """The value of rowspan or colspan."""
+    return max(1, min(int(text), _MOST_SPANNED)) if text and text.strip().isdecimal() else 1

@@ -54,7 +54,8 @@ LANGUAGES = (
         "ihre sein seine man so da diese dieser dieses jede jeder alle heute später danach",
         "dr prof hr fr frl st bzw ca vgl evtl ggf inkl exkl zzgl zz mio mrd tel geb gest abb nr "
         "bspw sog usf insb allg dipl ing hl str o.ä z.b d.h i.d.r u.a u.u z.t v.a m.e i.d s.o "
-        "s.u lt max min mind entspr ehem eigtl urspr gegr verh verw bes kath ev",
+        "s.u lt med phil rer nat jur dipl.-ing "
+        "max min mind entspr ehem eigtl urspr gegr verh verw bes kath ev",
         "s jh jhd bd kap art abs ziff tab anm aufl hrsg ps par",
         "usw etc u.s.w v.chr n.chr chr ff gmbh ag co jr jan feb mär apr jun jul aug sept okt nov dez",
         ordinals=True,
@@ -75,7 +76,7 @@ LANGUAGES = (
         "era ser son pero este esta estos ya entre desde hasta cuando donde también sin sobre "
         "él ella ellos hay luego después antes",
         "sr sra srta sres dr dra d dña prof profa gral lic ing arq ud uds vd avda av c pza p.ej "
-        "ej aprox núm pág págs cap art vol ed fig tel depto",
+        "ee ff ej aprox núm pág págs cap art vol ed fig tel depto",
         "n no nº s p pp ene feb mar abr may jun jul ago sep sept oct nov dic",
         "etc s.a ee.uu jr",
     ),
@@ -84,7 +85,7 @@ LANGUAGES = (
         "il lo la gli le di e che un una è in con per del della dei delle al alla si non su da "
         "come più anche sono era ma questo questa nel nella ha suo sua loro poi dopo prima "
         "quando dove",
-        "sig sigg sig.ra dott dott.ssa prof prof.ssa ing avv arch on mons s ss fig pag cap vol "
+        "sig sigg sig.ra sec dott dott.ssa prof prof.ssa ing avv arch on mons s ss fig pag cap vol "
         "art ca p.es",
         "n nn pagg p pp gen feb mar apr mag giu lug ago set ott nov dic",
         "ecc s.p.a",
@@ -188,7 +189,7 @@ LANGUAGES = (
 OTHER = _language(
     "",
     "",
-    "dr prof mr mrs st डॉ प्रो श्री पं डा ডা ড মো د م أ ص ق ه ڈاکٹر",
+    "dr prof mr mrs st ts ths gs pgs डॉ प्रो श्री पं डा ডা ড মো د م أ ص ق ه ڈاکٹر",
     "no nr p fig",
     "etc",
 )

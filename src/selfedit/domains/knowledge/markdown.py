@@ -13,13 +13,25 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from selfedit.domains.knowledge.html_text import HtmlText
+from selfedit.domains.knowledge.lines import paragraphs_of, row_text, sentence
+from selfedit.domains.knowledge.sentences import one_line
 
 # Larger files are parsed piece by piece, from heading to heading: the tokens take about
 # a hundred times the memory of the text.
 _CHUNK_CHARACTERS = 1_000_000
 
 _FRONT_MATTER = re.compile(r"\s*(---|\+\+\+)[ \t]*\n((?:.*\n)*?)(?:\1|\.\.\.)[ \t]*(?:\n|\Z)")
+_PANDOC = re.compile(r"(?:%[ \t].*\n){1,3}")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_EMBEDS = re.compile(r"!\[\[[^\[\]\n]+\]\]")
+_WIKI_LINK = re.compile(r"\[\[([^\[\]|\n]+)(?:\|([^\[\]\n]+))?\]\]")
+_NOTE_MARK = re.compile(r"(?<=\S)\[\^[^\]\s]+\](?!:)")
+_DEFINES_NOTE = re.compile(r"\s*\[\^[^\]\s]+\]:?\s+")
+# "[^1]: Oak." looks to CommonMark as if it named an address.
+_NOTE_LINE = re.compile(r"^( {0,3})\[(\^[^\]\s]+)\]:", re.MULTILINE)
+_ALERT = re.compile(r"\[!\w+\][+-]?")
+_CONTAINER = re.compile(r"\s*:{3,}.*")
+_JSX = re.compile(r"^import\s[^\n]+|^export\s(?:[^\n]+\n?)+|\{/\*[\s\S]*?\*/\}", re.MULTILINE)
 _CHECKBOX = re.compile(r"\[[ xX]\]\s+")
 
 # Keys by which front matter is told from text.
@@ -27,6 +39,7 @@ _METADATA = frozenset(
     "title date author authors tags tag categories category layout slug draft lang language "
     "description summary keywords permalink aliases weight id type status toc subtitle created "
     "updated lastmod publish published image url template output cover version license "
+    "uid cssclass cssclasses modified permalink redirect_from params menu linktitle series "
     "sidebar_label sidebar_position nav_order parent documentclass geometry css bibliography".split()
 )
 
@@ -40,8 +53,10 @@ def read_markdown(text: str) -> tuple[str, Parts, Counter[str]]:
     level). Links and inline code keep their text; a list item is a paragraph, and so is a table row
     ("Column: cell; Column: cell."), in HTML as in Markdown. Code blocks and images are left out.
     """
-    title, text = _front_matter("\n".join(text.splitlines()) + "\n")
+    title, text, fields = _front_matter("\n".join(text.splitlines()) + "\n")
     reader = _Reader(title)
+    reader.left_out["front matter field"] += fields
+    text = _NOTE_LINE.sub(r"\1[\2] ", text)
     parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
     references: dict[str, Any] = {}  # link definitions hold for the pieces after them
     for chunk in _chunks(text):
@@ -50,20 +65,36 @@ def read_markdown(text: str) -> tuple[str, Parts, Counter[str]]:
     return reader.title, reader.parts, reader.left_out
 
 
-def _front_matter(text: str) -> tuple[str, str]:
-    """Its title, if any, and the text after it.
+def without_jsx(text: str) -> str:
+    """MDX without its imports, exports and comments."""
+    return _JSX.sub("", text)
+
+
+def _front_matter(text: str) -> tuple[str, str, int]:
+    """Its title, if any, the text after it, and how many of its fields are no usual metadata.
 
     What stands between two rules is front matter only if it is a mapping with a key that metadata has;
     facts are text.
     """
     block = _FRONT_MATTER.match(text[:20_000])
     if block is None:
-        return "", text
+        return _title_block(text)
     data = _yaml(block.group(2)) if block.group(1) == "---" else _toml(block.group(2))
     if data is None or not _is_metadata(data):
-        return "", text
+        # Its second rule is none of a heading.
+        return "", f"{block.group(2)}\n{block.group(1)}\n{text[block.end() :]}", 0
     title = next((value for key, value in data.items() if str(key).lower() == "title"), "")
-    return (" ".join(str(title).split()) if title else ""), text[block.end() :]
+    others = sum(bool(value) and str(key).lower() not in _METADATA for key, value in data.items())
+    return (" ".join(str(title).split()) if title else ""), text[block.end() :], others
+
+
+def _title_block(text: str) -> tuple[str, str, int]:
+    """Pandoc's lines of title, authors and date, each behind a "%"."""
+    block = _PANDOC.match(text)
+    if block is None:
+        return "", text, 0
+    title, *more = [line.removeprefix("%").strip() for line in block.group().strip().split("\n")]
+    return title, "\n\n".join([*(line for line in more if line), text[block.end() :]]), 0
 
 
 def _yaml(text: str) -> dict[Any, Any] | None:
@@ -141,7 +172,7 @@ class _Reader:
             elif token.type == "html_block":
                 self._html.piece(token.content)
             elif token.type == "inline":
-                self._inline(before, _inline_text(token, self.left_out))
+                self._inline(before, inline_text(token, self.left_out))
             else:
                 self._table(token)
 
@@ -157,17 +188,26 @@ class _Reader:
             if _is_header(self._header, row):
                 self._header = row
             else:
-                self._add(_row_text(self._header, row))
+                self._add(row_text(self._header, row))
 
     def _inline(self, before: Token | None, text: str) -> None:
+        """text: its lines as they are broken."""
+        whole = one_line(text)
         if self._cell_of:
-            (self._header if self._cell_of == "th" else self._row).append(text)
-        elif before and before.type == "heading_open" and not _is_ruled(before, text):
-            self._heading(int(before.tag[1:]), text)
+            (self._header if self._cell_of == "th" else self._row).append(whole)
+        elif before and before.type == "heading_open" and not _is_ruled(before, whole):
+            self._heading(int(before.tag[1:]), whole)
         else:
             # Inside lists paragraphs are at a deeper level; an item should be a sentence.
             is_item = before is not None and before.hidden
-            self._add(_sentence(_CHECKBOX.sub("", text, count=1)) if is_item else text)
+            for paragraph in self._paragraphs(text):
+                self._add(sentence(_CHECKBOX.sub("", paragraph, count=1)) if is_item else paragraph)
+
+    def _paragraphs(self, text: str) -> list[str]:
+        lines = [line for line in text.split("\n") if not _CONTAINER.fullmatch(line)]
+        if lines and _ALERT.fullmatch(lines[0].strip()):  # "[!NOTE]" of GitHub and Obsidian
+            lines = lines[1:]
+        return paragraphs_of([_DEFINES_NOTE.sub("", line) for line in lines]) if lines else []
 
     def finish(self) -> None:
         """The end of the text."""
@@ -175,10 +215,11 @@ class _Reader:
         self.close_heading(0)
 
     def _html_paragraph(self, text: str, is_item: bool) -> None:
-        self._add(_sentence(text) if is_item else text)
+        for paragraph in paragraphs_of(text.split("\n")):
+            self._add(sentence(paragraph) if is_item else paragraph)
 
     def _html_row(self, header: list[str], cells: list[str]) -> None:
-        self._add(_row_text(header, cells))
+        self._add(row_text(header, cells))
 
     def close_heading(self, level: int) -> None:
         """End the headings of this level and below; one without any text becomes text itself."""
@@ -216,24 +257,32 @@ def _is_ruled(heading: Token, text: str) -> bool:
     return heading.markup in ("-", "=") and text.endswith((".", "!", "?")) and " " in text
 
 
-def _inline_text(token: Token, left_out: Counter[str]) -> str:
-    pieces = []
+def inline_text(token: Token, left_out: Counter[str]) -> str:
+    """The text of a paragraph, its line breaks kept; left_out is told of pictures."""
+    pieces: list[str] = []
+    written: list[str] = []  # text that is not code, put together: marks may be cut in tokens
     for child in token.children or []:
         is_html = child.type == "html_inline" and child.content[:4].lower() == "<img"
         if child.type == "image" or is_html:
             left_out["image"] += 1
-        elif child.type in ("text", "code_inline", "text_special"):
-            pieces.append(child.content)
+        elif child.type in ("text", "text_special"):
+            written.append(child.content)
         elif child.type in ("softbreak", "hardbreak") or child.content.lower().startswith("<br"):
-            pieces.append(" ")
-    return " ".join("".join(pieces).split())
+            written.append("\n")
+        elif child.type == "code_inline":
+            pieces += [_unmarked("".join(written), left_out), child.content]
+            written = []
+    return "".join([*pieces, _unmarked("".join(written), left_out)])
 
 
-_MARKS = ".!?:;,\u2026\u3002\uff01\uff1f\uff1a\uff1b\u0964\u06d4\u061f"
-
-
-def _sentence(text: str) -> str:
-    return text if not text or text[-1] in _MARKS else f"{text}."
+def _unmarked(text: str, left_out: Counter[str]) -> str:
+    """Text without the marks of Obsidian, Pandoc and others that CommonMark does not know."""
+    if "[" not in text:
+        return text
+    left_out["embedded file"] += len(_EMBEDS.findall(text))
+    text = _EMBEDS.sub("", text)
+    text = _WIKI_LINK.sub(lambda link: link[2] or link[1].replace("#", ": ").lstrip(": "), text)
+    return _NOTE_MARK.sub("", text)
 
 
 def _is_header(header: list[str], row: list[str]) -> bool:
@@ -241,13 +290,3 @@ def _is_header(header: list[str], row: list[str]) -> bool:
     table that marks none. Of two columns the first may as well be the names."""
     words = len(row) > 2 and all(row) and not any(map(str.isdigit, "".join(row)))
     return words and bool(header) and not any(header)
-
-
-def _row_text(header: list[str], row: list[str]) -> str:
-    """A table row as one sentence; the header row itself says nothing."""
-    cells = [
-        f"{name}: {cell}" if name else cell
-        for name, cell in zip([*header, *[""] * len(row)], row, strict=False)
-        if cell
-    ]
-    return _sentence("; ".join(cells))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 
+from selfedit.domains.knowledge.lines import paragraphs_of
 from selfedit.domains.knowledge.sentences import one_line
 
 _BULLET = re.compile(r"[-*\u2022\u2023\u25aa\u25cf\u2013]\s+(?=\S)")
+_BARS = ("|", "+", "\u2502", "\u251c", "\u2503")  # of a table that is drawn
+_IS_ROW = re.compile(r"\S(?:\t| {3,})\s*\S")
 _RULE = re.compile(r"[-=~_*#\s]+")
 
 
 def read_plain(text: str) -> tuple[str, list[tuple[str, list[str]]]]:
     """Title ("" if the first line is none) and the paragraphs, as one section.
 
-    Blank lines end a paragraph; a line that begins with a bullet is a paragraph of its own.
+    Blank lines end a paragraph; a line that begins with a bullet is a paragraph of its own, and so are
+    facts, numbered items and rows of tables (`lines.py`).
     """
     lines = text.splitlines()
     first = next(i for i, line in enumerate(lines) if line.strip())
@@ -22,14 +26,15 @@ def read_plain(text: str) -> tuple[str, list[tuple[str, list[str]]]]:
         title = one_line(lines[first])
         lines[: first + 1] = []
     paragraphs: list[str] = []
-    current: list[str] = []
-    for line in (*map(str.strip, lines), ""):
-        bullet = _BULLET.match(line)
-        if current and (not line or bullet or _RULE.fullmatch(line)):
-            paragraphs.append(one_line(" ".join(current)))
-            current = []
-        if line and not _RULE.fullmatch(line):
-            current.append(line[bullet.end() :] if bullet else line)
+    block: list[str] = []
+    for line in (*lines, ""):
+        bullet = _BULLET.match(line.strip())
+        is_rule = bool(_RULE.fullmatch(line)) and not (block and block[-1].lstrip().startswith(_BARS))
+        if block and (not line.strip() or bullet or is_rule):
+            paragraphs += paragraphs_of(block)
+            block = []
+        if line.strip() and not is_rule:
+            block.append(line.strip()[bullet.end() :] if bullet else line)
     return title, [("", paragraphs)]
 
 
@@ -38,7 +43,7 @@ def _is_title(lines: list[str], first: int) -> bool:
     line = lines[first].strip()
     if len(line) > 100 or len(line.split()) > 12 or line[-1] in ".!?:;,\u2026" or line[0] in "-*":
         return False
-    if not any(character.isalnum() for character in line):
+    if not any(character.isalnum() for character in line) or _IS_ROW.search(line):
         return False
     rest = (other.strip() for other in lines[first + 1 :])
     below = next((other for other in rest if other and not _RULE.fullmatch(other)), "")
@@ -48,7 +53,11 @@ def _is_title(lines: list[str], first: int) -> bool:
     if not next_line or _RULE.fullmatch(next_line):
         return True
     # Directly above text: a title, unless it is the first line of a wrapped sentence.
-    return len(line) <= 60 and len(line) < 0.8 * len(below) and not below[0].islower()
+    return (
+        len(line) <= 60
+        and len(line) < 0.8 * len(below)
+        and not (below[0].islower() or below[0].isdigit())
+    )
 
 
 def read_code(text: str) -> list[tuple[str, list[str]]]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from selfedit.config import stable_hash
+from selfedit.data.read import read_quiz
 from selfedit.types import Query
+
+__all__ = ["read_quiz", "split_quiz"]
 
 
 def split_quiz(

@@ -17,15 +17,17 @@ from selfedit.domains.knowledge.languages import OTHER, Language, is_month, lang
 # A run of end marks with the quotes, brackets and footnote marks behind it. The look-behind lets a
 # match start only at the beginning of a run, and nothing backtracks (++, *+): linear in time.
 _FOOTNOTE = (
-    r"\[(?:\d++|[a-z]|(?:note|n|nb|Anm\.) ?\d++)\]|[\u00b9\u00b2\u00b3\u2070\u2074-\u2079*\u2020\u2021]"
+    r"\^?\[(?:\d++(?:[,\u2013-] ?\d++)*+|[a-z]|(?:note|n|nb|Anm\.) ?\d++|\^[\w-]++|"
+    r"(?:citation|clarification) needed)\]|[\u00b9\u00b2\u00b3\u2070\u2074-\u2079*\u2020\u2021]"
 )
 _BRACKETS = r"[\"'\u2019\u201d\u00bb\u203a)\]\u300d\u300f\u300b\uff09\u3011]"
 _CLOSING = rf"(?:{_BRACKETS}|{_FOOTNOTE})*+"
+_SPACED_QUOTE = r"[ \u00a0\u202f]\u00bb"  # French has a space inside of its marks
 _OWN_MARK = r"[\p{SB=STerm}--[!?\u104a]]"  # of a script: no space need follow
 _WIDE = r"[\p{Han}\p{Hiragana}\p{Katakana}]"
 _BORDER = regex.compile(
     # German and others close a quotation with marks that open it elsewhere.
-    rf"(?V1)(?<![.!?\u2026])[.!?\u2026]++(?:{_BRACKETS}|[\u201c\u00ab\u2039]|{_FOOTNOTE})*+(?=\s)"
+    rf"(?V1)(?<![.!?\u2026])[.!?\u2026]++(?:{_BRACKETS}|[\u201c\u00ab\u2039]|{_FOOTNOTE}|{_SPACED_QUOTE})*+(?=\s)"
     rf"|{_OWN_MARK}++[!?{_OWN_MARK}]*+{_CLOSING}"
     rf"|(?<={_WIDE})[!?]++{_CLOSING}(?={_WIDE})"
     r"|\uff0e++(?!\d)"
@@ -37,6 +39,7 @@ _NEXT_WORD = regex.compile(r"[\"'\u2018\u201c\u201e\u00ab(\[\u00bf\u00a1]{0,3}([
 _ACRONYM = regex.compile(r"(?:[^\W\d_]{1,2}\.)*[^\W\d_]{1,2}")
 _ROMAN = regex.compile(r"[IVXLC]+")
 _SPACED_OUT = regex.compile(r"(?:(?<!\w)\w{1,2}\. ?)+\w{1,3}$")  # "z. B", "i. d. R"
+_ELIDED = regex.compile(r"^(?:[cdjlmnst]|dell|nell|all|qu)['\u2019]")  # "l'ing", "d'av"
 _IRREGULAR_SPACE = regex.compile(r"\s{2,}|[^\S ]")
 _OPENING = "\"'\u2018\u201c\u201e\u00ab(["
 _AFTER_QUOTED = regex.compile(
@@ -177,11 +180,12 @@ def _full_stop_ends(
 ) -> bool:
     word = following.group(1) if following else ""
     token, before = _token(line, start, border)
-    name = token.lower()
+    name = _ELIDED.sub("", token.lower())
     spaced = _SPACED_OUT.search(line, max(start, border.start() - 12), border.start())
     if language is not _ENGLISH and spaced:
         name = spaced.group().replace(" ", "").lower()
-    if name in language.never_last or (language is not _ENGLISH and name in OTHER.never_last):
+    last = name.rpartition(".")[2]  # "Dr. med"
+    if {name, last} & language.never_last or (language is not _ENGLISH and name in OTHER.never_last):
         return False
     if name in language.before_number or (language.code == "de" and name.endswith("str")):
         return not word[:1].isdigit()

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from selfedit.data.encodings import decoded
-from selfedit.domains.knowledge.converters import sniffed
+from selfedit.domains.knowledge.converters import TABLES, sniffed
 from selfedit.domains.knowledge.documents import (
-    SUPPORTED,
     Document,
     document_of,
     read_document,
     text_document,
 )
+from selfedit.domains.knowledge.kinds import CODE_NAMES, SUPPORTED
 from selfedit.errors import InputError
 
 _GLOB = frozenset("*?[")
@@ -120,7 +120,7 @@ def _several(name: str, files: Sequence[Path], notes: list[str]) -> list[Documen
     others: Counter[str] = Counter()
     failed: list[InputError] = []
     for file in files:
-        if file.suffix.lower() not in SUPPORTED:
+        if not _is_document(file, name):
             others[file.suffix.lower() or "without a suffix"] += 1
             continue
         try:
@@ -138,6 +138,18 @@ def _several(name: str, files: Sequence[Path], notes: list[str]) -> list[Documen
     if len(failed) > _LISTED:
         notes.append(f"{len(failed) - _LISTED} more files of {name} were not read for such reasons.")
     return documents
+
+
+def _is_document(file: Path, name: str) -> bool:
+    """Whether a file of a folder or glob is one. A table may well be the quiz: it is read if the glob
+    names its kind."""
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    suffix = (suffixes or [""])[-1]
+    if suffix == ".gz":
+        suffix = (["", *suffixes])[-2]
+    if suffix in TABLES:
+        return name.lower().endswith(suffix)
+    return suffix in SUPPORTED or file.name in CODE_NAMES
 
 
 def _read_file(path: Path) -> Document:
