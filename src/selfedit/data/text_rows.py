@@ -98,7 +98,7 @@ def _reader(text: str, first: str, told: str) -> tuple[Any, Sequence[str] | None
             )
 
         try:
-            names = next(reader := rows(), [])
+            names: list[str] = next(reader := rows(), [])
             if len(names) > 1 and not _COLUMNS.isdisjoint(map(key, names)):
                 return reader, [name.strip() for name in names]
             head = [row for _, row in zip(range(_LOOKED_AT), rows(), strict=False) if any(row)]

@@ -11,7 +11,8 @@ from typing import Any
 from selfedit import experiments
 from selfedit.data import read_quiz
 from selfedit.domains.knowledge import Document, text_document
-from selfedit.domains.knowledge.documents import SUPPORTED, document_of
+from selfedit.domains.knowledge.documents import document_of
+from selfedit.domains.knowledge.kinds import SUPPORTED
 from selfedit.domains.knowledge.options import learn_settings
 from selfedit.errors import InputError
 from selfedit.learning.library import Library
