@@ -43,6 +43,8 @@ def test_a_correction_is_remembered_explained_and_undone(tmp_path):
     assert answered == "Version 1 answered."
     assert concerns == f"It concerns pump of Orro (conversation: {ASKED}):"
     assert source.strip() == "The pump of Orro is kept in bay nine."
+    listed = CliRunner().invoke(app, ["report", "--library", str(folder), "--json"]).stdout
+    assert "remembered: The pump of Orro is kept in bay nine." in listed
     code, said, _ = chat(folder, ASKED, "/undo", ASKED)
     assert "bay nine" in said.splitlines()[0]  # after a restart, too
     assert said.splitlines()[2:] == ["The bare model is current.", "I do not know."]

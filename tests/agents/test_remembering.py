@@ -169,6 +169,13 @@ def test_the_answer_that_was_wrong_is_no_right_one(library):
     assert given.quiz.queries[0].gold == "bay nine"
 
 
+@pytest.mark.parametrize("kind", ["rating", "outcome"])
+def test_what_turned_out_well_is_remembered_as_it_was_said(library, kind):
+    reply = "The pump of Orro is kept in bay nine."
+    memo = memo_of(library, corrected("", reply=reply, kind=kind, good=True))
+    assert (memo.text, memo.quiz.queries[0].gold) == (reply, "nine")
+
+
 def test_a_sentence_about_something_else_is_a_note(library):
     memo = memo_of(library, corrected("The Hask owl eats blue moths at dusk."))
     assert memo.text == "The Hask owl eats blue moths at dusk."

@@ -60,6 +60,7 @@ def headline(store: Store, run: RunRecord) -> str:
         "learn": _learn_line,
         "eval": _eval_line,
         "import": _import_line,
+        "interaction": _interaction_line,
     }
     lines |= {kind: own.headline for kind, own in domain_of(run).own_runs().items()}
     kind = kind_of(run)
@@ -76,6 +77,11 @@ def _learn_line(result: Mapping[str, Any]) -> str:
 def _eval_line(result: Mapping[str, Any]) -> str:
     rows = Evaluation.of(result).rows
     return ", ".join(f"{row.condition} {percent(row.accuracy)}" for row in rows)
+
+
+def _interaction_line(result: Mapping[str, Any]) -> str:
+    said = "remembered" if result["committed"] else "not kept"
+    return f"{said}: {result['remembered']}"
 
 
 def _import_line(result: Mapping[str, Any]) -> str:
