@@ -90,7 +90,7 @@ def learn(page) -> None:
     page.get_by_text("Questions and settings").click()
     page.get_by_label("Questions, one a line").fill(f"{QUESTION} | blue moths")
     page.get_by_role("button", name="Learn", exact=True).click()
-    page.get_by_text("Version 1 is current").wait_for()
+    page.get_by_text("Kept as version 1").wait_for()
 
 
 def test_learn_ask_correct_and_go_back(page, site):
@@ -112,7 +112,7 @@ def test_learn_ask_correct_and_go_back(page, site):
     page.get_by_role("button", name="Correct this").click()
     page.get_by_label("What is right?").fill("The Hask owl eats grey moths at dusk.")
     page.get_by_role("button", name="Remember this").click()
-    page.get_by_text("Version 2 is current").wait_for()
+    page.get_by_text("Kept as version 2").wait_for()
     page.get_by_role("link", name="Conversations").click()
     page.get_by_text("How it tested itself").click()
     page.get_by_role("button", name="Undo what was remembered").click()
@@ -146,7 +146,9 @@ def test_files_are_taken_and_a_refusal_is_said(page):
     page.locator("#files").set_input_files(notes)
     page.get_by_role("button", name="Remove owls.md").wait_for()
     page.get_by_role("button", name="Learn", exact=True).click()
-    page.get_by_text("Version 1 is current").wait_for()
+    page.get_by_text("Kept as version 1").wait_for()
+    page.reload()
+    page.locator(".job", has_text="owls.md").wait_for()  # by its name, not by its id
 
 
 def test_everything_that_is_pressed_has_a_name_and_nothing_is_too_wide(page):

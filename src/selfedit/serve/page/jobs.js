@@ -7,6 +7,9 @@ const LOOK = { queued: "", running: "", succeeded: "good", failed: "bad", cancel
 const KINDS = { learn: "Learn", remember: "Remember", forget: "Forget", probe: "Probe" };
 export const ENDED = ["succeeded", "failed", "cancelled"];
 
+/** What uploaded files are called, by their ids. */
+export const filenames = new Map();
+
 /** The job's line, kept fresh until it ends; the job as it then is, or null where the page was left. */
 export async function follow(job, place, signal, onReport = null) {
   const view = new JobView(job, place, onReport);
@@ -33,7 +36,7 @@ class JobView {
     this.count = h("summary", {}, "");
     this.list = h("ol", { class: "candidates" });
     this.edits = h("details", { class: "edits", hidden: true }, this.count, this.list);
-    this.status = h("span", {});
+    this.status = h("span", { class: "row" });
     this.result = h("div", { class: "outcome" });
     fill(place, h("div", { class: "row" }, h("strong", {}, `${KINDS[job.kind] ?? job.kind}`), h("span", { class: "what" }, what(job)), this.status),
       this.going, this.warnings, this.result, this.edits);
@@ -76,7 +79,7 @@ class JobView {
 
 function what(job) {
   const { documents = [], document, version, interaction } = job.request;
-  const names = documents.map((one) => one.title || one.source || one.name || (one.characters ? `a text of ${one.characters} characters` : one.file));
+  const names = documents.map((one) => one.title || one.source || filenames.get(one.file) || (one.characters ? `a text of ${one.characters} characters` : "a file"));
   return names.join(", ") || document || (interaction ? `conversation ${interaction}` : version ? `version ${version}` : "");
 }
 
@@ -92,7 +95,7 @@ function outcome(job, onReport) {
   if (result.replaced) said.push(h("p", {}, "It takes the place of ", h("q", {}, result.replaced)));
   const good = job.status === "succeeded";
   const reason = job.error || result.reason;
-  const now = good && result.version && job.kind !== "probe" ? `Version ${result.version} is current. ` : "";
+  const now = good && result.version && job.kind !== "probe" ? `Kept as version ${result.version}: ` : "";
   if (now || reason) said.push(h("p", { class: `verdict ${good ? "good" : job.rejected ? "warn" : job.status === "failed" ? "bad" : "warn"}` }, now, reason));
   const notes = (result.notes ?? []).map((note) => h("li", {}, note));
   if (notes.length) said.push(h("ul", { class: "soft notes" }, notes));

@@ -2,7 +2,7 @@
 
 import { get, post, upload } from "./api.js";
 import { button, doing, fill, h, plural, say, when } from "./dom.js";
-import { ENDED, ended, follow } from "./jobs.js";
+import { ENDED, ended, filenames, follow } from "./jobs.js";
 
 const chosen = [];  // files that wait to be sent
 const MOST_JOBS = 30;
@@ -12,6 +12,7 @@ export async function show(part, state, signal) {
   part.append(h("h1", {}, "Learn"),
     h("p", { class: "soft lead" }, "The model writes its own training text, learns from it, and is tested without it. A new version is kept only if it knows more, forgot little and broke little."),
     form(jobs, state, signal), h("h2", {}, "Jobs"), jobs);
+  for (const file of (await get("/v1/files")).data) filenames.set(file.id, file.filename);
   const found = (await get("/api/jobs")).jobs.slice(0, MOST_JOBS);
   if (!found.length) jobs.append(h("p", { class: "soft empty" }, "Nothing was learned here yet."));
   for (const job of found) add(jobs, job, state, signal, false);
@@ -45,23 +46,29 @@ function form(jobs, state, signal) {
   showFiles();
   const submit = doing(async () => {
     const documents = [];
-    for (const file of chosen) documents.push({ file: await upload(file) });
+    for (const file of chosen) {
+      const id = await upload(file);
+      filenames.set(id, file.name);
+      documents.push({ file: id });
+    }
     if (text.value.trim()) documents.push({ text: text.value });
     if (!documents.length) throw new Error("Name a document first: drop a file, or paste a text.");
     const quiz = parsed(questions.value);
     const job = await post("/api/learn", { documents, preset: preset.value, ...(quiz.length ? { quiz } : {}) });
     chosen.length = 0;
     text.value = questions.value = "";
+    more.open = false;
     showFiles();
     add(jobs, job, state, signal, true);
+    jobs.firstElementChild.scrollIntoView({ block: "center" });
     say(`Queued: ${plural(documents.length, "document")}.`);
   });
+  const more = h("details", { class: "more" }, h("summary", {}, "Questions and settings"),
+    h("label", { for: "questions" }, "Questions, one a line, each with its answer behind a bar (|)"), questions,
+    h("p", { class: "soft" }, "They choose among the self-edits, and half of eight or more are held out for the result. Without any, the model makes its own quiz."),
+    h("label", { for: "preset" }, "Preset"), preset);
   return h("form", { class: "card", on: { submit } }, drop, list,
-    h("label", { for: "text" }, "Or paste a text"), text,
-    h("details", { class: "more" }, h("summary", {}, "Questions and settings"),
-      h("label", { for: "questions" }, "Questions, one a line, each with its answer behind a bar (|)"), questions,
-      h("p", { class: "soft" }, "They choose among the self-edits, and half of eight or more are held out for the result. Without any, the model makes its own quiz."),
-      h("label", { for: "preset" }, "Preset"), preset),
+    h("label", { for: "text" }, "Or paste a text"), text, more,
     h("div", { class: "row end" }, h("button", { type: "submit", class: "main" }, "Learn")));
 }
 
