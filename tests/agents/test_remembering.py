@@ -182,6 +182,13 @@ def test_a_sentence_about_something_else_is_a_note(library):
     assert all(query.question != ASKED for query in memo.quiz.queries)
 
 
+def test_a_text_of_any_length_is_taken_in_good_time(library):
+    long = "the pump of Orro hums and " * 20_000
+    memo = memo_of(library, corrected("The pump of Orro is kept in bay nine.", question=f"{long}?"))
+    assert memo.text == "The pump of Orro is kept in bay nine."
+    assert all(len(query.question) < 200 for query in memo.quiz.queries)
+
+
 def test_a_note_needs_no_question(library):
     note = interaction_of([], {"kind": "note", "text": "The Hask owl eats blue moths at dusk."})
     done = remember(library, note)

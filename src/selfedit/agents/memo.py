@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import islice
 from typing import Literal
 
 from selfedit.agents.interactions import SOURCE, Interaction
@@ -35,6 +36,9 @@ WRITING = SamplingSettings(temperature=0.6, max_new_tokens=80)
 MOST_ANSWER_WORDS = 6
 _FEWEST_WORDS = 4  # of a statement that may stand by itself
 _EARLIER = 3  # exchanges before the last one that the model sees when it writes
+_EARLIER_CHARACTERS = 500  # of each of their turns
+_LONGEST_QUESTION = 2000  # characters; what is longer is a text with a question somewhere in it
+_SUBJECT_WORDS = 300  # of a text, among which its subject is looked for
 _SOURCE_CHARACTERS = 200
 
 # "No, ", "Actually, ", "That is wrong: ": said to a person, and no part of what is right.
@@ -71,7 +75,7 @@ def write_memo(writer: Writer, interaction: Interaction, domain: Knowledge, seed
     """
     said = what_is_right(interaction)
     question = "" if interaction.feedback.kind == "note" else " ".join(interaction.question.split())
-    if _is_about_something_else(said, question):
+    if len(question) > _LONGEST_QUESTION or _is_about_something_else(said, question):
         question = ""
     text, author = _statement(writer, interaction, said, question, seed)
     title = _subject(text, question)
@@ -152,13 +156,14 @@ def _earlier_exchanges(interaction: Interaction) -> tuple[tuple[str, str], ...]:
             asked = ""
     if found and found[-1][0].strip() == interaction.question:
         found.pop()
-    return tuple(found[-_EARLIER:])
+    most = _EARLIER_CHARACTERS
+    return tuple((user[:most], reply[:most]) for user, reply in found[-_EARLIER:])
 
 
 def _subject(text: str, question: str) -> str:
     """What it is about: of the words that text and question share side by side, the longest run that
     may be a name; "" if there is none."""
-    said, asked = list(iterate_words(text)), list(iterate_words(question))
+    said, asked = (list(islice(iterate_words(own), _SUBJECT_WORDS)) for own in (text, question))
     folded = [[word.casefold() for word in own] for own in (said, asked)]
     same = SequenceMatcher(None, folded[0], folded[1], autojunk=False)
     runs = [run for own in same.get_matching_blocks() for run in _names(said[own.a : own.a + own.size])]
