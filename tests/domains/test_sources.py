@@ -48,7 +48,8 @@ def test_globs_and_names_of_nothing(folder: Path, monkeypatch: pytest.MonkeyPatc
     assert len(read_sources(["deep/*.m*"]).documents) == 1
     assert len(read_sources(["**/*.m*"]).documents) >= 2
     for name, said in {
-        "*.pdf": "holds no file that can be read",
+        "*.png": "holds no file that can be read",
+        "*.pdf": "none whose name matches",
         "deep/no.md": "no such file",
         "mill": "no such file",
         "deep/empty.txt": "is empty",

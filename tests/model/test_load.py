@@ -182,6 +182,25 @@ def test_a_damaged_folder_is_an_error_that_says_what_to_do(folder, name, content
         load_model(str(folder))
 
 
+def test_a_template_that_leaves_out_the_question_is_refused(folder):
+    # As templates of vision models do, which take lists of parts for content.
+    parts = "{% for m in messages %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endfor %}"
+    for template in ("Be brief.", parts):
+        (folder / "chat_template.jinja").write_text(template)
+        with pytest.raises(ModelError, match="leaves out what is asked"):
+            load_model(str(folder))
+    assert load_model(str(folder), prompt_format="plain").form == "plain"
+
+
+def test_weights_that_are_no_numbers_are_refused(folder):
+    weights = load_file(folder / "model.safetensors")
+    save_file(
+        {name: weight * float("nan") for name, weight in weights.items()}, folder / "model.safetensors"
+    )
+    with pytest.raises(ModelError, match="NaN or infinity"):
+        load_model(str(folder))
+
+
 def test_a_template_without_an_end_is_stopped(folder):
     loop = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
     (folder / "chat_template.jinja").write_text(loop)

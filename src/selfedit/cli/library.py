@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from selfedit.console.common import prompt_format_of, status, the_model
+from selfedit.console.common import advise, prompt_format_of, status, the_model
 
 if TYPE_CHECKING:
     from selfedit.console.options import Keeping, Loading
@@ -18,6 +18,8 @@ def open_library(
     """The library in that folder. create: make it if there is none; else InputError."""
     from selfedit.learning.library import Library
 
+    if create:
+        advise(keeping.library)
     return Library(
         the_model(loading.model),
         keeping.library,

@@ -114,7 +114,16 @@ def open_store(library: Path | None) -> Store:
     from selfedit.home import STORE
     from selfedit.store import Store
 
+    advise(library)
     return Store(folder_of(library) / STORE)
+
+
+def advise(library: Path | None) -> None:
+    """Say what to mind where a library lies on a network file system."""
+    from selfedit.store.mounts import advice
+
+    if said := advice(folder_of(library)):
+        status(f"Note: {said}")
 
 
 def parts(text: str) -> tuple[str, ...]:

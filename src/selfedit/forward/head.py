@@ -101,6 +101,11 @@ def find_head(model: PreTrainedModel, stack: nn.Module) -> Head:
     if seen.keys() != {"states", "read", "raw"} or logits.shape[-2:] != seen["raw"].shape:
         raise _refused(model)
     coarse = logits.dtype in (torch.bfloat16, torch.float16) or model.dtype != torch.float32
+    if not torch.isfinite(seen["states"]).all():
+        raise ModelError(
+            f"the weights of this {type(model).__name__} hold numbers that are none (NaN or infinity): "
+            "fetch or save it again."
+        )
     known = _constants(model.config, 2e-2 if coarse and logits.dtype != torch.float64 else 1e-4)
     return _fitted(model, linear, {**seen, "logits": logits}, known)
 

@@ -118,9 +118,14 @@ def try_template(render_one: Callable[[Prompt], Rendered]) -> None:
     before = sys.gettrace()
     sys.settrace(count)
     try:
-        render_one(Prompt("Hello", kind="question"))
+        first, second = (render_one(Prompt(text, kind="question")) for text in ("Hello", "What is it?"))
     finally:
         sys.settrace(before)
+    if first.ids == second.ids:
+        raise ModelError(
+            "the model's chat template leaves out what is asked; repair chat_template.jinja (or the "
+            "one in tokenizer_config.json), or use --prompt-format plain."
+        )
 
 
 def _chat(tokenizer: Any, prompt: Prompt) -> list[str]:

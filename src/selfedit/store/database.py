@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from selfedit.errors import StoreError
+from selfedit.store.mounts import network_file_system
 
 BUSY_SECONDS = 30.0
 OPEN_SECONDS = 120.0  # a migration of another process may take this long
@@ -106,7 +107,7 @@ def migrate(engine: Engine) -> None:
         config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
         scripts = ScriptDirectory.from_config(config)
         if engine.dialect.name == "sqlite":
-            _use_wal(engine)
+            _choose_journal(engine)
         with engine.connect() as connection:
             if _is_current(connection, scripts, name):
                 return
@@ -145,11 +146,15 @@ def _begin_sqlite(connection: Connection) -> None:
         connection.exec_driver_sql(f"BEGIN {how}")
 
 
-def _use_wal(engine: Engine) -> None:
-    """Readers and one writer at a time then do not wait for each other. The file remembers it."""
+def _choose_journal(engine: Engine) -> None:
+    """WAL: readers and one writer at a time then do not wait for each other. It needs memory that all
+    of them share, which a network file system has not. The file remembers it."""
+    file = store_file(engine.url)
+    far = file is not None and network_file_system(file.parent) is not None
+    wanted = "delete" if far else "wal"
     with engine.execution_options(sqlite_begin=None).connect() as connection:
-        if connection.exec_driver_sql("PRAGMA journal_mode").scalar() != "wal":
-            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        if connection.exec_driver_sql("PRAGMA journal_mode").scalar() != wanted:
+            connection.exec_driver_sql(f"PRAGMA journal_mode={wanted}")
 
 
 def _is_current(connection: Connection, scripts: ScriptDirectory, name: str) -> bool:

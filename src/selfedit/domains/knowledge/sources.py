@@ -116,6 +116,8 @@ def _matches(pattern: Path) -> Iterator[Path]:
 
 def _several(name: str, files: Sequence[Path], notes: list[str]) -> list[Document]:
     """The documents among the files of a folder or a glob."""
+    if not files and not Path(name).expanduser().is_dir():
+        raise InputError(f"{name}: no such file, and none whose name matches")
     documents = []
     others: Counter[str] = Counter()
     failed: list[InputError] = []
