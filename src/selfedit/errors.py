@@ -25,6 +25,10 @@ class StoreError(SelfEditError):
     """The library's store cannot be read or written (newer version, full disk, corruption)."""
 
 
+class NoSuchRun(StoreError):
+    """The store holds no run of that number, or one of another kind."""
+
+
 class AdapterError(SelfEditError):
     """An adapter that does not exist, is damaged, or belongs to another base model."""
 

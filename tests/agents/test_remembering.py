@@ -8,7 +8,7 @@ from selfedit.agents.interactions import all_recorded, interaction_of, recorded
 from selfedit.agents.memo import what_is_right, write_memo
 from selfedit.agents.remembering import pending, record, remember, undo
 from selfedit.domains.knowledge import Knowledge, text_document
-from selfedit.errors import InputError, SelfEditError
+from selfedit.errors import InputError, NoSuchRun
 from selfedit.learning.library import Library
 from selfedit.loops.sampler import Writer
 from selfedit.model.fake import FakeModel
@@ -161,10 +161,9 @@ def test_words_that_need_the_question_are_written_out(library):
 
 
 def test_the_answer_that_was_wrong_is_no_right_one(library):
-    memo = memo_of(
-        library, corrected("The pump of Orro left bay four for bay nine.", reply="Bay four.")
-    )
-    assert memo.quiz.queries[0].gold == "nine"
+    text = "The pump of Orro is in bay 912, and not in bay 407."
+    assert memo_of(library, corrected(text, reply="Bay 407.")).quiz.queries[0].gold == "912"
+    assert memo_of(library, corrected(text)).quiz.queries[0].gold == "407"  # who could know
     given = memo_of(library, corrected("The pump of Orro is in bay nine.", answer="bay nine"))
     assert given.quiz.queries[0].gold == "bay nine"
 
@@ -224,5 +223,5 @@ def test_another_run_is_no_interaction(library):
     notes = text_document("# Boats\n\nThe boats of Tarn are painted saffron.\n", source="boats.md")
     library.learn(notes)
     for number in (1, 7):
-        with pytest.raises(SelfEditError):
+        with pytest.raises(NoSuchRun):
             recorded(library.store, number)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal, cast, get_args
 
-from selfedit.errors import InputError
+from selfedit.errors import InputError, NoSuchRun
 from selfedit.store import AdapterRecord, RunRecord, Store
 
 KIND = "interaction"  # of the runs by which the store keeps them
@@ -147,10 +147,10 @@ def keep(store: Store, model: str, revision: str, interaction: Interaction) -> i
 
 
 def recorded(store: Store, number: int) -> Recorded:
-    """An interaction by its number. Raises InputError if there is none, StoreError."""
+    """An interaction by its number. Raises NoSuchRun if there is none."""
     run = store.run(number)
     if run.kind != KIND:
-        raise InputError(f"run {number} is no interaction, but a {run.kind}")
+        raise NoSuchRun(f"run {number} is no interaction, but a {run.kind}")
     return _recorded(run)
 
 

@@ -20,7 +20,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from selfedit.errors import OutOfMemory, SelfEditError, StoreError
+from selfedit.errors import NoSuchRun, OutOfMemory, SelfEditError, StoreError
 from selfedit.serve.answers import TooLate
 from selfedit.serve.engine import Busy
 from selfedit.serve.files import NoSuchFile
@@ -39,7 +39,7 @@ PAGE_POLICY = (
 )
 _log = logging.getLogger(__name__)
 _STATUS = (
-    ((UnknownVoice, NoSuchJob, NoSuchFile), 404),
+    ((UnknownVoice, NoSuchJob, NoSuchFile, NoSuchRun), 404),
     ((Busy,), 429),
     ((TooLate, OutOfMemory), 503),
     ((StoreError,), 507),

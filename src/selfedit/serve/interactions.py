@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
@@ -20,6 +20,7 @@ from selfedit.store import AdapterRecord
 
 router = APIRouter()
 Number = Annotated[int, Field(ge=1, le=2**31)]
+InPath = Annotated[int, Path(ge=1, le=2**31)]
 
 
 class GivenFeedback(Body):
@@ -73,14 +74,14 @@ def interactions(service: Own, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 
 
 @router.get("/api/interactions/{number}")
-def interaction(service: Own, number: Number) -> dict[str, Any]:
+def interaction(service: Own, number: InPath) -> dict[str, Any]:
     """One interaction."""
     own = recorded(service.library.store, number)
     return interaction_json(own, service.library.current())
 
 
 @router.post("/api/interactions/{number}/learn", status_code=202)
-def learn(service: Own, number: Number) -> dict[str, Any]:
+def learn(service: Own, number: InPath) -> dict[str, Any]:
     """Queue the learning of an interaction that was recorded without, or could not be learned."""
     what_is_right(recorded(service.library.store, number).interaction)
     return job_json(_queued(service, number, {}))

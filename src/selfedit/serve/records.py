@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
 from selfedit.config import stable_hash
@@ -91,7 +91,7 @@ def _run(run: RunRecord, line: str) -> dict[str, Any]:
 
 
 @router.get("/api/runs/{run}/report")
-def report(service: Own, run: int) -> Response:
+def report(service: Own, run: Annotated[int, Path(ge=1, le=2**31)]) -> Response:
     """The HTML report of any run: the one that `learn` wrote, else as `selfedit report` gives it."""
     store = service.library.store
     own = store.run(run)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from sqlalchemy import select
 
-from selfedit.errors import StoreError
+from selfedit.errors import NoSuchRun, StoreError
 from selfedit.store.records import (
     RunRecord,
     from_json,
@@ -73,11 +73,11 @@ class Store(Versions):
             row.finished = datetime.now(UTC)
 
     def run(self, run_id: int) -> RunRecord:
-        """One run. Raises StoreError where there is none of that number."""
+        """One run. Raises NoSuchRun where there is none of that number."""
         with self._read() as session:
             row = session.get(RunRow, run_id)
             if row is None:
-                raise StoreError(f"The store {self.name} holds no run {run_id}; see `selfedit report`.")
+                raise NoSuchRun(f"The store {self.name} holds no run {run_id}; see `selfedit report`.")
             return run_record(row)
 
     def runs(self, limit: int | None = 50) -> list[RunRecord]:
