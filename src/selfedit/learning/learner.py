@@ -66,7 +66,7 @@ class Learner:
     """One run of `learn` on one library.
 
     folder: the library's. grader: of all answers. report: writes what was learned to a file of the
-    library; None: no report.
+    library; None: no report. status: told what a user should know meanwhile.
     """
 
     def __init__(
@@ -79,9 +79,10 @@ class Learner:
         grader: Grader = offline,
         progress: Progress | None = None,
         report: Report | None = None,
+        status: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.store, self.folder, self.shelf = store, folder, Shelf(folder)
-        self.bare, self.standing = model, Standing(model, store, self.shelf)
+        self.bare, self.standing = model, Standing(model, store, self.shelf, status)
         parent = store.current(model.revision)
         self.settings = settings = settled(settings, parent)
         self.stacks = str(settings.memory).startswith("stack")

@@ -91,7 +91,7 @@ class Library:
     @cached_property
     def standing(self) -> Standing:
         """Its versions as they answer."""
-        return Standing(self.model, self.store, self.shelf)
+        return Standing(self.model, self.store, self.shelf, self.status)
 
     def learn(
         self,
@@ -137,6 +137,7 @@ class Library:
                 grader=grader,
                 progress=self.progress,
                 report=report,
+                status=self.status,
             )
             return learner.run(sources.documents, questions, confirm, name, notes, origin)
 

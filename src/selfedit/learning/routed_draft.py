@@ -51,7 +51,9 @@ class RoutedDrafts:
         if parent is not None:
             older = named(older, Shelf.own(parent.version))
         documents = (*older, *own)
-        answering = self.standing.routed(documents, self.settings.adapters_per_question)
+        answering = self.standing.routed(
+            documents, self.settings.adapters_per_question, router=self.settings.router
+        )
         return Draft(documents, parent, answering, losses=self._losses(list(names.values())))
 
     def _published(

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
 
 from selfedit.config import stable_hash
-from selfedit.domains.knowledge.settings import MEMORY_KINDS, LearnSettings, MemoryKind
+from selfedit.domains.knowledge.settings import (
+    MEMORY_KINDS,
+    ROUTER_KINDS,
+    LearnSettings,
+    MemoryKind,
+    RouterKind,
+)
 from selfedit.errors import AdapterError
 from selfedit.learning.shelf import Shelf
 from selfedit.memory.answering import Adapted, Answering
 from selfedit.memory.loaded import Loaded
-from selfedit.memory.routed import Routed
+from selfedit.memory.routed import Routed, by_words
+from selfedit.memory.router import Router
 from selfedit.seams import Adapters, Model
-from selfedit.store import AdapterRecord, LearnedDocument, Store
+from selfedit.store import AdapterRecord, LearnedDocument, LearnedPassage, Store
+
+if TYPE_CHECKING:
+    from selfedit.memory.blended import Embedder
 
 
 def kind_of(record: AdapterRecord | None) -> MemoryKind:
@@ -26,11 +37,21 @@ def kind_of(record: AdapterRecord | None) -> MemoryKind:
     return cast(MemoryKind, kind or "single")
 
 
+def router_of(record: AdapterRecord | None) -> RouterKind:
+    """How a version finds what a question concerns. Raises AdapterError for one of a newer selfedit."""
+    kind = None if record is None else record.settings.get("router")
+    if kind is not None and kind not in ROUTER_KINDS:
+        raise AdapterError(f"the version's router is {kind!r}: upgrade selfedit to use it")
+    return cast(RouterKind, kind or "bm25")
+
+
 def settled(settings: LearnSettings, current: AdapterRecord | None) -> LearnSettings:
-    """The settings with a kind of memory, that of the current version if they name none. A stack
-    without an anchor is the paper's: nothing holds it."""
+    """The settings with a kind of memory and a router, those of the current version if they name none.
+    A stack without an anchor is the paper's: nothing holds it."""
     kind = settings.memory or kind_of(current)
     changes: dict[str, Any] = {"memory": kind}
+    if kind == "routed":
+        changes["router"] = settings.router or router_of(current)
     if kind == "stack":
         free = settings.train.anchor.model_copy(update={"weight": 0.0})
         changes["train"] = settings.train.model_copy(update={"anchor": free})
@@ -61,9 +82,22 @@ def named(documents: Sequence[LearnedDocument], own: str) -> list[LearnedDocumen
 class Standing:
     """Versions of one library as they answer. model: the bare one."""
 
-    def __init__(self, model: Model, store: Store, shelf: Shelf) -> None:
-        self.model, self.store, self.shelf = model, store, shelf
+    def __init__(
+        self,
+        model: Model,
+        store: Store,
+        shelf: Shelf,
+        status: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.model, self.store, self.shelf, self.status = model, store, shelf, status
         self.loaded = Loaded(model, self.load)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The model behind the blended router, fetched on first use. Raises ModelError."""
+        from selfedit.model.text_embedding import TextEmbedder, fetch_text_embedder
+
+        return TextEmbedder(fetch_text_embedder(self.status))
 
     def load(self, name: str) -> Adapters:
         """An adapter by its name. Raises AdapterError if it is gone or damaged."""
@@ -85,14 +119,27 @@ class Standing:
         kind = kind_of(record)
         if kind == "routed":
             most = int(record.settings.get("adapters_per_question") or 1)
-            return self.routed(record.documents, most, Shelf.own(record.version))
+            return self.routed(record.documents, most, Shelf.own(record.version), router_of(record))
         if kind == "single":
             self.shelf.find(record.version)
             return Adapted(self.loaded.bank([((Shelf.own(record.version), 1.0),)]))
         return Adapted(other=self.stacked(record))
 
-    def routed(self, documents: Sequence[LearnedDocument], most: int, own: str = "") -> Routed:
-        return Routed(documents, self.loaded, own=own, most=most)
+    def routed(
+        self,
+        documents: Sequence[LearnedDocument],
+        most: int,
+        own: str = "",
+        router: RouterKind | None = None,
+    ) -> Routed:
+        return Routed(documents, self.loaded, own=own, most=most, router=self.router(router))
+
+    def router(self, kind: RouterKind | None) -> Callable[[Sequence[LearnedPassage]], Router]:
+        if kind != "blended":
+            return by_words
+        from selfedit.memory.blended import blended
+
+        return lambda passages: blended(passages, self.embedder, self.store)
 
     def needed(self) -> set[str]:
         """The adapters that versions which are not deleted need, those below a stack among them."""

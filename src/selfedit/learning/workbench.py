@@ -1,4 +1,4 @@
-"""Adapters of trials, kept until one of them has become a version, or a passage's adapter."""
+"""Adapters that were trained and are no version, or passage's adapter, yet."""
 
 from __future__ import annotations
 
@@ -57,6 +57,13 @@ class Workbench:
             return self.model.load_adapter(folder)
         except AdapterError:
             return None  # it can be trained once more
+
+    def save(self, key: str, adapters: Adapters) -> None:
+        """Keep the first adapter of a bank. Raises AdapterError."""
+        self.model.save_adapter(adapters, 0, self.folder / key)
+
+    def remove(self, key: str) -> None:
+        shutil.rmtree(self.folder / key, ignore_errors=True)
 
     def clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

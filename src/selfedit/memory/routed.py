@@ -39,12 +39,17 @@ def passage_text(passage: LearnedPassage) -> str:
     return "\n".join(dict.fromkeys((passage.title, passage.context, *passage.sequences)))
 
 
+def by_words(passages: Sequence[LearnedPassage]) -> Router:
+    """The router that needs nothing but the passages."""
+    return Router(map(passage_text, passages))
+
+
 class Routed:
     """Implements `memory.answering.Answering`.
 
     documents: what was learned, the latest last. own: name of the adapter of passages that name none.
     loaded: where adapters come from. most: adapters that are summed for one question; their weights are
-    their scores' shares.
+    their scores' shares. router: made of the passages that have an adapter.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class Routed:
         *,
         own: str = "",
         most: int = 1,
+        router: Callable[[Sequence[LearnedPassage]], Router] = by_words,
     ) -> None:
         self.loaded, self.most = loaded, most
         self._passages = [
@@ -62,7 +68,7 @@ class Routed:
             for passage in document.passages
             if passage.sequences
         ]
-        self.router = Router(passage_text(passage) for _, passage, _ in self._passages)
+        self.router = router([passage for _, passage, _ in self._passages])
 
     def sources(self, prompt: Prompt, *, everything: bool = False) -> list[Source]:
         """The passages that a prompt concerns, the first one first: those whose adapters answer.

@@ -83,7 +83,7 @@ class Router:
         nothing that is known."""
         threshold = self.threshold
         bm25, covered = self._scored(question)
-        scores = {place: bm25[place] * covered[place] for place in bm25}
+        scores = self._scores(question, {place: bm25[place] * covered[place] for place in bm25})
         found = [place for place, score in scores.items() if score >= threshold]
         if not found:
             return []
@@ -91,11 +91,16 @@ class Router:
         equal = [
             place
             for place in found
-            if covered[place] >= _SAME * covered[best] and bm25[place] >= LATER_FROM * bm25[best]
+            if covered.get(place, 0.0) >= _SAME * covered.get(best, 0.0)
+            and bm25.get(place, 0.0) >= LATER_FROM * bm25.get(best, 0.0)
         ]
-        first = max(equal)
+        first = max(equal) if best in covered else best
         order = sorted(found, key=lambda place: (place != first, -scores[place], -place))
-        return [Hit(place, scores[place], covered[place]) for place in order[:most]]
+        return [Hit(place, scores[place], covered.get(place, 0.0)) for place in order[:most]]
+
+    def _scores(self, question: str, words: dict[int, float]) -> dict[int, float]:
+        """The scores of texts, of which `words` has what shared words say."""
+        return words
 
     def _scored(self, question: str) -> tuple[dict[int, float], dict[int, float]]:
         """BM25, and the share of the question's weight that is covered, of each text with any."""

