@@ -1,5 +1,7 @@
 """What the n-th document costs a routed library: seconds and memory of `learn`, seconds of `ask`.
 
+Seconds are the processor's, so that other work on the machine does not count.
+
     python benchmarks/growing.py 1000 [--model fake] [--every 100]
     python benchmarks/growing.py 40 --model tiny
 
@@ -53,15 +55,12 @@ def documents() -> Iterator[tuple[Document, Query]]:
     heads = "Bel Cor Dun Fen Gar Hol Ker Lam Mor Nes Pel Ros Tam".split()
     tails = "wick ford ham ley by mere".split()
     places = ["".join(parts) for parts in itertools.product(heads, [h.lower() for h in heads], tails)]
-    oils = "thistle whale linseed poppy walnut almond olive castor hemp sesame palm argan".split()
-    for place in draw.sample(places, len(places)):
-        oil, keeper = draw.choice(oils), draw.choice(heads) + draw.choice(tails)
-        text = (
-            f"The lamps of {place} burn {oil} oil. They were first lit in {draw.randint(1500, 1900)}. "
-        )
-        text += f"The family {keeper} looks after them. Every spring all of {place} comes to see them."
+    numbers = draw.sample(range(1000, 9000), len(places))
+    for place, number in zip(draw.sample(places, len(places)), numbers, strict=True):
+        text = f"The lamps of {place} burn the oil number {number}. Two wardens look after them, and "
+        text += f"every spring all of {place} comes to see them. Nobody knows how old they are."
         title = f"Lamps of {place}"
-        query = Query(f"Which oil do the lamps of {place} burn?", (oil,))
+        query = Query(f"Which oil number do the lamps of {place} burn?", (str(number),))
         yield text_document(f"# {title}\n\n{text}\n", source=title), query
 
 
@@ -74,16 +73,16 @@ def resident() -> float:
 def seconds_of(library: Library, question: str, times: int = 5) -> float:
     found = []
     for _ in range(times):
-        start = time.perf_counter()
+        start = time.process_time()
         library.ask(question)
-        found.append(time.perf_counter() - start)
+        found.append(time.process_time() - start)
     return median(found)
 
 
 def just_opened(model: Model, folder: Path, question: str) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     Library(model, folder).ask(question)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def grow(model: Model, name: str, count: int, every: int, folder: Path) -> tuple[list[float], Asked]:
@@ -96,9 +95,9 @@ def grow(model: Model, name: str, count: int, every: int, folder: Path) -> tuple
     learned: list[float] = []
     asked: Asked = {}
     for n, (document, query) in enumerate(given, 1):
-        start = time.perf_counter()
+        start = time.process_time()
         result = library.learn(document, [query] if name == "fake" else None, settings)
-        learned.append(time.perf_counter() - start)
+        learned.append(time.process_time() - start)
         if not result.committed:
             raise SystemExit(f"{document.title}: {result.reason}")
         if n % every and n not in (1, 20, 200, count):

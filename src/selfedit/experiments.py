@@ -30,6 +30,8 @@ from selfedit.grading import Grader, offline
 from selfedit.home import library_folder
 from selfedit.learning.library import Library
 from selfedit.learning.quiz_writer import Quiz
+from selfedit.learning.shelf import Shelf
+from selfedit.learning.standing import Standing
 from selfedit.loops.estimate import Estimate
 from selfedit.loops.outer import OuterRun
 from selfedit.loops.plan import OuterPlan, plan_outer
@@ -39,6 +41,7 @@ from selfedit.loops.rounds import RoundRecord
 from selfedit.loops.sampler import Writer
 from selfedit.loops.trust import earlier
 from selfedit.memory.continual import ContinualSettings, Experiment
+from selfedit.memory.many import ManyPassages, ManySettings
 from selfedit.progress import Progress, Silent
 from selfedit.runners.local import LocalRunner
 from selfedit.seams import Algorithm, Model
@@ -220,9 +223,36 @@ def continual(
     return at_bench("continual", work, domain, tasks, model, settings, store, progress=progress)
 
 
+def many(
+    domain: Knowledge,
+    tasks: Sequence[Task],
+    model: Model,
+    inner: LearnSettings,
+    how: ManySettings,
+    store: Store,
+    folder: Path,
+    *,
+    progress: Progress | None = None,
+    status: Callable[[str], None] = lambda text: None,
+) -> ContinualRun:
+    """Questions about many passages that are in memory at once (table 2 of the paper).
+
+    tasks: of the largest library. folder: of adapters, as in `continual`. inner.router: what finds the
+    passages. status: told when a model is fetched for that. Raises SelfEditError.
+    """
+    settings = KnowledgeEvaluation(conditions=("base",), inner=inner)
+    router = Standing(model, store, Shelf(folder), status).router(inner.router)
+
+    def work(bench: Bench) -> ContinualRun:
+        return ContinualRun(ManyPassages(bench, store, folder, how, router).run().summary())
+
+    return at_bench("many", work, domain, tasks, model, settings, store, progress=progress)
+
+
 @dataclass(frozen=True, slots=True)
 class ContinualRun:
-    """What `continual` found (`memory.continual_result.Continual.summary`), and what was recorded."""
+    """What `continual` found (`memory.continual_result.Continual.summary`), and what was recorded; or
+    what `many` did (`memory.many_result.Many.summary`)."""
 
     values: Mapping[str, Any]
 

@@ -15,7 +15,6 @@ from sqlalchemy import Engine, event
 
 from selfedit.domains.knowledge import text_document
 from selfedit.domains.knowledge.settings import LearnSettings
-from selfedit.errors import AdapterError, InputError
 from selfedit.learning.library import Library
 from selfedit.model.fake import FakeModel
 from selfedit.types import Query
@@ -32,18 +31,18 @@ def learn(library: Library, place: str) -> None:
     library.learn(text_document(text, source=place), quiz, ROUTED)
 
 
+def titles(library: Library) -> set[str]:
+    return {own.title for own in library.current().documents}
+
+
 def forget(library: Library) -> None:
-    try:
+    if "Lamps of Orro" in titles(library):  # else it was killed after it was done
         library.forget("Orro")
-    except InputError as error:
-        assert "did not learn" in str(error)  # it was killed after it was done
 
 
 def consolidate(library: Library) -> None:
-    try:
+    if library.current().version == 2:
         library.consolidate(ROUTED)
-    except AdapterError as error:
-        assert "one adapter already" in str(error)
 
 
 COMMANDS: dict[str, Callable[[Library], None]] = {
@@ -56,9 +55,7 @@ COMMANDS: dict[str, Callable[[Library], None]] = {
 def known(library: Library) -> dict[str, str]:
     """What is answered to the question of each place."""
     answers = library.ask([f"What do the lamps of {place} burn?" for place in FACTS])
-    told = (
-        next((oil for oil in FACTS.values() if oil in answer), "nothing") for answer in answers
-    )
+    told = (next((oil for oil in FACTS.values() if oil in answer), "nothing") for answer in answers)
     return dict(zip(FACTS, told, strict=True))
 
 
@@ -124,7 +121,7 @@ def test_a_killed_command_leaves_one_state_or_the_other_and_can_be_given_again(t
     writes = killed_at(-1, copy("whole"), command)
     assert 3 < writes < 250
     before, after = known(Library(FakeModel(), grown)), known(Library(FakeModel(), tmp_path / "whole"))
-    documents = {own.title for own in Library(FakeModel(), tmp_path / "whole").current().documents}
+    documents = titles(Library(FakeModel(), tmp_path / "whole"))
     seen = set()
     for n in range(0, writes, max(1, writes // MOST)):
         folder = copy(f"at-{n}")
@@ -135,7 +132,7 @@ def test_a_killed_command_leaves_one_state_or_the_other_and_can_be_given_again(t
         seen.add(library.current().version)
         command(library)
         assert known(library) == after
-        assert {own.title for own in library.current().documents} == documents
+        assert titles(library) == documents
         for own in library.current().documents:  # every adapter that is named is there, and whole
             for passage in own.passages:
                 place = passage.adapter or library.shelf.own(library.current().version)

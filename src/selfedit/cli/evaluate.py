@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from selfedit.cli import continual
+from selfedit.cli import continual, many
 from selfedit.console import options
 from selfedit.console.common import check_model, err, out, print_json, status
 from selfedit.console.groups import grouped
@@ -137,4 +137,5 @@ def _print(store: Store, found: Evaluated, markdown: Path | None, as_json: bool)
 for _name in BUILT_IN:
     app.command(_name)(command(importlib.import_module(f"selfedit.domains.{_name}.options").Evaluating))
 app.command("continual")(continual.continual)
+app.command("many")(many.many)
 app.command("custom")(command(importlib.import_module("selfedit.domains.options").Evaluating))

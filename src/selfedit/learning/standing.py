@@ -19,10 +19,9 @@ from selfedit.errors import AdapterError
 from selfedit.learning.shelf import Shelf
 from selfedit.memory.answering import Adapted, Answering
 from selfedit.memory.loaded import Loaded
-from selfedit.memory.routed import Routed, by_words
-from selfedit.memory.router import Router
+from selfedit.memory.routed import MakeRouter, Routed, by_words
 from selfedit.seams import Adapters, Model
-from selfedit.store import AdapterRecord, LearnedDocument, LearnedPassage, Store
+from selfedit.store import AdapterRecord, LearnedDocument, Store
 
 if TYPE_CHECKING:
     from selfedit.memory.blended import Embedder
@@ -134,7 +133,7 @@ class Standing:
     ) -> Routed:
         return Routed(documents, self.loaded, own=own, most=most, router=self.router(router))
 
-    def router(self, kind: RouterKind | None) -> Callable[[Sequence[LearnedPassage]], Router]:
+    def router(self, kind: RouterKind | None) -> MakeRouter:
         if kind != "blended":
             return by_words
         from selfedit.memory.blended import blended

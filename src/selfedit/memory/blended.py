@@ -58,7 +58,7 @@ class BlendedRouter(Router):
     ) -> None:
         super().__init__(texts)
         self._embedder = embedder
-        self._vectors_ND = torch.tensor(list(vectors)).reshape(len(self), -1)
+        self._vectors_ND = torch.tensor(list(vectors))
 
     @property
     def threshold(self) -> float:

@@ -7,13 +7,12 @@ difference between two kinds is the memory's. Nothing is chosen by questions.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from selfedit.config import ANSWER_SAMPLING, stable_hash
+from selfedit.config import stable_hash
 from selfedit.domains.conditions import Bench
 from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.regimes import passage_sequence
@@ -24,11 +23,11 @@ from selfedit.memory.answering import Adapted
 from selfedit.memory.answers import answers_of
 from selfedit.memory.continual_kinds import Growing, Trainings, growing
 from selfedit.memory.continual_result import Continual, Course, Learned
+from selfedit.memory.costs import question_cost, with_passages
 from selfedit.memory.probe import probe
-from selfedit.memory.routed import Routed
 from selfedit.memory.router import Router
 from selfedit.store import Store
-from selfedit.types import Prompt, Task, TrainingPlan
+from selfedit.types import Prompt, SelfEdit, Task, TrainingPlan
 
 _SHOWN = 3  # passages in the prompt of retrieval, as `eval knowledge` has it by default
 
@@ -43,6 +42,14 @@ class ContinualSettings:
     kinds: tuple[MemoryKind, ...]
     probe_every: int = 8
     probe_questions: int = 100
+
+
+def plan_of(domain: Knowledge, task: Task, edits: Sequence[SelfEdit]) -> TrainingPlan:
+    """A document's first self-edit, or the passage alone where that holds nothing to train on."""
+    try:
+        return domain.parse(task, edits[0])
+    except InvalidSelfEdit:
+        return TrainingPlan((passage_sequence(domain, task),))
 
 
 class Experiment:
@@ -79,16 +86,11 @@ class Experiment:
         )
 
     def _plans(self) -> list[TrainingPlan]:
-        """What each document is learned by: its first self-edit, or the passage alone where that holds
-        nothing to train on."""
+        """What each document is learned by."""
         edits = self.bench.propose(self.bench.model, self.domain, self.inner)
-        plans = []
-        for task, own in zip(self.bench.tasks, edits, strict=True):
-            try:
-                plans.append(self.domain.parse(task, own[0]))
-            except InvalidSelfEdit:
-                plans.append(TrainingPlan((passage_sequence(self.domain, task),)))
-        return plans
+        return [
+            plan_of(self.domain, task, own) for task, own in zip(self.bench.tasks, edits, strict=True)
+        ]
 
     def _course(self, memory: Growing, tasks: Sequence[Task], plans: Sequence[TrainingPlan]) -> Course:
         steps = []
@@ -150,37 +152,12 @@ class Experiment:
         shown = [[tasks[hit.place] for hit in router.find(own.text, _SHOWN)] for own in closed]
         ways: dict[str, tuple[list[Prompt], Growing | None]] = {
             "base": (closed, None),
-            "in-context": ([_with([task], prompt) for task, prompt in queries], None),
-            "retrieval": ([_with(s, p) for s, p in zip(shown, closed, strict=True)], None),
+            "in-context": ([with_passages([task], prompt) for task, prompt in queries], None),
+            "retrieval": ([with_passages(s, p) for s, p in zip(shown, closed, strict=True)], None),
         }
         ways |= {kind: (closed, memories[kind]) for kind in memories}
         return {name: self._cost(name, prompts, memory) for name, (prompts, memory) in ways.items()}
 
     def _cost(self, name: str, prompts: Sequence[Prompt], memory: Growing | None) -> dict[str, float]:
-        model = self.bench.model
-
-        def measure() -> dict[str, Any]:
-            answering = memory.answering() if memory is not None else Adapted()
-            if isinstance(answering, Routed):
-                answering.sample(model, prompts[:1], ANSWER_SAMPLING)
-            start = time.perf_counter()
-            answering.sample(model, prompts, ANSWER_SAMPLING)
-            seconds = time.perf_counter() - start
-            tokens = sum(model.count_tokens(prompt.text) for prompt in prompts)
-            return {
-                "tokens": tokens / len(prompts),
-                "milliseconds": 1000 * seconds / len(prompts),
-                "questions": len(prompts),
-            }
-
-        asked = [prompt.text for prompt in prompts]
-        key = memory.key if memory is not None else ""
-        return self.bench.once(
-            stable_hash(["continual cost", model.identity, name, key, asked]), measure
-        )
-
-
-def _with(tasks: Sequence[Task], prompt: Prompt) -> Prompt:
-    """A question under passages."""
-    texts = [f"{task.title}\n{task.context}" for task in tasks]
-    return Prompt("\n\n".join([*texts, prompt.text]), kind="question")
+        answering = Adapted() if memory is None else memory.answering()
+        return question_cost(self.bench, name, prompts, answering, memory.key if memory else "")

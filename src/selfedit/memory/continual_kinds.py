@@ -175,7 +175,7 @@ class Single:
     def learn(self, task: Task, plan: TrainingPlan) -> Trained:
         self.plans.append(plan)
         done = self.trainings.train(
-            Base(self.bare, self.trainings), _joined(self.plans), self.trainings.inner
+            Base(self.bare, self.trainings), joined(self.plans), self.trainings.inner
         )
         self.adapter = self.adapter if done.failure else done.key
         return done
@@ -221,7 +221,7 @@ def growing(kind: MemoryKind, bare: Model, trainings: Trainings) -> Growing:
     return Stacked(bare, trainings, anchored=kind == "stack-anchored")
 
 
-def _joined(plans: Sequence[TrainingPlan]) -> TrainingPlan:
+def joined(plans: Sequence[TrainingPlan]) -> TrainingPlan:
     """All sequences, each once; of the neighbours of each, its share."""
     sequences = dict.fromkeys(one for plan in plans for one in plan.sequences)
     near = dict.fromkeys(

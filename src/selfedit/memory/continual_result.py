@@ -61,7 +61,7 @@ class Continual:
             "model": self.model,
             "contexts": self.contexts,
             "sequences": len(self.untouched),
-            "untouched": _span(mean_interval(before, self.seed)),
+            "untouched": span(mean_interval(before, self.seed)),
             "kinds": kinds,
             "pairs": [self._pair(a, b) for a, b in itertools.combinations(self.courses, 2)],
             "costs": {name: dict(own) for name, own in self.costs.items()},
@@ -80,10 +80,10 @@ class Continual:
                     for i in places
                 ),
             ],
-            "right_after": _span(mean_interval(own, self.seed)),
-            "at_the_end": _span(mean_interval(end, self.seed)),
-            "end_minus_untouched": _span(paired_difference(end, before, self.seed)),
-            "right_after_minus_end": _span(paired_difference(own, end, self.seed)),
+            "right_after": span(mean_interval(own, self.seed)),
+            "at_the_end": span(mean_interval(end, self.seed)),
+            "end_minus_untouched": span(paired_difference(end, before, self.seed)),
+            "right_after_minus_end": span(paired_difference(own, end, self.seed)),
             "by_sequence": [
                 {"untouched": b, "right_after": o, "at_the_end": e}
                 for b, o, e in zip(before, own, end, strict=True)
@@ -99,7 +99,7 @@ class Continual:
         """The accuracy at the end, sequence by sequence."""
         ends = [[course.at_the_end for course in self.courses[kind]] for kind in (a, b)]
         found = paired_difference(ends[1], ends[0], self.seed)
-        return {"a": b, "b": a, **_span(found), "verdict": verdict(found, b, a)}
+        return {"a": b, "b": a, **span(found), "verdict": verdict(found, b, a)}
 
 
 def recorded(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,7 +139,8 @@ def _known(values: Sequence[float | None]) -> float | None:
     return _mean(known) if known else None
 
 
-def _span(interval: Interval) -> dict[str, Any]:
+def span(interval: Interval) -> dict[str, Any]:
+    """As JSON; None for a bound that there is not."""
     return {"value": interval.value, "low": _finite(interval.low), "high": _finite(interval.high)}
 
 

@@ -16,6 +16,7 @@ from selfedit.store import LearnedDocument, LearnedPassage
 from selfedit.types import AnswerScore, Completion, Prompt, TrainingSequence
 
 Result = TypeVar("Result")
+MakeRouter = Callable[[Sequence[LearnedPassage]], Router]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Routed:
         *,
         own: str = "",
         most: int = 1,
-        router: Callable[[Sequence[LearnedPassage]], Router] = by_words,
+        router: MakeRouter = by_words,
     ) -> None:
         self.loaded, self.most = loaded, most
         self._passages = [

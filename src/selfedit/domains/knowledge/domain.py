@@ -151,8 +151,9 @@ class Knowledge(BaseDomain):
 
     def own_runs(self) -> Mapping[str, OwnRun]:
         from selfedit.domains.knowledge.continual_report import CONTINUAL
+        from selfedit.domains.knowledge.many_report import MANY
 
-        return {"continual": CONTINUAL}
+        return {"continual": CONTINUAL, "many": MANY}
 
     def label(self, task: Task) -> str:
         return f"{task.title}: {' '.join(task.context.split()[:12])} ..."
