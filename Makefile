@@ -40,6 +40,7 @@ test-models: $(VENV)/.dev ## test tiny models of every architecture (a minute)
 
 check-tools: $(VENV)/.dev ## let vLLM and llama.cpp answer with our adapters, where they are present
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/check_tools.py
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/check_routed.py
 
 lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check

@@ -119,9 +119,7 @@ def answers(model: LanguageModel, bank: AdapterBank | None) -> list[list[int]]:
     return [list(own.tokens) for own in found]
 
 
-def ask(python: str, script: str, given: dict[str, Any], work: Path) -> Answers:
-    """The tool's tokens."""
-    (work / "given.json").write_text(json.dumps(given))
+def vllm_environment() -> dict[str, str]:
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
@@ -131,8 +129,14 @@ def ask(python: str, script: str, given: dict[str, Any], work: Path) -> Answers:
         "VLLM_LOGGING_LEVEL": "ERROR",
     }
     environment.pop("PYTHONPATH", None)
+    return environment
+
+
+def ask(python: str, script: str, given: dict[str, Any], work: Path) -> Answers:
+    """The tool's tokens."""
+    (work / "given.json").write_text(json.dumps(given))
     command = [python, "-c", script, str(work / "given.json"), str(work / "found.json")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=vllm_environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{python} failed:\n{done.stderr[-3000:]}")
     found: Answers = json.loads((work / "found.json").read_text())

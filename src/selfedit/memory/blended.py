@@ -19,6 +19,9 @@ from selfedit.store import LearnedPassage, Store
 # as `memory.router` says (docs/memory.md has what they do elsewhere).
 WORDS = 0.04
 START, GROWTH = 0.4, 0.04
+# By how much less than the best passage a later one that covers the same words may score and still
+# take precedence (`router.LATER_FROM`): one that means something else does not contradict it.
+LATER_WITHIN = 0.1
 
 
 class Embedder(Protocol):
@@ -52,6 +55,8 @@ def passage_vectors(texts: Sequence[str], embedder: Embedder, store: Store) -> l
 
 class BlendedRouter(Router):
     """texts: as `Router` has them. vectors: of the passages, one for each text."""
+
+    _margin = LATER_WITHIN
 
     def __init__(
         self, texts: Iterable[str], vectors: Sequence[Sequence[float]], embedder: Embedder

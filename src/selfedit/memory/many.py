@@ -72,7 +72,7 @@ class ManyPassages:
         for count in self.settings.counts:
             tasks = self.bench.tasks[:count]
             asked = tasks[: self.settings.asked or count]
-            rows = {way: self._row(way, tasks, asked) for way in self.settings.ways}
+            rows: dict[str, Row] = {way: self._row(way, tasks, asked) for way in self.settings.ways}
             libraries.append(Library(count, len(asked), rows, self._found(tasks, asked)))
         return Many(self.bench.model.name, tuple(libraries), self.inner.seed)
 

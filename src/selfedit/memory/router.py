@@ -55,6 +55,8 @@ class Router:
     learned later.
     """
 
+    _margin = math.inf  # how much less than the best one's the score of a later passage may be
+
     def __init__(self, texts: Iterable[str]) -> None:
         self._lengths: list[int] = []
         self._places: dict[str, list[tuple[int, int]]] = {}
@@ -93,6 +95,7 @@ class Router:
             for place in found
             if covered.get(place, 0.0) >= _SAME * covered.get(best, 0.0)
             and bm25.get(place, 0.0) >= LATER_FROM * bm25.get(best, 0.0)
+            and scores[place] >= scores[best] - self._margin
         ]
         first = max(equal) if best in covered else best
         order = sorted(found, key=lambda place: (place != first, -scores[place], -place))
