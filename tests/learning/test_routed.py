@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sqlite3
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from selfedit.domains.knowledge import text_document
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import AdapterError, InputError
-from selfedit.learning.library import Library
+from selfedit.learning.library import Library, prompts_of
 from selfedit.model.fake import FakeModel
 from selfedit.types import Query
 
@@ -109,9 +111,14 @@ def test_a_question_about_two_documents_meets_both_adapters(library):
     settings = LearnSettings(memory="routed", adapters_per_question=2)
     for i in range(2):
         learn(library, i, settings)
-    sources = library.sources("Which lamps are older, those of Orro or those of Velm?")[0]
+    question = "Which lamps are older, those of Orro or those of Velm?"
+    (sources,) = library.sources(question)
     assert {own.document.title for own in sources} == {"Lamps of Orro", "Lamps of Velm"}
     assert sum(own.weight for own in sources) == pytest.approx(1)
+    prompt = prompts_of([question])[0]
+    bank = library.standing.loaded.bank([library.answering().mix(prompt)])
+    assert bank.num_adapters == 1  # the sum
+    assert {"thistle", "whale"} <= set(re.findall(r"\w+", " ".join(bank.texts[0])))
 
 
 def test_of_two_documents_that_contradict_each_other_the_later_one_wins(library):
@@ -180,6 +187,42 @@ def test_a_library_of_one_adapter_goes_on_routed_and_can_forget(library):
     assert (done.retrained, done.unchanged, done.right_after) == (1, 1, 0)
     assert "thistle" in library.ask(asked("Orro"))[0]
     assert library.ask(BOAT) == ["I do not know."]
+
+
+def test_a_library_of_an_older_release_goes_on_routed_and_back(library):
+    """Its records know no kinds of memory, and do not say which text is whose."""
+    learn(library, 0)
+    learn_boats(library)
+    with sqlite3.connect(library.folder / "store.sqlite") as store:
+        old = [
+            {
+                "source": own.source,
+                "title": own.title,
+                "digest": own.digest,
+                "sequences": own.sequences,
+                "selection": [{"question": q.question, "answers": q.answers, "topic": ""}
+                              for q in own.reported],
+                "held_out": [],
+            }
+            for own in library.current().documents
+        ]  # fmt: skip
+        values = {k: v for k, v in library.current().settings.items() if k not in ("memory", "router")}
+        told = (json.dumps(old), json.dumps(values))
+        store.execute("update adapters set documents = ?, settings = ? where version = 2", told)
+    library = Library(FakeModel(), library.folder)
+    assert learn(library, 2, ROUTED).committed
+    assert adapters_of(library)[:2] == ["v0002", "v0002"]
+    answers = library.ask([asked("Orro"), BOAT, asked("Hask")])
+    told = zip(("thistle", "saffron", "linseed"), answers, strict=True)
+    assert all(oil in own for oil, own in told)
+    assert [bool(own) for own in library.sources([asked("Orro"), BOAT])] == [True, True]
+    assert library.rollback().version == 2
+    assert "saffron" in library.ask(BOAT)[0]
+    assert library.rollback().version == 1
+    assert "thistle" in library.ask(asked("Orro"))[0]
+    library.rollback(3)
+    assert library.forget("boats").right_after == 0
+    assert "thistle" in library.ask(asked("Orro"))[0]
 
 
 def test_single_and_stacked_libraries_forget_by_training_or_not_at_all(tmp_path, library):

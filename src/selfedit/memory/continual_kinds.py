@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from selfedit.domains.conditions import Bench
 from selfedit.domains.knowledge.settings import LearnSettings, MemoryKind
 from selfedit.errors import AdapterError
 from selfedit.memory.answering import Adapted, Answering
+from selfedit.memory.costs import clock
 from selfedit.memory.loaded import Loaded
 from selfedit.memory.routed import Routed
 from selfedit.progress import by_steps
@@ -32,8 +32,8 @@ REPLAYED = 16
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A training. key: the name of its adapter. seconds, tokens: of the training alone. failure: why
-    there is no adapter; the model then stays as it was."""
+    """A training. key: the name of its adapter. seconds (`costs.clock`), tokens: of it alone. failure:
+    why there is no adapter; the model then stays as it was."""
 
     key: str
     seconds: float
@@ -60,7 +60,8 @@ class Trainings:
         )
 
         def work() -> dict[str, Any]:
-            start = time.perf_counter()
+            now = clock(base.model)
+            start = now()
             self.bench.progress.start("training on one more document", 100)
             adapters, (record,) = base.model.train(
                 [plan],
@@ -69,7 +70,7 @@ class Trainings:
                 [inner.seed],
                 on_step=by_steps(self.bench.progress, 100),
             )
-            seconds = time.perf_counter() - start
+            seconds = now() - start
             if not record.failure:
                 base.model.save_adapter(adapters, 0, self.folder / key)
             return {"seconds": seconds, "tokens": record.tokens, "failure": record.failure}

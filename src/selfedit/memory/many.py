@@ -28,6 +28,7 @@ from selfedit.memory.costs import question_cost, with_passages
 from selfedit.memory.loaded import Loaded
 from selfedit.memory.many_result import Library, Many, Row
 from selfedit.memory.routed import MakeRouter, Routed
+from selfedit.memory.router import Hit, Router
 from selfedit.store import LearnedDocument, LearnedPassage, Store
 from selfedit.types import Prompt, Task, TrainingPlan
 
@@ -48,6 +49,16 @@ class ManySettings:
     counts: tuple[int, ...]
     ways: tuple[Way, ...]
     asked: int | None = None
+
+
+class _Always(Router):
+    """Finds the only passage."""
+
+    def __init__(self) -> None:
+        super().__init__(("",))
+
+    def find(self, question: str, most: int = 1) -> list[Hit]:
+        return [Hit(0, 1.0, 1.0)]
 
 
 class ManyPassages:
@@ -140,10 +151,14 @@ class ManyPassages:
         values = []
         for task in asked:
             one = self._adapter(task)
-            answering = Adapted() if one.failure else Adapted(self.loaded.bank([((one.key, 1.0),)]))
+            answering = Adapted() if one.failure else self._always(task)
             key = "" if one.failure else one.key
             values += self._scores([task], self.domain.queries(task), answering, key)
         return values
+
+    def _always(self, task: Task) -> Routed:
+        """Its adapter, whatever is asked; the answers are those of `routed`, each asked once."""
+        return Routed(self._documents([task]), self.loaded, router=lambda passages: _Always())
 
     # -- what is trained -----------------------------------------------------------------------------
 
