@@ -38,6 +38,12 @@ def serve(
         float,
         typer.Option(min=0.05, max=1.0, help="Time that learning takes while answers are written."),
     ] = 0.5,
+    engine: Annotated[
+        str, typer.Option(help="Who writes answers: own (this process), or a running vllm server.")
+    ] = "own",
+    vllm_url: Annotated[
+        str, typer.Option(help="Address of that server, which serves the same weights.")
+    ] = "http://127.0.0.1:8000",
     quiet: options.Quiet = False,
 ) -> None:
     """Serve the library: an OpenAI-compatible API, the native one, and a page.
@@ -49,6 +55,8 @@ def serve(
     """
     from selfedit.serve.settings import ServeSettings
 
+    if engine not in ("own", "vllm"):
+        raise InputError(f"--engine {engine}: use own or vllm.")
     settings = ServeSettings(
         host=host,
         port=port,
@@ -57,6 +65,7 @@ def serve(
         max_rows=max_rows,
         adapter_folders=tuple(adapter_folder or ()),
         learning_share=learning_share,
+        vllm_url=vllm_url if engine == "vllm" else None,
     )
     try:
         from selfedit.serve.run import run

@@ -31,7 +31,7 @@ from selfedit.lora.targets import (
 )
 
 _PREFIX = "base_model.model."
-_NOTE = "selfedit.json"
+NOTE = "selfedit.json"
 _WEIGHTS = "adapter_model.safetensors"
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
@@ -89,7 +89,7 @@ def save_adapter(bank: AdapterBank, k: int, folder: Path, base: Base) -> None:
             work.mkdir()
             config.save_pretrained(str(work))
             save_file(tensors, work / _WEIGHTS, metadata={"format": "pt"})
-            (work / _NOTE).write_text(json.dumps(note, indent=1), encoding="utf-8")
+            (work / NOTE).write_text(json.dumps(note, indent=1), encoding="utf-8")
             plain_modes(work)
             shutil.rmtree(folder, ignore_errors=True)
             work.replace(folder)
@@ -134,7 +134,7 @@ def load_adapter(
     Names, shapes and dtypes are checked before anything is allocated, values before anything is used.
     Raises AdapterError when files are missing or damaged, or belong to other base weights.
     """
-    note = _read_json(folder / _NOTE)
+    note = _read_json(folder / NOTE)
     if note.get("base_revision") != base_revision:
         raise AdapterError(
             f"the adapter in {folder} belongs to {note.get('base_model')} "
@@ -145,7 +145,7 @@ def load_adapter(
         settings = LoraSettings.model_validate(note.get("lora"))
         targets = _noted(model, note, settings, num_layers)
     except ValidationError as error:
-        raise _damaged(folder, f"{_NOTE} has no settings") from error
+        raise _damaged(folder, f"{NOTE} has no settings") from error
     except InputError as error:
         raise _damaged(folder, str(error)) from error
     try:
@@ -174,7 +174,7 @@ def _noted(
     names = [str(name) for name in note.get("modules", meant)]
     odd = sorted(set(names).difference(meant))
     if odd or not names:
-        raise InputError(f"its {_NOTE} names {odd[0] if odd else 'no modules'}")
+        raise InputError(f"its {NOTE} names {odd[0] if odd else 'no modules'}")
     return placed([(name, found[name]) for name in names], settings.rank)
 
 

@@ -16,15 +16,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from selfedit.config import SamplingSettings
 from selfedit.errors import InputError, OutOfMemory, SelfEditError
 from selfedit.forward.memory import is_out_of_memory, within_memory
 from selfedit.forward.slots import takes_slots
 from selfedit.lora.bank import AdapterBank
 from selfedit.model.generate import ending_tokens
 from selfedit.model.language_model import LanguageModel
-from selfedit.model.sampling import choose
 from selfedit.model.slot_batch import SlotBatch
+from selfedit.serve.drawing import draw, token_of
 from selfedit.serve.engine import Ask, Busy, Piece, Ticket, Token
 from selfedit.serve.prefixes import Prefixes
 from selfedit.serve.residents import Residents
@@ -272,35 +271,12 @@ class Batching:
         )
 
     def _draw(self, logits_NV: Tensor, rows: list[_Row]) -> list[int]:
-        """A token for each row, by its own settings and seed."""
-        tokens = [0] * len(rows)
-        groups: dict[tuple[float, float], list[int]] = {}
+        """A token for each row, and its log-probability for those that ask."""
+        tokens = draw(logits_NV, [row.ask for row in rows], [row.generator for row in rows])
         for n, row in enumerate(rows):
-            greedy = row.ask.temperature == 0
-            key = (0.0, 1.0) if greedy else (row.ask.temperature, row.ask.top_p)
-            groups.setdefault(key, []).append(n)
-        for (temperature, top_p), own in groups.items():
-            sampling = SamplingSettings(temperature=temperature, top_p=top_p, max_new_tokens=1)
-            some_NV = logits_NV if len(own) == len(rows) else logits_NV[own]
-            chosen = choose(some_NV, sampling, [rows[n].generator for n in own])
-            for n, token in zip(own, chosen, strict=True):
-                tokens[n] = token
-        self._note_logprobs(logits_NV, rows, tokens)
+            if row.ask.top is not None:
+                row.pieces.append(token_of(logits_NV[n], tokens[n], row.ask.top, row.text))
         return tokens
-
-    def _note_logprobs(self, logits_NV: Tensor, rows: list[_Row], tokens: list[int]) -> None:
-        """For the rows that ask: the token's, and the likeliest ones'."""
-        for n, row in enumerate(rows):
-            if row.ask.top is None:
-                continue
-            logprobs_V = logits_NV[n].log_softmax(-1)
-            top: tuple[tuple[str, float], ...] = ()
-            if row.ask.top:
-                values, ids = logprobs_V.topk(row.ask.top)
-                names = [row.text.token_text(token) for token in ids.tolist()]
-                top = tuple(zip(names, values.tolist(), strict=True))
-            own = row.text.token_text(tokens[n])
-            row.pieces.append(Token(own, float(logprobs_V[tokens[n]]), top))
 
     def _take(self, rows: list[_Row]) -> None:
         """Tell each row's new token; those that have ended leave, and then are told so."""

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
+from selfedit.errors import InputError
 from selfedit.seams import Model
 from selfedit.serve.engine import Ask, Engine, Piece, Ticket
 from selfedit.serve.one_by_one import OneByOne
@@ -64,6 +65,12 @@ class Engines:
         from selfedit.model.language_model import LanguageModel
 
         own = self._settings
+        if own.vllm_url is not None:
+            if model is not self._model:
+                raise InputError("vLLM has no model that a stack is merged into: use --engine own")
+            from selfedit.serve.vllm_engine import VllmEngine
+
+            return VllmEngine(own.vllm_url, rows=own.max_rows, most_waiting=own.max_waiting)
         if isinstance(model, LanguageModel):
             from selfedit.serve.batching import Batching
 

@@ -47,12 +47,14 @@ class Rejected(SelfEditError):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """request, result: JSON. error: why it failed; rejected: by the gate. Times: seconds since 1970."""
+    """number: its place in the order of all jobs. request, result: JSON. error: why it failed;
+    rejected: by the gate. Times: seconds since 1970."""
 
     id: str
     kind: str
     status: Status
     request: dict[str, Any]
+    number: int
     created_at: int
     started_at: int | None = None
     finished_at: int | None = None
@@ -97,7 +99,7 @@ class Jobs:
         """What a server before has left: its unfinished jobs are queued again, the oldest first."""
         folders = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
         found = [read_json(own / "job.json") for own in folders if _ID.fullmatch(own.name)]
-        jobs = sorted((Job(**one) for one in found if one is not None), key=lambda job: job.created_at)
+        jobs = sorted((Job(**one) for one in found if one is not None), key=lambda job: job.number)
         for job in jobs:
             self._jobs[job.id] = job
             self._events[job.id] = Events(read_lines(self._place(job.id) / "events.jsonl"))
@@ -122,8 +124,10 @@ class Jobs:
     def submit(self, kind: str, request: Mapping[str, Any]) -> Job:
         """Queue a job; when this returns it is on the disk. Raises StoreError."""
         assert kind in self.kinds, kind
-        job = Job(f"ftjob-{secrets.token_hex(12)}", kind, "queued", dict(request), int(time.time()))
+        job_id, now = f"ftjob-{secrets.token_hex(12)}", int(time.time())
         with self._changed:
+            last = max((job.number for job in self._jobs.values()), default=0)
+            job = Job(job_id, kind, "queued", dict(request), last + 1, now)
             write_json(self._place(job.id) / "job.json", job.to_json())
             self._jobs[job.id] = job
             self._events[job.id] = Events()
@@ -192,8 +196,10 @@ class Jobs:
                 self._jobs[job.id] = job
             try:
                 self._do(going)
-            except StoreError as error:  # the disk is full: the job stays as it was, for the next start
+            except StoreError as error:
+                # The disk is full. What the disk holds of the job stays, for the next start.
                 _log.error("%s", error)
+                self._failed_unnoted(job, error)
             with self._changed:
                 self._going = None
                 self._changed.notify_all()
@@ -219,6 +225,14 @@ class Jobs:
             self._ended(job, "failed", error=f"internal error: {type(error).__name__}")
         else:
             self._ended(job, "succeeded", result=result)
+
+    def _failed_unnoted(self, job: Job, error: StoreError) -> None:
+        with self._changed:
+            now = int(time.time())
+            failed = replace(job, status="failed", finished_at=now, error=str(error))
+            self._jobs[job.id] = failed
+            self._changed.notify_all()
+        self._events[job.id].close()
 
     def _step(self, cancel: threading.Event) -> Callable[[], None]:
         def step() -> None:

@@ -18,7 +18,8 @@ class ServeSettings:
     wait, at most max_waiting of them. max_tokens: most new tokens of one text. request_seconds: after
     which an answer is given up. body_seconds: in which a request's body has to arrive.
     adapter_folders: under which /v1/load_lora_adapter finds PEFT folders; none: it is off.
-    learning_share: share of the time that a training takes while answers are being written.
+    learning_share: share of the time that a training takes while answers are being written. vllm_url:
+    of a vLLM server that writes the answers; None: this process does.
     """
 
     host: str = "127.0.0.1"
@@ -32,6 +33,7 @@ class ServeSettings:
     body_seconds: float = 60.0
     adapter_folders: tuple[Path, ...] = ()
     learning_share: float = 0.5
+    vllm_url: str | None = None
 
     def __post_init__(self) -> None:
         if self.api_key is None and not is_loopback(self.host):

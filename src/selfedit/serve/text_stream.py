@@ -10,48 +10,28 @@ from selfedit.endpoints.replies import THOUGHTS, without_thoughts
 _BROKEN = "\ufffd"
 
 
-class TextStream:
-    """The text of one reply. stops: strings before which it ends. raw: as it is; else without blanks
-    around it and without thoughts, as `model.generate` has it."""
+class Shown:
+    """What of a text may be told, as it grows. stops: strings before which it ends. raw: as it is; else
+    without blanks around it and without thoughts, as `model.generate` has it."""
 
-    def __init__(self, tokenizer: Any, stops: Sequence[str] = (), *, raw: bool = False) -> None:
-        self._tokenizer, self._stops, self._raw = tokenizer, tuple(filter(None, stops)), raw
-        self.ids: list[int] = []
-        self._begin = self._read = 0  # of the tokens that are decoded anew, and that are text already
+    def __init__(self, stops: Sequence[str] = (), *, raw: bool = False) -> None:
+        self._stops, self._raw = tuple(filter(None, stops)), raw
         self._text, self._told = "", 0
 
-    def push(self, token: int) -> tuple[str, bool]:
+    def add(self, text: str) -> tuple[str, bool]:
         """The text that is new for certain, and whether it has come to a stop string."""
-        self.ids.append(token)
-        self._decode()
-        text = self._visible()
-        at = self._stop_in(text)
+        self._text += text
+        seen = self._visible()
+        at = self._stop_in(seen)
         if at is not None:
-            return self._tell(self._cleaned(text[:at])), True
-        return self._tell(text[: self._certain(text)]), False
+            return self._tell(self._cleaned(seen[:at])), True
+        return self._tell(seen[: self._certain(seen)]), False
 
     def finish(self) -> str:
         """What is left when the text has ended."""
-        self._text += self._decoded(self._begin)[len(self._decoded(self._begin, self._read)) :]
-        self._begin = self._read = len(self.ids)
-        text = self._visible()
-        at = self._stop_in(text)
-        return self._tell(self._cleaned(text if at is None else text[:at]))
-
-    def token_text(self, token: int) -> str:
-        """One token by itself."""
-        return str(self._tokenizer.decode([token], skip_special_tokens=False))
-
-    def _decode(self) -> None:
-        """Tokens are decoded with a few before them, since some begin words only there; a character
-        that needs more tokens waits for them."""
-        before, now = self._decoded(self._begin, self._read), self._decoded(self._begin)
-        if len(now) > len(before) and not now.endswith(_BROKEN):
-            self._text += now[len(before) :]
-            self._begin, self._read = self._read, len(self.ids)
-
-    def _decoded(self, start: int, end: int | None = None) -> str:
-        return str(self._tokenizer.decode(self.ids[start:end], skip_special_tokens=True))
+        seen = self._visible()
+        at = self._stop_in(seen)
+        return self._tell(self._cleaned(seen if at is None else seen[:at]))
 
     def _visible(self) -> str:
         return self._text if self._raw else self._text.lstrip()
@@ -81,3 +61,38 @@ class TextStream:
         new = text[self._told :]
         self._told += len(new)
         return new
+
+
+class TextStream:
+    """The text of one reply, token by token (`Shown`)."""
+
+    def __init__(self, tokenizer: Any, stops: Sequence[str] = (), *, raw: bool = False) -> None:
+        self._tokenizer, self._shown = tokenizer, Shown(stops, raw=raw)
+        self.ids: list[int] = []
+        self._begin = self._read = 0  # of the tokens that are decoded anew, and that are text already
+
+    def push(self, token: int) -> tuple[str, bool]:
+        """The text that is new for certain, and whether it has come to a stop string.
+
+        Tokens are decoded with a few before them, since some begin words only there; a character that
+        needs more tokens waits for them.
+        """
+        self.ids.append(token)
+        before, now = self._decoded(self._begin, self._read), self._decoded(self._begin)
+        if len(now) <= len(before) or now.endswith(_BROKEN):
+            return "", False
+        self._begin, self._read = self._read, len(self.ids)
+        return self._shown.add(now[len(before) :])
+
+    def finish(self) -> str:
+        """What is left when the text has ended."""
+        before, now = self._decoded(self._begin, self._read), self._decoded(self._begin)
+        self._begin = self._read = len(self.ids)
+        return self._shown.add(now[len(before) :])[0] + self._shown.finish()
+
+    def token_text(self, token: int) -> str:
+        """One token by itself."""
+        return str(self._tokenizer.decode([token], skip_special_tokens=False))
+
+    def _decoded(self, start: int, end: int | None = None) -> str:
+        return str(self._tokenizer.decode(self.ids[start:end], skip_special_tokens=True))

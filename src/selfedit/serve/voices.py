@@ -12,6 +12,7 @@ from selfedit.errors import AdapterError, InputError
 from selfedit.learning.library import Library
 from selfedit.learning.shelf import Shelf
 from selfedit.learning.standing import named
+from selfedit.lora.files import NOTE
 from selfedit.memory.answering import Adapted
 from selfedit.memory.loaded import Mix
 from selfedit.memory.routed import Routed
@@ -47,11 +48,13 @@ class Voice:
 @dataclass(frozen=True, slots=True)
 class Speaker:
     """What writes one text: the adapter of a bank of one over a model, or the model alone. key: names
-    the adapter, the same for the same weights; "" without one."""
+    the adapter, the same for the same weights; "" without one. folder: where it lies; None for a sum of
+    several."""
 
     model: Model
     key: str = ""
     adapters: Adapters | None = None
+    folder: Path | None = None
 
 
 class Voices:
@@ -86,22 +89,32 @@ class Voices:
         with self._lock:
             bare = self.library.model
             if voice.id in self._loaded:
-                return Speaker(bare, f"lora:{voice.id}", self._loaded[voice.id][0])
+                adapters, folder = self._loaded[voice.id]
+                return Speaker(bare, f"lora:{voice.id}:{folder}", adapters, folder)
             if voice.version is None:
                 return Speaker(bare)
             record = self.library.adapter(voice.version)
             answering = self.library.answering(voice.version)
-            if isinstance(answering, Adapted):
-                key = Shelf.own(record.version) if answering.adapters is not None else ""
-                return Speaker(answering.other or bare, key, answering.adapters)
-            assert isinstance(answering, Routed)
-            mix = (
-                answering.mix(prompt) if voice.document is None else self._about(voice, record, prompt)
-            )
-            if not mix:
-                return Speaker(bare)
-            key = mix[0][0] if len(mix) == 1 and mix[0][1] == 1.0 else repr(mix)
-            return Speaker(bare, key, answering.loaded.bank([mix]))
+            if isinstance(answering, Routed):
+                whole = voice.document is None
+                mix = answering.mix(prompt) if whole else self._about(voice, record, prompt)
+                return self._mixed(answering, mix)
+            assert isinstance(answering, Adapted)
+            model = answering.other or bare
+            if answering.adapters is None:
+                return Speaker(model)
+            key = Shelf.own(record.version)
+            return Speaker(model, key, answering.adapters, self.library.shelf.adapter(key))
+
+    def _mixed(self, answering: Routed, mix: Mix) -> Speaker:
+        bare = self.library.model
+        if not mix:
+            return Speaker(bare)
+        adapters = answering.loaded.bank([mix])
+        if len(mix) == 1 and mix[0][1] == 1.0:
+            key = mix[0][0]
+            return Speaker(bare, key, adapters, self.library.shelf.adapter(key))
+        return Speaker(bare, repr(mix), adapters)
 
     def _about(self, voice: Voice, record: AdapterRecord, prompt: Prompt) -> Mix:
         """The adapters of a document's own passages that answer a prompt. One alone always does."""
@@ -166,7 +179,7 @@ class Voices:
             raise InputError("lora_path is outside of the folders that --adapter-folder allows")
         if not folder.is_dir():
             raise AdapterError("lora_path is no folder")
-        adapters = self.library.model.load_adapter(folder)
+        adapters = _adapters_in(self.library.model, folder)
         with self._lock:
             self._loaded[name] = (adapters, folder)
 
@@ -179,3 +192,14 @@ class Voices:
 
 
 _LISTED = 20
+
+
+def _adapters_in(model: Model, folder: Path) -> Adapters:
+    """A bank of one: by the note of those that selfedit wrote, else by what PEFT says."""
+    from selfedit.model.language_model import LanguageModel
+
+    if not isinstance(model, LanguageModel) or (folder / NOTE).is_file():
+        return model.load_adapter(folder)
+    from selfedit.lora.peft_folder import load_peft
+
+    return load_peft(model.hf, folder, num_layers=model.num_layers)

@@ -1,0 +1,115 @@
+"""The queue: in order, one at a time, and resumed by the next server."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from selfedit.errors import InputError
+from selfedit.model.fake import FakeModel
+from selfedit.serve.breath import Breath
+from selfedit.serve.jobs import Jobs, NoSuchJob
+from selfedit.serve.service import Service
+from selfedit.serve.settings import ServeSettings
+from tests.serve.conftest import LAMP, LAMPS, SETTINGS
+
+
+def started(folder, **kinds):
+    jobs = Jobs(folder)
+    jobs.kinds.update(kinds)
+    jobs.start()
+    return jobs
+
+
+def test_jobs_are_done_in_order_and_one_at_a_time(tmp_path):
+    seen, running = [], threading.Semaphore(1)
+
+    def work(job, events):
+        assert running.acquire(blocking=False)
+        events.start("working", 1)
+        time.sleep(0.01)
+        seen.append(job.request["n"])
+        running.release()
+        return {"n": job.request["n"]}
+
+    jobs = started(tmp_path, count=work)
+    given = [jobs.submit("count", {"n": n}) for n in range(5)]
+    assert [jobs.wait(job.id).result for job in given] == [{"n": n} for n in range(5)]
+    assert seen == list(range(5))
+    assert [job.id for job in jobs.list()] == [job.id for job in reversed(given)]
+    with pytest.raises(NoSuchJob):
+        jobs.get("ftjob-none")
+    jobs.close()
+
+
+def test_a_server_that_ends_leaves_its_jobs_to_the_next_one(tmp_path):
+    begun, ended = threading.Event(), []
+
+    def long(job, events):
+        begun.set()
+        while True:
+            events.advance()  # stops when the server does
+            time.sleep(0.01)
+
+    def short(job, events):
+        ended.append(job.request["n"])
+        return {}
+
+    jobs = started(tmp_path, work=long)
+    first = [jobs.submit("work", {"n": n}) for n in range(2)]
+    assert begun.wait(5)
+    jobs.close()
+    again = started(tmp_path, work=short)
+    assert [again.wait(job.id).status for job in first] == ["succeeded"] * 2
+    assert ended == [0, 1]
+    numbers = [event["n"] for event in again.events(first[0].id).kept]
+    assert numbers == list(range(1, len(numbers) + 1))
+    again.close()
+
+
+def test_what_was_committed_before_a_kill_is_the_jobs_result(tmp_path):
+    """The version was committed, and the process died before the job was noted as done."""
+    service = Service(FakeModel(), tmp_path / "lib", ServeSettings())
+    request = {"documents": [LAMPS], "quiz": [LAMP], "settings": SETTINGS, "preset": "balanced"}
+    job = service.jobs.submit("learn", request)
+    first = service.jobs.kinds["learn"](job, service.jobs.events(job.id))
+    service.start()
+    done = service.jobs.wait(job.id)
+    service.close()
+    assert (done.status, done.result["version"]) == ("succeeded", first["version"])
+    assert len(service.library.adapters()) == 1
+
+
+def test_an_internal_error_fails_the_job_and_the_next_one_runs(tmp_path):
+    def broken(job, events):
+        if job.request["n"] == 0:
+            raise ZeroDivisionError("a secret of the document")
+        if job.request["n"] == 1:
+            raise InputError("too short")
+        return {}
+
+    jobs = started(tmp_path, work=broken)
+    done = [jobs.wait(jobs.submit("work", {"n": n}).id) for n in range(3)]
+    assert [job.status for job in done] == ["failed", "failed", "succeeded"]
+    assert [job.error for job in done[:2]] == ["internal error: ZeroDivisionError", "too short"]
+    jobs.close()
+
+
+def test_learning_takes_its_share_of_the_time_while_answers_are_written():
+    class Busy:
+        load = (1, 0)
+
+    class Idle:
+        load = (0, 0)
+
+    def seconds(engine, share):
+        breath, begun = Breath(engine, share), time.monotonic()
+        for _ in range(3):
+            time.sleep(0.06)  # a step of training
+            breath()
+        return time.monotonic() - begun
+
+    assert seconds(Idle, 0.25) < 0.3
+    assert 0.18 * 4 * 0.9 < seconds(Busy, 0.25) < 2.0
