@@ -41,6 +41,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from selfedit.config import LoraSettings
 from selfedit.lora.bank import AdapterBank
+from selfedit.model.embedded import NAME, embedded_folder
 from selfedit.model.load import load_model
 
 ADAPTERS = 8
@@ -81,7 +82,7 @@ def save_adapters(model_name: str, folder: Path) -> str:
         noise = torch.randn(bank.weights_KP.shape, generator=draw)
         bank.weights_KP.copy_(NOISE * noise.to(bank.weights_KP.dtype))
         model.save_adapter(bank, 0, folder / f"a{n}")
-    place = model.origin.folder
+    place = embedded_folder() if model.name == NAME else model.origin.folder
     if place is None:
         raise SystemExit(f"{model_name} does not lie in a folder, which the others load it from")
     return str(place)
