@@ -127,7 +127,7 @@ def evaluate(
     Raises InputError for what cannot be evaluated, also where the policy was trained on these tasks,
     and SelfEditError.
     """
-    load = load or _loader(domain)
+    load = load or _loader(domain, model)
     model = load(model) if isinstance(model, str) else model
     kept, left_out = (list(tasks), 0) if keep_ungradable else evaluation.gradable(domain, tasks)
     if sample is not None:
@@ -313,7 +313,7 @@ def train(
     on the same run; SelfEditError.
     """
     progress = progress or Silent()
-    load = load or _loader(domain)
+    load = load or _loader(domain, model)
     model = load(model) if isinstance(model, str) else model
     kept, left_out = _rewardable(domain, tasks)
     for note in left_out:
@@ -347,12 +347,17 @@ def train(
     return Trained(records[-1].policy, tuple(records), tuple(run.tasks), (*notes, *left_out))
 
 
-def _loader(domain: BaseDomain) -> Callable[[str], Model]:
+def _loader(domain: BaseDomain, model: Model | str) -> Callable[[str], Model]:
+    """Loads policies: where the model is that was given, and in its precision."""
+    from selfedit.model.language_model import LanguageModel
+
+    where: dict[str, Any] = model.where if isinstance(model, LanguageModel) else {}
+
     def load(name: str) -> Model:
         from selfedit.model.fake import load_fake
         from selfedit.model.load import load_model
 
-        return load_fake(name, domain.skills()) or load_model(name)
+        return load_fake(name, domain.skills()) or load_model(name, **where)
 
     return load
 

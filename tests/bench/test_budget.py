@@ -16,6 +16,8 @@ from selfedit.bench.shapes import shape_config
 from selfedit.config import LoraSettings, SamplingSettings, TrainSettings
 from selfedit.lora import desk
 from selfedit.lora.optimizer import StackedAdamW
+from selfedit.model import answer_scores, divergence
+from selfedit.model.language_model import LanguageModel
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
 
 ALL = LoraSettings(layers="all")
@@ -105,6 +107,41 @@ def test_a_device_without_float64_gets_none(short, monkeypatch):
             torch.ones(1, device="meta").double()
         with pytest.raises(TypeError, match="no float64"):
             torch.ones(1, dtype=torch.float64).to("meta")
+
+
+def test_readings_wait_once_a_pass(short, monkeypatch):
+    """Not for each chunk of logits: texts of any length have as many waits and copies."""
+    monkeypatch.setattr(answer_scores, "_CHUNK", 1)
+    monkeypatch.setattr(divergence, "_CHUNK", 1)
+    found = []
+    for reply in (" b", " a longer reply"):
+        with as_on_a_gpu(hopper=True), Counting() as counting:
+            short.answer_scores([Prompt("a")], [reply])
+            scores = counting.count.copy()
+            short.divergence([TrainingSequence("a" + reply)], other=short)
+        both = counting.count.since(scores)
+        found.append([(own.reads, own.sends) for own in (scores, both)])
+    assert found[0] == found[1]
+    assert found[0][0][0] == 2  # log-probabilities, and whether each is the likeliest
+    assert found[0][1][0] == 1
+
+
+def test_no_tensor_is_placed_by_the_kind_of_device_alone(short, monkeypatch):
+    """cuda:1 is of kind cuda, which is another card: what a model calls its device is for choosing."""
+    monkeypatch.setattr(LanguageModel, "device", property(lambda self: "no device"))
+    with as_on_a_gpu(hopper=True), Counting():
+        texts = (TrainingSequence("one text"), TrainingSequence("another"))
+        plans = [TrainingPlan(texts), TrainingPlan(texts[:1])]
+        bank, _ = short.train(plans, ALL, TrainSettings(epochs=1), [0, 1])
+        prompts = [Prompt("a"), Prompt("a longer one"), Prompt("a")]
+        for temperature in (0, 1):
+            sampling = SamplingSettings(temperature=temperature, max_new_tokens=3)
+            short.sample(prompts, sampling, [0, 0, 0], adapters=bank, owners=[0, 1, 1], logprobs=True)
+        short.answer_scores(prompts[:2], [" b", " c"], adapters=bank, owners=[0, 1])
+        short.divergence(texts, bank, 1)
+    assert bank.weights_KP.device == short.decoder.device
+    with pytest.raises(RuntimeError, match="device"):
+        torch.ones(1, device=short.device)
 
 
 def test_what_is_counted_is_noticed():

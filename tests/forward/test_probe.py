@@ -65,6 +65,27 @@ def test_a_forgotten_border_is_no_rounding(monkeypatch):
     assert "padded, which is slower: packed states differ" in reason
 
 
+def test_other_probes_that_fail_say_what_it_costs(monkeypatch):
+    said = []
+    decoder = Decoder(deep(4).float(), said.append)
+    assert decoder.has_trunk(2)
+    assert decoder.shares_prompts(2)
+    assert said == []
+    decoder._trunk_ok.clear()
+    decoder._shares.clear()
+    monkeypatch.setattr(decoder, "prefill", lambda *_, **__: torch.ones(3, 4, 64))
+    assert not decoder.shares_prompts(2)
+    monkeypatch.setattr(decoder, "trunk", lambda ids, layer: [torch.ones(len(own), 64) for own in ids])
+    decoder._trunk_ok.clear()
+    for _ in range(2):
+        assert not decoder.has_trunk(2)
+    assert not decoder.has_trunk(0)  # there is nothing below
+    assert [text.split(",")[0] for text in said] == [
+        "each adapter reads its prompts by itself",
+        "all layers run in every step of training",
+    ]
+
+
 class NotANumber:
     """scaled_dot_product_attention as a kernel may be: rows of which all is masked are NaN."""
 

@@ -17,14 +17,22 @@ from selfedit.bench.reference import plain_peft
 from selfedit.config import TrainSettings
 from selfedit.forward.transfer import fetch
 from selfedit.lora import bank as bank_module
-from selfedit.lora import desk, groups, low_rank
+from selfedit.lora import desk, groups, low_rank, routing
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.optimizer import DeviceAdamW, StackedAdamW, optimizer_of
 from selfedit.lora.routing import Routing
+from selfedit.model.language_model import LanguageModel
 from selfedit.model.tiny import tiny_model
+from tests.forward.test_probe import deep, split_products
 from tests.lora.test_equality import ALL, DATA, SEEDS, SETTINGS, TOLERANCE, close, sequences, train
 
 CUDA = torch.device("cuda:1")
+
+
+def deep_model():
+    """Deep enough for the order of its sums to matter."""
+    tokenizer = tiny_model().tokenizer
+    return LanguageModel(deep(12), tokenizer, name="deep", revision="deep", form="plain")
 
 
 def group_by_group(a, b, ends_K):
@@ -274,6 +282,39 @@ def test_initial_weights_are_peft_s_to_the_bit(tiny, threads, dtype):
             bound = 1 / math.sqrt(len(draw))
             assert torch.equal(down[k], ((2 * draw - 1) * bound).to(dtype))
             assert not up[k].any()
+
+
+def test_grouped_gradients_are_rounded_by_less_than_the_sums_differ(monkeypatch):
+    """PyTorch's grouped products give half precision only. What that takes from an adapter's gradient
+    is small beside what another order of the sums makes of it."""
+    model = deep_model()
+    gradients = []
+    for kind in ("grid", "rounded", "split"):
+        torch.manual_seed(0)
+        with monkeypatch.context() as patch:
+            if kind == "rounded":
+                patch.setattr(low_rank, "_wide_bmm", lambda a, b, wide: torch.bmm(a, b).to(wide))
+            else:  # products of half precision, added up in float32, as a GPU does
+
+                def wide(a, b, dtype):
+                    return torch.bmm(a.to(dtype), b.to(dtype))
+
+                patch.setattr(low_rank, "_wide_bmm", wide)
+            if kind == "split":
+                split_products(patch)
+            patch.setattr(routing, "_stretches", lambda owners, lengths: None)
+            bank = AdapterBank(model.hf, ALL, [1, 2], num_layers=model.num_layers)
+            bank.weights_KP.normal_(std=0.05)
+            bank.require_gradients()
+            ids = [[(7 * i + k) % 250 for i in range(20)] for k in range(2)]
+            bank.route([0, 1], [20, 20])
+            with bank.attached():
+                model.decoder.hidden(ids).float().pow(2).mean().backward()
+            gradients.append(bank.gradient_KP.clone())
+    exact, rounded, split = gradients
+    apart = [float((own - exact).norm() / exact.norm()) for own in (rounded, split)]
+    assert 0 < apart[0] < 2**-8  # half of the last of 8 bits
+    assert apart[0] < apart[1] / 4, apart
 
 
 def test_gradients_are_not_rounded_before_they_are_float32(monkeypatch):

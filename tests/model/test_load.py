@@ -9,8 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from selfedit.domains.knowledge import Knowledge
 from selfedit.errors import ModelError, OutOfMemory
-from selfedit.model import embedded
+from selfedit.experiments import _loader
+from selfedit.forward import memory
+from selfedit.model import embedded, load
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.load import fingerprint, load_model, pick_device, pick_dtype
 from selfedit.model.tiny import tiny_model
@@ -80,6 +83,31 @@ def test_auto_takes_bfloat16_where_the_card_has_it(monkeypatch):
     chosen = [pick_dtype("auto", device) for device in ("cuda:0", "cuda:1", "mps", "cpu")]
     assert chosen == ["float32", "bfloat16", "float32", "float32"]
     assert pick_dtype("float16", "cuda:0") == "float16"
+
+
+def test_segments_on_a_gpu_can_grow(monkeypatch):
+    """PyTorch reads the variable when the first tensor is made there."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    theirs = [{"PYTORCH_ALLOC_CONF": "max_split_size_mb:64"}, {"PYTORCH_CUDA_ALLOC_CONF": "x:y"}]
+    for environ in ({}, *theirs):
+        monkeypatch.setattr(memory.os, "environ", dict(environ))
+        assert pick_device("cuda:1") == "cuda:1"
+        assert memory.os.environ == (environ or {"PYTORCH_ALLOC_CONF": "expandable_segments:True"})
+
+
+def test_a_policy_is_loaded_where_the_given_model_is(tiny, monkeypatch):
+    asked = []
+    monkeypatch.setattr(load, "load_model", lambda name, **where: asked.append((name, where)))
+    domain = Knowledge()
+    _loader(domain, tiny)("a/policy")
+    _loader(domain, "a/name")("a/policy")
+    monkeypatch.setattr(type(tiny.hf), "device", property(lambda self: torch.device("cuda:1")))
+    _loader(domain, tiny)("a/policy")
+    cpu, auto, card = (where for _, where in asked)
+    assert cpu == {"device": "cpu", "dtype": "float64"}
+    assert auto == {}
+    assert card == {"device": "cuda:1", "dtype": "float64"}
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,15 @@ def engine_from_environment() -> EngineSettings:
         ) from error
 
 
+def less_fragmentation() -> None:
+    """Let PyTorch's allocator extend its segments on a GPU, where waves of any shape follow each other.
+
+    Read when the first tensor is made there; what the user has set stays.
+    """
+    if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:  # the same setting's older name
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+
+
 def memory_budget(device: torch.device, model_bytes: int, engine: EngineSettings) -> int:
     """Bytes that a wave may take in addition to the model.
 

@@ -134,11 +134,21 @@ class Decoder:
     def _say(self, reason: str) -> None:
         self.status(f"sequences of this architecture are padded, which is slower: {reason}")
 
+    def _tried(self, probe: Callable[[int], bool], first_layer: int, without: str) -> bool:
+        """Whether the probe succeeds; what is done `without` it is said."""
+        works = probe(first_layer)
+        if not works:
+            self.status(f"{without}, which is slower: this architecture gives other states otherwise")
+        return works
+
     def has_trunk(self, first_layer: int, longest: int = 1) -> bool:
         """Whether layers below `first_layer` can be run once and skipped afterwards, for sequences of
         up to this many tokens."""
         if first_layer not in self._trunk_ok:
-            self._trunk_ok[first_layer] = first_layer > 0 and self.packs() and self._try(first_layer)
+            without = "all layers run in every step of training"
+            self._trunk_ok[first_layer] = (
+                first_layer > 0 and self.packs() and self._tried(self._try, first_layer, without)
+            )
         return self._trunk_ok[first_layer] and self.packs(longest)
 
     def _try(self, first_layer: int) -> bool:
@@ -154,7 +164,10 @@ class Decoder:
     def shares_prompts(self, first_layer: int) -> bool:
         """Whether `prefill` gives what each row would give by itself; probed once per layer."""
         if first_layer not in self._shares:
-            self._shares[first_layer] = self.has_trunk(first_layer) and self._try_prefill(first_layer)
+            without = "each adapter reads its prompts by itself"
+            self._shares[first_layer] = self.has_trunk(first_layer) and self._tried(
+                self._try_prefill, first_layer, without
+            )
         return self._shares[first_layer]
 
     def _try_prefill(self, first_layer: int) -> bool:

@@ -13,6 +13,7 @@ from torch import Tensor
 from selfedit.errors import OutOfMemory
 from selfedit.forward.memory import within_memory
 from selfedit.forward.packed import Decoder
+from selfedit.forward.transfer import send
 from selfedit.lora.bank import AdapterBank
 from selfedit.model.prompts import Rendered
 from selfedit.types import AnswerScore, Prompt
@@ -115,8 +116,8 @@ def _scores(
     device = hidden_TD.device
     log_M, likeliest_M = _read(
         decoder,
-        hidden_TD.index_select(0, torch.tensor(places, device=device)),
-        torch.tensor(targets, device=device),
+        hidden_TD.index_select(0, send(torch.tensor(places), device)),
+        send(torch.tensor(targets), device),
     )
     counts = [len(reading.ids) - reading.start for reading in readings]
     return [
@@ -131,6 +132,7 @@ def _read(decoder: Decoder, hidden_MD: Tensor, target_M: Tensor) -> tuple[Tensor
     for hidden_CD, target_C in zip(hidden_MD.split(_CHUNK), target_M.split(_CHUNK), strict=True):
         logits_CV = decoder.head.logits(hidden_CD)
         wanted_C = logits_CV.gather(1, target_C[:, None]).squeeze(1)
-        logs.append((wanted_C - logits_CV.logsumexp(dim=1)).cpu().double())
-        likeliest.append((logits_CV.argmax(dim=1) == target_C).cpu())
-    return torch.cat(logs), torch.cat(likeliest)
+        logs.append(wanted_C - logits_CV.logsumexp(dim=1))
+        likeliest.append(logits_CV.argmax(dim=1) == target_C)
+    # float64 only on the CPU: not every device has it.
+    return torch.cat(logs).cpu().double(), torch.cat(likeliest).cpu()

@@ -17,6 +17,7 @@ from selfedit.errors import OutOfMemory
 from selfedit.forward.head import Head
 from selfedit.forward.memory import within_memory
 from selfedit.forward.packed import Decoder
+from selfedit.forward.transfer import send
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.sequences import TokenSequence
 
@@ -111,13 +112,15 @@ def _means(bare: Reader, adapted: Reader, sequences: Sequence[TokenSequence]) ->
         places += [offset + place for place in sequence.supervised]
         offset += len(sequence.ids) - 1
     index = torch.tensor(places)
-    states = [hidden[index.to(hidden.device)] for hidden in _both(bare, adapted, inputs)]
-    kl_M = torch.cat(
-        [
-            _kl(bare.head, own, adapted.head, other)
-            for own, other in zip(*(state.split(_CHUNK) for state in states), strict=True)
-        ]
-    )
+    states = [
+        hidden.index_select(0, send(index, hidden.device)) for hidden in _both(bare, adapted, inputs)
+    ]
+    kls = [
+        _kl(bare.head, own, adapted.head, other)
+        for own, other in zip(*(state.split(_CHUNK) for state in states), strict=True)
+    ]
+    # float64 only on the CPU: not every device has it. Rounding may leave a KL slightly below zero.
+    kl_M = torch.cat(kls).cpu().double().clamp(min=0)
     counts = [sequence.num_supervised for sequence in sequences]
     return [float(part.mean()) for part in kl_M.split(counts)]
 
@@ -137,10 +140,8 @@ def _both(bare: Reader, adapted: Reader, inputs: Sequence[Sequence[int]]) -> tup
 
 
 def _kl(head: Head, own_CD: Tensor, other_head: Head, other_CD: Tensor) -> Tensor:
-    """KL [C] in float64 on the CPU, from final states."""
+    """KL [C], from final states, where the second are."""
     both = ((head, own_CD), (other_head, other_CD))
     log_CV, other_CV = (own.logits(x).log_softmax(1) for own, x in both)
     other_CV.neg_().add_(log_CV.to(other_CV.device))
-    kl_C = (log_CV.exp_().to(other_CV.device) * other_CV).sum(dim=1)
-    # Rounding may leave it slightly below zero.
-    return kl_C.cpu().double().clamp(min=0)
+    return (log_CV.exp_().to(other_CV.device) * other_CV).sum(dim=1)

@@ -119,6 +119,14 @@ class LanguageModel:
     def device(self) -> str:
         return self.decoder.device.type
 
+    @property
+    def where(self) -> dict[str, str]:
+        """Device, with its number, and precision, as `load_model` takes them."""
+        return {
+            "device": str(self.decoder.device),
+            "dtype": str(self.hf.dtype).removeprefix("torch."),
+        }
+
     @cached_property
     def others(self) -> list[Decoder]:
         """Decoders over the same weights for the threads that work beside the first."""

@@ -10,7 +10,11 @@ from typing import Any
 
 from selfedit.config import EngineSettings
 from selfedit.errors import ModelError, OutOfMemory, SelfEditError
-from selfedit.forward.memory import engine_from_environment, is_out_of_memory
+from selfedit.forward.memory import (
+    engine_from_environment,
+    is_out_of_memory,
+    less_fragmentation,
+)
 from selfedit.home import DEFAULT_MODEL
 from selfedit.model import embedded
 from selfedit.model.generate import ending_tokens
@@ -38,6 +42,8 @@ def pick_device(device: str = "auto") -> str:
 
     there = {"cpu": True, "cuda": torch.cuda.is_available()}
     there["mps"] = torch.backends.mps.is_available()
+    if there["cuda"]:
+        less_fragmentation()
     if device == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if there[name])
     kind, _, number = device.partition(":")

@@ -44,10 +44,10 @@ def prefill(
         route_rows(bank, owners, width)
         if len(distinct) < len(texts) and decoder.shares_prompts(bank.first_layer):
             place = {texts[n]: i for i, n in enumerate(distinct)}
-            one = torch.tensor(distinct, device=device)
+            one = send(torch.tensor(distinct), device)
             hidden = decoder.prefill(
                 ids[one],
-                torch.tensor([place[text] for text in texts], device=device),
+                send(torch.tensor([place[text] for text in texts]), device),
                 bank.first_layer,
                 cache,
                 attention_mask=mask[one],

@@ -1,0 +1,69 @@
+"""`selfedit bench inner` of two checkouts in turn, on one machine, in one run: which one is slower?
+
+    python benchmarks/alternate.py BEFORE AFTER [--rounds 3] [-- OPTIONS OF BENCH INNER]
+
+BEFORE, AFTER: folders of checkouts. They alternate, so that what else the machine does meets both; the
+order changes from round to round. Prints a Markdown row for each way: medians of seconds a self-edit,
+their ratio, and the ratio of each round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+
+# The product's ways on a CPU, in under a minute a run on two cores.
+DEFAULT = (
+    *("--edits", "8", "--widths", "4", "--epochs", "2", "--ways", "packed,trunk,threads,refilled"),
+    *("--repeats", "1", "--released-edits", "0", "--questions", "0", "--device", "cpu"),
+    *("--dtype", "float32"),
+)
+
+
+def seconds(folder: Path, options: tuple[str, ...]) -> dict[str, float]:
+    """Seconds a self-edit of each way."""
+    done = subprocess.run(
+        [sys.executable, "-m", "selfedit", "bench", "inner", *options, "--quiet", "--json"],
+        env=os.environ | {"PYTHONPATH": str(folder.resolve() / "src")},
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    ways = json.loads(done.stdout)["ways"]
+    return {name: way["seconds_per_edit"] for name, way in ways.items() if way["seconds_per_edit"]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("before", type=Path)
+    parser.add_argument("after", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("options", nargs="*", help="of `bench inner`, after --")
+    given = parser.parse_args()
+    options = tuple(given.options) or DEFAULT
+    print(f"selfedit bench inner {' '.join(options)}", file=sys.stderr)
+    found: dict[str, dict[Path, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for number in range(given.rounds):
+        both = (given.before, given.after) if number % 2 == 0 else (given.after, given.before)
+        for folder in both:
+            for way, spent in seconds(folder, options).items():
+                found[way][folder].append(spent)
+                print(f"round {number + 1}: {folder}: {way}: {spent:.2f} s", file=sys.stderr)
+    print("| way | before | after | after over before | by round |\n|---|---|---|---|---|")
+    for way, own in found.items():
+        before, after = own[given.before], own[given.after]
+        rounds = ", ".join(f"{b / a:.2f}" for a, b in zip(before, after, strict=False))
+        if before and after:
+            ratio = median(after) / median(before)
+            print(f"| {way} | {median(before):.2f} | {median(after):.2f} | {ratio:.3f} | {rounds} |")
+
+
+if __name__ == "__main__":
+    main()
