@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from selfedit import config
 from selfedit.domains.arc import settings as arc
+from selfedit.domains.knowledge import reader
 from selfedit.domains.knowledge import settings as knowledge
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
@@ -35,7 +36,7 @@ def render() -> str:
 
 
 def _classes() -> Iterator[type[config.Settings]]:
-    for module in (config, knowledge, arc):
+    for module in (config, knowledge, reader, arc):
         own = [v for v in vars(module).values() if getattr(v, "__module__", "") == module.__name__]
         for value in own:
             if inspect.isclass(value) and issubclass(value, config.Settings) and value.model_fields:

@@ -317,15 +317,77 @@ class PolicySettings(Settings):
     train: TrainSettings = TrainSettings(learning_rate=3e-4, epochs=2, batch_size=10, max_tokens=2048)
 
 
+# The algorithm that the policy learns by (`algorithms/`), and how its update is trained where nothing
+# else is asked for. A gradient on what was drawn needs smaller steps than the imitation of ReST-EM:
+# a LoRA takes about ten times the rate of a full finetuning (Schulman et al., "LoRA Without Regret").
+AlgorithmName = Literal["rest-em", "grpo", "rloo", "ppo", "dpo"]
+POLICY_TRAINING: dict[str, dict[str, Any]] = {
+    "rest-em": {},
+    "grpo": {"learning_rate": 1e-4, "epochs": 2, "batch_size": 16},
+    "ppo": {"learning_rate": 1e-4, "epochs": 2, "batch_size": 16},
+    "rloo": {"learning_rate": 1e-4, "epochs": 2, "batch_size": 16},
+    "dpo": {"learning_rate": 5e-5, "epochs": 2, "batch_size": 8},
+}
+
+
+class AlgorithmSettings(Settings):
+    """How a policy learns from its scored self-edits (docs/algorithms.md)."""
+
+    name: AlgorithmName = "rest-em"
+    normalisation: Literal["grpo", "dr_grpo", "bnpo", "dapo"] = Field(
+        "grpo",
+        description="grpo: mean over a completion's tokens, then over completions; dr_grpo: sum over "
+        "tokens by a constant length, advantages not scaled; bnpo: mean over all tokens of a step; "
+        "dapo: the same, with a higher upper clip and no KL.",
+    )
+    scale: Literal["group", "batch", "none"] | None = Field(
+        None,
+        description="Advantages are divided by the standard deviation of the context's rewards, of "
+        "the round's, or by nothing; None: as the normalisation has it.",
+    )
+    clip: float = Field(
+        0.2, gt=0, lt=1, description="The ratio of probabilities counts up to 1 ± this."
+    )
+    clip_high: float | None = Field(
+        None, gt=0, description="The upper bound alone, as 1 + this; None: as the normalisation has it."
+    )
+    kl_weight: float | None = Field(
+        None,
+        ge=0,
+        description="How strongly the policy is held to the first one (dpo: its beta, to the round's); "
+        "None: as the algorithm has it.",
+    )
+    kl_stop: float | None = Field(
+        0.1,
+        gt=0,
+        description="An update ends when the policy is so far from the one that drew the self-edits "
+        "(KL, nats per token); None: never.",
+    )
+    invalid_reward: float | None = Field(
+        0.0, description="What an invalid or failed self-edit has earned; None: it is left out."
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """ReST-EM uses none of the others."""
+        return super().identity() if self.name != "rest-em" else {"name": "rest-em"}
+
+
 class OuterSettings(Settings):
     """Everything that determines an outer-loop run of any domain, apart from model and tasks."""
 
-    added: ClassVar[dict[str, Any]] = {"learner": "policy", "credit": "edit"}
+    added: ClassVar[dict[str, Any]] = {
+        "learner": "policy",
+        "credit": "edit",
+        "algorithm": {"name": "rest-em"},
+    }
 
     inner: InnerSettings = Field(
         InnerSettings(), description="Candidates, seeds and the inner loop of each round."
     )
     policy: PolicySettings = PolicySettings()
+    algorithm: AlgorithmSettings = Field(
+        AlgorithmSettings(), description="How the policy learns from scored self-edits."
+    )
     rounds: int = Field(2, ge=1)
     contexts: int = Field(50, ge=1, description="Contexts of each round.")
     rule: Literal["best", "positive", "all-correct"] = Field(

@@ -11,13 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from selfedit.algorithms.rest_em import ReSTEM
+from selfedit.algorithms.gradient import First
+from selfedit.algorithms.named import named
+from selfedit.algorithms.reader import Reader, Untried
 from selfedit.config import EvaluationSettings, JudgeSettings, OuterSettings
 from selfedit.data import take
 from selfedit.domains.base import BaseDomain
 from selfedit.domains.conditions import Bench, Condition, Outcome
 from selfedit.domains.knowledge import Document, Knowledge
 from selfedit.domains.knowledge.evaluation import KnowledgeEvaluation
+from selfedit.domains.knowledge.reader import ReaderSettings
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.domains.rows import Evaluation, Row
 from selfedit.errors import InputError
@@ -36,18 +39,21 @@ from selfedit.loops.estimate import Estimate
 from selfedit.loops.outer import OuterRun
 from selfedit.loops.plan import OuterPlan, plan_outer
 from selfedit.loops.policies import Policies
-from selfedit.loops.rewards import make_reward
+from selfedit.loops.rewards import Reward, make_reward
 from selfedit.loops.rounds import RoundRecord
 from selfedit.loops.sampler import Writer
 from selfedit.loops.trust import earlier
+from selfedit.memory.answering import Adapted
 from selfedit.memory.continual import ContinualSettings, Experiment
+from selfedit.memory.guard import too_damaged
 from selfedit.memory.many import ManyPassages, ManySettings
+from selfedit.memory.probe import probe
 from selfedit.progress import Progress, Silent
 from selfedit.runners.local import LocalRunner
 from selfedit.seams import Algorithm, Model
 from selfedit.show.html import write_report
 from selfedit.store import Store
-from selfedit.types import LearnResult, Query, QuestionKind, Task, Trial
+from selfedit.types import LearnResult, ProbeResult, Query, QuestionKind, Task, Trial
 
 
 def learn(
@@ -290,6 +296,7 @@ def train(
     load: Callable[[str], Model] | None = None,
     folder: Path | str | None = None,
     algorithm: Algorithm | None = None,
+    reward: Reward | None = None,
     judge: JudgeSettings | None = None,
     confirm: Callable[[OuterPlan], bool] | None = None,
     progress: Progress | None = None,
@@ -304,10 +311,10 @@ def train(
 
     tasks: those that have questions which cannot be graded are left out, with a note. load: loads a
     policy by its folder; None: as `load_model` does. folder: of the policies; None: `policies` in the
-    user's library. algorithm: None: ReST-EM, as the settings say. judge: of the rewards `proxy` and
-    `cascade`. confirm: shown what the rounds that are left will take; False stops. on_round: told of
-    each round as it is finished. notes: how the tasks were chosen. questions: whose questions reward
-    an edit: the tasks' own, or such as the model writes about them.
+    user's library. algorithm, reward: None: those that the settings name. judge: of the rewards `proxy`
+    and `cascade`. confirm: shown what the rounds that are left will take; False stops. on_round: told
+    of each round as it is finished. notes: how the tasks were chosen. questions: whose questions
+    reward an edit: the tasks' own, or such as the model writes about them.
 
     Raises InputError for tasks that nothing can be learned from, and where another process is at work
     on the same run; SelfEditError.
@@ -326,8 +333,8 @@ def train(
     run = OuterRun(
         policies,
         domain,
-        algorithm or ReSTEM(settings.rule, settings.margin, settings.policy, settings.seed),
-        make_reward(settings, store, judge),
+        algorithm or named(settings, First(model.revision, partial(load, model.name))),
+        reward or make_reward(settings, store, judge),
         partial(LocalRunner, policies, store),
         kept,
         store,
@@ -345,6 +352,67 @@ def train(
     del model  # a round's policy takes its place
     records = run.run()
     return Trained(records[-1].policy, tuple(records), tuple(run.tasks), (*notes, *left_out))
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedReader:
+    """A reader that is done. probe: what the model lost by it; None: not measured. refused: why it
+    should not be used, or ""."""
+
+    trained: Trained
+    probe: ProbeResult | None = None
+    refused: str = ""
+
+    def summary(self) -> dict[str, Any]:
+        """A JSON value: what `selfedit train reader --json` prints."""
+        probe = None if self.probe is None else self.probe.measures()
+        return {**self.trained.summary(), "probe": probe, "refused": self.refused}
+
+
+def train_reader(
+    domain: Knowledge,
+    tasks: Sequence[Task],
+    model: Model | str,
+    settings: ReaderSettings,
+    store: Store,
+    *,
+    load: Callable[[str], Model] | None = None,
+    folder: Path | str | None = None,
+    max_damage: float = 0.2,
+    probe_questions: int = 100,
+    confirm: Callable[[OuterPlan], bool] | None = None,
+    progress: Progress | None = None,
+    on_round: Callable[[RoundRecord], None] = lambda record: None,
+    notes: Sequence[str] = (),
+) -> TrainedReader:
+    """A reader (`algorithms.reader`): an outer loop that trains the one who answers. Then the probe.
+
+    max_damage: share of the general answers that it may lose (`memory.guard`). probe_questions: of the
+    probe, at most; 0: none. The others: see `train`. Raises SelfEditError.
+    """
+    load = load or _loader(domain, model)
+    model = load(model) if isinstance(model, str) else model
+    name = model.name
+    reader = Reader(domain, settings.inner, settings.policy, settings.seed, settings.held_out)
+    done = train(
+        domain,
+        tasks,
+        model,
+        settings,
+        store,
+        load=load,
+        folder=folder,
+        algorithm=reader,
+        reward=Untried(),
+        confirm=confirm,
+        progress=progress,
+        on_round=on_round,
+        notes=notes,
+    )
+    if probe_questions == 0 or done.policy == name:
+        return TrainedReader(done)
+    found = probe(model, Adapted(other=load(done.policy)), progress=progress, sample=probe_questions)
+    return TrainedReader(done, found, too_damaged(found, max_damage))
 
 
 def _loader(domain: BaseDomain, model: Model | str) -> Callable[[str], Model]:

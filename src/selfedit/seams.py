@@ -23,6 +23,7 @@ from selfedit.types import (
     Group,
     Prompt,
     Proposal,
+    Sample,
     Score,
     SelfEdit,
     Task,
@@ -32,6 +33,8 @@ from selfedit.types import (
 )
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from selfedit.config import InnerSettings, LoraSettings, SamplingSettings, TrainSettings
     from selfedit.progress import Progress
 
@@ -198,6 +201,88 @@ class FullFinetuning(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A sequence whose supervised tokens a policy drew, for a policy gradient.
+
+    old_M, reference_M: log-probabilities of these M tokens, in nats, when they were drawn, and by the
+    model that the policy is held to (None: by none); float64, on the CPU. advantage: how much better
+    they were than expected. unit: sequences of one unit are in one step; None: by itself.
+    """
+
+    old_M: Tensor
+    advantage: float
+    unit: int | None = None
+    reference_M: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What an objective says of a step. loss: scalar, differentiable. stop: why training must end
+    before this step is taken, or ""."""
+
+    loss: Tensor
+    stop: str = ""
+
+
+class Objective(Protocol):
+    """A loss of log-probabilities. temperature: of the distribution that the tokens were drawn from,
+    by which the logits are divided."""
+
+    @property
+    def temperature(self) -> float: ...
+
+    def __call__(self, logprobs: Sequence[Tensor], drawn: Sequence[Drawn]) -> Signal:
+        """logprobs: for each sequence of the step those of its M drawn tokens, in nats, float64 on the
+        CPU; they carry gradients. drawn: what else is known of the sequences, in the same order."""
+        ...
+
+
+@runtime_checkable
+class PolicyGradients(Protocol):
+    """What a model may offer besides `Model`: learning from what it drew, by log-probabilities."""
+
+    def sample_logprobs(self, samples: Sequence[Sample], temperature: float) -> list[tuple[float, ...]]:
+        """Of each sample, the log-probabilities of its tokens by this model, teacher-forced, in nats;
+        logits are divided by the temperature."""
+        ...
+
+    def prompt_states(self, prompts: Sequence[Prompt]) -> Tensor:
+        """The final state [N, D] of each prompt's last token, float64 on the CPU."""
+        ...
+
+    def reinforce(
+        self,
+        samples: Sequence[Sample],
+        objective: Objective,
+        lora: LoraSettings,
+        settings: TrainSettings,
+        seed: int,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> tuple[Adapters, TrainingRecord]:
+        """One adapter, trained by the objective on the samples' drawn tokens. Raises OutOfMemory."""
+        ...
+
+
+@runtime_checkable
+class TrainsReaders(Protocol):
+    """What a model may offer besides `Model`: an adapter that learns over others, which are frozen."""
+
+    def train_reader(
+        self,
+        documents: Sequence[Adapters],
+        owners: Sequence[int],
+        sequences: Sequence[TrainingSequence],
+        lora: LoraSettings,
+        settings: TrainSettings,
+        seed: int,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> tuple[Adapters, TrainingRecord]:
+        """One adapter, trained on all sequences: sequence i with the first adapter of
+        documents[owners[i]] attached, too, and anchors with none. Raises OutOfMemory."""
+        ...
+
+
 @runtime_checkable
 class GgufFiles(Protocol):
     """What a model may offer besides `Model`: files for llama.cpp."""
@@ -305,14 +390,24 @@ class TrialRunner(Protocol):
 class Update:
     """The result of an algorithm's round. policy: the next policy's folder, None: it stays as it was.
 
-    learned: the edits that it learned from. losses: of its training, nats per token. metrics: its
-    own numbers, for trackers.
+    learned: the edits that it learned from. losses: of its training, nats per token (of a policy
+    gradient: its loss). metrics: its own numbers, for reports and trackers. note: why the policy stays
+    as it was, or ended early, if there is something to say.
     """
 
     policy: Path | None
     learned: tuple[SelfEdit, ...] = ()
     losses: tuple[float, ...] = ()
     metrics: dict[str, float] = field(default_factory=dict)
+    note: str = ""
+
+
+@runtime_checkable
+class ReadsLogprobs(Protocol):
+    """What an algorithm may have besides `Algorithm`, if it needs the log-probabilities of what was
+    drawn (`SelfEdit.drawn`): that it says so. Others find them where they happen to be stored."""
+
+    reads_logprobs: bool
 
 
 class Algorithm(Protocol):

@@ -89,12 +89,17 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class SelfEdit:
-    """What the policy wrote for one task: one completion for each prompt of the strategy."""
+    """What the policy wrote for one task: one completion for each prompt of the strategy.
+
+    drawn: the same completions with their tokens and log-probabilities, where they were kept (see
+    `loops.sampler.Writer`); no part of what an edit is.
+    """
 
     task_id: str
     index: int
     prompts: tuple[Prompt, ...]
     completions: tuple[str, ...]
+    drawn: tuple[Completion, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def text(self) -> str:
@@ -135,15 +140,33 @@ class TrainingPlan:
 class TrainingRecord:
     """What training one adapter leaves behind, besides its weights.
 
-    losses: nats per token of its own sequences, one per step; tokens: number of those. drifts:
-    KL(bare || adapted), nats per token, for each step with anchors. failure: empty, or why it was
-    stopped (its weights are those before the bad step).
+    losses: nats per token of its own sequences, one per step (of a policy gradient: its loss); tokens:
+    number of those. drifts: KL(bare || adapted), nats per token, for each step with anchors. failure:
+    empty, or why it was stopped (its weights are those before the bad step). stopped: empty, or why it
+    ended before its last step, as it should.
     """
 
     losses: list[float] = field(default_factory=list)
     drifts: list[float] = field(default_factory=list)
     failure: str = ""
     tokens: int = 0
+    stopped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A completion that a policy learns from by what it earned.
+
+    advantage: how much better it was than expected. unit: samples of one unit are in one step (the two
+    edits of a pair, say); None: by itself. reference: log-probabilities of its tokens by the model that
+    the policy is held to, in nats; empty: it is held to none.
+    """
+
+    prompt: Prompt
+    completion: Completion
+    advantage: float
+    unit: int | None = None
+    reference: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

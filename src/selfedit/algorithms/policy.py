@@ -12,7 +12,7 @@ from rich.filesize import decimal
 from selfedit.config import PolicySettings
 from selfedit.errors import AdapterError, ModelError, OverLimit, SelfEditError, StoreError
 from selfedit.loops.jobs import fitting
-from selfedit.seams import Model
+from selfedit.seams import Adapters, Model
 from selfedit.types import SelfEdit, TrainingPlan, TrainingSequence
 
 
@@ -36,7 +36,7 @@ def update_policy(
         if completion.strip()
     )
     assert sequences, "an edit that was trained on has text"
-    _need_space(folder.parent, 2 * model.num_bytes)
+    need_space(folder.parent, 2 * model.num_bytes)
     try:
         plan, _, _ = fitting(model, TrainingPlan(sequences), settings.train.max_tokens)
     except OverLimit as error:
@@ -50,6 +50,13 @@ def update_policy(
             f"the policy update failed: {record.failure}. The round's trials are kept; start again "
             "with a lower policy learning rate."
         )
+    write_policy(model, adapters, folder)
+    return record.losses
+
+
+def write_policy(model: Model, adapters: Adapters, folder: Path) -> None:
+    """The model with the first of the adapters merged in, as a folder that appears whole or not at all.
+    Raises StoreError if it cannot be written."""
     part = folder.with_name(f".{folder.name}.part")
     try:
         # Left by an earlier attempt that was killed or not recorded: gigabytes, perhaps.
@@ -65,10 +72,9 @@ def update_policy(
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return record.losses
 
 
-def _need_space(folder: Path, needed: int) -> None:
+def need_space(folder: Path, needed: int) -> None:
     """Checked before the update rather than after it."""
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free

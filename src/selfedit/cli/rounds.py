@@ -45,7 +45,7 @@ class Watch:
         """Report a finished round: a line, and numbers for the trackers."""
         status(round_line(record, self.rated, self.noun))
         numbers = {k: v for k, v in asdict(record).items() if isinstance(v, int | float)}
-        self.trackers.log(numbers, step=record.number)
+        self.trackers.log({**numbers, **record.metrics}, step=record.number)
 
 
 def plan_text(plan: OuterPlan, noun: str) -> str:
@@ -59,8 +59,8 @@ def plan_text(plan: OuterPlan, noun: str) -> str:
         f"{plan.seeds} seeds = {plan.inner_loops:,} inner loops, about {plan.tokens:,} tokens of "
         f"training; {plan.disk / 1e9:.1f} GB of policies; roughly {duration(plan.seconds)} on this "
         f"machine ({duration(plan.training)} of training, {duration(plan.writing)} of writing "
-        f"self-edits, {duration(plan.answering)} of answering), not counting the policy's own updates."
-        + trust
+        f"self-edits, {duration(plan.answering)} of answering), not counting the policy's own updates"
+        f"{plan.update and f' ({plan.update})'}." + trust
     )
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from selfedit.cli.reader import reader
 from selfedit.cli.rounds import Watch, print_rounds
 from selfedit.console import options
 from selfedit.console.common import err, print_json, status
 from selfedit.console.groups import grouped
 from selfedit.console.progress import RichProgress
 from selfedit.domains import BUILT_IN
+from selfedit.domains.knowledge.reader import ReaderLoop
 
 if TYPE_CHECKING:
     from selfedit.domains.options import Trains
@@ -77,4 +80,5 @@ def run(own: Trains, loading: options.Loading, keeping: options.Keeping, going: 
 
 for _name in BUILT_IN:
     app.command(_name)(command(importlib.import_module(f"selfedit.domains.{_name}.options").OuterLoop))
+app.command("reader", help=inspect.getdoc(ReaderLoop))(reader)
 app.command("custom")(command(importlib.import_module("selfedit.domains.options").OuterLoop))

@@ -162,6 +162,43 @@ CommonOrder = Annotated[
         help="Train what the edits of a context share in the same order: less is left to chance.",
     ),
 ]
+Algorithm = Annotated[
+    str | None,
+    typer.Option(
+        "--algorithm", help="How the policy learns: rest-em (default), grpo, rloo, ppo or dpo."
+    ),
+]
+Normalisation = Annotated[
+    str | None,
+    typer.Option("--normalisation", help="Variant of grpo: grpo, dr_grpo, bnpo or dapo."),
+]
+Scale = Annotated[
+    str | None,
+    typer.Option("--scale", help="What grpo divides advantages by: group, batch (std) or none."),
+]
+Clip = Annotated[
+    float | None,
+    typer.Option("--clip", help="Bound of the probability ratio in a policy gradient: 1 ± this."),
+]
+ClipHigh = Annotated[float | None, typer.Option("--clip-high", help="Its upper bound alone, 1 + this.")]
+KlWeight = Annotated[
+    float | None,
+    typer.Option("--kl-weight", help="How strongly the policy is held to the first one; dpo: beta."),
+]
+KlStop = Annotated[
+    float | None,
+    typer.Option("--kl-stop", help="End an update at this KL (nats a token) from the round's policy."),
+]
+PolicyLearningRate = Annotated[
+    float | None, typer.Option("--policy-learning-rate", help="Learning rate of the policy's update.")
+]
+PolicyEpochs = Annotated[
+    int | None, typer.Option("--policy-epochs", help="Passes of the policy's update.")
+]
+PolicyBatchSize = Annotated[
+    int | None,
+    typer.Option("--policy-batch-size", help="Completions (dpo: pairs) in a step of that update."),
+]
 Tracker = Annotated[
     list[str] | None,
     typer.Option("--tracker", help="tensorboard, wandb, mlflow or trackio; repeatable."),
@@ -333,6 +370,45 @@ class Outer:
     def given(self) -> dict[str, Any]:
         names = ("rounds", "contexts", "rule", "margin")
         return {name: getattr(self, name) for name in names}
+
+
+@dataclass
+class Improving:
+    """How the policy learns from its scored self-edits."""
+
+    algorithm: Algorithm = None
+    normalisation: Normalisation = None
+    scale: Scale = None
+    clip: Clip = None
+    clip_high: ClipHigh = None
+    kl_weight: KlWeight = None
+    kl_stop: KlStop = None
+    policy_learning_rate: PolicyLearningRate = None
+    policy_epochs: PolicyEpochs = None
+    policy_batch_size: PolicyBatchSize = None
+
+    def given(self) -> dict[str, Any]:
+        """With the algorithm's own training where nothing else is given. Raises InputError for options
+        of another algorithm."""
+        from selfedit.config import POLICY_TRAINING, merged
+        from selfedit.errors import InputError
+
+        names = ("normalisation", "scale", "clip", "clip_high", "kl_weight", "kl_stop")
+        own = {name: getattr(self, name) for name in names}
+        given = ", ".join("--" + k.replace("_", "-") for k, value in own.items() if value is not None)
+        if given and self.algorithm in (None, "rest-em"):
+            raise InputError(f"{given}: rest-em has no such setting; add --algorithm grpo, for one.")
+        train = {
+            "learning_rate": self.policy_learning_rate,
+            "epochs": self.policy_epochs,
+            "batch_size": self.policy_batch_size,
+        }
+        chosen = {name: value for name, value in train.items() if value is not None}
+        usual = POLICY_TRAINING.get(self.algorithm or "rest-em", {})
+        return {
+            "algorithm": {"name": self.algorithm, **own},
+            "policy": {"train": merged(usual, chosen)},
+        }
 
 
 @dataclass

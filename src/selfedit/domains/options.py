@@ -106,6 +106,7 @@ class Trains(Protocol):
 @dataclass(kw_only=True)
 class InWords(
     options.Outer,
+    options.Improving,
     options.Rewarding,
     options.Writing,
     options.Training,

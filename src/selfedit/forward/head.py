@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -46,6 +46,11 @@ class Head:
         if self.linear.bias is not None:
             logits_MV += self.linear.bias.to(wide)
         return self._squash(logits_MV)
+
+    def tempered(self, temperature: float) -> Head:
+        """The same head with its logits divided by the temperature."""
+        cap = None if self.cap is None else self.cap / temperature
+        return replace(self, scale=self.scale / temperature, cap=cap)
 
     def _squash(self, raw: Tensor) -> Tensor:
         """The model's logits from those of its head, in place."""

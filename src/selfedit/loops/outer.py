@@ -30,10 +30,11 @@ from selfedit.loops.rewards import Reward
 from selfedit.loops.rounds import RoundRecord, put_round, round_record, stored_rounds
 from selfedit.loops.runs import recorded_run
 from selfedit.loops.sampler import Writer
+from selfedit.loops.writing import collapse, written
 from selfedit.progress import Noted, Progress, Silent
-from selfedit.seams import Algorithm, Model, TrialRunner
+from selfedit.seams import Algorithm, Model, ReadsLogprobs, TrialRunner, Update
 from selfedit.store import Store
-from selfedit.types import Proposal, Task
+from selfedit.types import Group, Proposal, Task
 
 
 class OuterRun:
@@ -139,12 +140,25 @@ class OuterRun:
             groups = runner.run(learner, self.domain, edits, self.settings.inner, progress)
             if self.settings.credit == "statement":
                 groups = credited(self.store, self.domain, edits, groups)
-            update = self.algorithm.improve(policy, groups, out, progress)
-            record = round_record(number, policy, edits, groups, update, time.perf_counter() - start)
+            stopped = collapse(groups, self.settings.inner.sampling.temperature)
+            update = self.improve(policy, groups, out, progress, stopped)
+            seconds = time.perf_counter() - start
+            record = round_record(number, policy, edits, groups, update, seconds, stopped)
             put_round(self.store, self.key, record, groups, update.learned)
             records.append(record)
             self.on_round(record)
         return records
+
+    def improve(
+        self, policy: Model, groups: Sequence[Group], out: Path, progress: Progress, stopped: str
+    ) -> Update:
+        """The algorithm's update with numbers of what the policy wrote; none if it has collapsed."""
+        numbers = written(groups, policy.count_tokens)
+        if stopped:
+            self.progress.warn(stopped[0].upper() + stopped[1:] + ".")
+            return Update(None, metrics=numbers, note=stopped)
+        update = self.algorithm.improve(policy, groups, out, progress)
+        return replace(update, metrics=numbers | update.metrics)
 
     def finished(self) -> list[RoundRecord]:
         """The finished rounds, their policies where this library has them, wherever it was when they
@@ -163,7 +177,11 @@ class OuterRun:
         return records
 
     def rounds_left(self, records: Sequence[RoundRecord]) -> Iterator[int]:
-        yield from range(len(records) + 1, self.settings.rounds + 1)
+        """None after one that stopped the run. Read as it goes: `records` grows meanwhile."""
+        for number in range(len(records) + 1, self.settings.rounds + 1):
+            if records and records[-1].stopped:
+                return
+            yield number
 
     def policy_after(self, records: Sequence[RoundRecord]) -> Model:
         """The policy of the next round; one that did not change is loaded already."""
@@ -180,8 +198,9 @@ class OuterRun:
     def propose(self, policy: Model, tasks: Sequence[Task]) -> list[Proposal]:
         """The edits that the policy writes for each task, and what the learner scores on the task
         without any: the policy itself, or the first model."""
+        needed = isinstance(self.algorithm, ReadsLogprobs)
         edits = Writer(policy, self.store, self.progress).propose(
-            self.domain, tasks, self.settings.inner
+            self.domain, tasks, self.settings.inner, logprobs=needed
         )
         learner = policy if self.settings.learner == "policy" else self.policies.get(self.start)
         writer = Writer(learner, self.store, self.progress)

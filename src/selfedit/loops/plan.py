@@ -22,8 +22,9 @@ class OuterPlan:
     """All rounds together. tokens: of all trainings; disk: bytes of the policies.
 
     training, writing, answering: seconds of the inner loops' trainings, of the self-edits, and of the
-    answers before and after each training. The policy's own updates come on top. finished: rounds that
-    are done already. trust: how reliable rewards like these have been; None: they are not trainings'.
+    answers before and after each training. The policy's own updates come on top; update: what they
+    are, in words. finished: rounds that are done already. trust: how reliable rewards like these have
+    been; None: they are not trainings'.
     """
 
     rounds: int
@@ -38,6 +39,7 @@ class OuterPlan:
     answering: float
     finished: int = 0
     trust: Reliability | None = None
+    update: str = ""
 
     @property
     def seconds(self) -> float:
@@ -102,7 +104,18 @@ def outer_plan(
         training=rounds * one.seconds,
         writing=rounds * texts.writing,
         answering=rounds * texts.answering,
+        update=_update(settings),
     )
+
+
+def _update(settings: OuterSettings) -> str:
+    """ "" for ReST-EM, which finetunes on what is selected."""
+    own, train = settings.algorithm, settings.policy.train
+    if own.name == "rest-em":
+        return ""
+    variant = f", {own.normalisation}" if own.name == "grpo" and own.normalisation != "grpo" else ""
+    passes = f"{train.epochs} passes, {train.batch_size} to a step"
+    return f"by {own.name}{variant}: {passes}, learning rate {train.learning_rate:g}"
 
 
 def estimate_texts(

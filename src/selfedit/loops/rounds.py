@@ -7,9 +7,10 @@ read some at a time; the record comes last, and makes the round a finished one.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from selfedit.config import stable_hash
@@ -27,7 +28,9 @@ class RoundRecord:
 
     num_trials, num_invalid: trials made for the reward. num_edits: edits that the policy wrote, trained
     or not; 0 in rounds of earlier versions, which did not count. failed_edits: of the right form, but
-    over the step limit or with a loss that was not finite.
+    over the step limit or with a loss that was not finite. metrics: numbers of what the policy wrote
+    (`loops.writing`) and of its update; none in rounds of earlier versions. stopped: why no round
+    follows, or "".
     """
 
     number: int
@@ -46,6 +49,8 @@ class RoundRecord:
     num_edits: int = 0
     invalid_edits: int = 0
     failed_edits: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    stopped: str = ""
 
 
 def round_record(
@@ -55,6 +60,7 @@ def round_record(
     groups: Sequence[Group],
     update: Update,
     seconds: float,
+    stopped: str = "",
 ) -> RoundRecord:
     """The numbers of a round that has just ended."""
     candidates = [candidate for group in groups for candidate in group.candidates]
@@ -63,9 +69,9 @@ def round_record(
     # If nothing was trained, an edit's rating counts as its trial.
     trials = sum(len(candidate.trials) for candidate in candidates) or len(candidates)
     num_invalid = sum(len(candidate.trials) or 1 for candidate in invalid)
-    note = ""
+    note = update.note
     if update.policy is None:
-        note = "no edit was selected, so the policy stays as it was"
+        note = note or "no edit was selected, so the policy stays as it was"
         if invalid and num_invalid == trials:
             note = f"every edit was invalid ({invalid[0].reason}), so the policy stays as it was"
     return RoundRecord(
@@ -85,6 +91,8 @@ def round_record(
         num_edits=len(candidates),
         invalid_edits=len(invalid),
         failed_edits=sum(candidate.status == "failed" for candidate in candidates),
+        metrics={name: value for name, value in update.metrics.items() if math.isfinite(value)},
+        stopped=stopped,
     )
 
 

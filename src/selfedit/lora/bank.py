@@ -113,7 +113,8 @@ class AdapterBank:
             self.num_adapters,
             self.weights_KP.device,
             row_width,
-            groups=self.takes_groups,
+            # Grouped products have no gradient for what passes through frozen adapters.
+            groups=self.takes_groups and not (torch.is_grad_enabled() and self.gradient_KP is None),
         )
 
     def require_gradients(self) -> None:
@@ -155,6 +156,8 @@ class AdapterBank:
         return add_update
 
     def _update(self, name: str, x: Tensor, routing: Routing) -> Tensor:
+        if not self._places and x.requires_grad and torch.is_grad_enabled():
+            return self._passed(name, x, routing)
         drops = self.dropout is not None and self.settings.dropout > 0
         if routing.ends_K is not None:
             return LowRankGroups.apply(
@@ -181,6 +184,13 @@ class AdapterBank:
             routing.slots,
             self._places.get(name),
         )
+        return routing.scatter(y_KSO, x[..., 0].numel())
+
+    def _passed(self, name: str, x: Tensor, routing: Routing) -> Tensor:
+        """The update of frozen adapters, through which gradients of x pass to what is trained below."""
+        x_KSI = self._gather(x, routing)
+        down, up = (_chosen(factor, routing) for factor in self._in(x.dtype, name))
+        y_KSO = torch.bmm(torch.bmm(x_KSI, down) * self.scaling, up)
         return routing.scatter(y_KSO, x[..., 0].numel())
 
     def _in(self, dtype: torch.dtype, name: str) -> tuple[Tensor, Tensor]:
@@ -219,3 +229,8 @@ class AdapterBank:
             draw = torch.rand(shape, generator=self.dropout[owner], device=device)
             mask[slot, :count] = (draw < keep).float() / keep
         return mask.to(x_KSI)
+
+
+def _chosen(factor_KIR: Tensor, routing: Routing) -> Tensor:
+    """The factors of the adapters that take part."""
+    return factor_KIR if routing.slots is None else factor_KIR.index_select(0, routing.slots)

@@ -14,9 +14,19 @@ from torch import Tensor
 from selfedit.config import TrainSettings
 from selfedit.forward.packed import Decoder
 from selfedit.lora.bank import AdapterBank
+from selfedit.lora.objective import Followed, follow
 from selfedit.lora.optimizer import Outcome, optimizer_of
-from selfedit.lora.sequences import NO_ANCHORS, Anchors, Step, TokenSequence, anchored, num_steps
-from selfedit.lora.supervision import Row, StepLoss, Supervision
+from selfedit.lora.sequences import (
+    NO_ANCHORS,
+    Anchors,
+    Step,
+    TokenSequence,
+    anchored,
+    num_steps,
+    units,
+)
+from selfedit.lora.supervision import Losses, Row, StepLoss, Supervision
+from selfedit.seams import Objective
 from selfedit.types import TrainingRecord
 
 
@@ -37,7 +47,7 @@ class Trainee:
 
     @property
     def steps(self) -> int:
-        return num_steps(len(self.sequences), self.settings)
+        return num_steps(len(units(self.sequences)), self.settings)
 
     @property
     def tokens(self) -> int:
@@ -57,9 +67,10 @@ class Trainee:
 
     @property
     def is_stopped(self) -> bool:
-        """Before its last step: it failed, or an epoch has just ended whose mean loss is low enough."""
+        """Before its last step: it failed, its objective ended it, or the mean loss of the epoch that
+        has just ended is low enough."""
         losses = self.record.losses
-        if self.record.failure:
+        if self.record.failure or self.record.stopped:
             return True
         if not losses or not self.asks_after(len(losses)):
             return False
@@ -115,6 +126,8 @@ class Desk:
 
     bank: where the adapters come from and return to; they train in it if each has a slot in it.
     trunk: states that enter the first adapted layer, by token ids; None: all layers run in every step.
+    beneath: frozen adapters that act as well, on each sequence the one that it names. objective: what
+    one adapter alone is trained on, in place of the sequences' own losses.
     """
 
     def __init__(
@@ -124,9 +137,14 @@ class Desk:
         lanes: Sequence[Sequence[Trainee]],
         trunk: Mapping[tuple[int, ...], Tensor] | None,
         *,
+        beneath: AdapterBank | None = None,
+        objective: Objective | None = None,
         checkpointing: bool = False,
     ) -> None:
         self.decoder, self.bank, self.lanes, self.trunk = decoder, bank, lanes, trunk
+        self.beneath = None if beneath is None else beneath.over(decoder.model)
+        self.objective = objective
+        assert objective is None or bank.num_adapters == 1
         each_has_a_slot = len(lanes) == bank.num_adapters
         self.adapters = bank if each_has_a_slot else bank.like(len(lanes), decoder.model)
         self.adapters.require_gradients()
@@ -143,7 +161,8 @@ class Desk:
         longest = max(sum(trainee.steps for trainee in lane) for lane in self.lanes)
         waiting = [list(lane) for lane in self.lanes]
         running: dict[int, _Run] = {}
-        with self.adapters.attached(), self._keeping_less:
+        below = self.beneath.attached() if self.beneath is not None else nullcontext()
+        with below, self.adapters.attached(), self._keeping_less:
             for step in range(longest):
                 for slot, queue in enumerate(waiting):
                     if slot not in running and queue:
@@ -184,16 +203,21 @@ class Desk:
             for sequence in sequences
         ]
         inputs = [row.sequence.ids[:-1] for row in rows]  # the last token predicts nothing
-        self.adapters.route(
-            [row.slot for row in rows],
-            [len(ids) for ids in inputs],
-            None if self.trunk is not None else self.decoder.row_width(inputs),
-        )
+        lengths = [len(ids) for ids in inputs]
+        width = None if self.trunk is not None else self.decoder.row_width(inputs)
+        self.adapters.route([row.slot for row in rows], lengths, width)
+        if self.beneath is not None:
+            self.beneath.route([row.sequence.beneath for row in rows], lengths, width)
         if self.trunk is not None:
             hidden = self.decoder.resume([self.trunk[ids] for ids in inputs], self.bank.first_layer)
         else:
             hidden = self.decoder.hidden(inputs)
-        losses = Supervision.of(rows, self.adapters.num_adapters).backward(hidden, self.decoder.head)
+        losses = self._backward(rows, hidden)
+        if isinstance(losses, Followed) and losses.stop:
+            self._read(all_but=0)
+            for run in running.values():
+                run.trainee.record.stopped = losses.stop
+            return
         outcome = self.optimizer.step(list(steps), losses)
         self._unread.append(({k: (run.trainee, steps[k][0]) for k, run in running.items()}, outcome))
         for run in running.values():
@@ -208,3 +232,10 @@ class Desk:
             taken = outcome()
             for slot, (trainee, batch) in trained.items():
                 trainee.took(batch, *taken[slot])
+
+    def _backward(self, rows: Sequence[Row], hidden: Tensor) -> Losses:
+        """The step's gradients, and its losses."""
+        supervision = Supervision.of(rows, self.adapters.num_adapters)
+        if self.objective is None:
+            return supervision.backward(hidden, self.decoder.head)
+        return follow(supervision, rows, hidden, self.decoder.head, self.objective)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from selfedit.config import AnchorSettings, TrainSettings
+from selfedit.seams import Drawn
 
 WHOLE = ((0, sys.maxsize),)
 # Between the seed of an adapter's own order and that of its anchors.
@@ -37,6 +38,8 @@ class TokenSequence:
 
     hard: weight of the tokens' cross-entropy. soft: a teacher's distributions at the supervised places,
     in their order; KL(teacher || adapted model) is added to a token's loss with weight `soft_weight`.
+    drawn: what a policy gradient knows of it. beneath: which of the frozen adapters beneath the trained
+    one reads it, where there are any.
     """
 
     ids: tuple[int, ...]
@@ -44,6 +47,8 @@ class TokenSequence:
     hard: float = 1.0
     soft: SoftTargets | None = field(default=None, compare=False)
     soft_weight: float = 0.0
+    drawn: Drawn | None = field(default=None, compare=False)
+    beneath: int = 0
 
     @property
     def supervised(self) -> list[int]:
@@ -80,15 +85,27 @@ Step = tuple[list[TokenSequence], list[TokenSequence]]
 def batches(
     sequences: Sequence[TokenSequence], settings: TrainSettings, seed: int
 ) -> Iterator[list[TokenSequence]]:
-    """An adapter's steps: each epoch a new seeded order, cut into batches."""
+    """An adapter's steps: each epoch a new seeded order, cut into batches; a unit counts as one."""
     generator = torch.Generator().manual_seed(seed)
+    together = units(sequences)
+    firsts = [own[0] for own in together]
     for epoch in range(settings.epochs):
         if settings.order == "common":
-            order = _common_order(sequences, seed, epoch)
+            order = _common_order(firsts, seed, epoch)
         else:
-            order = torch.randperm(len(sequences), generator=generator).tolist()
+            order = torch.randperm(len(together), generator=generator).tolist()
         for start in range(0, len(order), settings.batch_size):
-            yield [sequences[i] for i in order[start : start + settings.batch_size]]
+            yield [own for i in order[start : start + settings.batch_size] for own in together[i]]
+
+
+def units(sequences: Sequence[TokenSequence]) -> list[list[TokenSequence]]:
+    """The sequences, those of one unit (`Drawn.unit`) together, in the order of each unit's first."""
+    found: dict[tuple[bool, int], list[TokenSequence]] = {}
+    for place, sequence in enumerate(sequences):
+        unit = None if sequence.drawn is None else sequence.drawn.unit
+        key = (False, place) if unit is None else (True, unit)
+        found.setdefault(key, []).append(sequence)
+    return list(found.values())
 
 
 def _common_order(sequences: Sequence[TokenSequence], seed: int, epoch: int) -> list[int]:

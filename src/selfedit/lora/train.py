@@ -19,6 +19,7 @@ from selfedit.forward.threads import side_by_side
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.desk import Desk, Trainee
 from selfedit.lora.sequences import NO_ANCHORS, Anchors, TokenSequence
+from selfedit.seams import Objective
 from selfedit.types import TrainingRecord
 
 # Minimum lanes to justify another thread: one lane alone spends its time reading the weights
@@ -61,7 +62,8 @@ class BankTrainer:
 
     slots: how many train at the same time (None: all); a finished one's slot is filled with the next
     (`lanes`). beside: decoders over the same weights, each of which trains its share of the slots in
-    its own thread. use_trunk: False is the reference that runs all layers in every step.
+    its own thread. use_trunk: False is the reference that runs all layers in every step. beneath,
+    objective: see `Desk`.
     """
 
     def __init__(
@@ -74,12 +76,15 @@ class BankTrainer:
         anchors: Sequence[Anchors] | None = None,
         slots: int | None = None,
         beside: Sequence[Decoder] = (),
+        beneath: AdapterBank | None = None,
+        objective: Objective | None = None,
         use_trunk: bool = True,
         checkpointing: bool = False,
     ) -> None:
         assert len(data) == len(settings) == bank.num_adapters
         assert all(any(s.num_supervised > 0 for s in sequences) for sequences in data)
         self.decoders, self.bank, self.checkpointing = [decoder, *beside], bank, checkpointing
+        self.beneath, self.objective = beneath, objective
         self.trainees = [
             Trainee(n, seed, [s for s in sequences if s.num_supervised > 0], own, held)
             for n, (seed, sequences, own, held) in enumerate(
@@ -90,7 +95,9 @@ class BankTrainer:
         self.lanes = [[self.trainees[n] for n in lane] for lane in abreast]
         decoder.packs()  # probed now, before adapters are attached to the model
         longest = max(len(s.ids) - 1 for trainee in self.trainees for s in trainee.texts)
-        self.use_trunk = use_trunk and decoder.has_trunk(bank.first_layer, longest)
+        # The states that enter the trained layers are the frozen model's alone.
+        bare = beneath is None or beneath.first_layer >= bank.first_layer
+        self.use_trunk = use_trunk and bare and decoder.has_trunk(bank.first_layer, longest)
 
     def run(self, on_step: Callable[[int, int], None] | None = None) -> list[TrainingRecord]:
         """Train to the end. on_step(finished steps, the longest lane's steps): of the first thread."""
@@ -102,6 +109,8 @@ class BankTrainer:
                 self.bank,
                 [self.lanes[lane] for lane in share],
                 trunk,
+                beneath=self.beneath,
+                objective=self.objective,
                 checkpointing=self.checkpointing,
             )
             for decoder, share in zip(self.decoders, shares(tokens, len(self.decoders)), strict=False)

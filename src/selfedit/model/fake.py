@@ -15,20 +15,25 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from selfedit.config import LoraSettings, SamplingSettings, TrainSettings, stable_hash
 from selfedit.errors import AdapterError
-from selfedit.seams import Adapters, Model
+from selfedit.seams import Adapters, Drawn, Model, Objective
 from selfedit.types import (
     AnswerScore,
     Completion,
     Prompt,
+    Sample,
     TrainingPlan,
     TrainingRecord,
     TrainingSequence,
 )
 from selfedit.words import is_unspaced
 from selfedit.words import words as split_words
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _STOP_WORDS = frozenset(
     [
@@ -205,6 +210,59 @@ class FakeModel:
         if on_step is not None:
             on_step(1, 1)
         return FakeAdapters(texts, [plan.learning_rate for plan in plans]), records
+
+    def sample_logprobs(self, samples: Sequence[Sample], temperature: float) -> list[tuple[float, ...]]:
+        """Each word was certain."""
+        return [(0.0,) * self.count_tokens(own.completion.text) for own in samples]
+
+    def prompt_states(self, prompts: Sequence[Prompt]) -> Tensor:
+        """Two numbers of a prompt: one, and its words."""
+        import torch
+
+        rows = [[1.0, float(self.count_tokens(prompt.text))] for prompt in prompts]
+        return torch.tensor(rows, dtype=torch.float64)
+
+    def reinforce(
+        self,
+        samples: Sequence[Sample],
+        objective: Objective,
+        lora: LoraSettings,
+        settings: TrainSettings,
+        seed: int,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> tuple[FakeAdapters, TrainingRecord]:
+        """The objective is asked once, about words that are as certain as they were; what was better
+        than expected is learned word for word."""
+        import torch
+
+        self._called("train")
+        words = [max(1, self.count_tokens(sample.completion.text)) for sample in samples]
+        old = [torch.zeros(count, dtype=torch.float64) for count in words]
+        drawn = [Drawn(o, s.advantage, s.unit, o) for o, s in zip(old, samples, strict=True)]
+        signal = objective([o.clone().requires_grad_() for o in old], drawn)
+        texts = [s.completion.text for s in samples if s.advantage > 0]
+        failure = "loss was not finite at step 1" if "NaN" in " ".join(texts) else ""
+        record = TrainingRecord([float(signal.loss.detach())], failure=failure, stopped=signal.stop)
+        if on_step is not None:
+            on_step(1, 1)
+        return FakeAdapters([texts], [None]), record
+
+    def train_reader(
+        self,
+        documents: Sequence[Adapters],
+        owners: Sequence[int],
+        sequences: Sequence[TrainingSequence],
+        lora: LoraSettings,
+        settings: TrainSettings,
+        seed: int,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> tuple[FakeAdapters, TrainingRecord]:
+        """It learns the answers by heart, as the fake does with everything."""
+        assert all(0 <= owner < len(documents) for owner in owners)
+        adapters, (record,) = self.train(
+            [TrainingPlan(tuple(sequences))], lora, settings, [seed], on_step=on_step
+        )
+        return adapters, record
 
     def divergence(
         self,

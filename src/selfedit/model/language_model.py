@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from selfedit.config import EngineSettings, LoraSettings, SamplingSettings, TrainSettings
@@ -32,12 +33,15 @@ from selfedit.model.generate import ending_tokens, generate
 from selfedit.model.gguf import adapter_to_gguf, find_converter, model_to_gguf
 from selfedit.model.prompts import Rendered, render, renders_as_before
 from selfedit.model.published import Origin, save_merged
+from selfedit.model.reader import train_reader
+from selfedit.model.reinforce import prompt_states, reinforce, sample_logprobs
 from selfedit.model.training import Training
-from selfedit.seams import Adapters, Model
+from selfedit.seams import Adapters, Model, Objective
 from selfedit.types import (
     AnswerScore,
     Completion,
     Prompt,
+    Sample,
     TrainingPlan,
     TrainingRecord,
     TrainingSequence,
@@ -280,6 +284,40 @@ class LanguageModel:
         ]
         tuned, record = finetune(self.hf, data, settings, seed, on_step)
         return self._other(tuned, f"{self.revision}, finetuned"), record
+
+    def sample_logprobs(self, samples: Sequence[Sample], temperature: float) -> list[tuple[float, ...]]:
+        """Log-probabilities of the samples' tokens (see `seams.PolicyGradients`)."""
+        return sample_logprobs(self, samples, temperature)
+
+    def prompt_states(self, prompts: Sequence[Prompt]) -> Tensor:
+        """The state [N, D] of each prompt's last token (see `seams.PolicyGradients`)."""
+        return prompt_states(self, prompts)
+
+    def reinforce(
+        self,
+        samples: Sequence[Sample],
+        objective: Objective,
+        lora: LoraSettings,
+        settings: TrainSettings,
+        seed: int,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> tuple[AdapterBank, TrainingRecord]:
+        """One adapter, trained on what was drawn (see `seams.PolicyGradients`)."""
+        return reinforce(self, samples, objective, lora, settings, seed, on_step)
+
+    def train_reader(
+        self,
+        documents: Sequence[Adapters],
+        owners: Sequence[int],
+        sequences: Sequence[TrainingSequence],
+        lora: LoraSettings,
+        settings: TrainSettings,
+        seed: int,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> tuple[AdapterBank, TrainingRecord]:
+        """One adapter over others, which are frozen (see `seams.TrainsReaders`)."""
+        banks = [_own(bank) for bank in documents]
+        return train_reader(self, banks, owners, sequences, lora, settings, seed, on_step)
 
     def _other(self, hf: PreTrainedModel, revision: str) -> LanguageModel:
         """A model like this one with other weights."""

@@ -14,6 +14,7 @@ from selfedit.grading.statistics import Interval, accuracy_interval, paired_diff
 from selfedit.loops.rounds import RoundRecord, context_values, stored_groups
 from selfedit.report.one_context import Seen, choose_context, context_section, contexts_section
 from selfedit.report.rewards import measured_as, rewards_section
+from selfedit.report.round_metrics import writing_section
 from selfedit.report.runs import (
     Report,
     facts,
@@ -73,6 +74,8 @@ def train_report(store: Store, run: RunRecord, context: str | None) -> Report:
     if seen and not rated:
         section, trusted = rewards_section({n: own.rewards for n, own in measured.items()})
         sections += section
+    if any(record.metrics for record in records):
+        sections.append(writing_section(records))
     if shown and chosen is not None:
         sections.append(context_section(store, chosen, shown, domain))
     elif records and not seen:

@@ -281,7 +281,7 @@ def trial_values(trial: Trial, run_id: int, created: datetime) -> dict[str, Any]
         "seed": trial.seed,
         "tokens": trial.tokens,
         "seconds": trial.seconds,
-        "edit": to_json(asdict(trial.edit), exact=True),
+        "edit": to_json(_edit(trial.edit), exact=True),
         "score": None if trial.score is None else to_json(asdict(trial.score), exact=True),
         "losses": to_json([loss if math.isfinite(loss) else repr(loss) for loss in losses]),
         "created": created,
@@ -311,6 +311,13 @@ def trial_of(row: TrialRow) -> Trial:
         tokens=row.tokens,
         seconds=row.seconds,
     )
+
+
+def _edit(edit: SelfEdit) -> dict[str, Any]:
+    """Without the tokens that it was drawn by: they are stored with its texts."""
+    values = asdict(edit)
+    del values["drawn"]
+    return values
 
 
 def _finite(value: Any) -> Any:

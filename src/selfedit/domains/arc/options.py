@@ -143,7 +143,9 @@ class Oracle:
 
 
 @dataclass(kw_only=True)
-class OuterLoop(Choosing, Learning, options.Outer, options.Writing, options.Adapting):
+class OuterLoop(
+    Choosing, Learning, options.Outer, options.Improving, options.Writing, options.Adapting
+):
     """Few-shot learning on ARC, as in the paper: self-edits configure test-time training.
 
     They choose its augmentations and settings, and those whose adapter solves the task teach the

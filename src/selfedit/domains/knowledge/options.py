@@ -78,6 +78,12 @@ class OuterLoop(InWords, Statements, Directed):
 
     Each round's policy is a model folder that --model accepts. Killed and started again, the run goes
     on where it was; a finished round is never repeated.
+
+    \b
+    selfedit train knowledge --data squad.json
+    selfedit train knowledge --data squad.json --algorithm grpo --candidates 8 --rounds 4
+    selfedit train knowledge --data squad.json --algorithm grpo --normalisation dr_grpo --kl-weight 0.1
+    selfedit train knowledge --data squad.json --algorithm dpo --policy-learning-rate 1e-5
     """
 
     data: options.Data

@@ -1,0 +1,213 @@
+"""The reader: not the one who writes self-edits is trained, but the one who answers from them.
+
+One adapter, shared by all documents, learns to answer questions while the adapter of the question's
+document is attached and frozen: how to get out what such adapters hold, not what they hold, so that it
+helps with documents that it has never seen. After the knowledge extractor of Caccia et al., "Training
+Plug-n-Play Knowledge Modules with Deep Context Distillation", arXiv 2503.08727.
+
+A round: each context's self-edits are trained into adapters as in the inner loop; the reader learns
+from the contexts' questions with their answers (loss on the answer alone), held to the bare model where
+no document is attached; and it is merged into the policy, so that the next round's adapters grow on a
+model that reads. The last contexts of a round are held out: what their adapters answer with and without
+the reader is measured, and never trained on.
+
+Left out: reinforcement of the reader (it imitates the gold answers); other tasks than questions.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from selfedit.algorithms.policy import need_space, write_policy
+from selfedit.config import ANSWER_SAMPLING, InnerSettings, PolicySettings, stable_hash
+from selfedit.domains.base import BaseDomain
+from selfedit.errors import AdapterError, ModelError, SelfEditError
+from selfedit.loops.inner import train
+from selfedit.loops.jobs import asked_trials, plan_jobs
+from selfedit.loops.waves import WaveBudget, plan_waves
+from selfedit.progress import Progress, Tracked, by_steps
+from selfedit.seams import Adapters, Domain, Model, PolicyRef, TrainsReaders, TrialRunner, Update
+from selfedit.types import Candidate, Group, Proposal, SelfEdit, Task, TrainingSequence
+
+Pair = tuple[Task, SelfEdit]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A self-edit with the adapter that was trained on it, alone in its bank."""
+
+    task: Task
+    edit: SelfEdit
+    adapter: Adapters
+
+
+class Untried:
+    """The reward of edits that are not compared: none. Implements `loops.rewards.Reward`, and the
+    `TrialRunner` that it gives."""
+
+    def over(self, runner: TrialRunner) -> TrialRunner:
+        return self
+
+    def digest(self) -> str:
+        return "untried"
+
+    def run(
+        self,
+        policy: PolicyRef,
+        domain: Domain,
+        proposals: Sequence[Proposal],
+        settings: InnerSettings,
+        progress: Progress,
+    ) -> list[Group]:
+        said = "trained for the reader, and not tested by itself"
+        return [
+            Group(
+                own.task,
+                own.baseline,
+                tuple(Candidate(edit, (None,), "unscored", said) for edit in own.edits),
+            )
+            for own in proposals
+        ]
+
+
+class Reader:
+    """Implements `seams.Algorithm`. inner: how the documents' adapters are trained; settings: the
+    reader; held_out: share of a round's contexts that only measure, rounded down."""
+
+    def __init__(
+        self,
+        domain: BaseDomain,
+        inner: InnerSettings,
+        settings: PolicySettings,
+        seed: int,
+        held_out: float = 0.25,
+    ) -> None:
+        self.domain, self.inner, self.settings = domain, inner, settings
+        self.seed, self.held_out = seed, held_out
+
+    @property
+    def identity(self) -> str:
+        parts = [self.domain.digest(), self.inner.digest(), self.settings.digest()]
+        return f"reader {stable_hash([*parts, self.seed, self.held_out])}"
+
+    def improve(self, policy: Model, groups: Sequence[Group], out: Path, progress: Progress) -> Update:
+        """See `seams.Algorithm`. Adapters are kept beside `out` until the round is whole, so that a
+        killed one goes on."""
+        if not isinstance(policy, TrainsReaders):
+            raise ModelError(f"{policy.name} cannot train a reader: it gives no access to its weights")
+        need_space(out.parent, 2 * policy.num_bytes)
+        pairs = [(group.task, one.edit) for group in groups for one in group.candidates]
+        folder = out.with_name(f"{out.name}.adapters")
+        held = self.adapters(policy, pairs, folder, progress)
+        measuring = {g.task.id for g in groups[len(groups) - int(self.held_out * len(groups)) :]}
+        taught = [own for own in held if own.task.id not in measuring]
+        lessons = [(k, lesson) for k, own in enumerate(taught) for lesson in self.lessons(own.task)]
+        if not lessons:
+            note = "no context has both a self-edit that could be trained and a question"
+            return Update(None, note=f"{note}, so the policy stays as it was")
+        progress.start("training the reader", 100)
+        reader, record = policy.train_reader(
+            [own.adapter for own in taught],
+            [k for k, _ in lessons],
+            [lesson for _, lesson in lessons],
+            self.settings.lora,
+            self.settings.train,
+            self.seed,
+            by_steps(progress, 100),
+        )
+        if record.failure:
+            raise SelfEditError(
+                f"the reader's training failed: {record.failure}. The documents' adapters are kept; "
+                "start again with a lower --policy-learning-rate."
+            )
+        numbers = {"documents": float(len(taught)), "questions": float(len(lessons))}
+        numbers |= self.measured(policy, [h for h in held if h.task.id in measuring], reader, progress)
+        if record.drifts:
+            numbers["reader_drift"] = math.fsum(record.drifts) / len(record.drifts)
+        write_policy(policy, reader, out)
+        shutil.rmtree(folder, ignore_errors=True)
+        learned = tuple(own.edit for own in taught)
+        return Update(out, learned, tuple(record.losses), numbers)
+
+    def lessons(self, task: Task) -> Iterator[TrainingSequence]:
+        """A context's questions as they are asked, with their gold answers; blanks are none."""
+        for query, prompt in zip(task.queries, self.domain.queries(task), strict=True):
+            if query.form == "question" and query.gold.strip():
+                yield TrainingSequence(query.gold.strip(), prompt)
+
+    def adapters(
+        self, policy: Model, pairs: Sequence[Pair], folder: Path, progress: Progress
+    ) -> list[Held]:
+        """An adapter for each edit that can be trained, wave by wave; those that are in the folder are
+        read. Invalid ones, and those whose training fails, are left out."""
+        one_seed = self.inner.model_copy(update={"seeds": 1})
+        asked = asked_trials(policy, self.domain, pairs, one_seed)
+        jobs, _ = plan_jobs(policy, self.domain, asked, one_seed)
+        progress.start("training the documents' adapters", len(jobs))
+        failed: set[str] = set()
+        for wave in plan_waves(jobs, WaveBudget.of(policy, one_seed)):
+            missing = [job for job in wave.jobs if not (folder / job.key).is_dir()]
+            progress.advance(len(wave.jobs) - len(missing))
+            if not missing:
+                continue
+            tracked = Tracked(progress)
+            bank, records = train(policy, wave.part(missing), one_seed, tracked)
+            for k, (job, record) in enumerate(zip(missing, records, strict=True)):
+                if record.failure:
+                    failed.add(job.key)
+                else:
+                    _save(policy, bank, k, folder / job.key)
+            tracked.take_back()
+            progress.advance(len(missing))
+        kept = {job.key for job in jobs} - failed
+        found = {key: policy.load_adapter(folder / key) for key in sorted(kept)}
+        return [Held(own.task, own.edit, found[own.key]) for own in asked if own.key in kept]
+
+    def measured(
+        self, policy: Model, held: Sequence[Held], reader: Adapters, progress: Progress
+    ) -> dict[str, float]:
+        """Share of the held-out contexts' questions that their adapters answer right, by themselves and
+        with the reader over them."""
+        if not any(own.task.queries for own in held):
+            return {}
+        banks = [own.adapter for own in held]
+        mixes = {
+            "read_before": policy.combine(banks, [{k: 1.0} for k in range(len(held))]),
+            "read_after": policy.combine(
+                [*banks, reader], [{k: 1.0, len(held): 1.0} for k in range(len(held))]
+            ),
+        }
+        asked = [(k, prompt) for k, own in enumerate(held) for prompt in self.domain.queries(own.task)]
+        progress.start("measuring the reader on held-out contexts", len(mixes) * len(asked))
+        found = {}
+        for name, adapters in mixes.items():
+            replies = policy.sample(
+                [prompt for _, prompt in asked],
+                ANSWER_SAMPLING,
+                [0] * len(asked),
+                adapters=adapters,
+                owners=[k for k, _ in asked],
+                on_done=progress.advance,
+            )
+            answers = iter([reply.text for reply in replies])
+            scores = [
+                self.domain.score(own.task, [next(answers) for _ in own.task.queries]) for own in held
+            ]
+            right = [one.correct for score in scores for one in score.answers]
+            found[name] = sum(right) / len(right)
+        return found | {"held_out_questions": float(len(asked))}
+
+
+def _save(policy: Model, bank: Adapters, k: int, folder: Path) -> None:
+    """Whole or not at all."""
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        policy.save_adapter(bank, k, part)
+        part.rename(folder)
+    except OSError as error:
+        raise AdapterError(f"an adapter cannot be written to {folder}: {error}") from error

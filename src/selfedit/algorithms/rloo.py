@@ -1,0 +1,136 @@
+"""RLOO: REINFORCE with the other edits of a context as the baseline, each edit one action.
+
+Method: Ahmadian et al., "Back to Basics", arXiv 2402.14740, after Kool et al. (2019). The reward of an
+edit is r_i - beta * log p_old(edit) / p_first(edit): what it has earned, less its distance from the
+first policy. Its advantage is that less the mean of the context's other edits, and its loss
+
+    -min(q A_i, clip(q, 1 - eps, 1 + eps) A_i),   q = p(edit) / p_old(edit), all its tokens together
+
+At the first step q = 1 and this is REINFORCE; the clip is TRL's, for later steps of a round. beta is
+small beside GRPO's, since the distance is summed over tokens and compared with rewards of 0 to 1.
+
+Left out: scaled advantages; correction for top_p and patterns, which p, p_old and p_first all ignore.
+Contexts whose edits earned the same are left out, and counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from selfedit.algorithms.credit import earned, samples
+from selfedit.algorithms.gradient import (
+    NOTHING,
+    First,
+    Watched,
+    clipped,
+    fitting_samples,
+    follow,
+    held_to,
+    is_clipped,
+    log_ratio,
+    reread,
+)
+from selfedit.config import AlgorithmSettings, PolicySettings, SamplingSettings, stable_hash
+from selfedit.progress import Progress
+from selfedit.seams import Drawn, Model, Update
+from selfedit.types import Group, Sample
+
+_KL = 1e-3
+
+
+class RLOO:
+    """Implements `seams.Algorithm`. sampling: how the edits were drawn; first: see `gradient.First`."""
+
+    reads_logprobs = True
+
+    def __init__(
+        self,
+        settings: AlgorithmSettings,
+        policy: PolicySettings,
+        sampling: SamplingSettings,
+        seed: int,
+        first: First,
+    ) -> None:
+        self.settings, self.policy, self.sampling = settings, policy, sampling
+        self.seed, self.first = seed, first
+        self.low, self.high = settings.clip, settings.clip_high or settings.clip
+        self.beta = _KL if settings.kl_weight is None else settings.kl_weight
+
+    @property
+    def identity(self) -> str:
+        parts = [self.settings.identity(), self.policy.digest(), self.sampling.digest(), self.seed]
+        return f"{self.settings.name} {stable_hash(parts)}"
+
+    def improve(self, policy: Model, groups: Sequence[Group], out: Path, progress: Progress) -> Update:
+        """See `seams.Algorithm`. An edit is a unit of its completions."""
+        known = earned(groups, self.settings.invalid_reward)
+        useful = [group for group in known if group.differ]
+        numbers = {"contexts_without_signal": float(len(known) - len(useful))}
+        edits = [edit for group in useful for edit in group.edits]
+        found = [sample for unit, edit in enumerate(edits) for sample in samples(edit, 0.0, unit)]
+        kept = fitting_samples(policy, found, self.policy.train.max_tokens)
+        if not kept:
+            return Update(None, metrics=numbers, note=f"{NOTHING}; the policy stays as it was")
+        numbers["too_long"] = float(len(found) - len(kept))
+        distances = [0.0] * len(edits)
+        temperature = self.sampling.temperature
+        if self.beta > 0:
+            kept = held_to(self.first.model(policy), reread(policy, kept, temperature), temperature)
+            distances = distances_of(kept, len(edits))
+            numbers["kl_to_first"] = math.fsum(distances) / len(distances)
+        rewards = [reward for group in useful for reward in group.rewards]
+        held = [r - self.beta * d for r, d in zip(rewards, distances, strict=True)]
+        advantages = self.advantages(held, [len(group.edits) for group in useful])
+        learned = [edit for edit, own in zip(edits, advantages, strict=True) if own > 0]
+        objective = Watched(self.loss, temperature, self.settings.kl_stop)
+        return follow(
+            policy, credited(kept, advantages), objective, learned, self.policy, self.seed, out,
+            progress, numbers,
+        )  # fmt: skip
+
+    def advantages(self, rewards: Sequence[float], sizes: Sequence[int]) -> list[float]:
+        """What each edit earned less the mean of the others of its context. sizes: of the contexts."""
+        result: list[float] = []
+        for size in sizes:
+            own = rewards[len(result) : len(result) + size]
+            result += [r - (math.fsum(own) - r) / (size - 1) for r in own]
+        return result
+
+    def loss(
+        self, logprobs: Sequence[Tensor], drawn: Sequence[Drawn]
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The mean loss of a step's edits, and what was clipped."""
+        moved: dict[int, Tensor] = {}
+        advantages: dict[int, float] = {}
+        for log_M, own in zip(logprobs, drawn, strict=True):
+            assert own.unit is not None, "an edit is a unit"
+            moved[own.unit] = moved.get(own.unit, log_M.new_zeros(())) + (log_M - own.old_M).sum()
+            advantages[own.unit] = own.advantage
+        losses, shares = [], []
+        for unit, log in moved.items():
+            ratio = log_ratio(log, torch.zeros_like(log)).exp()
+            losses.append(clipped(ratio, advantages[unit], self.low, self.high))
+            shares.append(is_clipped(ratio.detach(), advantages[unit], self.low, self.high).double())
+        return torch.stack(losses).mean(), {"clipped": float(torch.stack(shares).mean())}
+
+
+def distances_of(held: Sequence[Sample], units: int) -> list[float]:
+    """log p_old - log p_first of each unit, all its tokens together."""
+    result = [0.0] * units
+    for own in held:
+        assert own.unit is not None, "an edit is a unit"
+        result[own.unit] += math.fsum(own.completion.logprobs) - math.fsum(own.reference)
+    return result
+
+
+def credited(held: Sequence[Sample], advantages: Sequence[float]) -> list[Sample]:
+    """The samples with the advantages of their units."""
+    return [
+        Sample(own.prompt, own.completion, advantages[own.unit or 0], own.unit, own.reference)
+        for own in held
+    ]

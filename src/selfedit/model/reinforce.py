@@ -1,0 +1,107 @@
+"""How a policy learns by gradients on what it drew itself: samples as tokens, and their training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from selfedit.config import LoraSettings, TrainSettings
+from selfedit.errors import OutOfMemory
+from selfedit.forward.memory import within_memory
+from selfedit.lora.bank import AdapterBank
+from selfedit.lora.objective import read_logprobs
+from selfedit.lora.sequences import TokenSequence
+from selfedit.lora.train import BankTrainer
+from selfedit.seams import Drawn, Objective
+from selfedit.types import Prompt, Sample, TrainingRecord, TrainingSequence
+
+if TYPE_CHECKING:
+    from selfedit.model.language_model import LanguageModel
+
+
+def sampled(model: LanguageModel, sample: Sample) -> TokenSequence:
+    """A sample as tokens: the very ones that were drawn, the one that ended the text among them. Where
+    the sampler gave none, those of the text."""
+    drawn = sample.completion.tokens
+    if not drawn:
+        text = TrainingSequence(sample.completion.text.strip(), sample.prompt)
+        sequence = model.encoder.encode(text, model.encoder.length(text))
+        return replace(sequence, spans=(sequence.spans[-1],))
+    before = model.render(sample.prompt).ids
+    return TokenSequence((*before, *drawn), ((len(before), len(before) + len(drawn)),))
+
+
+def sample_logprobs(
+    model: LanguageModel, samples: Sequence[Sample], temperature: float
+) -> list[tuple[float, ...]]:
+    """See `seams.PolicyGradients`."""
+    sequences = [sampled(model, sample) for sample in samples]
+    return [tuple(log_M.tolist()) for log_M in read_logprobs(model.decoder, sequences, temperature)]
+
+
+@torch.no_grad()
+def prompt_states(model: LanguageModel, prompts: Sequence[Prompt]) -> Tensor:
+    """See `seams.PolicyGradients`."""
+    rendered = [model.render(prompt).ids for prompt in prompts]
+    return torch.stack([model.decoder.hidden([ids])[-1].cpu().double() for ids in rendered])
+
+
+def reinforce(
+    model: LanguageModel,
+    samples: Sequence[Sample],
+    objective: Objective,
+    lora: LoraSettings,
+    settings: TrainSettings,
+    seed: int,
+    on_step: Callable[[int, int], None] | None = None,
+) -> tuple[AdapterBank, TrainingRecord]:
+    """See `seams.PolicyGradients`. Tried with activation checkpointing where it does not fit else."""
+    data = drawn_sequences(model, samples, objective.temperature)
+
+    def run(checkpointing: bool) -> tuple[AdapterBank, TrainingRecord]:
+        bank = AdapterBank(model.hf, lora, [seed], num_layers=model.num_layers)
+        trainer = BankTrainer(
+            model.decoder,
+            bank,
+            [data],
+            [settings],
+            objective=objective,
+            checkpointing=checkpointing,
+        )
+        (record,) = trainer.run(on_step)
+        return bank, record
+
+    what = f"updating the policy on {len(data)} completions"
+    if not model.engine.checkpointing:
+        try:
+            return within_memory(partial(run, False), what)
+        except OutOfMemory as error:
+            model.status(f"{error}: trying once more with activation checkpointing, which is slower")
+    return within_memory(partial(run, True), what)
+
+
+def drawn_sequences(
+    model: LanguageModel, samples: Sequence[Sample], temperature: float
+) -> list[TokenSequence]:
+    """The samples as tokens with what is known of them. Log-probabilities that the sampler did not give
+    are those of this model, which then is the one that drew them."""
+    sequences = [sampled(model, sample) for sample in samples]
+    known = [
+        len(sample.completion.logprobs) == sequence.num_supervised
+        for sample, sequence in zip(samples, sequences, strict=True)
+    ]
+    missing = [sequence for sequence, is_known in zip(sequences, known, strict=True) if not is_known]
+    read = iter(read_logprobs(model.decoder, missing, temperature) if missing else [])
+    result = []
+    for sample, sequence, is_known in zip(samples, sequences, known, strict=True):
+        old = sample.completion.logprobs
+        old_M = torch.tensor(old, dtype=torch.float64) if is_known else next(read)
+        reference_M = torch.tensor(sample.reference, dtype=torch.float64) if sample.reference else None
+        drawn = Drawn(old_M, sample.advantage, sample.unit, reference_M)
+        result.append(replace(sequence, drawn=drawn))
+    return result
