@@ -5,8 +5,9 @@
 Self-edits of the recorded round 1 ($SELFEDIT_DATA/recorded/round1_trials.json): of contexts with five
 questions or more, each edit is trained with each seed (4 epochs at 2e-3, upper half, no anchor), and
 each adapter is asked in every way of `loops.measures`, and questions that nobody wrote. FOLDER holds
-the store: what is there is not done again, and `--report` only reads it. Reported, all within contexts
-and with a bootstrap over contexts:
+the store: what is there is not done again, and `--report` only reads it. `--recorded` needs no model:
+it tells what the recorded answers of the 7B model say about graders and F1, and where the differences
+of rewards come from (`components`). Reported, within contexts, with a bootstrap over contexts:
 
 reliability   of one training: the intraclass correlation over seeds (`grading.reliability`).
 same          correlation with the accuracy of the same trainings on the same questions.
@@ -22,7 +23,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from selfedit.config import ANSWER_SAMPLING, MeasureSettings, TrainSettings, sta
 from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.settings import KnowledgeSettings, LearnSettings
 from selfedit.errors import InvalidSelfEdit, SelfEditError
-from selfedit.grading import GRADERS
+from selfedit.grading import GRADERS, grade_all
 from selfedit.grading.reliability import reliability
 from selfedit.loops.measures import Measure
 from selfedit.model.load import load_model
@@ -75,11 +76,15 @@ _RESAMPLES = 200
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path())
     parser.add_argument("--contexts", type=int, default=9)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--report", action="store_true", help="only read what is there")
+    parser.add_argument("--recorded", action="store_true", help="only what the record itself tells")
     given = parser.parse_args()
+    if given.recorded:
+        from_record()
+        return
     store = Store(given.folder / "reward_validity.sqlite")
     chosen = recorded(given.contexts)
     model = None if given.report else load_model()
@@ -219,10 +224,21 @@ def report(store: Store, chosen: Sequence[Recorded], seeds: int) -> dict[str, di
     if count < 2:
         return {}
     truth = data["accuracy"]
-    combined = {f"mixed, {place}": _mean_of(truth, data[place]) for place in PLACES}
-    table: dict[str, dict[str, float]] = {}
-    print(f"{'reward':18s}{'reliability':22s}{'same':22s}{'fresh seed':22s}{'fresh both':22s}seconds")
-    for name, worths in (data | combined).items():
+    for place in PLACES:
+        name = f"mixed, {place}"
+        data[name] = _mean_of(truth, data[place])
+        seconds[name] = seconds["accuracy"] + seconds[place]
+    return table(data, truth, seconds)
+
+
+def table(
+    data: Mapping[str, Worths], truth: Worths, seconds: Mapping[str, float]
+) -> dict[str, dict[str, float]]:
+    """Each reward against the true one; printed, and returned without the intervals."""
+    count = len(truth)
+    print(f"{'reward':20s}{'reliability':22s}{'same':22s}{'fresh seed':22s}{'fresh both':22s}seconds")
+    found: dict[str, dict[str, float]] = {}
+    for name, worths in data.items():
         own = {
             "reliability": lambda at, w=worths: _reliability([w[i] for i in at]),
             "same": lambda at, w=worths: _agreement(w, truth, at, same=True),
@@ -233,11 +249,76 @@ def report(store: Store, chosen: Sequence[Recorded], seeds: int) -> dict[str, di
             ),
         }
         cells = {label: _interval(value, count) for label, value in own.items()}
-        cost = seconds.get(name) or seconds["accuracy"] + seconds[name.removeprefix("mixed, ")]
         said = "".join(f"{v:5.2f} [{a:5.2f}, {b:5.2f}]   " for v, a, b in cells.values())
-        print(f"{name:18s}{said}{cost:.2f}", flush=True)
-        table[name] = {label: value for label, (value, _, _) in cells.items()} | {"seconds": cost}
-    return table
+        cost = seconds.get(name)
+        print(f"{name:20s}{said}{'-' if cost is None else f'{cost:.2f}'}", flush=True)
+        found[name] = {label: value for label, (value, _, _) in cells.items()}
+    return found
+
+
+def from_record() -> dict[str, dict[str, float]]:
+    """What the recorded answers of the 7B model tell, graded by GPT-4.1 (the truth), by this project's
+    graders, and by F1; without any model."""
+    said = json.loads((DATA / "recorded" / "round1_trials.json").read_text(encoding="utf-8"))
+    graders = {"offline": GRADERS["offline"], "contains": GRADERS["contains"]}
+    data: dict[str, Worths] = {name: [] for name in ("GPT-4.1", *graders, "f1")}
+    for article in said["articles"]:
+        own: dict[str, list[list[list[float]]]] = {name: [] for name in data}
+        for edit in article["completions"]:
+            seeds = sorted({asked["rep"] for asked in edit["questions"]})
+            by_seed = [[q for q in edit["questions"] if q["rep"] == seed] for seed in seeds]
+            queries = [[Query(q["question"], (q["answer"],)) for q in asked] for asked in by_seed]
+            answers = [[q["adapter_answer"] for q in asked] for asked in by_seed]
+            own["GPT-4.1"].append([[float(q["adapter_correct"]) for q in asked] for asked in by_seed])
+            for name, grader in graders.items():
+                graded = [grade_all(q, a, grader) for q, a in zip(queries, answers, strict=True)]
+                own[name].append([[float(one.correct) for one in seed] for seed in graded])
+            own["f1"].append([[one.f1 for one in seed] for seed in graded])
+        for name, worths in data.items():
+            worths.append(np.array(own[name]))
+    print(f"\nthe recorded round: {len(data['f1'])} contexts, graded by GPT-4.1")
+    found = table(data, data["GPT-4.1"], {})
+    say_components(data["GPT-4.1"])
+    return found
+
+
+def components(truth: Worths) -> tuple[float, float, float, float]:
+    """Variances, within contexts, of a question's grade: between edits, whatever is asked; between
+    edits in one question; between trainings, whatever is asked; the rest. By products of different
+    questions and different seeds, so that none is biased."""
+    parts = []
+    for own_ESQ in truth:
+        edits, seeds, questions = own_ESQ.shape
+        if questions < 2 or seeds < 2:
+            continue
+        centred = (own_ESQ - own_ESQ.mean(axis=0)) * math.sqrt(edits / (edits - 1))
+        products_STQR = np.einsum("esq,etr->stqr", centred, centred) / edits
+        alike_ST = np.einsum("stqq->st", products_STQR) / questions
+        apart_ST = (products_STQR.sum((2, 3)) / questions - alike_ST) / (questions - 1)
+        other = ~np.eye(seeds, dtype=bool)
+        parts.append(
+            (apart_ST[other].mean(), alike_ST[other].mean(), apart_ST.diagonal().mean(),
+             alike_ST.diagonal().mean())
+        )  # fmt: skip
+    edit, both, training, whole = map(float, np.mean(parts, axis=0))
+    return edit, both - edit, training - edit, whole - both - training + edit
+
+
+def say_components(truth: Worths) -> None:
+    edit, covered, training, rest = components(truth)
+    said = [f"{100 * math.sqrt(max(0.0, value)):.1f}" for value in (edit, covered, training, rest)]
+    print(
+        "\nstandard deviations of a question's grade, in points: edits as a whole {}, edits in one "
+        "question {}, trainings as a whole {}, the rest {}".format(*said)
+    )
+    print("reliability as a measure of the edit with other questions, too (on the same questions):")
+    for questions in (5, 10, 20, 40):
+        cells = []
+        for seeds in (1, 3, 7):
+            noise = training / seeds + rest / (seeds * questions)
+            whole = edit + covered / questions + noise
+            cells.append(f"{seeds} seeds {edit / whole:.2f} ({(whole - noise) / whole:.2f})")
+        print(f"  {questions:2d} questions: {', '.join(cells)}")
 
 
 def _read(

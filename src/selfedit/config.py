@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -184,16 +184,22 @@ class SamplingSettings(Settings):
 ANSWER_SAMPLING = SamplingSettings(temperature=0.0, top_p=1.0, max_new_tokens=64)
 
 
+Measured = Literal["accuracy", "f1", "samples", "likelihood", "mixed"]
+GoldPlace = Literal["start", "short", "opening", "own"]
+MEASURES: tuple[Measured, ...] = get_args(Measured)
+PLACES: tuple[GoldPlace, ...] = get_args(GoldPlace)
+
+
 class MeasureSettings(Settings):
     """What of an adapted model's answers is the reward (`loops.measures`; docs/rewards.md)."""
 
-    kind: Literal["accuracy", "f1", "samples", "likelihood", "mixed"] = Field(
+    kind: Measured = Field(
         "accuracy",
         description="accuracy: graded greedy answers (the paper); f1: their words in common with the "
         "gold; samples: graded answers at a temperature; likelihood: probability of the gold; mixed: "
         "mean of accuracy and likelihood.",
     )
-    place: Literal["start", "short", "opening", "own"] = Field(
+    place: GoldPlace = Field(
         "short",
         description="Where the gold is looked for: right behind the question; behind the words `The "
         "answer is`; behind the bare model's own beginning of an answer with the passage at hand; at "

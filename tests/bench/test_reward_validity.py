@@ -83,3 +83,14 @@ def test_what_predicts_accuracy_is_told_from_what_does_not(bench):
         assert abs(bench._agreement(noise, truth, at, same=same)) < 0.5
     assert bench._on_fresh_halves(truth, truth, at) == pytest.approx(1.0)
     assert bench._reliability(truth) == pytest.approx(1.0)
+
+
+def test_components_come_back(bench):
+    """Edits, edits in a question, trainings and the rest, each with its own spread."""
+    draws = np.random.default_rng(2)
+    truth = [
+        draws.normal(0, 3, (6, 1, 1)) + draws.normal(0, 2, (6, 1, 8)) + draws.normal(0, 1, (6, 3, 1))
+        + draws.normal(0, 1, (6, 3, 8)) + draws.normal(0, 5, (1, 1, 8))
+        for _ in range(400)
+    ]  # fmt: skip
+    assert bench.components(truth) == pytest.approx((9, 4, 1, 1), rel=0.1)

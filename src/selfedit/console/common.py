@@ -131,6 +131,12 @@ def parts(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def one_of(option: str, value: str | None, known: Sequence[str]) -> None:
+    """Raises InputError for a value that the option does not have; None: it was not given."""
+    if value is not None and value not in known:
+        raise InputError(f"{option} {value}: use one of {', '.join(known)}.")
+
+
 def print_json(value: dict[str, Any]) -> None:
     """Print exactly one JSON object, in ASCII, which every console can show; NaN becomes null."""
     sys.stdout.write(json.dumps(_clean(value), default=str) + "\n")

@@ -422,6 +422,11 @@ class Rewarding:
     common_order: CommonOrder = None
 
     def given(self) -> dict[str, Any]:
+        from selfedit.config import MEASURES, PLACES
+        from selfedit.console.common import one_of
+
+        one_of("--reward", self.reward, ("true", *MEASURES[1:], "proxy", "cascade"))
+        one_of("--reward-place", self.reward_place, PLACES)
         by_judge = self.reward in (None, "true", "proxy", "cascade")
         order = {None: None, True: "common", False: "own"}[self.common_order]
         return {
