@@ -15,7 +15,7 @@ from selfedit.algorithms.gradient import First
 from selfedit.algorithms.named import named
 from selfedit.algorithms.reader import Reader, Untried
 from selfedit.config import EvaluationSettings, JudgeSettings, OuterSettings
-from selfedit.data import take
+from selfedit.data import drawn, take
 from selfedit.domains.base import BaseDomain
 from selfedit.domains.conditions import Bench, Condition, Outcome
 from selfedit.domains.knowledge import Document, Knowledge
@@ -326,8 +326,9 @@ def train(
     for note in left_out:
         progress.warn(note)
     if questions != "given":
+        sampled = drawn(kept, settings.seed)[: settings.rounds * settings.contexts]
         writer = Writer(model, store, progress)
-        kept, said = domain.own_questions(kept, questions, writer.answer)
+        kept, said = domain.own_questions(sampled, questions, writer.answer)
         left_out = (*left_out, *said)
     policies = Policies(model, load)
     run = OuterRun(

@@ -92,7 +92,11 @@ def test_a_round_learns_from_statements(tmp_path):
     assert run.key != outer(tmp_path, settings=SETTINGS.model_copy(update={"rounds": 1})).key
 
 
-def test_what_was_never_rewarded_by_parts_is_refused():
+def test_what_was_never_rewarded_by_parts_is_refused(tmp_path):
+    whole = Knowledge(KnowledgeSettings(strategy="implications"))
+    settings = SETTINGS.model_copy(update={"credit": "statement"})
+    with pytest.raises(InputError, match="sentences"):
+        outer(tmp_path, settings=settings, domain=whole)
     with pytest.raises(ValidationError, match="credit"):
         OuterSettings(credit="statement", rule="all-correct")
     assert OuterSettings(credit="edit").digest() == OuterSettings().digest()

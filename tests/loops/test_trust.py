@@ -30,6 +30,36 @@ def test_earlier_rounds_are_counted_once_and_only_if_they_compare(tmp_path):
     assert earlier(run.store, "fake", likely).edits == 4
 
 
+def test_a_run_of_before_a_setting_was_added_compares_while_it_is_off(tmp_path):
+    settings = SETTINGS.model_copy(update={"rounds": 1})
+    run = outer(tmp_path, settings=settings)
+    run.run()
+
+    def former(limit):
+        """As it was stored before there was another reward than accuracy, and directed edits."""
+        runs = list(type(run.store).runs(run.store, limit))
+        for one in runs:
+            del one.settings["learner"], one.settings["inner"]["measure"]
+            del one.settings["inner"]["train"]["order"]
+            del one.settings["inner"]["knowledge"]["directives"]
+        return runs
+
+    store = _Former(run.store, former)
+    assert earlier(store, "fake", settings).edits == 4
+    likely = inner(settings, measure=MeasureSettings(kind="likelihood"))
+    assert earlier(store, "fake", likely).edits == 0
+    epochs = settings.inner.train.model_copy(update={"epochs": 1, "order": "common"})
+    assert earlier(store, "fake", inner(settings, train=epochs)).edits == 0
+
+
+class _Former:
+    def __init__(self, store, runs) -> None:
+        self._store, self.runs = store, runs
+
+    def __getattr__(self, name: str):
+        return getattr(self._store, name)
+
+
 def test_trials_of_a_run_that_was_killed_count(tmp_path):
     settings = SETTINGS.model_copy(update={"rounds": 1})
 

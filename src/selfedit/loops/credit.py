@@ -15,23 +15,31 @@ from selfedit.errors import InputError
 from selfedit.loops.groups import trials_of
 from selfedit.seams import Domain, Statements
 from selfedit.store import Store
-from selfedit.types import Candidate, Group, Proposal, Score, SelfEdit, Trial
+from selfedit.types import Candidate, Group, Proposal, Score, SelfEdit, Task, Trial
 
 _Asked = tuple[str, str]  # a question and its gold answer
+
+
+def check_credit(domain: Domain, task: Task) -> Statements:
+    """The domain. Raises InputError if its edits, or those of its strategy, are not made of statements
+    that are about something."""
+    if not isinstance(domain, Statements):
+        raise InputError("edits of this domain are not made of statements (--credit statement).")
+    domain.about(task, SelfEdit(task.id, 0, (), ()))
+    return domain
 
 
 def credited(
     store: Store, domain: Domain, proposals: Sequence[Proposal], groups: Sequence[Group]
 ) -> list[Group]:
-    """The groups, each candidate with its credits. Raises InputError for a domain, or a strategy, whose
-    edits are not made of statements about something."""
-    if not isinstance(domain, Statements):
-        raise InputError("edits of this domain are not made of statements (--credit statement).")
-    found = []
+    """The groups, each candidate with its credits. Raises InputError (see `check_credit`)."""
+    if not proposals:
+        return list(groups)
+    known, found = check_credit(domain, proposals[0].task), []
     for own, group, trials in zip(proposals, groups, trials_of(store, groups), strict=True):
         before = worths(own.bare)
         candidates = tuple(
-            replace(one, credits=credits_of(domain, group, one, seeds, before))
+            replace(one, credits=credits_of(known, group, one, seeds, before))
             for one, seeds in zip(group.candidates, trials, strict=True)
         )
         found.append(replace(group, candidates=candidates))

@@ -23,7 +23,7 @@ from selfedit.domains.base import BaseDomain
 from selfedit.domains.stored import about
 from selfedit.errors import InputError
 from selfedit.loops.baselines import bare_scores
-from selfedit.loops.credit import credited
+from selfedit.loops.credit import check_credit, credited
 from selfedit.loops.measures import Measure
 from selfedit.loops.policies import Policies, ref_of
 from selfedit.loops.rewards import Reward
@@ -65,6 +65,8 @@ class OuterRun:
             raise InputError("there are no contexts to train on")
         if not any(task.queries for task in tasks):
             raise InputError("none of the contexts has a question, so no edit can be rewarded")
+        if settings.credit == "statement":
+            check_credit(domain, tasks[0])  # now, and not after the first round's trainings
         self.policies, self.domain, self.algorithm, self.runner = policies, domain, algorithm, runner
         self.reward, self.store, self.settings = reward, store, settings
         self.progress, self.on_round, self.notes = progress or Silent(), on_round, tuple(notes)

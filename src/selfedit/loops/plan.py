@@ -10,6 +10,7 @@ from selfedit.config import ANSWER_SAMPLING, InnerSettings, OuterSettings, Sampl
 from selfedit.domains.base import BaseDomain
 from selfedit.grading.reliability import Reliability
 from selfedit.loops.estimate import Estimate, estimate
+from selfedit.loops.measures import Measure
 from selfedit.seams import Adapters, Domain, Model
 from selfedit.types import Prompt, Task, TrainingPlan, TrainingSequence
 
@@ -83,6 +84,7 @@ def plan_outer(
     answered = [answers for _, answers in expected if answers is not None]
     queries = sum(len(task.queries) for task in sample)
     each = sum(answered) / queries if queries and len(answered) == len(sample) else None
+    each = each if Measure(inner.measure).is_answered else 0.0  # golds are read like prompts
     texts = estimate_texts(model, domain, sample, inner, written, each)
     one = estimate(model, domain, sample, inner)
     return replace(outer_plan(model, settings, len(sample), one, texts), finished=finished)
@@ -138,7 +140,8 @@ def estimate_texts(
         speed = measure(model, prompts, inner.sampling)
         writing = speed.seconds(len(prompts), edit_tokens * inner.candidates)
     if asked:
-        answers = len(asked) * (1 + inner.candidates * inner.seeds)
+        times = inner.measure.samples if inner.measure.kind == "samples" else 1
+        answers = times * len(asked) * (1 + inner.candidates * inner.seeds)
         speed = measure(model, asked, ANSWER_SAMPLING, _an_adapter(model, tasks[0], inner))
         each = speed.reply if answer_tokens is None else answer_tokens
         answering = speed.seconds(answers, answers * each)

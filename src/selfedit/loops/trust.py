@@ -24,26 +24,40 @@ def rewards_of(groups: Iterable[Group]) -> list[Rewards]:
 def earlier(store: Store, model: str, settings: OuterSettings) -> Reliability:
     """Of the rewards that earlier runs with this model, inner loop and reward have stored: of finished
     rounds, and of the trials of runs that have none yet."""
-    wanted = _kind(settings.model_dump(mode="json"))
     found: list[Rewards] = []
     seen: set[str] = set()
     for run in store.runs(None):
         key = str(run.inputs.get("key"))
-        same = run.kind == "train" and run.model == model and _kind(run.settings) == wanted
-        if same and key not in seen:
+        if run.kind == "train" and run.model == model and key not in seen and _same(run, settings):
             seen.add(key)
             found += _of_run(store, run, key)
     return reliability(found)
 
 
-def _kind(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What a reward depends on; settings that were added since count as off."""
-    inner = {k: v for k, v in dict(settings.get("inner", {})).items() if k not in _COUNTS}
-    inner.setdefault("measure", {"kind": "accuracy"})
-    if inner["measure"].get("kind") == "accuracy":
-        inner["measure"] = {"kind": "accuracy"}
-    inner["train"] = {"order": "own", **inner.get("train", {})}
-    return {"inner": inner, "reward": settings.get("reward"), "grader": settings.get("grader")}
+def _same(run: RunRecord, settings: OuterSettings) -> bool:
+    """Whether a run's rewards are of the same kind."""
+    alike = all(run.settings.get(name) == getattr(settings, name) for name in ("reward", "grader"))
+    inner = run.settings.get("inner")
+    wanted = settings.inner.model_dump(mode="json")
+    return alike and isinstance(inner, dict) and _covers(inner, wanted, settings.inner.identity())
+
+
+def _covers(stored: Mapping[str, Any], wanted: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
+    """Whether stored settings are the wanted ones. What they do not have was added since, and must be
+    off: not in the identity."""
+    for name, value in wanted.items():
+        if name in _COUNTS:
+            continue
+        if name not in stored:
+            if name in identity:
+                return False
+        elif isinstance(value, dict) and isinstance(stored[name], dict):
+            part = identity.get(name, {})
+            if not _covers(stored[name], value, part if isinstance(part, dict) else {}):
+                return False
+        elif stored[name] != value:
+            return False
+    return True
 
 
 def _of_run(store: Store, run: RunRecord, key: str) -> Iterator[Rewards]:
