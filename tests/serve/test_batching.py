@@ -214,3 +214,43 @@ def test_out_of_memory_ends_the_newest_text_and_no_other(engine, speakers, monke
     assert errors[:2] == [None, None]
     assert "memory" in str(errors[3])
     assert [text_of(pieces) for pieces in found[:2]] == [answered(one).text for one in asks[:2]]
+
+
+def test_a_long_text_waits_where_every_slot_would_be_as_long(engine, model, speakers):
+    """Slots are as long as the longest text: one more long text may cost more than there is."""
+    asks = [ask(speakers[n], f"number {n}", max_tokens=12) for n in range(3)]
+    long = ask(speakers[0], "word " * 60, max_tokens=4)
+    row = engine._footprint.answer_row(0, 64)
+    engine._budget = 8 * row  # three short texts, and the spare ones
+    seen = []
+    feed = SlotBatch.feed
+    with pytest.MonkeyPatch.context() as patched:
+
+        def watched(batch, first, tokens, owners):
+            logits = feed(batch, first, tokens, owners)
+            seen.append((len(batch.length), batch._layers[0].slots * batch._layers[0].room))
+            return logits
+
+        patched.setattr(SlotBatch, "feed", watched)
+        found = written(engine, [*asks, long])
+    assert [text_of(pieces) for pieces in found] == [answered(one).text for one in [*asks, long]]
+    assert max(rows for rows, _ in seen) == 3
+    assert max(room for rows, room in seen if rows > 1) <= 8 * 64
+    assert seen[-1][0] == 1
+
+
+def test_room_is_given_back_when_a_long_row_has_left(model):
+    batch = SlotBatch(model.decoder)
+    with torch.inference_mode():
+        for _ in range(2):
+            batch.add()
+        batch.feed(0, [list(range(5, 9)), [7] * 900], [None, None])
+        held = batch._layers[0].room
+        batch.drop_last()
+        batch.feed(0, [[7]], [None])
+        logits = batch.feed(0, [[8]], [None])
+        alone = SlotBatch(model.decoder)
+        alone.add()
+        wanted = alone.feed(0, [[*range(5, 9), 7, 8]], [None])
+    assert (held, batch._layers[0].room) == (960, 64)
+    assert torch.allclose(logits, wanted, rtol=0, atol=1e-9)

@@ -57,6 +57,8 @@ def test_other_sites_pages_are_not_answered(client):
     own = client.get("/health", headers={"origin": "http://127.0.0.1"})
     assert own.status_code == 200
     assert own.headers["x-content-type-options"] == "nosniff"
+    for host in ("localhost:1", "[::1]:8321", "[::1]", "127.0.0.2"):
+        assert client.get("/health", headers={"host": host}).status_code == 200, host
     assert client.options("/api/ask", headers={"origin": "http://evil.example"}).status_code == 403
 
 

@@ -26,7 +26,8 @@ from selfedit.forward.packed import Decoder, close
 from selfedit.forward.transfer import send
 
 _SLOTS = "selfedit_slots"
-_MOST_SPARE = 16  # slots that are made before they are needed
+SPARE = 4  # slots that are made before they are needed
+_MOST_WASTE = 4  # times the room that is needed
 _ROOM = 64  # room is a multiple of this
 _HALF = (torch.bfloat16, torch.float16)
 
@@ -75,22 +76,22 @@ class SlotLayer(DynamicLayer):
         super().__init__()
         self.slots = self.room = 0
 
-    def resize(self, slots: int, room: int) -> None:
-        """At least so many slots and columns; what they hold stays."""
-        if slots <= self.slots and room <= self.room:
+    def fit(self, rows: int, columns: int) -> None:
+        """Room for so many rows of so many columns. What these hold stays; where most of the room would
+        be empty, because a long row has left or many have, it is given back."""
+        room = -(-columns // _ROOM) * _ROOM
+        wasted = self.slots * self.room > _MOST_WASTE * (rows + SPARE) * room
+        if rows <= self.slots and columns <= self.room and not wasted:
             return
-        if (
-            slots > self.slots
-        ):  # twice as many, so that rows that join one by one are not copied each time
-            slots = max(slots, min(2 * self.slots, slots + _MOST_SPARE))
-        self.slots, self.room = max(slots, self.slots), max(room, self.room)
+        self.slots, self.room = rows + SPARE, room
         if self.is_initialized:
-            self.keys, self.values = self._grown(self.keys), self._grown(self.values)
+            self.keys, self.values = self._fitted(self.keys), self._fitted(self.values)
 
-    def _grown(self, full: Tensor | None) -> Tensor:
+    def _fitted(self, full: Tensor | None) -> Tensor:
         assert full is not None
         buffer = full.new_zeros(self.slots, full.shape[1], self.room, full.shape[3])
-        buffer[: full.shape[0], :, : full.shape[2]] = full
+        slots, room = min(full.shape[0], self.slots), min(full.shape[2], self.room)
+        buffer[:slots, :, :room] = full[:slots, :, :room]
         return buffer
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
@@ -208,6 +209,13 @@ def slot_cache(decoder: Decoder) -> DynamicCache:
     return cache
 
 
+def fit(cache: DynamicCache, rows: int, columns: int) -> None:
+    """Room in every layer for so many rows of so many columns (`SlotLayer.fit`)."""
+    for layer in cache.layers:
+        assert isinstance(layer, SlotLayer)
+        layer.fit(rows, columns)
+
+
 def feed(
     decoder: Decoder,
     cache: DynamicCache,
@@ -218,7 +226,7 @@ def feed(
     """Final states [N, D] after the last token of each row, in the slots first, first + 1, ...
 
     starts: tokens that each slot holds already. Rows are padded on the right; what a pad leaves behind
-    is never seen, and is written over.
+    is never seen, and is written over. The cache has room for them (`fit`).
     """
     count, new = len(tokens), max(map(len, tokens))
     ids = torch.zeros(count, new, dtype=torch.int64)
@@ -226,10 +234,6 @@ def feed(
         ids[n, : len(own)] = torch.tensor(own)
     place = torch.tensor(starts)[:, None] + torch.arange(new)
     width = max(start + new for start in starts)
-    room = -(-width // _ROOM) * _ROOM
-    for layer in cache.layers:
-        assert isinstance(layer, SlotLayer)
-        layer.resize(first + count, room)
     fed = Fed(first, send(place, decoder.device), width)
     with feeding(decoder, fed):
         hidden_NCD = decoder.stack(
@@ -262,6 +266,7 @@ def _try(decoder: Decoder) -> bool:
     try:
         with torch.no_grad():
             cache = slot_cache(decoder)
+            fit(cache, 3, 5)
             feed(decoder, cache, 0, [0, 0], [ids[0][:3], ids[1][:1]])
             feed(decoder, cache, 2, [0], [ids[2][:2]])
             last = feed(decoder, cache, 0, [3, 1, 2], [ids[0][3:], ids[1][1:], ids[2][2:]])

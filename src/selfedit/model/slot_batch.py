@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from selfedit.forward.packed import Decoder
-from selfedit.forward.slots import SlotLayer, feed, slot_cache
+from selfedit.forward.slots import SlotLayer, feed, fit, slot_cache
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.routing import Routing
 
@@ -63,10 +63,15 @@ class SlotBatch:
         """A new row behind the others; its slot holds the first `length` tokens of what was kept."""
         row = len(self.length)
         self.length.append(length)
-        for layer, own in zip(self._layers, kept.layers if kept is not None else (), strict=False):
-            layer.resize(row + 1, length)
-            layer.put(row, own, length)
+        if kept is not None:
+            self._fit(length)
+            for layer, own in zip(self._layers, kept.layers, strict=True):
+                layer.put(row, own, length)
         return row
+
+    def _fit(self, columns: int) -> None:
+        """Room for all rows, and for one of so many columns."""
+        fit(self._cache, len(self.length), max(columns, *self.length))
 
     def swap(self, one: int, other: int) -> None:
         if one != other:
@@ -103,6 +108,7 @@ class SlotBatch:
         count, new = len(tokens), max(map(len, tokens))
         starts = self.length[first : first + count]
         self._route(owners, new)
+        self._fit(max(starts) + new)
         hidden_ND = feed(self.decoder, self._cache, first, starts, tokens)
         for n, own in enumerate(tokens):
             self.length[first + n] += len(own)

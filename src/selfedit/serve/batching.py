@@ -18,8 +18,9 @@ from torch import Tensor
 
 from selfedit.errors import InputError, OutOfMemory, SelfEditError
 from selfedit.forward.memory import is_out_of_memory, within_memory
-from selfedit.forward.slots import takes_slots
+from selfedit.forward.slots import SPARE, takes_slots
 from selfedit.lora.bank import AdapterBank
+from selfedit.lora.memory import Footprint
 from selfedit.model.generate import ending_tokens
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.slot_batch import SlotBatch
@@ -33,6 +34,8 @@ from selfedit.serve.text_stream import TextStream
 READ_TOKENS = {"cpu": 256, "cuda": 4096, "mps": 1024}
 KEPT_TOKENS = {"cpu": 4096, "cuda": 32_768, "mps": 8192}  # of beginnings (`Prefixes`)
 MOST_ADAPTERS = 16  # side by side in one batch
+# Of the memory that a wave may take: for the texts that are being written, besides the wave.
+MEMORY_SHARE = 0.25
 _log = logging.getLogger(__name__)
 
 
@@ -73,6 +76,8 @@ class Batching:
         self._longest = int(
             getattr(model.hf.config.get_text_config(), "max_position_embeddings", 0) or 1 << 20
         )
+        self._footprint = Footprint.of(model.decoder, None)
+        self._budget = int(MEMORY_SHARE * model.memory_budget)
         self._batch = SlotBatch(model.decoder)
         self._rows: list[_Row] = []  # the first `_writing` of them write, the others are being read
         self._writing = 0
@@ -181,7 +186,7 @@ class Batching:
         with self._changed:
             waiting = list(self._waiting)
         for ticket in waiting:
-            if len(self._rows) >= self.most_rows:
+            if len(self._rows) >= self.most_rows or not self._fits(ticket.ask):
                 return
             used = {row.adapter for row in self._rows}
             own = ticket.ask.speaker
@@ -196,6 +201,13 @@ class Batching:
                 within_memory(lambda: self._join(ticket, used), "one more text")  # noqa: B023
             except SelfEditError as error:
                 ticket.tell(Piece(error=error))
+
+    def _fits(self, ask: Ask) -> bool:
+        """Whether there is memory for one more text: every slot is as long as the longest text. One by
+        itself is always tried."""
+        longest = max(map(_length, [ask, *(row.ask for row in self._rows)]))
+        size = (len(self._rows) + 1 + SPARE) * self._footprint.answer_row(0, longest)
+        return not self._rows or size <= self._budget
 
     def _join(self, ticket: Ticket, used: set[str]) -> None:
         ask = ticket.ask
@@ -315,6 +327,10 @@ class Batching:
         row = self._rows[place]
         self._drop(place)
         row.ticket.tell(Piece(error=error))
+
+
+def _length(ask: Ask) -> int:
+    return len(ask.ids or ()) + ask.max_tokens
 
 
 def _told(error: Exception) -> SelfEditError:

@@ -81,8 +81,8 @@ class Guard:
         headers = {name.lower(): value for name, value in scope["headers"]}
         # A page of another site that a browser on this machine has open may name this address under
         # its own name (DNS rebinding), or send it a form.
-        host = headers.get(b"host", b"").decode("latin-1").rsplit(":", 1)[0].strip("[]")
-        if is_loopback(self.settings.host) and host and not is_loopback(host):
+        host = headers.get(b"host", b"").decode("latin-1")
+        if is_loopback(self.settings.host) and host and not is_loopback(_without_port(host)):
             raise Refused(403, "this server answers to localhost alone")
         origin = headers.get(b"origin", b"").decode("latin-1")
         own = headers.get(b"host", b"").decode("latin-1")
@@ -122,6 +122,12 @@ class Guard:
             return message
 
         return limited
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):  # an IPv6 address
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
 
 
 async def refuse(send: Send, refused: Refused) -> None:

@@ -66,7 +66,8 @@ class Voices:
     def __init__(self, library: Library, folders: tuple[Path, ...] = ()) -> None:
         self.library = library
         self.folders = tuple(folder.expanduser().resolve() for folder in folders)
-        self._loaded: dict[str, tuple[Adapters, Path]] = {}
+        self._loaded: dict[str, tuple[str, Adapters, Path]] = {}
+        self._loads = 0
         self._lock = threading.RLock()
 
     def list(self) -> list[Voice]:
@@ -89,8 +90,7 @@ class Voices:
         with self._lock:
             bare = self.library.model
             if voice.id in self._loaded:
-                adapters, folder = self._loaded[voice.id]
-                return Speaker(bare, f"lora:{voice.id}:{folder}", adapters, folder)
+                return Speaker(bare, *self._loaded[voice.id])
             if voice.version is None:
                 return Speaker(bare)
             record = self.library.adapter(voice.version)
@@ -181,7 +181,8 @@ class Voices:
             raise AdapterError("lora_path is no folder")
         adapters = _adapters_in(self.library.model, folder)
         with self._lock:
-            self._loaded[name] = (adapters, folder)
+            self._loads += 1  # the same folder may hold other weights the next time
+            self._loaded[name] = (f"loaded-{self._loads}", adapters, folder)
 
     def unload(self, name: str) -> None:
         """Raises UnknownVoice for a name that was not loaded."""
