@@ -45,6 +45,13 @@ from selfedit.model.embedded import NAME, embedded_folder
 from selfedit.model.load import load_model
 
 ADAPTERS = 8
+# On a CPU: gigabytes for keys and values, and threads that may use all cores that there are.
+VLLM = {
+    "VLLM_CPU_KVCACHE_SPACE": "2",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "PYTHONPATH": "",
+}
 NOISE = 0.02  # of the random adapters' factors: texts change, and stay texts
 WORDS = "river lamp stone harbour winter copper garden signal bridge window".split()
 
@@ -164,11 +171,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(command: Sequence[str], port: int, seconds: float = 600) -> Iterator[str]:
+def served(
+    command: Sequence[str], port: int, seconds: float = 600, **environment: str
+) -> Iterator[str]:
     """A server in a process of its own; it is ready when /health answers."""
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **environment})
         try:
             end = time.monotonic() + seconds
             while True:
@@ -214,7 +223,7 @@ def selfedit_server(model: str, adapters: Path) -> Iterator[str]:
 
 
 @contextmanager
-def vllm_server(python: str, model: str, adapters: Path) -> Iterator[str]:
+def vllm_server(python: str, model: str, adapters: Path, more: Sequence[str]) -> Iterator[str]:
     port = free_port()
     command = [
         str(Path(python).parent / "vllm"),
@@ -236,7 +245,7 @@ def vllm_server(python: str, model: str, adapters: Path) -> Iterator[str]:
         "--lora-modules",
     ]
     command += [f"a{n}={adapters / f'a{n}'}" for n in range(ADAPTERS)]
-    with served(command, port, seconds=1200) as url:
+    with served([*command, *more], port, seconds=1800, **VLLM) as url:
         yield url
 
 
@@ -328,7 +337,7 @@ def ways(args: argparse.Namespace, adapters: Path, place: str) -> Iterator[Measu
     if "peft" in args.ways:
         yield peft_one_by_one(place, adapters, args.answers, args.tokens)
     if "vllm" in args.ways:
-        with vllm_server(args.vllm_python, place, adapters) as url:
+        with vllm_server(args.vllm_python, place, adapters, args.vllm_args.split()) as url:
             yield from loads("vllm", url)
 
 
@@ -359,6 +368,7 @@ def main() -> None:
     )
     parser.add_argument("--tokens", default=32, type=int, help="most new tokens of an answer")
     parser.add_argument("--vllm-python", help="Python of an environment with vLLM; adds the way vllm")
+    parser.add_argument("--vllm-args", default="", help="more options of vLLM, in one string")
     parser.add_argument("--out", type=Path, help="file that JSON lines are appended to")
     args = parser.parse_args()
     if args.vllm_python and "vllm" not in args.ways:
