@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
-from selfedit.algorithms.rest_em import ReSTEM
-from selfedit.config import OuterSettings, PolicySettings
+from selfedit.algorithms.credit import earned
+from selfedit.algorithms.rest_em import select
+from selfedit.config import OuterSettings
 from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.settings import KnowledgeSettings
 from selfedit.errors import InputError
-from selfedit.loops.credit import best_statements, credits_of, worths
+from selfedit.loops.credit import by_statement, credits_of, worths
 from selfedit.loops.groups import candidate_of
 from selfedit.loops.rounds import stored_groups
 from selfedit.types import Candidate, GradedAnswer, Group, Prompt, Query, Score, SelfEdit, Task, Trial
@@ -59,25 +60,33 @@ def test_a_gain_goes_to_the_statement_over_all_seeds():
     assert credits_of(once, group, group.candidates[0], failed, before) == (None, None, None)
 
 
-def test_the_best_statements_of_several_edits_make_one():
+def test_every_algorithm_gets_a_group_for_each_statement():
     group = Group(
         TASK,
         0.5,
         (
             Candidate(edit(0, "a0", "b0", "c0"), (0.5,), credits=(0.5, -0.5, None)),
-            Candidate(edit(1, "a1", "b1", "c1"), (0.5,), credits=(0.5, 0.25, None)),
-            Candidate(edit(2, "x"), (None,), "invalid", "it is not"),
+            Candidate(edit(1, "a1", "b1", "c1"), (0.5,), credits=(0.25, 0.25, None)),
+            Candidate(edit(2, "a2", "b2", "c2"), (None,), "invalid", "it is not"),
         ),
     )
-    made = best_statements(group, above=0.0)
-    assert (made.completions, made.prompts) == (("a0", "b1"), (Prompt("say 0"), Prompt("say 1")))
-    assert best_statements(group, above=0.5) is None
-    equal = [replace(one, credits=(0.0, 0.0, None)) for one in group.candidates[:2]]
-    same = replace(group, candidates=tuple(equal))
-    assert best_statements(same, above=0.0) is None, "all credits are equal: nothing was taught"
-    assert best_statements(same, above=None).completions == ("a0", "b0")
-    restem = ReSTEM("positive", 0.0, PolicySettings(), 0)
-    assert restem.chosen([group]) == [made]
+    first, second = by_statement([group])
+    assert [one.edit.completions for one in second.candidates] == [("b0",), ("b1",), ("b2",)]
+    assert [one.edit.prompts for one in second.candidates] == [(Prompt("say 1"),)] * 3
+    assert [one.reward for one in first.candidates] == [0.5, 0.25, None]
+    assert (first.baseline, first.candidates[2].status) == (0.0, "invalid")
+    kept = [own.candidates[i].edit.text for own in select([first, second]) for i in own.kept]
+    assert kept == ["a0", "b1"], "ReST-EM takes the best of each place that beat the baseline"
+    (one, _) = earned([first, second], invalid=-1.0)
+    assert (one.rewards, one.differ) == ((0.5, 0.25, -1.0), True)
+
+
+def test_statements_that_all_earned_the_same_teach_nothing():
+    equal = [Candidate(edit(n, "a", "b"), (0.5,), credits=(0.0, None)) for n in range(2)]
+    (only,) = by_statement([Group(TASK, 0.5, tuple(equal))])
+    assert [own.kept for own in select([only])] == [()]
+    assert not earned([only], None)[0].differ
+    assert by_statement([Group(TASK, 0.5, (Candidate(edit(0, "a"), (0.5,)),))]) == []
 
 
 def test_a_round_learns_from_statements(tmp_path):
@@ -87,7 +96,7 @@ def test_a_round_learns_from_statements(tmp_path):
     groups = list(stored_groups(run.store, run.key, record))
     asked, other = groups[0].candidates[0].credits
     assert (asked, other) == (1.0, None), "the question is about the first sentence"
-    assert all(text.count("\n") == 0 for text in record.selected), "one statement of each context"
+    assert len(record.selected) == 2, "one statement of each context"
     assert [group.kept for group in groups] == [(0,), (0,)]
     assert run.key != outer(tmp_path, settings=SETTINGS.model_copy(update={"rounds": 1})).key
 

@@ -16,11 +16,10 @@ from typing import Literal
 
 from selfedit.algorithms.policy import update_policy
 from selfedit.config import PolicySettings, stable_hash
-from selfedit.loops.credit import best_statements
 from selfedit.loops.groups import best_of
 from selfedit.progress import Progress, by_steps
 from selfedit.seams import Model, Update
-from selfedit.types import Group, SelfEdit
+from selfedit.types import Group
 
 Rule = Literal["positive", "best", "all-correct"]
 
@@ -43,23 +42,14 @@ class ReSTEM:
 
         Tasks without questions have no rewards and choose nothing.
         """
-        edits = self.chosen(groups)
+        chosen = select(groups, self.rule, self.margin)
+        edits = [group.candidates[place].edit for group in chosen for place in group.kept]
         if not edits:
             return Update(None)
         progress.start("updating the policy", 100)
         on_step = by_steps(progress, 100)
         losses = update_policy(policy, edits, self.settings, self.seed, out, on_step)
         return Update(out, tuple(edits), tuple(losses))
-
-    def chosen(self, groups: Sequence[Group]) -> list[SelfEdit]:
-        """The edits that the policy learns from: whole ones, or, where completions have credits of
-        their own (`loops.credit`), those that are made of the best completions of each task."""
-        if not any(one.credits for group in groups for one in group.candidates):
-            kept = select(groups, self.rule, self.margin)
-            return [group.candidates[place].edit for group in kept for place in group.kept]
-        above = None if self.rule == "best" else self.margin
-        made = [best_statements(group, above) for group in groups]
-        return [edit for edit in made if edit is not None]
 
 
 def select(groups: Iterable[Group], rule: Rule = "positive", margin: float = 0.0) -> list[Group]:

@@ -76,6 +76,8 @@ def round_line(record: RoundRecord, rated: bool = False, noun: str = "context") 
     else:
         bare = percent(record.baseline)
         said = f"without edits {bare}, mean edit {mean}, best edit of each {noun} {best}"
+    if (trusted := record.metrics.get("reliability")) is not None:
+        said += f", reliability of the rewards {trusted:.2f}"
     return (
         f"round {record.number}: {said}; {len(record.selected)} selected; valid: "
         f"{valid_edits(record)}" + (f"; {record.note}" if record.note else "")

@@ -2,8 +2,8 @@
 
 An edit of the strategy `sentences` is many completions, and its reward says nothing about which of
 them was good. A question's gain (what it is worth after training, less before) goes to the completions
-that restate the sentence it asks about; the others are neither praised nor blamed for it. So one edit
-gives as many lessons as it has sentences with questions, instead of one.
+that restate the sentence it asks about; the others are neither praised nor blamed for it. So an
+algorithm gets as many lessons from a context as it has sentences with questions, instead of one.
 """
 
 from __future__ import annotations
@@ -71,30 +71,36 @@ def worths(score: Score | None) -> dict[_Asked, float]:
     return {(answer.question, answer.gold): answer.worth for answer in answers}
 
 
-def best_statements(group: Group, above: float | None) -> SelfEdit | None:
-    """An edit made of the completions with the most credit, place by place over the candidates: those
-    above the bar (None: whatever they earned). None if there is no such completion."""
-    kept: list[tuple[int, int]] = []
-    for place in range(max((len(one.credits) for one in group.candidates), default=0)):
-        earned = [
-            (credit, -n)
-            for n, one in enumerate(group.candidates)
-            if place < len(one.credits) and (credit := one.credits[place]) is not None
-        ]
-        if earned and (above is None or max(earned)[0] > above + _NOISE):
-            kept.append((place, -max(earned)[1]))
-    if not kept:
-        return None
-    edits = [one.edit for one in group.candidates]
-    return SelfEdit(
-        group.task.id,
-        kept[0][1],
-        tuple(edits[n].prompts[place] for place, n in kept),
-        tuple(edits[n].completions[place] for place, n in kept),
-    )
+def by_statement(groups: Sequence[Group]) -> list[Group]:
+    """A group for each place of the edits' completions at which any has earned something.
+
+    The candidates are the completions there, each with its gain for a reward and nothing for a
+    baseline, so that every algorithm learns from statements as it does from edits. One of an edit that
+    was invalid or failed stays what it was.
+    """
+    return [
+        part
+        for group in groups
+        for place in range(max((len(one.credits) for one in group.candidates), default=0))
+        if (part := _at(group, place)) is not None
+    ]
 
 
-_NOISE = 1e-9  # smaller differences are rounding
+def _at(group: Group, place: int) -> Group | None:
+    found = []
+    for one in group.candidates:
+        credit = one.credits[place] if place < len(one.credits) else None
+        bad = one.status in ("invalid", "failed")
+        if place < len(one.edit.completions) and (bad or credit is not None):
+            edit = replace(
+                one.edit,
+                prompts=one.edit.prompts[place : place + 1],
+                completions=one.edit.completions[place : place + 1],
+                drawn=one.edit.drawn[place : place + 1],
+            )
+            found.append(Candidate(edit, (credit,), one.status, one.reason))
+    earned = any(one.reward is not None for one in found)
+    return Group(group.task, 0.0, tuple(found)) if earned else None
 
 
 def _mean(gains: Sequence[float | None]) -> float | None:

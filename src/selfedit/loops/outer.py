@@ -23,13 +23,14 @@ from selfedit.domains.base import BaseDomain
 from selfedit.domains.stored import about
 from selfedit.errors import InputError
 from selfedit.loops.baselines import bare_scores
-from selfedit.loops.credit import check_credit, credited
+from selfedit.loops.credit import by_statement, check_credit, credited
 from selfedit.loops.measures import Measure
 from selfedit.loops.policies import Policies, ref_of
 from selfedit.loops.rewards import Reward
 from selfedit.loops.rounds import RoundRecord, put_round, round_record, stored_rounds
 from selfedit.loops.runs import recorded_run
 from selfedit.loops.sampler import Writer
+from selfedit.loops.trust import measured
 from selfedit.loops.writing import collapse, written
 from selfedit.progress import Noted, Progress, Silent
 from selfedit.seams import Algorithm, Model, ReadsLogprobs, TrialRunner, Update
@@ -155,11 +156,12 @@ class OuterRun:
         self, policy: Model, groups: Sequence[Group], out: Path, progress: Progress, stopped: str
     ) -> Update:
         """The algorithm's update with numbers of what the policy wrote; none if it has collapsed."""
-        numbers = written(groups, policy.count_tokens)
+        numbers = written(groups, policy.count_tokens) | measured(groups)
         if stopped:
             self.progress.warn(stopped[0].upper() + stopped[1:] + ".")
             return Update(None, metrics=numbers, note=stopped)
-        update = self.algorithm.improve(policy, groups, out, progress)
+        lessons = by_statement(groups) if self.settings.credit == "statement" else groups
+        update = self.algorithm.improve(policy, lessons, out, progress)
         return replace(update, metrics=numbers | update.metrics)
 
     def finished(self) -> list[RoundRecord]:

@@ -141,7 +141,7 @@ def _with_kept(group: Group, left: Counter[SelfEdit]) -> Group:
 
 
 def _is_part(edit: SelfEdit, left: Counter[SelfEdit]) -> bool:
-    """Whether an edit that was made of the best statements of several has one of this."""
+    """Whether a statement that was learned from is one of this edit's."""
     own = set(zip(edit.prompts, edit.completions, strict=True))
     return any(
         not own.isdisjoint(zip(made.prompts, made.completions, strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from selfedit.config import OuterSettings
@@ -19,6 +19,12 @@ _COUNTS = ("candidates", "seeds", "seed")
 def rewards_of(groups: Iterable[Group]) -> list[Rewards]:
     """Of each context: [edit][seed]."""
     return [[list(one.rewards) for one in group.candidates] for group in groups]
+
+
+def measured(groups: Sequence[Group]) -> dict[str, float]:
+    """The reliability of a round's rewards, as one of its numbers; none where it is not known."""
+    found = reliability(rewards_of(groups), resamples=1)
+    return {"reliability": found.mean} if found.is_known else {}
 
 
 def earlier(store: Store, model: str, settings: OuterSettings) -> Reliability:
