@@ -25,6 +25,12 @@ _SMALL: dict[str, Any] = {
     "shared_expert_intermediate_size": 24,
     "sliding_window": 64,
 }
+# Attention with compressed keys and values.
+_LATENT: dict[str, Any] = {
+    **{"q_lora_rank": 16, "kv_lora_rank": 16, "num_key_value_heads": 4},
+    **dict.fromkeys(("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"), 8),
+    **dict.fromkeys(("n_group", "topk_group", "first_k_dense_replace", "n_shared_experts"), 1),
+}
 # What else an architecture needs to be small, or to be a model of its kind at all.
 _OWN: dict[str, dict[str, Any]] = {
     "gemma3n_text": {
@@ -43,6 +49,18 @@ _OWN: dict[str, dict[str, Any]] = {
         "hidden_size_per_layer_input": 8,
         "num_kv_shared_layers": 0,
         "final_logit_softcapping": 30.0,
+    },
+    "deepseek_v2": _LATENT,
+    "deepseek_v3": _LATENT,
+    "minicpm3": _LATENT,
+    "glm4_moe": {"first_k_dense_replace": 1, "n_group": 1, "topk_group": 1, "n_shared_experts": 1},
+    "gpt_neo": {"num_heads": 4, "attention_types": [[["global", "local"], 1]], "window_size": 64},
+    "falcon": {"num_kv_heads": 2},
+    "bamba": {
+        "mamba_n_heads": 8,
+        "mamba_d_state": 4,
+        "mamba_n_groups": 2,
+        "attn_layer_indices": [1],
     },
     "gptj": {"rotary_dim": 4},
     "codegen": {"rotary_dim": 4},
@@ -65,7 +83,8 @@ def tiny_architecture(kind: str, seed: int = 0, **changes: Any) -> LanguageModel
     make = CONFIG_MAPPING[kind]
     known = {*inspect.signature(make.__init__).parameters, *getattr(make, "attribute_map", {})}
     known |= set(getattr(make, "__annotations__", {})) | set(dir(make))
-    values = {name: value for name, value in _SMALL.items() if name in known}
+    fixed = {name for name in known if isinstance(getattr(make, name, None), property)}
+    values = {name: value for name, value in _SMALL.items() if name in known - fixed}
     values |= _OWN.get(kind, {}) | changes
     config = make(
         vocab_size=len(tokenizer),
@@ -87,5 +106,5 @@ EVERY = """
 llama qwen2 qwen3 mistral gemma gemma3_text phi phi3 opt olmo olmo2 stablelm starcoder2 smollm3 glm glm4
 nemotron exaone4 mixtral qwen2_moe qwen3_moe lfm2 gpt_oss ministral hunyuan_v1_dense ernie4_5 apertus
 seed_oss arcee helium recurrent_gemma gptj gpt2 gpt_neox bloom gpt_bigcode mamba mamba2 rwkv gemma2
-granite cohere gemma3n_text gemma4_text
+granite cohere gemma3n_text gemma4_text deepseek_v2 deepseek_v3 minicpm3 glm4_moe gpt_neo falcon bamba
 """.split()

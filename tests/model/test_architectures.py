@@ -16,8 +16,8 @@ from selfedit.types import Prompt, TrainingPlan, TrainingSequence
 from tests.model.architectures import EVERY, tiny_architecture
 
 # One of each kind: `Conv1D`; fused modules; soft-capped and scaled logits; experts in one tensor; a
-# convolution's cache; no cache at all.
-QUICK = ("gpt2", "phi3", "gemma2", "cohere", "mixtral", "lfm2", "mamba", "rwkv")
+# convolution's cache; compressed keys and values with shared experts; no cache at all.
+QUICK = ("gpt2", "phi3", "gemma2", "cohere", "mixtral", "lfm2", "deepseek_v3", "mamba", "rwkv")
 LORA = LoraSettings(rank=2, alpha=4.0)
 TRAIN = TrainSettings(learning_rate=3e-3, epochs=2)
 PLANS = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
@@ -23,6 +24,16 @@ from selfedit.forward.packed import find_layers
 # PEFT refuses adapters of these modules in these models, whose fast kernels read their weights directly
 # (peft.tuners.tuners_utils._check_lora_target_modules_mamba).
 _NOT_FOR_PEFT = ("out_proj", ("falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"))
+# In these models PEFT takes adapters of modules with the experts' names for those of the experts, which
+# are one tensor since transformers 5 (peft.utils.transformers_weight_conversion, PEFT 0.21).
+_EXPERTS_FOR_PEFT = (
+    ("gate_proj", "up_proj", "down_proj"),
+    tuple(
+        "afmoe deepseek_v2 deepseek_v3 deepseek_v32 dots1 ernie4_5_moe glm4_moe glm4_moe_lite "
+        "glm_moe_dsa longcat_flash solar_open mellum qwen3_moe qwen3_next hunyuan_v1_moe flex_olmo "
+        "olmoe exaone_moe cohere2_moe".split()
+    ),
+)
 # Why a weight gets no adapter.
 _STACKED = "several matrices in one tensor, such as all experts"
 _TOKENS = 4  # of each of the two texts that modules are watched with
@@ -151,11 +162,15 @@ def _find(model: PreTrainedModel) -> Linears:
     known = {name: module for name, module in own.items() if isinstance(module, nn.Linear | Conv1D)}
     module_name, kinds = _NOT_FOR_PEFT
     barred = module_name if model.config.model_type in kinds else ""
+    names, of_experts = _EXPERTS_FOR_PEFT
+    experts = names if model.config.model_type in of_experts else ()
     result = Linears()
     seen = None if all(map(is_usual, known)) else _watched(model, known)
     for name, module in known.items():
         if last(name) == barred:
             result.left_out[name] = "PEFT takes no adapter for it"
+        elif last(name) in experts:
+            result.left_out[name] = "PEFT would take it for the experts'"
         elif seen is not None and name not in seen:
             result.left_out[name] = "not called once with each token"
         else:
@@ -201,6 +216,7 @@ def _watched(model: PreTrainedModel, modules: Mapping[str, nn.Module]) -> set[st
     ids = torch.arange(1, 1 + 2 * _TOKENS, device=model.device).view(2, _TOKENS)
     places = [2 * _TOKENS - 1, _TOKENS - 1]
     runs: list[dict[str, list[Tensor]]] = []
+    again: set[str] = set()  # DeepSeek caches what it then multiplies anew for all tokens
     try:
         with torch.no_grad():
             for place in [None, *places]:
@@ -210,17 +226,27 @@ def _watched(model: PreTrainedModel, modules: Mapping[str, nn.Module]) -> set[st
                 calls.clear()
                 model(input_ids=changed, use_cache=False)
                 runs.append(dict(calls))
+            calls.clear()
+            with suppress(Exception):  # a model whose cache is of another kind, or none
+                past = model(input_ids=ids, use_cache=True).past_key_values
+                calls.clear()
+                model(input_ids=ids[:, :1], past_key_values=past, use_cache=True)
+                again = {name for name, steps in calls.items() if _rows(steps[-1]) > len(ids)}
     finally:
         for handle in handles:
             handle.remove()
-    return {name for name in modules if _in_order([run.get(name, []) for run in runs], places)}
+    return {name for name in modules if _in_order([run.get(name, []) for run in runs], places)} - again
+
+
+def _rows(x: Tensor) -> int:
+    return x[..., 0].numel() if x.dim() > 1 else 0
 
 
 def _in_order(runs: Sequence[Sequence[Tensor]], places: Sequence[int]) -> bool:
     if any(len(calls) != 1 for calls in runs):
         return False
     rows = [x[0] for x in runs]
-    if any(x.dim() < 2 or x[..., 0].numel() != 2 * _TOKENS for x in rows):
+    if any(x.dim() < 2 or _rows(x) != 2 * _TOKENS for x in rows):
         return False
     before, *after = (x.reshape(2 * _TOKENS, -1).double() for x in rows)
     for x, place in zip(after, places, strict=True):
