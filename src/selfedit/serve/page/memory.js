@@ -40,11 +40,14 @@ function entry(one, isLatest, again, signal) {
   return h("li", { class: "card" },
     h("div", { class: "row" }, tag(WORDS[one.state], LOOK[one.state]), h("span", { class: "soft moment" }, when(one.created)),
       isLatest && button("Undo", undo, "quiet small", { "aria-label": `Undo what was remembered of conversation ${one.id}` }),
-      one.state === "recorded" && button("Learn it", learn, "quiet small")),
+      one.state === "recorded" && saysWhatIsRight(one.feedback) && button("Learn it", learn, "quiet small")),
     h("dl", { class: "turns" }, one.messages.slice(-6).map((turn) => [h("dt", {}, turn.role), h("dd", {}, turn.content)]),
       h("dt", {}, one.feedback.kind), h("dd", { class: "feedback" }, feedback(one.feedback))),
     one.outcome && learned(one.outcome), place);
 }
+
+/** A bad rating alone says nothing that could be learned. */
+const saysWhatIsRight = ({ text, answer, good }) => Boolean(text || answer || good);
 
 function feedback({ text, answer, good }) {
   const judged = good === null ? "" : good ? "good. " : "wrong. ";
