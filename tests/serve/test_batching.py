@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from selfedit.config import LoraSettings, SamplingSettings
+from selfedit.forward.linear import frozen_linears
 from selfedit.forward.slots import takes_slots
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.combine import combined
@@ -254,3 +255,20 @@ def test_room_is_given_back_when_a_long_row_has_left(model):
         wanted = alone.feed(0, [[*range(5, 9), 7, 8]], [None])
     assert (held, batch._layers[0].room) == (960, 64)
     assert torch.allclose(logits, wanted, rtol=0, atol=1e-9)
+
+
+def test_one_row_and_many_agree_in_float32_and_leave_the_modules_as_they_were():
+    """One or two rows take other products than many."""
+    model = tiny_model(dtype="float32")
+    frozen = frozen_linears(model.hf)
+    assert frozen
+    with torch.inference_mode():
+        batches = [SlotBatch(model.decoder) for _ in range(2)]
+        for _ in range(4):
+            batches[1].add()
+        batches[0].add()
+        for token in (5, 6, 7):
+            alone = batches[0].feed(0, [[token]], [None])
+            many = batches[1].feed(0, [[token]] * 4, [None] * 4)
+            assert torch.allclose(alone.expand(4, -1), many, rtol=0, atol=1e-4)
+    assert frozen_linears(model.hf) == frozen

@@ -8,7 +8,7 @@ few rows, as in decoding, oneDNN is faster because it reads weights that it laid
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -106,7 +106,19 @@ def same_weights(model: nn.Module) -> nn.Module:
 @contextmanager
 def plain_linears(model: nn.Module) -> Iterator[None]:
     """While open, the model is as transformers made it: other methods are timed on that."""
-    frozen: list[nn.Module] = [m for m in model.modules() if type(m) is FrozenLinear]
+    with plain(frozen_linears(model)):
+        yield
+
+
+def frozen_linears(model: nn.Module) -> list[nn.Module]:
+    """The model's linear modules that use oneDNN."""
+    return [module for module in model.modules() if type(module) is FrozenLinear]
+
+
+@contextmanager
+def plain(frozen: Sequence[nn.Module]) -> Iterator[None]:
+    """While open, these modules use torch's own products: MKL's, which are faster for one or two rows
+    (all products of the embedded model: 40 ms against 55; for four rows 71 against 56)."""
     for module in frozen:
         module.__class__ = nn.Linear
     try:

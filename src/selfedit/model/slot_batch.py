@@ -7,15 +7,18 @@ so that both are stretches of the cache. A row moves only to fill a gap.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from selfedit.forward.linear import frozen_linears, plain
 from selfedit.forward.packed import Decoder
 from selfedit.forward.slots import SlotLayer, feed, fit, slot_cache
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.routing import Routing
+
+_FEW = 2  # tokens in a pass for which torch's own products are faster (`forward.linear.plain`)
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class SlotBatch:
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
         self._cache = slot_cache(decoder)
+        self._frozen = frozen_linears(decoder.model)
         self.length: list[int] = []
         self._bank: AdapterBank | None = None
         self._attached, self._is_attached = ExitStack(), False
@@ -109,10 +113,12 @@ class SlotBatch:
         starts = self.length[first : first + count]
         self._route(owners, new)
         self._fit(max(starts) + new)
-        hidden_ND = feed(self.decoder, self._cache, first, starts, tokens)
+        with plain(self._frozen) if count * new <= _FEW else nullcontext():
+            hidden_ND = feed(self.decoder, self._cache, first, starts, tokens)
+            logits_NV = self.decoder.head.logits(hidden_ND)
         for n, own in enumerate(tokens):
             self.length[first + n] += len(own)
-        return self.decoder.head.logits(hidden_ND)
+        return logits_NV
 
     @property
     def _layers(self) -> list[SlotLayer]:
