@@ -236,7 +236,10 @@ class InnerSettings(Settings):
     candidates: int = Field(4, ge=1, description="Self-edits written for each task.")
     seeds: int = Field(1, ge=1, description="Trainings of each candidate; its reward is their mean.")
     seed: int = Field(0, ge=0)
-    measure: MeasureSettings = MeasureSettings()
+    measure: MeasureSettings = Field(
+        MeasureSettings(),
+        description="What of the answers is the reward of an edit; `learn` and `eval` take accuracy.",
+    )
 
 
 OPENAI_HOST = "api.openai.com"

@@ -92,7 +92,9 @@ class KnowledgeSettings(Settings):
     constrained: bool = Field(
         False, description="`directed`: sample only heads that are valid (the extra `constrained`)."
     )
-    directives: DirectiveSettings = DirectiveSettings()
+    directives: DirectiveSettings = Field(
+        DirectiveSettings(), description="`directed`: what the head of an edit may ask for."
+    )
 
     @model_validator(mode="after")
     def _heads_alone(self) -> KnowledgeSettings:
