@@ -14,6 +14,7 @@ import typer
 
 from selfedit.console import options
 from selfedit.console.common import parts
+from selfedit.console.rewarding import Rewarding
 from selfedit.console.settings import changed, given_by, preset_settings
 from selfedit.errors import InputError
 
@@ -107,7 +108,7 @@ class Trains(Protocol):
 class InWords(
     options.Outer,
     options.Improving,
-    options.Rewarding,
+    Rewarding,
     options.Writing,
     options.Training,
     options.Adapting,
