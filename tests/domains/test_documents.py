@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfedit.domains.knowledge import Document, Section, read_document, split_passages
+from selfedit.domains.knowledge import (
+    Document,
+    Section,
+    read_document,
+    split_passages,
+    text_document,
+)
 from selfedit.errors import InputError
 
 NOTES = """---
@@ -345,3 +351,4 @@ def test_html_in_markdown_keeps_its_text(tmp_path: Path) -> None:
         "Only a header: here.",
     )
     assert document.left_out == (("image", 1),)
+    assert text_document("The owl eats moths.").left_out == ()  # nothing: not a count of 0

@@ -130,7 +130,7 @@ def text_document(text: str, *, title: str = "", source: str = "", markdown: boo
     own, sections, left_out = _parsed(text, source or "the text", "markdown" if markdown else "plain")
     first = sections[0].paragraphs[0].split()[:_TITLE_WORDS]
     name = source or f"text {digest[:12]}"
-    counts = tuple(sorted(left_out.items()))
+    counts = tuple(sorted((+left_out).items()))
     return Document(title or own or " ".join(first), sections, name, digest, counts)
 
 
