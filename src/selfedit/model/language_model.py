@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -21,21 +20,21 @@ from selfedit.forward.packed import Decoder
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.combine import add_to_weights, combined
 from selfedit.lora.files import Base, load_adapter, save_adapter
-from selfedit.lora.memory import Footprint, WaveMemory
+from selfedit.lora.memory import WaveMemory
 from selfedit.lora.sequences import TokenSequence
-from selfedit.lora.targets import is_usual, linears
 from selfedit.model.answer_scores import Reading, answer_scores
 from selfedit.model.control_tokens import control_tokens
-from selfedit.model.cuda_graph import CudaGraph
 from selfedit.model.divergence import Reader, divergence
 from selfedit.model.encoding import Encoder
-from selfedit.model.generate import ending_tokens, generate
-from selfedit.model.gguf import adapter_to_gguf, find_converter, model_to_gguf
-from selfedit.model.prompts import Rendered, render, renders_as_before
+from selfedit.model.generate import ending_tokens
+from selfedit.model.gguf import find_converter, save_adapter_gguf, save_merged_gguf
+from selfedit.model.identity import changes
+from selfedit.model.prompts import Rendered, render
 from selfedit.model.published import Origin, save_merged
 from selfedit.model.reader import train_reader
 from selfedit.model.reinforce import prompt_states, reinforce, sample_logprobs
 from selfedit.model.training import Training
+from selfedit.model.writing import Writing
 from selfedit.seams import Adapters, Model, Objective
 from selfedit.types import (
     AnswerScore,
@@ -46,9 +45,6 @@ from selfedit.types import (
     TrainingRecord,
     TrainingSequence,
 )
-
-# Rows x tokens of one generation batch. A CPU gains nothing from more than a few thousand.
-TOKEN_BUDGET = {"cpu": 12_288, "mps": 16_384, "cuda": 131_072}
 
 # Default number of threads that work side by side; more were not measured (docs/performance.md).
 _MOST_WORKERS = 4
@@ -97,27 +93,14 @@ class LanguageModel:
     def twin(self) -> LanguageModel:
         """This model again: the same weights behind modules of its own, and a tokenizer of its own, so
         that another thread may use it at the same time."""
-        return LanguageModel(
-            cast(PreTrainedModel, same_weights(self.hf)),
-            copy.deepcopy(self.tokenizer),
-            name=self.name,
-            revision=self.revision,
-            form=self.form,
-            origin=self.origin,
-            engine=self.engine,
-            status=self.status,
-        )
+        weights = cast(PreTrainedModel, same_weights(self.hf))
+        again = self._other(weights, self.revision, copy.deepcopy(self.tokenizer))
+        again.origin = self.origin
+        return again
 
     @cached_property
     def _changes(self) -> list[str]:
-        """What is done otherwise than when results were first stored, for the models that it concerns:
-        what was stored of them then is not found."""
-        changes = []
-        if not all(map(is_usual, linears(self.hf).modules)):
-            changes.append("all linear modules")
-        if not renders_as_before(self.tokenizer, self.form, self.render):
-            changes.append("one beginning, no thoughts")
-        return changes
+        return changes(self)
 
     @property
     def device(self) -> str:
@@ -157,6 +140,10 @@ class LanguageModel:
     def training(self) -> Training:
         return Training(self)
 
+    @cached_property
+    def writing(self) -> Writing:
+        return Writing(self)
+
     def render(self, prompt: Prompt) -> Rendered:
         return render(self.tokenizer, prompt, self.form)
 
@@ -184,37 +171,8 @@ class LanguageModel:
         """Completions in the order of the prompts (see `model.generate.generate`)."""
         bank = None if adapters is None else _own(adapters)
         rendered = [self.render(prompt) for prompt in prompts]
-        return self.write(
+        return self.writing.write(
             rendered, sampling, seeds, bank=bank, owners=owners, logprobs=logprobs, on_done=on_done
-        )
-
-    def write(
-        self,
-        rendered: Sequence[Rendered],
-        sampling: SamplingSettings,
-        seeds: Sequence[int],
-        *,
-        bank: AdapterBank | None = None,
-        owners: Sequence[int] | None = None,
-        logprobs: bool = False,
-        on_done: Callable[[int], None] | None = None,
-    ) -> list[Completion]:
-        """The same for prompts that are tokens already."""
-        graphs = self.engine.cuda_graphs and self.device == "cuda"
-        return generate(
-            self.decoder,
-            self.tokenizer,
-            rendered,
-            sampling,
-            seeds,
-            bank=bank,
-            owners=owners,
-            token_budget=self._token_budget(rendered, sampling, bank),
-            beside=self.others,
-            graph=partial(CudaGraph, self.decoder.device) if graphs else None,
-            logprobs=logprobs,
-            on_done=on_done,
-            status=self.status,
         )
 
     def answer_scores(
@@ -231,24 +189,8 @@ class LanguageModel:
         directly. Raises OutOfMemory.
         """
         bank = None if adapters is None else _own(adapters)
-        readings = [
-            Reading.of(self.render, prompt, reply, owners[i] if owners is not None else 0)
-            for i, (prompt, reply) in enumerate(zip(prompts, replies, strict=True))
-        ]
+        readings = Reading.of_all(self.render, prompts, replies, owners)
         return answer_scores(self.decoder, readings, bank)
-
-    def _token_budget(
-        self, prompts: Sequence[Rendered], sampling: SamplingSettings, bank: AdapterBank | None
-    ) -> int:
-        """Rows x tokens of a batch of texts: what the device handles fastest, within its memory."""
-        most = TOKEN_BUDGET.get(self.device, 16_384)
-        longest = max((len(prompt.ids) for prompt in prompts), default=1)
-        new = max((p.max_new_tokens or sampling.max_new_tokens for p in prompts), default=1)
-        lora = bank.settings if bank is not None else None
-        footprint = Footprint.of(self.decoder, lora)
-        standing = footprint.standing(bank.num_adapters) if bank is not None else 0
-        free = max(0, self.memory_budget - standing)
-        return min(most, free // footprint.answer_row(longest, new) * (longest + new))
 
     def train(
         self,
@@ -277,11 +219,7 @@ class LanguageModel:
         """A new model with every weight trained on the plan (see `model.finetune`)."""
         from selfedit.model.finetune import finetune
 
-        data = [
-            sequence
-            for sequence in self.training.encoded(plan, settings)
-            if sequence.num_supervised > 0
-        ]
+        data = [own for own in self.training.encoded(plan, settings) if own.num_supervised > 0]
         tuned, record = finetune(self.hf, data, settings, seed, on_step)
         return self._other(tuned, f"{self.revision}, finetuned"), record
 
@@ -319,11 +257,11 @@ class LanguageModel:
         banks = [_own(bank) for bank in documents]
         return train_reader(self, banks, owners, sequences, lora, settings, seed, on_step)
 
-    def _other(self, hf: PreTrainedModel, revision: str) -> LanguageModel:
+    def _other(self, hf: PreTrainedModel, revision: str, tokenizer: Any = None) -> LanguageModel:
         """A model like this one with other weights."""
         return LanguageModel(
             hf,
-            self.tokenizer,
+            tokenizer or self.tokenizer,
             name=self.name,
             revision=revision,
             form=self.form,
@@ -353,9 +291,9 @@ class LanguageModel:
         on_done: Callable[[int], None] | None = None,
     ) -> list[float]:
         """Mean KL(this model || adapter k, or the other model), as `seams.Model` has it."""
-        if other is not None and not _speaks_as(self, other):
-            raise ModelError(f"{other.name} and {self.name} have different tokenizers")
-        adapted = other if isinstance(other, LanguageModel) else self
+        adapted = self if other is None else other
+        if not isinstance(adapted, LanguageModel) or not _speak_alike(self, adapted):
+            raise ModelError(f"{adapted.name} and {self.name} have different tokenizers")
         bank = None if adapters is None else _own(adapters)
         data = [self.encode(sequence, _MOST_READ) for sequence in sequences]
         return divergence(Reader(self.decoder), Reader(adapted.decoder, bank, k), data, on_done=on_done)
@@ -390,15 +328,10 @@ class LanguageModel:
         """`folder`/adapter.gguf or, merged, `folder`/model.gguf. Raises ModelError."""
         converter = find_converter(llama_cpp)
         self.load_adapter(adapter)  # refuses an adapter of other weights
-        folder.mkdir(parents=True, exist_ok=True)
         if not merged:
-            adapter_to_gguf(self.hf, adapter, folder / "adapter.gguf", converter)
-            return folder / "adapter.gguf"
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".merged-") as name:
-            save_merged(self.hf, self.tokenizer, adapter, Path(name), self.origin.dtype)
-            dtype = self.origin.dtype or self.hf.dtype
-            model_to_gguf(Path(name), folder / "model.gguf", dtype, converter)
-        return folder / "model.gguf"
+            return save_adapter_gguf(self.hf, adapter, folder, converter)
+        dtype = self.origin.dtype or self.hf.dtype
+        return save_merged_gguf(self.hf, self.tokenizer, adapter, folder, dtype, converter)
 
 
 def _own(adapters: Adapters) -> AdapterBank:
@@ -408,10 +341,7 @@ def _own(adapters: Adapters) -> AdapterBank:
     return adapters
 
 
-def _speaks_as(model: LanguageModel, other: Model) -> bool:
-    """Whether the predictions of both can be compared token by token."""
-    return (
-        isinstance(other, LanguageModel)
-        and model.tokenizer.get_vocab() == other.tokenizer.get_vocab()
-        and model.decoder.head.vocabulary == other.decoder.head.vocabulary
-    )
+def _speak_alike(a: LanguageModel, b: LanguageModel) -> bool:
+    """Whether their predictions can be compared token by token."""
+    same_tokens = a is b or a.tokenizer.get_vocab() == b.tokenizer.get_vocab()
+    return same_tokens and a.decoder.head.vocabulary == b.decoder.head.vocabulary

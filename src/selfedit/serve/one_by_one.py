@@ -89,7 +89,7 @@ def _written(ask: Ask, sampling: SamplingSettings, owners: list[int] | None) -> 
 
         assert speaker.adapters is None or isinstance(speaker.adapters, AdapterBank)
         rendered = Rendered(ask.ids, ask.stops, max_new_tokens=ask.max_tokens)
-        (done,) = speaker.model.write(
+        (done,) = speaker.model.writing.write(
             [rendered], sampling, [ask.seed], bank=speaker.adapters, owners=owners, logprobs=True
         )
         return done
