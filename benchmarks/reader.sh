@@ -15,12 +15,12 @@ run=(python -m selfedit)
 mkdir -p "$LIBRARY"
 
 "${run[@]}" train reader --model "$MODEL" --library "$LIBRARY" --data "$DATA" "${preset[@]}" --yes --quiet \
-  --json > "$LIBRARY/reader.json"
+  ${STRATEGY:+--strategy "$STRATEGY"} --json > "$LIBRARY/reader.json"
 reader=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["policy"])' "$LIBRARY/reader.json")
 for model in "$MODEL" "$reader"; do
   name=$(basename "$model")
   "${run[@]}" eval knowledge --model "$model" --library "$LIBRARY" --data "$EVAL" --contexts "$HELD_OUT" \
-    --conditions base,in-context,passage,own --yes --quiet --json > "$LIBRARY/$name.eval.json"
+    --conditions base,in-context,passage,own ${STRATEGY:+--strategy "$STRATEGY"} --yes --quiet --json > "$LIBRARY/$name.eval.json"
   python - "$name" "$LIBRARY/$name.eval.json" <<'PY'
 import json, sys
 found = json.load(open(sys.argv[2]))

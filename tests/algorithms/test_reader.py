@@ -20,6 +20,8 @@ from selfedit.lora.bank import AdapterBank
 from selfedit.lora.sequences import batches
 from selfedit.model.fake import FakeModel, load_fake
 from selfedit.model.reader import frozen_bank
+from selfedit.report.runs import find_run
+from selfedit.report.train_run import train_report
 from selfedit.store import Store
 from selfedit.types import Prompt, TrainingSequence
 from tests.loops.test_outer import task
@@ -168,6 +170,8 @@ def test_rounds_of_a_reader(tmp_path):
     _, again = train(tmp_path, model)
     assert again.trained == done.trained
     assert not model.calls
+    report = train_report(store, find_run(store, "latest"), None)
+    assert "a reader over 3 documents; of held-out questions" in report.values["headline"]
     # What it was trained or measured on is never evaluated.
     seen = trained_on(store, second.policy)
     assert len(seen) == 8

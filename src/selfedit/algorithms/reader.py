@@ -25,7 +25,7 @@ from pathlib import Path
 from selfedit.algorithms.policy import need_space, write_policy
 from selfedit.config import ANSWER_SAMPLING, InnerSettings, PolicySettings, stable_hash
 from selfedit.domains.base import BaseDomain
-from selfedit.errors import AdapterError, ModelError, SelfEditError
+from selfedit.errors import AdapterError, InvalidSelfEdit, ModelError, SelfEditError
 from selfedit.loops.inner import train
 from selfedit.loops.jobs import asked_trials, plan_jobs
 from selfedit.loops.waves import WaveBudget, plan_waves
@@ -63,15 +63,19 @@ class Untried:
         settings: InnerSettings,
         progress: Progress,
     ) -> list[Group]:
-        said = "trained for the reader, and not tested by itself"
         return [
-            Group(
-                own.task,
-                own.baseline,
-                tuple(Candidate(edit, (None,), "unscored", said) for edit in own.edits),
-            )
+            Group(own.task, own.baseline, tuple(_untried(domain, own.task, e) for e in own.edits))
             for own in proposals
         ]
+
+
+def _untried(domain: Domain, task: Task, edit: SelfEdit) -> Candidate:
+    try:
+        domain.parse(task, edit)
+    except InvalidSelfEdit as error:
+        return Candidate(edit, (None,), "invalid", str(error))
+    said = "trained for the reader, and not tested by itself"
+    return Candidate(edit, (None,), "unscored", said)
 
 
 class Reader:
@@ -100,7 +104,12 @@ class Reader:
         if not isinstance(policy, TrainsReaders):
             raise ModelError(f"{policy.name} cannot train a reader: it gives no access to its weights")
         need_space(out.parent, 2 * policy.num_bytes)
-        pairs = [(group.task, one.edit) for group in groups for one in group.candidates]
+        pairs = [
+            (group.task, one.edit)
+            for group in groups
+            for one in group.candidates
+            if one.status != "invalid"
+        ]
         folder = out.with_name(f"{out.name}.adapters")
         held = self.adapters(policy, pairs, folder, progress)
         measuring = {g.task.id for g in groups[len(groups) - int(self.held_out * len(groups)) :]}

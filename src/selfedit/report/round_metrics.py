@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from selfedit.loops.rounds import RoundRecord
 from selfedit.show.page import Block, Notes, Section, Table
-from selfedit.show.wording import percent
+from selfedit.show.wording import percent, plural
 
 # Numbers by name, with their headings and what a reader must know of them.
 _KNOWN: dict[str, tuple[str, str]] = {
@@ -27,6 +27,21 @@ _KNOWN: dict[str, tuple[str, str]] = {
     "read_after": ("with reader", "the same with the reader over them"),
 }
 _SHARES = {"valid", "distinct", "clipped", "pairs_right", "read_before", "read_after"}
+
+
+def is_reader(record: RoundRecord) -> bool:
+    """Whether the round trained a reader, whose self-edits are not tested by themselves."""
+    return "documents" in record.metrics
+
+
+def reader_headline(record: RoundRecord) -> str:
+    """What a reader's round came to, in a few words."""
+    found = record.metrics
+    said = f"a reader over {plural(int(found['documents']), 'document')}"
+    if "read_before" not in found:
+        return said
+    before, after = percent(found["read_before"]), percent(found["read_after"])
+    return f"{said}; of held-out questions {before} → {after}"
 
 
 def writing_section(records: Sequence[RoundRecord]) -> Section:

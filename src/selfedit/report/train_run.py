@@ -14,7 +14,7 @@ from selfedit.grading.statistics import Interval, accuracy_interval, paired_diff
 from selfedit.loops.rounds import RoundRecord, context_values, stored_groups
 from selfedit.report.one_context import Seen, choose_context, context_section, contexts_section
 from selfedit.report.rewards import measured_as, rewards_section
-from selfedit.report.round_metrics import writing_section
+from selfedit.report.round_metrics import is_reader, writing_section
 from selfedit.report.runs import (
     Report,
     facts,
@@ -198,8 +198,8 @@ def _round_row(record: RoundRecord, own: Measured) -> tuple[str, ...]:
         str(record.number),
         str(record.num_tasks),
         _cell(record.baseline, own.baseline),
-        _cell(record.mean_reward, own.mean),
-        _cell(record.best_reward, own.best),
+        "—" if is_reader(record) else _cell(record.mean_reward, own.mean),
+        "—" if is_reader(record) else _cell(record.best_reward, own.best),
         difference,
         valid_edits(record),
         str(len(record.selected)),
