@@ -159,23 +159,30 @@ def _span(cell: Any, name: str, most: int) -> int:
 
 
 def _define(tree: Any, listed: Any) -> None:
-    """Each term with what is said of it as one paragraph: "Miller: Ada Pask"."""
-    term = ""
-    for part in listed(["dt", "dd"]):
-        if part.decomposed or part.find_parent("dl") is not listed:
-            continue
+    """Each term with what is said of it as one paragraph: "Miller: Ada Pask".
+
+    In place: to take an element out of a long list takes as long as the list."""
+    term: list[str] = []
+    parts = list(listed(["dt", "dd", "div"], recursive=False))
+    for part in [
+        own
+        for each in parts
+        for own in ([each] if each.name != "div" else each(["dt", "dd"], recursive=False))
+    ]:
         if part.name == "dt":
-            term = " ".join([*term.split(), *part.get_text(" ", strip=True).rstrip(":").split()])
-            part.decompose()
-        elif len(part(_INSIDE)) > 1 or part.find(_INSIDE[1:]):
-            part.insert_before(_paragraph(tree, f"{term}:")) if term else None
-            part.name, term = "div", ""
+            term += part.get_text(" ", strip=True).rstrip(" :").split()
+            part.clear()
+        elif part.find(_INSIDE[1:]) or len(part("p", limit=2)) > 1:
+            part.insert(0, _paragraph(tree, f"{' '.join(term)}:")) if term else None
+            part.name, term = "div", []
+            continue
         else:
             said = part.get_text(" ", strip=True)
-            part.replace_with(_paragraph(tree, f"{term}: {said}" if term else said))
-            term = ""
+            part.string = f"{' '.join(term)}: {said}" if term else said
+            term = []
+        part.name = "p"
     if term:
-        listed.append(_paragraph(tree, term))
+        listed.append(_paragraph(tree, " ".join(term)))
     listed.name = "div"
 
 
