@@ -138,9 +138,13 @@ class Broken(FakeModel):
     everywhere = False
 
     def answer_scores(self, prompts, replies, *, adapters=None, owners=None):
+        """Of one reply alone: the others must not hide it."""
         found = super().answer_scores(prompts, replies, adapters=adapters, owners=owners)
         bad = adapters is not None or self.everywhere
-        return [replace(one, logprob=math.nan) if bad else one for one in found]
+        return [
+            replace(one, logprob=math.nan) if bad and reply == self.bad else one
+            for one, reply in zip(found, replies, strict=True)
+        ]
 
 
 def trials_of(model, task, settings, texts=("Tin is what it is made of.",)):
@@ -151,7 +155,9 @@ def trials_of(model, task, settings, texts=("Tin is what it is made of.",)):
 LIKELY = LearnSettings(knowledge=DOMAIN.settings, measure=MeasureSettings(kind="likelihood"))
 
 
-def test_a_probability_that_is_no_number_is_a_failed_trial(tmp_path):
+@pytest.mark.parametrize("bad", [" tin", " sheet tin"])
+def test_a_probability_that_is_no_number_is_a_failed_trial(tmp_path, monkeypatch, bad):
+    monkeypatch.setattr(Broken, "bad", bad, raising=False)
     (trial,) = trials_of(Broken(), TASK, LIKELY)
     assert (trial.status, trial.reward, trial.score) == ("failed", None, None)
     assert "not numbers" in trial.reason

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from selfedit.domains.arc import mini
 from selfedit.domains.arc.as_task import puzzle, to_task
+from selfedit.domains.arc.grids import Grid
 from selfedit.domains.arc.mini import mini_task, mini_tasks, sizes_of
 from selfedit.domains.arc.sources import find_task
+from selfedit.domains.arc.tasks import Example
 from selfedit.errors import InputError
 
 RULES = {
@@ -49,6 +52,21 @@ def test_a_recolouring_is_shown_before_it_is_asked(tasks):
         if task.id.endswith("-recolour"):
             shown = {int(c) for e in task.train for c in e.input.cells.flat}
             assert {int(c) for c in task.test_inputs[0].cells.flat} <= shown
+
+
+def grid(*rows: str) -> Grid:
+    return Grid.of([list(map(int, row)) for row in rows])
+
+
+def test_demonstrations_that_leave_the_rule_open_are_drawn_again():
+    """Symmetric grids do not tell turning by 180 from mirroring; the query does."""
+    pair = Example(grid("121", "343"), grid("343", "121"))
+    clear = Example(grid("123", "456"), grid("456", "123"))
+    asked = Example(grid("122", "345"), grid("345", "122"))
+    assert not mini._is_clear([pair], asked)
+    assert mini._is_clear([pair, clear], asked)
+    unseen = Example(grid("129", "345"), grid("345", "129"))
+    assert not mini._is_clear([pair, clear], unseen), "what becomes of 9 was never shown"
 
 
 def test_size_and_seed_alone_choose_them(tasks):
