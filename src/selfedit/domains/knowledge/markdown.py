@@ -25,13 +25,13 @@ _PANDOC = re.compile(r"(?:%[ \t].*\n){1,3}")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _EMBEDS = re.compile(r"!\[\[[^\[\]\n]+\]\]")
 _WIKI_LINK = re.compile(r"\[\[([^\[\]|\n]+)(?:\|([^\[\]\n]+))?\]\]")
-_NOTE_MARK = re.compile(r"(?<=\S)\[\^[^\]\s]+\](?!:)")
-_DEFINES_NOTE = re.compile(r"\s*\[\^[^\]\s]+\]:?\s+")
+_NOTE_MARK = re.compile(r"(?<=\S)\[\^[^\[\]\s]{1,60}\](?!:)")
+_DEFINES_NOTE = re.compile(r"^ {0,3}\[\^[^\[\]\s]{1,60}\]:?\s+")
 # "[^1]: Oak." looks to CommonMark as if it named an address.
-_NOTE_LINE = re.compile(r"^( {0,3})\[(\^[^\]\s]+)\]:", re.MULTILINE)
+_NOTE_LINE = re.compile(r"^( {0,3})\[(\^[^\[\]\s]{1,60})\]:", re.MULTILINE)
 _ALERT = re.compile(r"\[!\w+\][+-]?")
 _CONTAINER = re.compile(r"\s*:{3,}.*")
-_JSX = re.compile(r"^import\s[^\n]+|^export\s(?:[^\n]+\n?)+|\{/\*[\s\S]*?\*/\}", re.MULTILINE)
+_JSX = re.compile(r"^import\s[^\n]+|^export\s(?:[^\n]+\n?)+", re.MULTILINE)
 _CHECKBOX = re.compile(r"\[[ xX]\]\s+")
 
 # Keys by which front matter is told from text.
@@ -67,7 +67,11 @@ def read_markdown(text: str) -> tuple[str, Parts, Counter[str]]:
 
 def without_jsx(text: str) -> str:
     """MDX without its imports, exports and comments."""
-    return _JSX.sub("", text)
+    kept, *parts = text.split("{/*")
+    for part in parts:
+        _, end, rest = part.partition("*/}")
+        kept += rest if end else f"{{/*{part}"
+    return _JSX.sub("", kept)
 
 
 def _front_matter(text: str) -> tuple[str, str, int]:
