@@ -51,4 +51,4 @@ def question_cost(
         }
 
     asked = [prompt.text for prompt in prompts]
-    return bench.once(stable_hash(["continual cost", bench.model.identity, name, key, asked]), measure)
+    return bench.once(stable_hash(["question cost", bench.model.identity, name, key, asked]), measure)
