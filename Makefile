@@ -11,7 +11,7 @@ QUESTION := What are the dancers' masks at the Marrowtide Festival made of?
 GENERAL := How many days are in a week?
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-models check-tools lint bench docs clean
+.PHONY: help demo test test-models torture check-tools lint bench docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +37,12 @@ test: $(VENV)/.dev ## run the tests
 
 test-models: $(VENV)/.dev ## test tiny models of every architecture (a minute)
 	SELFEDIT_EVERY_MODEL=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -q tests/model/test_architectures.py
+
+# 100 random points for each command, 10,000 inputs for each parser; TORTURE=4 is a short one.
+TORTURE ?= 100
+
+torture: $(VENV)/.dev ## attack it: kills, full disks, hostile input, long lives (hours; docs/reliability.md)
+	SELFEDIT_TORTURE=$(TORTURE) OMP_NUM_THREADS=1 $(BIN)/python scripts/torture.py
 
 check-tools: $(VENV)/.dev ## let vLLM and llama.cpp answer with our adapters, where they are present
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/check_tools.py

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+LARGEST_SEED = 2**62  # so that a few can be added and the store's 64 bits still hold it
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -42,7 +43,7 @@ class Settings(BaseModel):
 class LoraSettings(Settings):
     """Shape of an adapter (Hu et al., arXiv 2106.09685). Defaults: docs/log.md."""
 
-    rank: int = Field(32, ge=1, description="Rank r of the update.")
+    rank: int = Field(32, ge=1, le=65_536, description="Rank r of the update.")
     alpha: float = Field(64.0, gt=0, description="The update is scaled by alpha / rank.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the adapter's input.")
     target_modules: tuple[str, ...] = Field(
@@ -178,7 +179,7 @@ class SamplingSettings(Settings):
 
     temperature: float = Field(1.0, ge=0)
     top_p: float = Field(0.95, gt=0, le=1)
-    max_new_tokens: int = Field(256, ge=1)
+    max_new_tokens: int = Field(256, ge=1, le=1_000_000)
 
 
 ANSWER_SAMPLING = SamplingSettings(temperature=0.0, top_p=1.0, max_new_tokens=64)
@@ -233,9 +234,11 @@ class InnerSettings(Settings):
         SamplingSettings(),
         description="How self-edits are sampled; defaults depend on the strategy.",
     )
-    candidates: int = Field(4, ge=1, description="Self-edits written for each task.")
-    seeds: int = Field(1, ge=1, description="Trainings of each candidate; its reward is their mean.")
-    seed: int = Field(0, ge=0)
+    candidates: int = Field(4, ge=1, le=1000, description="Self-edits written for each task.")
+    seeds: int = Field(
+        1, ge=1, le=1000, description="Trainings of each candidate; its reward is their mean."
+    )
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
     measure: MeasureSettings = Field(
         MeasureSettings(),
         description="What of the answers is the reward of an edit; `learn` and `eval` take accuracy.",
@@ -397,7 +400,7 @@ class OuterSettings(Settings):
     algorithm: AlgorithmSettings = Field(
         AlgorithmSettings(), description="How the policy learns from scored self-edits."
     )
-    rounds: int = Field(2, ge=1)
+    rounds: int = Field(2, ge=1, le=10_000)
     contexts: int = Field(50, ge=1, description="Contexts of each round.")
     rule: Literal["best", "positive", "all-correct"] = Field(
         "positive",
@@ -425,7 +428,9 @@ class OuterSettings(Settings):
         description="Grader of the answers in the inner loops: docs/graders.md, docs/judge.md.",
     )
     cascade_keep: int = Field(2, ge=1, description="Edits of each context that cascade trains on.")
-    seed: int = Field(0, ge=0, description="Seed of the order of contexts and of the policy update.")
+    seed: int = Field(
+        0, ge=0, le=LARGEST_SEED, description="Seed of the order of contexts and of the policy update."
+    )
 
     @model_validator(mode="after")
     def _credits(self) -> OuterSettings:

@@ -1,14 +1,49 @@
-"""Where selfedit keeps things. SELFEDIT_HOME overrides both folders."""
+"""Where selfedit keeps things (SELFEDIT_HOME overrides both folders), and what a user's path means."""
 
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from platformdirs import user_cache_path, user_data_path
 
+from selfedit.errors import InputError
+
 DEFAULT_MODEL = "smollm2-135m"  # the embedded one, whose weights are in `models_folder`
 STORE = "store.sqlite"  # of a library, in its folder
+
+
+def expanded(path: Path | str) -> Path:
+    """The path with ~ replaced. Raises InputError for the folder of a user that there is not."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(f"{Path(path).parts[0]}: there is no such user's folder") from None
+
+
+def regular_file(path: Path | str) -> Path:
+    """The path of a file that is to be read whole. Raises InputError if there is none, and for what is
+    no file: a pipe may never end, and a device never does."""
+    found = expanded(path)
+    try:
+        mode = found.stat().st_mode
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{_short(str(path))} cannot be read: {reason}") from None
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{path} is a folder: name a file in it")
+    if not stat.S_ISREG(mode):
+        raise InputError(
+            f"{path} is a pipe or a device: write what it gives into a file, and name that"
+        )
+    return found
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 100 else f"{name[:100]}…"
 
 
 def models_folder() -> Path:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -81,7 +84,12 @@ def _root(
 
 
 def main() -> None:
-    """Entry point. A SelfEditError is printed without traceback (exit code 1); Ctrl-C exits 130."""
+    """Entry point. A SelfEditError is printed without traceback (exit code 1); Ctrl-C exits 130.
+
+    So is what the machine refuses (a full disk, a name that is too long, no memory left). Where nobody
+    reads the output (`| head`), the command ends with 1 and says nothing.
+    """
+    _open_streams()
     lose_nothing(sys.stdout, sys.stderr)
     try:
         # typer turns Ctrl-C into exit code 130, and returns it outside of its standalone mode.
@@ -89,7 +97,14 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except SelfEditError as error:
-        err.print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        _say(f"Error: {error}")
+        sys.exit(1)
+    except BrokenPipeError:
+        _forget_output()
+        sys.exit(1)
+    except (OSError, MemoryError) as error:
+        _forget_output()
+        _say(f"Error: {_refusal(error)}")
         sys.exit(1)
     except Exception as error:
         if _show_usage_error(error):
@@ -99,6 +114,35 @@ def main() -> None:
         err.print("Stopped. Finished work is kept: the same command goes on from there.", markup=False)
     if isinstance(code, int) and code:
         sys.exit(code)
+
+
+def _say(text: str) -> None:
+    """An error in red. Where standard error is full or gone, the exit code says enough."""
+    with contextlib.suppress(OSError):
+        err.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def _open_streams() -> None:
+    """A stream that was closed before the start (`>&-`) takes what is written, and shows it nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+
+
+def _forget_output() -> None:
+    """What could not be written is not tried once more at the exit of Python."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _refusal(error: OSError | MemoryError) -> str:
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; close other programs, or choose smaller batches."
+    name = str(error.filename or "")
+    where = f"{name[:100]}{'…' * (len(name) > 100)}: " if name else ""
+    return (
+        f"{where}{error.strerror or error}. Finished work is kept: the same command goes on from there."
+    )
 
 
 def _show_usage_error(error: Exception) -> bool:

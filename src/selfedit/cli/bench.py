@@ -102,7 +102,7 @@ def inner(
     chosen = _listed("--ways", ways, KINDS.count) if ways else DEFAULT_KINDS
     what = InnerBench(
         edits=edits,
-        widths=tuple(int(width) for width in _listed("--widths", widths, str.isdecimal)),
+        widths=tuple(int(width) for width in _listed("--widths", widths, _is_width)),
         kinds=tuple(kind for kind in KINDS if kind in chosen),
         repeats=repeats,
         peer_edits=min(peer_edits, edits),
@@ -165,6 +165,10 @@ def _loaded(model: str, shape: str, device: str, dtype: str) -> LanguageModel:
     if shape:
         return shaped_model(shape, device=device, dtype=dtype, status=status)
     return load_model(model, device=device, dtype=dtype, status=status)
+
+
+def _is_width(text: str) -> bool:
+    return text.isdecimal() and 0 < int(text) <= 1024
 
 
 def _listed(option: str, text: str, good: Callable[[str], object]) -> tuple[str, ...]:

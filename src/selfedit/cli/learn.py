@@ -15,6 +15,7 @@ from selfedit.console.plan import agreed
 from selfedit.console.progress import RichProgress
 from selfedit.domains.knowledge.options import Statements, learn_settings
 from selfedit.errors import InputError
+from selfedit.home import regular_file
 
 if TYPE_CHECKING:
     from selfedit.loops.estimate import Estimate
@@ -153,7 +154,7 @@ def _read_prompt(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        text = path.read_text(encoding="utf-8")
+        text = regular_file(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the prompt file {path} cannot be read: {error}") from error
     if not text.strip():

@@ -104,9 +104,9 @@ def prompt_format_of(text: str) -> PromptFormat:
 
 def folder_of(library: Path | None) -> Path:
     """The library's folder: the given one, else the user's own."""
-    from selfedit.home import library_folder
+    from selfedit.home import expanded, library_folder
 
-    return (library or library_folder()).expanduser()
+    return expanded(library or library_folder())
 
 
 def open_store(library: Path | None) -> Store:

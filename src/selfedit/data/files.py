@@ -20,6 +20,7 @@ from selfedit.data.encodings import decoded
 from selfedit.data.golds import FORM
 from selfedit.data.text_rows import rows_of_text
 from selfedit.errors import InputError
+from selfedit.home import regular_file
 
 _HEAD = 1 << 16
 _KINDS = (
@@ -47,12 +48,8 @@ class Value(NamedTuple):
 def values(path: Path) -> Iterator[Value]:
     """The JSON values of a file with their places. Raises InputError with the file and the place."""
     try:
-        with path.open("rb") as file:
+        with regular_file(path).open("rb") as file:
             yield from _values(path, file)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path} is a folder: name a file in it") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path} cannot be unpacked: {error}") from None
     except OSError as error:

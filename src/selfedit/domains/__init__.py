@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfedit.errors import InputError
+from selfedit.home import expanded
 
 if TYPE_CHECKING:
     from selfedit.domains.base import BaseDomain
@@ -32,7 +33,7 @@ def load_domain(name: str) -> type[BaseDomain]:
     if not colon or not file.endswith(".py"):
         known = ", ".join(BUILT_IN)
         raise InputError(f"there is no domain {name!r}; use {known}, or your own as file.py:Name.")
-    module = _run_file(Path(file).expanduser())
+    module = _run_file(expanded(file))
     if not hasattr(module, attribute):
         raise InputError(f"there is no {attribute} in {file}.")
     return _checked(name, getattr(module, attribute))

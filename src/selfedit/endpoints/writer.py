@@ -15,6 +15,7 @@ from typing import Any
 from selfedit.config import EndpointSettings, SamplingSettings, stable_hash
 from selfedit.endpoints.client import Ask, Cache, Endpoint
 from selfedit.errors import InputError
+from selfedit.home import regular_file
 from selfedit.types import Prompt
 
 _FORM = '{"title": "...", "context": "...", "edit": "..."}'
@@ -101,7 +102,7 @@ def read_edits(path: Path | str) -> RecordedEdits:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = regular_file(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8 text; save it as such.") from None
     except OSError as error:

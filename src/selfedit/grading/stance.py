@@ -36,9 +36,9 @@ _UNTRUE = re.compile(
     rf" (?:{_FALSE}|not true|not the case|true|the case) that "
 )
 _DOUBTS = re.compile(r" (?:doubt|deny|denies|denied|disputes?|rejects?|refutes?)(?: \S+){0,4} $")
-_ITEMS = re.compile(
-    r"\s*(?:[,;/|\n•]|\band\b|\bor\b|\bund\b|\boder\b|(?<!\w)-(?!\w))\s*", re.IGNORECASE
-)
+# White space around them is stripped afterwards: a pattern that looks for it tries every run from each
+# of its places.
+_ITEMS = re.compile(r"[,;/|\n•]|\b(?:and|or|und|oder)\b|(?<!\w)-(?!\w)", re.IGNORECASE)
 _OR = re.compile(r"\b(?:or|oder|either)\b", re.IGNORECASE)
 _SAME = re.compile(r"\b(?:known|called|named|names?|spelled|written|termed|aka|also)\b", re.IGNORECASE)
 _LONGEST = 400  # characters of a gold that may stand in a list
@@ -96,7 +96,7 @@ def _lists(answer: str) -> list[tuple[list[str], bool]]:
     """The lists of short items in an answer, and whether they are alternatives."""
     found = []
     for sentence in re.split(r"(?<=[.!?])\s|\n\n", answer):
-        parts = [part for part in _ITEMS.split(sentence) if part]
+        parts = [stripped for part in _ITEMS.split(sentence) if (stripped := part.strip())]
         run: list[str] = []
         for place, part in enumerate(parts):
             words = part.split()

@@ -15,6 +15,7 @@ from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import AdapterError, InputError, SelfEditError
 from selfedit.grading import offline
+from selfedit.home import expanded
 from selfedit.learning.draft import final_plan
 from selfedit.learning.measuring import graded
 from selfedit.learning.shelf import Shelf
@@ -60,7 +61,7 @@ class Forgotten:
 
 def find_document(documents: Sequence[LearnedDocument], wanted: str) -> LearnedDocument:
     """By its file, its source, its title or the beginning of its digest. Raises InputError."""
-    path = str(Path(wanted).expanduser().resolve())
+    path = str(expanded(wanted).resolve())
     tests = (
         lambda own: own.source in (path, wanted),
         lambda own: own.title.casefold() == wanted.casefold(),

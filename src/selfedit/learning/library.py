@@ -16,7 +16,7 @@ from selfedit.domains.knowledge import Document, Knowledge, read_sources
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import AdapterError, InputError, StoreError
 from selfedit.grading import Grader, offline
-from selfedit.home import DEFAULT_MODEL, STORE, library_folder
+from selfedit.home import DEFAULT_MODEL, STORE, expanded, library_folder
 from selfedit.learning.consolidation import consolidate
 from selfedit.learning.exporting import export
 from selfedit.learning.forgetting import Forgotten, forget
@@ -61,7 +61,7 @@ class Library:
         progress: Progress | None = None,
         status: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self.folder = Path(folder).expanduser() if folder is not None else library_folder()
+        self.folder = expanded(folder) if folder is not None else library_folder()
         self._model = model
         self._load: dict[str, Any] = {
             "device": device,

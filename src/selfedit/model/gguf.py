@@ -20,6 +20,7 @@ import torch
 from transformers import PreTrainedModel
 
 from selfedit.errors import ModelError
+from selfedit.home import expanded
 from selfedit.model.published import save_merged
 
 _WHOLE, _ADAPTER = "convert_hf_to_gguf.py", "convert_lora_to_gguf.py"
@@ -32,7 +33,7 @@ def find_converter(folder: Path | None = None) -> Path:
     ModelError if there is none."""
     given = folder or os.environ.get("SELFEDIT_LLAMA_CPP")
     if given:
-        found = Path(given).expanduser()
+        found = expanded(given)
     else:
         spec = importlib.util.find_spec(_PACKAGE)
         places = list(spec.submodule_search_locations or ()) if spec is not None else []

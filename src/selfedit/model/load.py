@@ -15,7 +15,7 @@ from selfedit.forward.memory import (
     is_out_of_memory,
     less_fragmentation,
 )
-from selfedit.home import DEFAULT_MODEL
+from selfedit.home import DEFAULT_MODEL, expanded
 from selfedit.model import embedded
 from selfedit.model.generate import ending_tokens
 from selfedit.model.language_model import LanguageModel
@@ -158,7 +158,7 @@ def _load(
 def _source(name: str, status: Callable[[str], None]) -> str:
     if name == embedded.NAME:
         return str(embedded.fetch_embedded(status))
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if folder.is_dir():
         if not (folder / "config.json").exists():
             raise ModelError(f"{folder} is not a model folder: it has no config.json.")

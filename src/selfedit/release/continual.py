@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from selfedit.errors import InputError
+from selfedit.home import regular_file
 from selfedit.memory.continual_result import recorded
 from selfedit.store import Store
 
@@ -15,11 +16,19 @@ def import_continual(path: Path | str, store: Store) -> tuple[int, dict[str, Any
     """The number of the run that it is stored as, and what it holds. A file that is there already is
     not stored twice. Raises InputError for any other file."""
     try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        values = json.loads(regular_file(path).read_text(encoding="utf-8"))
         result = recorded(values)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
-    except (ValueError, KeyError, TypeError, ZeroDivisionError, IndexError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        ArithmeticError,
+        IndexError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise InputError(
             f"{path} is not a recorded continual matrix (JSON with mean_over_sequences, n_datapoints "
             f"and n_sequences): {error}"

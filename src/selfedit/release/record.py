@@ -15,7 +15,7 @@ from typing import Any
 
 from selfedit.algorithms.rest_em import select
 from selfedit.config import stable_hash
-from selfedit.home import STORE, library_folder
+from selfedit.home import STORE, expanded, library_folder
 from selfedit.loops.groups import best_of
 from selfedit.release.run import Layout, RecordedArticle, RecordedEdit, RecordedRun, read_release
 from selfedit.release.scores import DIGITS, accuracy
@@ -55,7 +55,7 @@ def import_release(path: Path | str, library: Path | str | None = None) -> Impor
     kept = _kept(run)
     trials = list(_trials(run))
     baseline, adapted, said = run_mean(run, "baseline"), run_mean(run, "adapted"), tuple(notes(run))
-    folder = Path(library).expanduser() if library is not None else library_folder()
+    folder = expanded(library) if library is not None else library_folder()
     with Store(folder / STORE) as store:
         run_id = _run_id(store, run)
         new = len(trials) - len(store.trials(trial.key for trial in trials))

@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from selfedit.errors import StoreError
+from selfedit.home import expanded
 from selfedit.store.mounts import network_file_system
 
 BUSY_SECONDS = 30.0
@@ -47,7 +48,7 @@ def store_url(url_or_path: str | Path) -> URL:
                 "The store's URL cannot be read; use a file's path, or a URL such as "
                 "sqlite:////folder/store.db or postgresql+psycopg://user@host/database."
             ) from None
-    return URL.create("sqlite", database=str(Path(url_or_path).expanduser()))
+    return URL.create("sqlite", database=str(expanded(url_or_path)))
 
 
 def store_file(url: URL) -> Path | None:
@@ -130,6 +131,8 @@ def explained(name: str) -> Iterator[None]:
         raise StoreError(_advice(name, error)) from error
     except SQLAlchemyError as error:
         raise StoreError(f"The store {name} cannot be used: {_first_line(error)}") from error
+    except OverflowError as error:
+        raise StoreError(f"The store {name} cannot hold such a large number ({error}).") from error
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
@@ -159,7 +162,13 @@ def _choose_journal(engine: Engine) -> None:
 
 def _is_current(connection: Connection, scripts: ScriptDirectory, name: str) -> bool:
     heads = set(MigrationContext.configure(connection).get_current_heads())
-    if heads - {script.revision for script in scripts.walk_revisions()}:
+    known = {script.revision for script in scripts.walk_revisions()}
+    if not known:  # alembic passes over files that it cannot open
+        raise StoreError(
+            f"The store {name} cannot be opened: selfedit's own migrations cannot be read. Allow more "
+            "open files (ulimit -n), or install selfedit again."
+        )
+    if heads - known:
         raise StoreError(
             f"The store {name} was written by a newer selfedit; upgrade selfedit "
             "(pip install --upgrade selfedit) or use another store."

@@ -178,7 +178,13 @@ def document_keys(row: AdapterRow) -> list[str]:
 
 
 def adapter_record(row: AdapterRow, known: Mapping[str, LearnedDocument]) -> AdapterRecord:
-    """known: the documents of `document_keys`. Raises StoreError where one is missing."""
+    """known: the documents of `document_keys`. Raises StoreError where one is missing, and for a
+    version that claims to be built on a later one: who follows lineages would never end."""
+    if row.parent is not None and row.parent >= row.version:
+        raise StoreError(
+            f"The store says that version {row.version} was built on version {row.parent}, which is "
+            "not older: it is damaged; restore it from a backup."
+        )
     return AdapterRecord(
         version=row.version,
         model=row.model,

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from selfedit.config import (
+    LARGEST_SEED,
     InnerSettings,
     LoraSettings,
     OuterSettings,
@@ -53,7 +54,9 @@ class ArcSettings(Settings):
     )
     oracle_learning_rate: float = Field(1e-4, gt=0, le=0.1, description="Rate of the fixed best edit.")
     oracle_epochs: int = Field(2, ge=1, le=1000)
-    seed: int = Field(0, ge=0, description="Seed of the training sets and of the voting views.")
+    seed: int = Field(
+        0, ge=0, le=LARGEST_SEED, description="Seed of the training sets and of the voting views."
+    )
 
 
 class ArcInnerSettings(InnerSettings):
@@ -79,7 +82,7 @@ class ArcInnerSettings(InnerSettings):
         "than max_tokens are left out, never cut.",
     )
     sampling: SamplingSettings = SamplingSettings(max_new_tokens=512)
-    candidates: int = Field(15, ge=1, description="Self-edits written for each task.")
+    candidates: int = Field(15, ge=1, le=1000, description="Self-edits written for each task.")
 
 
 class ArcOuterSettings(OuterSettings):
@@ -90,6 +93,6 @@ class ArcOuterSettings(OuterSettings):
         lora=LoraSettings(rank=16, alpha=16, layers="all"),
         train=TrainSettings(learning_rate=5e-5, epochs=8, batch_size=5, max_tokens=8192),
     )
-    rounds: int = Field(1, ge=1)
+    rounds: int = Field(1, ge=1, le=10_000)
     contexts: int = Field(11, ge=1, description="Tasks of each round.")
     rule: Literal["best", "positive", "all-correct"] = "all-correct"

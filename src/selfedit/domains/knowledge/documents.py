@@ -30,6 +30,7 @@ from selfedit.domains.knowledge.markdown import read_markdown, without_jsx
 from selfedit.domains.knowledge.plain import read_code, read_plain
 from selfedit.domains.knowledge.sentences import iterate_sentences
 from selfedit.errors import InputError
+from selfedit.home import regular_file
 from selfedit.types import Task
 from selfedit.words import iterate_words
 
@@ -170,11 +171,7 @@ def read_text(path: Path) -> tuple[bytes, str]:
 
 def read_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path} is a folder: name the files in it") from None
+        return regular_file(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
 

@@ -67,7 +67,9 @@ class KnowledgeSettings(Settings):
     prompt_text: str | None = Field(
         None, description="Own instruction (--prompt-file); {title} and {context} are filled in."
     )
-    restatements: int = Field(3, ge=1, description="Restatements of each sentence (`sentences`).")
+    restatements: int = Field(
+        3, ge=1, le=1000, description="Restatements of each sentence (`sentences`)."
+    )
     faithful: bool = Field(
         True, description="Drop restatements that lost a name or number, or invented a number."
     )
@@ -154,7 +156,7 @@ class LearnSettings(InnerSettings):
     }
 
     knowledge: KnowledgeSettings = KnowledgeSettings()
-    candidates: int = Field(2, ge=1, description="Self-edits written for each passage.")
+    candidates: int = Field(2, ge=1, le=1000, description="Self-edits written for each passage.")
     max_forgetting: float = Field(
         0.1, ge=0, le=1, description="Accuracy on older questions that a new version may lose."
     )

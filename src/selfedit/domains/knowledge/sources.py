@@ -18,6 +18,7 @@ from selfedit.domains.knowledge.documents import (
 )
 from selfedit.domains.knowledge.kinds import CODE_NAMES, SUPPORTED
 from selfedit.errors import InputError
+from selfedit.home import expanded
 
 _GLOB = frozenset("*?[")
 _LISTED = 5  # names in one note
@@ -90,7 +91,7 @@ def _read(name: str, allow_urls: bool, notes: list[str]) -> list[Document]:
         if not allow_urls:
             raise InputError(f"{name} is an address: --allow-urls fetches it")
         return [_fetched(name)]
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.is_dir():
         return _several(
             name, [file for file in sorted(path.rglob("*")) if _is_shown(file, path)], notes
@@ -155,7 +156,7 @@ def _is_document(file: Path, name: str) -> bool:
 
 
 def _read_file(path: Path) -> Document:
-    return replace(read_document(path), source=str(path.expanduser().resolve()))
+    return replace(read_document(path), source=str(expanded(path).resolve()))
 
 
 def _standard_input() -> Document:

@@ -1,0 +1,142 @@
+"""Commands of selfedit in processes of their own, forked from one that has everything imported.
+
+So a command costs what it does itself, not the seconds of its imports, and can be killed at any point
+of its work. Nothing is mocked: the child has its own memory, files, limits and signals.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["tests.faults.preloaded"])
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a command runs in. env: variables to set (None: to unset). limits: of `resource`.
+
+    stdout: a file in place of the one that is read back. closed: descriptors closed before the start.
+    before: a function of a module, called in the child first.
+    """
+
+    env: Mapping[str, str | None] = field(default_factory=dict)
+    cwd: Path | None = None
+    limits: Mapping[int, int] = field(default_factory=dict)
+    stdin: str = os.devnull
+    stdout: str | None = None
+    closed: Sequence[int] = ()
+    before: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """code: exit status; negative: ended by that signal. seconds: from the fork to the end."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def crashed(self) -> bool:
+        """Whether it ended with a traceback."""
+        return "Traceback (most recent call last)" in self.err
+
+
+class Running:
+    """A command on its way."""
+
+    def __init__(self, args: Sequence[str], setting: Setting | None = None) -> None:
+        self.began = time.monotonic()
+        handle, name = tempfile.mkstemp(prefix="selfedit-faults-")
+        os.close(handle)
+        self._out, self._err = Path(name), Path(f"{name}.err")
+        self.process: ForkServerProcess = _context.Process(
+            target=_child, args=(list(args), setting or Setting(), str(self._out), str(self._err))
+        )
+        self.process.start()
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid is not None
+        return self.process.pid
+
+    def kill(self, number: int, after: float) -> None:
+        """Send a signal so many seconds after the start, unless it has ended by then."""
+        self.process.join(max(0.0, self.began + after - time.monotonic()))
+        if self.process.is_alive():
+            os.kill(self.pid, number)
+
+    def wait(self, seconds: float = 120.0) -> Ended:
+        """Its end. A command that is not ended by then is killed, and is a failure."""
+        self.process.join(seconds)
+        late = self.process.is_alive()
+        if late:
+            os.kill(self.pid, signal.SIGKILL)
+            self.process.join()
+        code = self.process.exitcode
+        out, err = _taken(self._out), _taken(self._err)
+        assert not late, f"still running after {seconds} s:\n{out}\n{err}"
+        assert code is not None
+        return Ended(code, out, err, time.monotonic() - self.began)
+
+
+def _taken(path: Path) -> str:
+    text = path.read_text("utf-8", "replace") if path.exists() else ""
+    path.unlink(missing_ok=True)
+    return text
+
+
+def run(*args: str | Path, setting: Setting | None = None, seconds: float = 120.0) -> Ended:
+    """One command, to its end."""
+    return Running([str(arg) for arg in args], setting).wait(seconds)
+
+
+def _child(args: Sequence[str], setting: Setting, out: str, err: str) -> None:
+    """The forked process: as if `selfedit ARGS` had been started in this setting."""
+    for number, name, flags in (
+        (0, setting.stdin, os.O_RDONLY),
+        (1, setting.stdout or out, os.O_WRONLY | os.O_CREAT),
+        (2, err, os.O_WRONLY | os.O_CREAT),
+    ):
+        opened = os.open(name, flags, 0o600)
+        os.dup2(opened, number)
+        os.close(opened)
+    for name, value in setting.env.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    if setting.cwd is not None:
+        os.chdir(setting.cwd)
+    for kind, limit in setting.limits.items():
+        resource.setrlimit(kind, (limit, limit))
+    for number in setting.closed:
+        os.close(number)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    encoding = "ascii" if os.environ.get("LANG") == "C" else "utf-8"
+    for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
+        stream = None
+        if number not in setting.closed:
+            mode = "r" if number == 0 else "w"
+            errors = "strict" if name != "stderr" else "backslashreplace"
+            stream = open(number, mode, encoding=encoding, errors=errors, closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    sys.argv = ["selfedit", *args]
+    if setting.before is not None:
+        setting.before()
+    from selfedit.cli import main
+
+    main()

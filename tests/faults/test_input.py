@@ -1,0 +1,166 @@
+"""What nobody would give to a command: refused in one sentence, or taken as the text that it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from selfedit.cli import main
+from selfedit.home import STORE
+from tests.faults.libraries import MODEL, learn, write_inputs
+
+LIB = ("--library", "lib")
+LONG = "n" * 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capsys):
+    """A command as a user gives it, in this process and in a folder with inputs."""
+    write_inputs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["selfedit", *args])
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code
+        return Said(code, *capsys.readouterr())
+
+    return run
+
+
+REFUSED = {
+    "a pipe as a document": (["learn", "pipe", *MODEL, *LIB], "pipe or a device"),
+    "a device as a document": (["learn", "/dev/zero", *MODEL, *LIB], "pipe or a device"),
+    "a pipe as a quiz": (["learn", "Orro.md", "--quiz", "pipe", *MODEL, *LIB], "pipe or a device"),
+    "a device as a quiz": (["learn", "Orro.md", "--quiz", "/dev/zero", *MODEL, *LIB], "a device"),
+    "a folder as a quiz": (["learn", "Orro.md", "--quiz", ".", *MODEL, *LIB], "cannot be read"),
+    "a pipe as a prompt": (["learn", "Orro.md", "--prompt-file", "pipe", *MODEL, *LIB], "a device"),
+    "a pipe to import": (["import", "release", "pipe", *LIB], "pipe or a device"),
+    "a pipe as a matrix": (["import", "continual", "pipe", *LIB], "pipe or a device"),
+    "a deep matrix": (["import", "continual", "deep.json", *LIB], "not a recorded"),
+    "a list as a matrix": (["import", "continual", "list.json", *LIB], "not a recorded"),
+    "a long library": (["ask", "q", *MODEL, "--library", LONG], "too long"),
+    "a long document": (["learn", LONG, *MODEL, *LIB], "too long"),
+    "no such user's library": (["ask", "q", *MODEL, "--library", "~nosuchuser/x"], "such user"),
+    "no such user's document": (["learn", "~nosuchuser/x.md", *MODEL, *LIB], "such user"),
+    "a seed of 64 bits": ([*learn("Orro"), "--seed", str(2**63)], "less than or equal"),
+    "a billion restatements": ([*learn("Orro"), "--restatements", "1000000000"], "less than or equal"),
+    "a billion candidates": ([*learn("Orro"), "--candidates", "1000000000"], "less than or equal"),
+    "a document that looks like an option": (["learn", "-Orro.md", *MODEL, *LIB], "No such option"),
+    "a version of 64 bits": (["adapters", "show", str(2**63), *LIB], "no library"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_it_is_refused_in_a_sentence(name, call, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "list.json").write_text("[1]")
+    args, message = REFUSED[name]
+    said = call(*args)
+    assert said.code in (1, 2), said
+    assert message in " ".join(said.err.split())
+    assert len(said.err) < 600
+    assert not (tmp_path / "lib" / "adapters").exists()
+
+
+EVIL = "<script>alert(1)</script> \x1b[2J\x1b]0;owned\x07 [red]x[/red] '); DROP TABLE runs;-- ../../x"
+
+
+def test_what_is_written_is_text_everywhere(call, tmp_path):
+    """Markup of every kind in the title, the passage, the question and the answer."""
+    (tmp_path / "-evil.md").write_text(f"# Title {EVIL}\n\nThe lamps of Orro burn {EVIL} oil.\n")
+    beside = set(tmp_path.parent.iterdir())
+    asked = {"question": f"What {EVIL} burns?", "answers": [EVIL]}
+    (tmp_path / "evil.jsonl").write_text(json.dumps(asked))
+    done = call("learn", "--quiz", "evil.jsonl", *MODEL, *LIB, "--", "-evil.md")
+    assert done.code == 0, done
+    shown = [
+        done,
+        call("report", "1", *LIB, "--html", "page.html", "--markdown", "page.md"),
+        call("adapters", "show", "1", *LIB),
+        call("adapters", "list", *LIB),
+        call("ask", f"What {EVIL} burns?", *MODEL, *LIB),
+        call("learn", f"no{EVIL}.md", *MODEL, *LIB),
+    ]
+    for said in shown:
+        assert "\x1b]" not in said.out + said.err, said
+        assert "\x1b[2J" not in said.out + said.err, said
+    assert "[red]x[/red]" in shown[2].out
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert "<script" not in page
+    assert "&lt;script" in page
+    assert "\x1b" not in page
+    assert "<script" not in (tmp_path / "page.md").read_text("utf-8")
+    assert set(tmp_path.parent.iterdir()) == beside, "no name led out of the folder"
+
+
+def test_a_lineage_in_a_circle_is_damage(call, tmp_path):
+    assert call(*learn("Orro")).code == 0
+    with sqlite3.connect(tmp_path / "lib" / STORE) as database:
+        database.execute("UPDATE adapters SET parent = 1")
+    for args in (["adapters", "show", "1", *LIB], ["adapters", "list", *LIB], learn("Velm")):
+        said = call(*args)
+        assert said.code == 1
+        assert "damaged" in " ".join(said.err.split())
+
+
+def test_standard_output_that_takes_nothing(call, monkeypatch):
+    class Full:
+        encoding = "utf-8"
+
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+        def flush(self) -> None:
+            pass
+
+        def isatty(self) -> bool:
+            return False
+
+        def fileno(self) -> int:
+            raise ValueError("none")
+
+    assert call(*learn("Orro")).code == 0
+    monkeypatch.setattr(sys, "stdout", Full())
+    said = call("adapters", "show", "1", "--json", *LIB)
+    assert said.code == 1
+    assert "No space left on device" in said.err
+    monkeypatch.setattr(sys, "stdout", None)
+    assert call("adapters", "show", "1", *LIB).code == 0
+
+
+def test_no_memory(call, monkeypatch):
+    def greedy(*args: object, **options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("selfedit.learning.library.Library.adapters", greedy)
+    assert call(*learn("Orro")).code == 0
+    said = call("adapters", "list", *LIB)
+    assert said.code == 1
+    assert "memory" in said.err
+
+
+def test_paths_that_climb_out_are_no_places():
+    from selfedit.errors import AdapterError
+    from selfedit.learning.shelf import Shelf
+
+    for name in ("../x", "v0001/../../x", "/etc", "", ".", "v1", "0" * 8 + "/..", "ABCDEF00"):
+        with pytest.raises(AdapterError, match="not the name"):
+            Shelf(Path("lib")).adapter(name)

@@ -1,0 +1,50 @@
+"""Many commands on one library at the same time: each answers, none undoes another in silence."""
+
+from __future__ import annotations
+
+import random
+
+from selfedit.home import STORE
+from selfedit.store import Store
+from tests.faults.commands import Running, Setting, run
+from tests.faults.libraries import MODEL, learn, left_behind, write_inputs
+from tests.faults.torture import TORTURE, only_in_torture
+
+LIB = ("--library", "lib")
+BESIDE = (
+    learn("Velm"),
+    learn("Orro"),
+    ["adapters", "rollback", *MODEL, *LIB],
+    ["adapters", "delete", "1", *LIB],
+    ["adapters", "delete", "2", *LIB],
+    ["adapters", "export", "1", "out", *MODEL, *LIB],
+    ["forget", "Orro.md", *MODEL, *LIB],
+    ["ask", "What do the lamps of Orro burn?", *MODEL, *LIB],
+    ["adapters", "list", *LIB],
+)
+
+
+@only_in_torture
+def test_commands_beside_each_other(tmp_path):
+    draw = random.Random(1)
+    for round_ in range(max(2, TORTURE // 4)):
+        folder = tmp_path / str(round_)
+        write_inputs(folder)
+        here = Setting(cwd=folder)
+        assert run(*learn("Orro"), setting=here).code == 0
+        running = [Running(args, here) for args in draw.sample(BESIDE, 5)]
+        for one in running:
+            ended = one.wait(300)
+            assert not ended.crashed, ended.err
+            assert ended.code in (0, 1), ended
+        with Store(folder / "lib" / STORE) as store:
+            records = {record.version: record for record in store.adapters()}
+            current = store.current(next(iter(records.values())).model_revision)
+        for record in records.values():
+            there = (folder / "lib" / "adapters" / f"v{record.version:04d}").is_dir()
+            assert there or record.status == "deleted", record
+        if current is not None:
+            assert current.status == "committed"
+            ended = run("ask", "What do the lamps of Orro burn?", *MODEL, *LIB, setting=here)
+            assert ended.code == 0, ended.err
+        assert not left_behind(folder)
