@@ -87,7 +87,9 @@ COMMANDS: dict[str, Work] = {
         ["eval", "knowledge", "--data", "towers.json", "--epochs", "2", *MODEL, *_LIB, "--json"]
     ),
     "import": Work(["import", "release", "release.json", *_LIB]),
-    "export": Work(["adapters", "export", "1", "out", *MODEL, *_LIB], [learn("Orro")], repeats=False),
+    "export": Work(
+        ["adapters", "export", "out", "--version", "1", *MODEL, *_LIB], [learn("Orro")], repeats=False
+    ),
     "consolidate": Work(["adapters", "consolidate", *MODEL, *_LIB], _ROUTED),
     "forget": Work(["forget", "Orro.md", *MODEL, *_LIB], _ROUTED, repeats=False),
     "migration": Work(["adapters", "list", *_LIB], prepare=_old_store),
@@ -98,6 +100,7 @@ def state(folder: Path) -> dict[str, Any]:
     """What a library knows, without numbers and times that differ from run to run."""
     library = folder / "lib"
     with Store(library / STORE) as store:
+        numbers = [record.version for record in store.adapters()]
         versions = [
             (
                 r.status,
@@ -112,7 +115,7 @@ def state(folder: Path) -> dict[str, Any]:
     return {
         "versions": versions,
         "done": done,
-        "adapters": _contents(library / "adapters"),
+        "adapters": _by_rank(library / "adapters", numbers),
         "passages": _contents(library / "passages"),
         "out": _contents(folder / "out"),
     }
@@ -130,6 +133,16 @@ def _here(document: LearnedDocument) -> LearnedDocument:
 def _current(store: Store, record: Any) -> int | None:
     current = store.current(record.model_revision)
     return None if current is None else current.version
+
+
+def _by_rank(folder: Path, numbers: Sequence[int]) -> dict[str, str]:
+    """A number that was reserved by a command that was killed is not given again."""
+    ranks = {f"v{number:04d}": f"version {rank}" for rank, number in enumerate(numbers, start=1)}
+    found = _contents(folder)
+    return {
+        "/".join([ranks.get(name.split("/")[0], name), *name.split("/")[1:]]): found[name]
+        for name in found
+    }
 
 
 def _contents(folder: Path) -> dict[str, str]:

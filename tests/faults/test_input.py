@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import socket
 import sqlite3
 import sys
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,6 +159,36 @@ def test_no_memory(call, monkeypatch):
     said = call("adapters", "list", *LIB)
     assert said.code == 1
     assert "memory" in said.err
+
+
+def test_a_file_that_unpacks_to_packed_ones(call, tmp_path):
+    (tmp_path / "twice.gz").write_bytes(gzip.compress(gzip.compress(b"{}")))
+    said = call("learn", "Orro.md", "--quiz", "twice.gz", *MODEL, *LIB)
+    assert said.code == 1
+    assert "packed twice" in said.err
+
+
+@pytest.mark.parametrize("talk", ["drip", "nonsense", "cut"])
+def test_an_address_that_drips_or_talks_nonsense(call, monkeypatch, talk):
+    """And a document that is an address of its own."""
+
+    def answer(peer: socket.socket) -> None:
+        peer.recv(65536)
+        beginning = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 99\r\n\r\n"
+        peer.sendall(b"BEER 9\r\n\r\n" if talk == "nonsense" else beginning)
+        for _ in range(200 if talk == "drip" else 0):
+            peer.sendall(b"a")
+            time.sleep(0.01)
+        peer.close()
+
+    monkeypatch.setattr("selfedit.domains.knowledge.sources._ALL_SECONDS", 0.2)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=lambda: answer(listener.accept()[0]), daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/x"
+        said = call("learn", url, "--allow-urls", *MODEL, *LIB)
+    assert said.code == 1
+    assert "cannot be fetched" in said.err
 
 
 def test_paths_that_climb_out_are_no_places():

@@ -17,7 +17,7 @@ BESIDE = (
     ["adapters", "rollback", *MODEL, *LIB],
     ["adapters", "delete", "1", *LIB],
     ["adapters", "delete", "2", *LIB],
-    ["adapters", "export", "1", "out", *MODEL, *LIB],
+    ["adapters", "export", "out", "--version", "1", *MODEL, *LIB],
     ["forget", "Orro.md", *MODEL, *LIB],
     ["ask", "What do the lamps of Orro burn?", *MODEL, *LIB],
     ["adapters", "list", *LIB],

@@ -60,6 +60,8 @@ def _values(path: Path, file: IO[bytes]) -> Iterator[Value]:
     head = file.read(_HEAD)
     file.seek(0)
     kind = next((kind for start, kind in _KINDS if head.startswith(start)), "text")
+    if kind == "gzip" and isinstance(file, gzip.GzipFile):  # there are files that unpack to themselves
+        raise InputError(f"{path} is packed twice: unpack it once")
     if kind == "gzip":
         with gzip.open(file) as unpacked:
             yield from _values(path, unpacked)  # type: ignore[arg-type]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -141,8 +141,15 @@ class Library:
             )
             return learner.run(sources.documents, questions, confirm, name, notes, origin)
 
-    def _alone(self) -> AbstractContextManager[object]:
-        """The lock of this library's learners: the second builds on what the first has committed."""
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Holding the lock of this library's learners: the second builds on what the first has
+        committed. What one left that was killed is taken away."""
+        with self._locked():
+            self.shelf.clear(self.store.recorded())
+            yield
+
+    def _locked(self) -> AbstractContextManager[object]:
         lock = FileLock(self.folder / "learn.lock")
         try:
             return lock.acquire(timeout=0)

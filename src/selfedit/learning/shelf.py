@@ -53,6 +53,16 @@ class Shelf:
                 shutil.rmtree(self._inside(f"passages/{name}"))
         return len(gone)
 
+    def clear(self, recorded: Collection[int]) -> None:
+        """Take away what a learner left that was killed while it saved: drafts, and versions that were
+        never recorded. Only for who holds the library's lock."""
+        for folder in (self.library / "adapters", self.library / "passages"):
+            for path in list(folder.iterdir()) if folder.is_dir() else ():
+                found = re.fullmatch(r"v(\d{4,})", path.name)
+                unknown = found is not None and int(found[1]) not in recorded
+                if (unknown or path.name.startswith(".saving-")) and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+
     def place(self, version: int) -> Path:
         """The folder of a version. Raises AdapterError if a link leads out of the library."""
         return self._inside(self.name(version))

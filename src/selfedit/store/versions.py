@@ -74,6 +74,11 @@ class Versions(Sessions):
         with self._read() as session:
             return self._records(session, session.scalars(query).all())
 
+    def recorded(self) -> set[int]:
+        """The numbers of all versions, deleted and rejected ones included."""
+        with self._read() as session:
+            return set(session.scalars(select(AdapterRow.version)))
+
     def adapter(self, version: int) -> AdapterRecord:
         """One adapter, also a rejected or deleted one. AdapterError names those there are."""
         with self._read() as session:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 from selfedit.data.encodings import decoded
 from selfedit.domains.knowledge.converters import TABLES, sniffed
@@ -23,7 +26,7 @@ from selfedit.home import expanded
 _GLOB = frozenset("*?[")
 _LISTED = 5  # names in one note
 _MOST_BYTES = 100_000_000  # of a page of the web
-_SECONDS = 30  # to wait for one
+_SECONDS, _ALL_SECONDS = 30, 300  # to wait for its next byte, and for all of it
 _OF_TYPE = {
     "text/html": ".html", "application/xhtml+xml": ".html", "text/markdown": ".md",
     "application/pdf": ".pdf", "application/epub+zip": ".epub", "text/x-rst": ".rst",
@@ -169,15 +172,27 @@ def _standard_input() -> Document:
     return replace(document, source=f"text {document.digest[:12]}")
 
 
+def _read_within(reply: Any, until: float) -> bytes:
+    """The bytes of a page, up to one more than are taken. Raises TimeoutError for one that drips."""
+    data = bytearray()
+    while len(data) <= _MOST_BYTES and (piece := reply.read1(65536)):
+        data += piece
+        if time.monotonic() > until:
+            raise TimeoutError(f"not there after {_ALL_SECONDS} s")
+    if reply.length and len(data) <= _MOST_BYTES:  # what its header promised, and did not come
+        raise OSError("it ended in the middle")
+    return bytes(data)
+
+
 def _fetched(url: str) -> Document:
     from urllib.request import Request, urlopen
 
     request = Request(url, headers={"User-Agent": "selfedit"})  # noqa: S310  (http and https alone)
     try:
         with urlopen(request, timeout=_SECONDS) as reply:  # noqa: S310
-            data = reply.read(_MOST_BYTES + 1)
+            data = _read_within(reply, time.monotonic() + _ALL_SECONDS)
             kind = reply.headers.get_content_type()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         raise InputError(f"{url} cannot be fetched: {error}") from None
     if len(data) > _MOST_BYTES:
         raise InputError(f"{url} has more than {_MOST_BYTES // 1_000_000} MB: download and split it")
