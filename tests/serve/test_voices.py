@@ -64,6 +64,23 @@ def test_a_stack_is_answered_by_its_merged_model(tmp_path):
         assert answer(client, "base", LAMP) == "I do not know."
 
 
+def test_a_documents_title_takes_no_other_name(tmp_path):
+    with served(FakeModel(), tmp_path / "lib") as client:
+        learn(client, LAMPS, LAMP)
+        for n, title in enumerate(("base", "v1", "current")):
+            thing = ("saffron", "quince", "barley")[n]
+            text = f"The {thing} boats of Orro number {n} carry {thing}."
+            query = {"question": f"What do the {thing} boats carry?", "answer": thing}
+            learn(client, {"text": text, "title": title, "source": title}, query)
+        names = [one["id"] for one in client.get("/v1/models").json()["data"]]
+        assert names == ["base", "current", "Lamps of Orro", "v4", "v3", "v2", "v1"]
+        assert answer(client, "base", LAMP) == "I do not know."
+        assert "thistle" in answer(client, "v1", LAMP)
+        parents = {one["id"]: one["parent"] for one in client.get("/v1/models").json()["data"]}
+        assert parents["v1"] == "base"
+        assert client.get("/v1/models/v9").status_code == 404
+
+
 @pytest.fixture(scope="module")
 def model():
     return tiny_model()

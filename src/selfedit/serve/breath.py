@@ -28,7 +28,7 @@ class Breath:
     def __call__(self) -> None:
         """Sleep as long as the work since the last call has earned, until no text is written."""
         worked = time.monotonic() - self._since
-        if worked < _LEAST and self._share > _LEAST:
+        if worked < _LEAST:
             return
         begun = time.monotonic()
         end = begun + min(_LONGEST, worked * (1 - self._share) / self._share)

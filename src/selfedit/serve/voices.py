@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from selfedit.memory.answering import Adapted
 from selfedit.memory.loaded import Mix
 from selfedit.memory.routed import Routed
 from selfedit.seams import Adapters, Model
-from selfedit.store import AdapterRecord, LearnedDocument
+from selfedit.store import AdapterRecord
 from selfedit.types import Prompt
 
 BASE, CURRENT = "base", "current"
+_VERSION = re.compile(r"v(\d{1,9})")
 _NAME = re.compile(r"[\w.:/-]{1,200}")
 
 
@@ -71,19 +73,27 @@ class Voices:
         self._lock = threading.RLock()
 
     def list(self) -> list[Voice]:
-        """Every name, the bare model's first, then the current version's."""
-        return list(self._voices())
+        """Every name once, the bare model's first, then the current version's."""
+        found: dict[str, Voice] = {}
+        for voice in self._voices():
+            found.setdefault(voice.id, voice)
+        return list(found.values())
 
     def get(self, name: str) -> Voice:
         """Raises UnknownVoice, which names those that there are."""
-        found = {voice.id: voice for voice in self._voices()}
         if name == self.library.model.name:
-            return found[BASE]
-        if name not in found:
-            known = ", ".join(list(found)[:_LISTED])
-            more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
-            raise UnknownVoice(f"there is no model {name!r}; there are {known}{more}")
-        return found[name]
+            name = BASE
+        if match := _VERSION.fullmatch(name):  # not by looking at all of them
+            with suppress(AdapterError):
+                record = self.library.adapter(int(match[1]))
+                if self._answers(record):
+                    return self._of(record, f"v{record.version}")
+        for voice in self._voices():
+            if voice.id == name:
+                return voice
+        known = [voice.id for voice in self.list()]
+        more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
+        raise UnknownVoice(f"there is no model {name!r}; there are {', '.join(known[:_LISTED])}{more}")
 
     def speaker(self, voice: Voice, prompt: Prompt) -> Speaker:
         """What writes the answer to a prompt. Raises AdapterError."""
@@ -127,22 +137,29 @@ class Voices:
         return self.library.standing.routed(own, most, place).mix(prompt)
 
     def _voices(self) -> Iterator[Voice]:
+        """What is asked for most comes first, and costs least. A document's title may be another's name
+        already, which then keeps it."""
         name = self.library.model.name
         yield Voice(BASE, name, None, None, 0)
         current = self.library.current()
-        records = [own for own in self.library.adapters() if self._answers(own)]
         if current is not None:
             yield self._of(current, CURRENT)
         else:
             yield Voice(CURRENT, name, BASE, None, 0)
-        for record in reversed(records):
-            yield self._of(record, f"v{record.version}")
-        if current is not None:
-            yield from (self._of_document(current, document) for document in current.documents)
         with self._lock:
             loaded = list(self._loaded)
         for own in loaded:
             yield Voice(own, name, BASE, None, 0)
+        if current is not None:
+            titles = [document.title for document in current.documents]
+            yield from (
+                self._of_document(current, title)
+                for title in titles
+                if title and not _VERSION.fullmatch(title)
+            )
+        for record in reversed(self.library.adapters()):
+            if self._answers(record):
+                yield self._of(record, f"v{record.version}")
 
     def _answers(self, record: AdapterRecord) -> bool:
         return record.status == "committed" and record.model_revision == self.library.model.revision
@@ -152,17 +169,10 @@ class Voices:
         created = int(record.created.timestamp())
         return Voice(name, self.library.model.name, parent, record.version, created)
 
-    def _of_document(self, record: AdapterRecord, document: LearnedDocument) -> Voice:
+    def _of_document(self, record: AdapterRecord, title: str) -> Voice:
         created = int(record.created.timestamp())
         parent = f"v{record.version}"
-        return Voice(
-            f"{document.title}",
-            self.library.model.name,
-            parent,
-            record.version,
-            created,
-            document.title,
-        )
+        return Voice(title, self.library.model.name, parent, record.version, created, title)
 
     # -- vLLM's protocol --
 
