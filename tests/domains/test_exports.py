@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,10 @@ def test_what_other_programs_write(
 
 def test_what_is_no_text_of_them_is_counted(tmp_path: Path) -> None:
     (tmp_path / "a.eml").write_text(MAIL)
-    assert left_out_note([read_document(tmp_path / "a.eml")]).endswith("learned: 2 quoted lines.")
+    document = read_document(tmp_path / "a.eml")
+    assert left_out_note([document]).endswith("learned: 2 quoted lines.")
+    counted = replace(document, left_out=(("header or footer", 3), ("page without text", 2)))
+    assert left_out_note([counted]).endswith("3 headers or footers, 2 pages without text.")
 
 
 def test_notebooks(tmp_path: Path) -> None:

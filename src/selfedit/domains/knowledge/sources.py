@@ -84,7 +84,8 @@ def _counted(counts: Counter[str]) -> str:
 
 def _plural(name: str, n: int) -> str:
     first, gap, rest = name.partition(" without ")
-    return name if n == 1 else f"{first}s{gap}{rest}"
+    several = " or ".join(f"{one}s" for one in first.split(" or "))
+    return name if n == 1 else f"{several}{gap}{rest}"
 
 
 def _read(name: str, allow_urls: bool, notes: list[str]) -> list[Document]:
