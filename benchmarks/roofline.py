@@ -31,7 +31,7 @@ from selfedit.forward import attention, packed
 from selfedit.forward.cache import growing_cache
 from selfedit.forward.head import Head
 from selfedit.lora import bank as bank_module
-from selfedit.lora import desk, supervision
+from selfedit.lora import desk, loss, supervision
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.optimizer import DeviceAdamW
 from selfedit.lora.sequences import TokenSequence
@@ -47,6 +47,7 @@ MATMUL, COPY, LAUNCH = 600e12, 2.6e12, 2.5e-6
 _SEVERAL = {"_grouped_mm": 2, "_varlen_attn": 2, "_varlen_attn_backward": 5, "index_copy": 2}
 _NONE = {"_unsafe_view", "empty", "empty_like", "new_empty", "empty_strided", "detach", "lift_fresh"}
 _META = torch.device("meta")
+_ROWS_OF_LOGITS = loss.chunk_on(torch.device("cuda"))
 # Tokens of each of 24 adapters' sequences in a step, 440 in all: unequal, as recorded self-edits are.
 LENGTHS = tuple(8 + (7 * n) % 22 for n in range(24))
 
@@ -181,6 +182,7 @@ def as_on_a_gpu(hopper: bool) -> Iterator[None]:
             patch.object(attention, "_varlen_kernel", lambda: varlen_attn),
             patch.object(bank_module, "takes_groups", lambda *_: hopper),
             patch.object(bank_module, "draw_adapters", lambda *_: None),
+            patch.object(loss, "chunk_on", lambda *_: _ROWS_OF_LOGITS),
             patch.object(desk, "optimizer_of", DeviceAdamW),
             patch.object(supervision, "fetch", _Fetching()),
             patch.object(torch.nn.functional, "scaled_dot_product_attention", _one_kernel),
@@ -253,6 +255,7 @@ def decoding_step(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shape", default="qwen2.5-7b")
+    parser.add_argument("--adapters", type=int, default=len(LENGTHS))
     given = parser.parse_args()
     model = model_of(shape_config(given.shape))
     ways = {
@@ -262,8 +265,10 @@ def main() -> None:
     }
     print("| step | kernels | GPU, ms | products alone | reads | copies |\n|---|---|---|---|---|---|")
     for hopper, (name, lora) in product((False, True), ways.items()):
-        one = training_step(model, lora, hopper=hopper)
-        two = decoding_step(model, lora, hopper=hopper)
+        count = given.adapters
+        lengths = [LENGTHS[n % len(LENGTHS)] for n in range(count)]
+        one = training_step(model, lora, lengths=lengths, hopper=hopper)
+        two = decoding_step(model, lora, adapters=count, rows=5 * count, hopper=hopper)
         for kind, count in (("training", one), ("answers", two)):
             label = f"{kind}: {name}" + ("" if hopper else ", over grids")
             spent, products = 1e3 * count.seconds, 1e3 * count.operations / MATMUL
