@@ -29,7 +29,7 @@ DEFAULT = (
 def seconds(folder: Path, options: tuple[str, ...]) -> dict[str, float]:
     """Seconds a self-edit of each way."""
     done = subprocess.run(
-        [sys.executable, "-m", "selfedit", "bench", "inner", *options, "--quiet", "--json"],
+        [sys.executable, "-m", "selfedit", "bench", "inner", *options, "--json"],
         env=os.environ | {"PYTHONPATH": str(folder.resolve() / "src")},
         cwd=folder,
         stdout=subprocess.PIPE,
@@ -45,9 +45,10 @@ def main() -> None:
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("options", nargs="*", help="of `bench inner`, after --")
-    given = parser.parse_args()
-    options = tuple(given.options) or DEFAULT
+    # Split here: argparse gives what follows -- to the folders.
+    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    given = parser.parse_args(sys.argv[1:end])
+    options = tuple(sys.argv[end + 1 :]) or DEFAULT
     print(f"selfedit bench inner {' '.join(options)}", file=sys.stderr)
     found: dict[str, dict[Path, list[float]]] = defaultdict(lambda: defaultdict(list))
     for number in range(given.rounds):
