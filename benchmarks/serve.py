@@ -260,9 +260,7 @@ def learning(url: str) -> Iterator[None]:
             n += 1
             document = {"text": f"# Orro {n}\n\n{DOCUMENT}", "source": f"orro-{n}"}
             job = post(f"{url}/api/learn", {"documents": [document], "preset": "fast"})
-            while not stop.is_set() and json.load(
-                urllib.request.urlopen(f"{url}/api/jobs/{job['id']}")  # noqa: S310
-            )["status"] in ("queued", "running"):
+            while not stop.is_set() and jobs(url)[0]["status"] in ("queued", "running"):
                 time.sleep(0.5)
         post(f"{url}/api/jobs/{job['id']}/cancel", {})
 
@@ -274,6 +272,14 @@ def learning(url: str) -> Iterator[None]:
     finally:
         stop.set()
         thread.join(60)
+    broken = [job["error"] for job in jobs(url) if job["status"] == "failed" and not job["rejected"]]
+    if broken:  # then nothing was learned while answers were measured
+        raise SystemExit(f"a job has failed: {broken[0]}")
+
+
+def jobs(url: str) -> Any:
+    with urllib.request.urlopen(f"{url}/api/jobs", timeout=60) as reply:  # noqa: S310
+        return json.load(reply)["jobs"]
 
 
 # -- PEFT --
