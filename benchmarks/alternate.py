@@ -26,18 +26,21 @@ DEFAULT = (
 )
 
 
-def seconds(folder: Path, options: tuple[str, ...]) -> dict[str, float]:
-    """Seconds a self-edit of each way."""
+def seconds(folder: Path, options: tuple[str, ...]) -> tuple[dict[str, float], str]:
+    """Seconds a self-edit of each way, and what was trained."""
+    data = Path(os.environ.get("SELFEDIT_DATA") or "../shared/data").resolve()  # the same for both
     done = subprocess.run(
         [sys.executable, "-m", "selfedit", "bench", "inner", *options, "--json"],
-        env=os.environ | {"PYTHONPATH": str(folder.resolve() / "src")},
+        env=os.environ | {"PYTHONPATH": str(folder.resolve() / "src"), "SELFEDIT_DATA": str(data)},
         cwd=folder,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    ways = json.loads(done.stdout)["ways"]
-    return {name: way["seconds_per_edit"] for name, way in ways.items() if way["seconds_per_edit"]}
+    result = json.loads(done.stdout)
+    times = {name: way["seconds_per_edit"] for name, way in result["ways"].items()}
+    trained = f"{result['tokens']} tokens from {result['edits_from']}"
+    return {name: spent for name, spent in times.items() if spent}, trained
 
 
 def main() -> None:
@@ -51,10 +54,15 @@ def main() -> None:
     options = tuple(sys.argv[end + 1 :]) or DEFAULT
     print(f"selfedit bench inner {' '.join(options)}", file=sys.stderr)
     found: dict[str, dict[Path, list[float]]] = defaultdict(lambda: defaultdict(list))
+    material: set[str] = set()
     for number in range(given.rounds):
         both = (given.before, given.after) if number % 2 == 0 else (given.after, given.before)
         for folder in both:
-            for way, spent in seconds(folder, options).items():
+            spent_by, trained = seconds(folder, options)
+            material.add(trained)
+            if len(material) > 1:
+                sys.exit(f"not the same self-edits: {', '.join(sorted(material))}. Set SELFEDIT_DATA.")
+            for way, spent in spent_by.items():
                 found[way][folder].append(spent)
                 print(f"round {number + 1}: {folder}: {way}: {spent:.2f} s", file=sys.stderr)
     print("| way | before | after | after over before | by round |\n|---|---|---|---|---|")
