@@ -104,7 +104,9 @@ def _wide(data: bytes) -> str:
         plain = sum(c.isalnum() or c in " \n\r\t" or (c.isascii() and c.isprintable()) for c in text)
         kinds = Counter("CJK" if "\u3000" <= c <= "\u9fff" else ord(c) >> 8 for c in text if c > " ")
         usual = sum(count for _, count in kinds.most_common(3))
-        if len(text) > 3 and plain >= 0.85 * len(text) and usual >= 0.97 * kinds.total():
+        # ASCII read in the wrong order is letters times 256, most of them Chinese characters.
+        turned = sum(ord(c) % 256 == 0 for c in text) > len(text) / 2
+        if len(text) > 3 and not turned and plain >= 0.85 * len(text) and usual >= 0.97 * kinds.total():
             return name
     return ""
 
