@@ -6,6 +6,7 @@ of its work. Nothing is mocked: the child has its own memory, files, limits and 
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import resource
@@ -83,7 +84,9 @@ class Running:
         self.process.join(seconds)
         late = self.process.is_alive()
         if late:
-            os.kill(self.pid, signal.SIGKILL)
+            os.kill(self.pid, signal.SIGABRT)  # `faulthandler` says where it was
+            self.process.join(10)
+            self.process.kill()
             self.process.join()
         code = self.process.exitcode
         out, err = _taken(self._out), _taken(self._err)
@@ -124,6 +127,7 @@ def _child(args: Sequence[str], setting: Setting, out: str, err: str) -> None:
         resource.setrlimit(kind, (limit, limit))
     for number in setting.closed:
         os.close(number)
+    faulthandler.enable(file=2)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     encoding = "ascii" if os.environ.get("LANG") == "C" else "utf-8"
     for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
