@@ -175,9 +175,6 @@ def test_settings_that_could_teach_nothing_are_refused():
     for name in ("grpo", "rloo", "dpo"):
         with pytest.raises(InputError, match="--candidates 2"):
             named(settings(name, SETTINGS.model_copy(update={"inner": alone})), first)
-    parts = SETTINGS.model_copy(update={"credit": "statement"})
-    with pytest.raises(InputError, match="credit by statement"):
-        named(settings("grpo", parts), first)
     with pytest.raises(InputError, match="--kl-weight 0"):
         named(settings("dpo", kl_weight=0.0), first)
     greedy = SETTINGS.inner.model_copy(update={"sampling": SamplingSettings(temperature=0.0)})

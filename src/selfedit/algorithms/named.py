@@ -34,11 +34,6 @@ def named(settings: OuterSettings, first: First) -> Algorithm:
             f"--algorithm {own.name} learns from different self-edits of a context, and with "
             "--temperature 0 all are the same: choose a higher one"
         )
-    if settings.credit == "statement":
-        raise InputError(
-            f"--algorithm {own.name} learns from whole self-edits as they were drawn, and credit by "
-            "statement makes new ones of their parts: use it with --algorithm rest-em"
-        )
     if own.name == "dpo" and own.kl_weight == 0:
         raise InputError("--kl-weight 0: dpo learns nothing without a reference; use more than 0")
     if own.name == "dpo":
