@@ -222,6 +222,7 @@ def test_the_copy_in_half_precision_is_made_once_a_step(kind):
     assert torch.equal(again[1], first[1])
 
 
+@torch.no_grad()  # as answers are written
 def test_answers_of_one_adapter_after_the_other_have_no_grid(monkeypatch):
     monkeypatch.setattr(bank_module, "takes_groups", lambda *_: True)
     model = tiny_model()
