@@ -211,9 +211,16 @@ def test_ctrl_c_does_not_wait_for_who_never_answers(serve):
         assert reached.wait(10)
         signal.raise_signal(signal.SIGINT)
 
+    # A shell may have started the tests with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt):
-        judge(server, timeout=60).grade_many([Query(f"q{n}", ("g",)) for n in range(20)], ["a"] * 20)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            judge(server, timeout=60).grade_many(
+                [Query(f"q{n}", ("g",)) for n in range(20)], ["a"] * 20
+            )
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not gave_up.is_set()
 
 
