@@ -82,3 +82,20 @@ def samples(edit: SelfEdit, advantage: float, unit: int | None = None) -> list[S
         for prompt, completion in zip(edit.prompts, drawn, strict=True)
         if completion.tokens or completion.text.strip()
     ]
+
+
+def distances_of(held: Sequence[Sample], units: int) -> list[float]:
+    """log p_old - log p_first of each unit, all its tokens together."""
+    result = [0.0] * units
+    for own in held:
+        assert own.unit is not None, "an edit is a unit"
+        result[own.unit] += math.fsum(own.completion.logprobs) - math.fsum(own.reference)
+    return result
+
+
+def credited(held: Sequence[Sample], advantages: Sequence[float]) -> list[Sample]:
+    """The samples with the advantages of their units."""
+    return [
+        Sample(own.prompt, own.completion, advantages[own.unit or 0], own.unit, own.reference)
+        for own in held
+    ]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from selfedit.algorithms.policy import need_space, write_policy
-from selfedit.config import PolicySettings
+from selfedit.config import AlgorithmSettings, PolicySettings, SamplingSettings, stable_hash
 from selfedit.errors import ModelError, SelfEditError
 from selfedit.progress import Progress, by_steps
 from selfedit.seams import Drawn, Model, PolicyGradients, Signal, Update
@@ -40,6 +40,37 @@ class First:
 
     def model(self, policy: Model) -> Model:
         return policy if policy.revision == self.revision else self.load()
+
+
+class PolicyGradient:
+    """What GRPO, RLOO and PPO are made of, and their identity (`seams.Algorithm`).
+
+    sampling: how the edits were drawn; first: the policy that the KL holds to; high: upper clip and
+    kl: its weight, where the settings leave them open (high None: as the lower clip).
+    """
+
+    reads_logprobs = True
+
+    def __init__(
+        self,
+        settings: AlgorithmSettings,
+        policy: PolicySettings,
+        sampling: SamplingSettings,
+        seed: int,
+        first: First,
+        *,
+        high: float | None = None,
+        kl: float = 1e-3,
+    ) -> None:
+        self.settings, self.policy, self.sampling = settings, policy, sampling
+        self.seed, self.first = seed, first
+        self.low, self.high = settings.clip, settings.clip_high or high or settings.clip
+        self.beta = kl if settings.kl_weight is None else settings.kl_weight
+
+    @property
+    def identity(self) -> str:
+        parts = [self.settings.identity(), self.policy.digest(), self.sampling.digest(), self.seed]
+        return f"{self.settings.name} {stable_hash(parts)}"
 
 
 def log_ratio(logprob_M: Tensor, old_M: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ from selfedit.algorithms.credit import Scale, earned, relative, samples
 from selfedit.algorithms.gradient import (
     NOTHING,
     First,
+    PolicyGradient,
     Watched,
     clipped,
     divergence,
@@ -42,7 +43,7 @@ from selfedit.algorithms.gradient import (
     is_clipped,
     log_ratio,
 )
-from selfedit.config import AlgorithmSettings, PolicySettings, SamplingSettings, stable_hash
+from selfedit.config import AlgorithmSettings, PolicySettings, SamplingSettings
 from selfedit.progress import Progress
 from selfedit.seams import Drawn, Model, Update
 from selfedit.types import Group
@@ -66,10 +67,8 @@ VARIANTS = {
 }
 
 
-class GRPO:
-    """Implements `seams.Algorithm`. sampling: how the edits were drawn; first: see `First`."""
-
-    reads_logprobs = True
+class GRPO(PolicyGradient):
+    """Implements `seams.Algorithm`."""
 
     def __init__(
         self,
@@ -79,18 +78,9 @@ class GRPO:
         seed: int,
         first: First,
     ) -> None:
-        self.settings, self.policy, self.sampling = settings, policy, sampling
-        self.seed, self.first = seed, first
         variant = VARIANTS[settings.normalisation]
+        super().__init__(settings, policy, sampling, seed, first, high=variant.high, kl=variant.kl)
         self.scale: Scale = settings.scale or variant.scale
-        self.low = settings.clip
-        self.high = settings.clip_high or variant.high or settings.clip
-        self.beta = variant.kl if settings.kl_weight is None else settings.kl_weight
-
-    @property
-    def identity(self) -> str:
-        parts = [self.settings.identity(), self.policy.digest(), self.sampling.digest(), self.seed]
-        return f"{self.settings.name} {stable_hash(parts)}"
 
     def improve(self, policy: Model, groups: Sequence[Group], out: Path, progress: Progress) -> Update:
         """See `seams.Algorithm`. Contexts whose edits earned the same take no part."""

@@ -25,9 +25,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from selfedit.algorithms.credit import earned, samples, whitened
+from selfedit.algorithms.credit import credited, distances_of, earned, samples, whitened
 from selfedit.algorithms.gradient import (
-    First,
+    PolicyGradient,
     Watched,
     able,
     clipped,
@@ -38,40 +38,17 @@ from selfedit.algorithms.gradient import (
     log_ratio,
     reread,
 )
-from selfedit.algorithms.rloo import credited, distances_of
-from selfedit.config import AlgorithmSettings, PolicySettings, SamplingSettings, stable_hash
 from selfedit.errors import StoreError
 from selfedit.progress import Progress
 from selfedit.seams import Drawn, Model, Update
 from selfedit.types import Group, SelfEdit
 
-_KL = 1e-3
 # The fit of the value head: full-batch steps of Adam, its rate, and its weight decay.
 _STEPS, _RATE, _DECAY = 200, 1e-2, 1e-2
 
 
-class PPO:
-    """Implements `seams.Algorithm`. sampling: how the edits were drawn; first: see `gradient.First`."""
-
-    reads_logprobs = True
-
-    def __init__(
-        self,
-        settings: AlgorithmSettings,
-        policy: PolicySettings,
-        sampling: SamplingSettings,
-        seed: int,
-        first: First,
-    ) -> None:
-        self.settings, self.policy, self.sampling = settings, policy, sampling
-        self.seed, self.first = seed, first
-        self.low, self.high = settings.clip, settings.clip_high or settings.clip
-        self.beta = _KL if settings.kl_weight is None else settings.kl_weight
-
-    @property
-    def identity(self) -> str:
-        parts = [self.settings.identity(), self.policy.digest(), self.sampling.digest(), self.seed]
-        return f"{self.settings.name} {stable_hash(parts)}"
+class PPO(PolicyGradient):
+    """Implements `seams.Algorithm`."""
 
     def improve(self, policy: Model, groups: Sequence[Group], out: Path, progress: Progress) -> Update:
         """See `seams.Algorithm`. An edit is a unit of its completions."""

@@ -22,10 +22,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from selfedit.algorithms.credit import earned, samples
+from selfedit.algorithms.credit import credited, distances_of, earned, samples
 from selfedit.algorithms.gradient import (
     NOTHING,
-    First,
+    PolicyGradient,
     Watched,
     clipped,
     fitting_samples,
@@ -35,36 +35,13 @@ from selfedit.algorithms.gradient import (
     log_ratio,
     reread,
 )
-from selfedit.config import AlgorithmSettings, PolicySettings, SamplingSettings, stable_hash
 from selfedit.progress import Progress
 from selfedit.seams import Drawn, Model, Update
-from selfedit.types import Group, Sample
-
-_KL = 1e-3
+from selfedit.types import Group
 
 
-class RLOO:
-    """Implements `seams.Algorithm`. sampling: how the edits were drawn; first: see `gradient.First`."""
-
-    reads_logprobs = True
-
-    def __init__(
-        self,
-        settings: AlgorithmSettings,
-        policy: PolicySettings,
-        sampling: SamplingSettings,
-        seed: int,
-        first: First,
-    ) -> None:
-        self.settings, self.policy, self.sampling = settings, policy, sampling
-        self.seed, self.first = seed, first
-        self.low, self.high = settings.clip, settings.clip_high or settings.clip
-        self.beta = _KL if settings.kl_weight is None else settings.kl_weight
-
-    @property
-    def identity(self) -> str:
-        parts = [self.settings.identity(), self.policy.digest(), self.sampling.digest(), self.seed]
-        return f"{self.settings.name} {stable_hash(parts)}"
+class RLOO(PolicyGradient):
+    """Implements `seams.Algorithm`."""
 
     def improve(self, policy: Model, groups: Sequence[Group], out: Path, progress: Progress) -> Update:
         """See `seams.Algorithm`. An edit is a unit of its completions."""
@@ -117,20 +94,3 @@ class RLOO:
             losses.append(clipped(ratio, advantages[unit], self.low, self.high))
             shares.append(is_clipped(ratio.detach(), advantages[unit], self.low, self.high).double())
         return torch.stack(losses).mean(), {"clipped": float(torch.stack(shares).mean())}
-
-
-def distances_of(held: Sequence[Sample], units: int) -> list[float]:
-    """log p_old - log p_first of each unit, all its tokens together."""
-    result = [0.0] * units
-    for own in held:
-        assert own.unit is not None, "an edit is a unit"
-        result[own.unit] += math.fsum(own.completion.logprobs) - math.fsum(own.reference)
-    return result
-
-
-def credited(held: Sequence[Sample], advantages: Sequence[float]) -> list[Sample]:
-    """The samples with the advantages of their units."""
-    return [
-        Sample(own.prompt, own.completion, advantages[own.unit or 0], own.unit, own.reference)
-        for own in held
-    ]
