@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from threading import get_ident
+from threading import current_thread, get_ident
 
 import pytest
 import torch
 
 from selfedit.config import LoraSettings, TrainSettings
 from selfedit.errors import OutOfMemory
-from selfedit.forward.threads import side_by_side
+from selfedit.forward.threads import in_passing_thread, side_by_side
 from selfedit.lora.desk import Desk
 from selfedit.types import TrainingPlan, TrainingSequence
 
@@ -64,3 +64,12 @@ def test_a_training_stops_everywhere_when_one_thread_has_no_memory(tiny, monkeyp
     monkeypatch.setattr(Desk, "_step", original)
     _, records = tiny.train(plans, LoraSettings(rank=2), TrainSettings(epochs=2), range(4))
     assert [len(record.losses) for record in records] == [2] * 4
+
+
+def test_a_passing_thread_ends_with_its_work_and_hands_on_what_it_found():
+    thread = in_passing_thread(current_thread)
+    thread.join(60)
+    assert thread is not current_thread()
+    assert not thread.is_alive()
+    with pytest.raises(KeyError, match="why"):
+        in_passing_thread(lambda: {}["why"])

@@ -1,4 +1,4 @@
-"""Runs pieces of work side by side, each in its own thread.
+"""Runs pieces of work in threads of their own, side by side or one that leaves nothing behind.
 
 On a CPU two threads that each multiply for themselves do more than two that share every product: small
 products are not worth sharing, and the rest (attention, norms, adapters, Python) runs two at a time
@@ -8,8 +8,9 @@ products are not worth sharing, and the rest (attention, norms, adapters, Python
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from threading import Event
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from threading import Event, Thread
 from typing import TypeVar
 
 import torch
@@ -48,3 +49,22 @@ def side_by_side(works: Sequence[Callable[[Event], T]]) -> list[T]:
     finally:
         torch.set_num_threads(threads)
     return [first, *(other.result() for other in others)]
+
+
+def in_passing_thread(work: Callable[[], T]) -> T:
+    """The result of the work, done in a thread that ends with it, and torch's helpers with the thread.
+
+    OpenMP keeps helpers for every thread that ever shared a product. Once all of them together are more
+    than the cores, they no longer wait awake for the next product, which halves the speed of small ones
+    (docs/performance.md): a process in which one thread decodes wants no helpers of others.
+    """
+    result: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(work())
+        except BaseException as error:
+            result.set_exception(error)
+
+    Thread(target=copy_context().run, args=(run,), name="selfedit-passing", daemon=True).start()
+    return result.result()

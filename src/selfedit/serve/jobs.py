@@ -15,10 +15,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from selfedit.errors import InputError, SelfEditError, StoreError
+from selfedit.forward.threads import in_passing_thread
 from selfedit.serve.disk import append_json, read_json, read_lines, write_json
 from selfedit.serve.job_events import Events
 
@@ -195,7 +197,7 @@ class Jobs:
                 self._going = going = _Going(job, self._events[job.id])
                 self._jobs[job.id] = job
             try:
-                self._do(going)
+                in_passing_thread(partial(self._do, going))
             except StoreError as error:
                 # The disk is full. What the disk holds of the job stays, for the next start.
                 _log.error("%s", error)

@@ -9,6 +9,7 @@ from pathlib import Path
 import uvicorn
 
 from selfedit.errors import InputError
+from selfedit.forward.threads import in_passing_thread
 from selfedit.seams import Model
 from selfedit.serve.app import create_app
 from selfedit.serve.service import Service
@@ -22,7 +23,7 @@ def run(
     ModelError."""
     own = listening(settings)
     with own:
-        service = Service(load(), folder, settings)
+        service = Service(in_passing_thread(load), folder, settings)
         host, port = own.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         status(f"serving {service.library.model.name} on http://{shown}:{port} (Ctrl-C stops it)")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfedit.errors import AdapterError, InputError
+from selfedit.forward.threads import in_passing_thread
 from selfedit.learning.library import Library
 from selfedit.learning.shelf import Shelf
 from selfedit.learning.standing import named
@@ -97,6 +98,9 @@ class Voices:
 
     def speaker(self, voice: Voice, prompt: Prompt) -> Speaker:
         """What writes the answer to a prompt. Raises AdapterError."""
+        return in_passing_thread(lambda: self._speaker(voice, prompt))
+
+    def _speaker(self, voice: Voice, prompt: Prompt) -> Speaker:
         with self._lock:
             bare = self.library.model
             if voice.id in self._loaded:
@@ -189,7 +193,7 @@ class Voices:
             raise InputError("lora_path is outside of the folders that --adapter-folder allows")
         if not folder.is_dir():
             raise AdapterError("lora_path is no folder")
-        adapters = _adapters_in(self.library.model, folder)
+        adapters = in_passing_thread(lambda: _adapters_in(self.library.model, folder))
         with self._lock:
             self._loads += 1  # the same folder may hold other weights the next time
             self._loaded[name] = (f"loaded-{self._loads}", adapters, folder)
