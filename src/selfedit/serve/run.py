@@ -23,7 +23,7 @@ def run(
     ModelError."""
     own = listening(settings)
     with own:
-        service = Service(in_passing_thread(load), folder, settings)
+        service = in_passing_thread(lambda: Service(load(), folder, settings))
         host, port = own.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         status(f"serving {service.library.model.name} on http://{shown}:{port} (Ctrl-C stops it)")

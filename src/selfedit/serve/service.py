@@ -8,7 +8,6 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from selfedit.errors import InputError, StoreError
-from selfedit.forward.threads import in_passing_thread
 from selfedit.learning.library import Library
 from selfedit.seams import Model
 from selfedit.serve.breath import Breath
@@ -41,7 +40,7 @@ class Service:
             self.library = Library(twin(model), folder)
             self.voices = Voices(self.library, settings.adapter_folders)
             self.files = Files(folder / "serve" / "files")
-            self.engine: Engine = in_passing_thread(lambda: Engines(self.library.model, settings))
+            self.engine: Engine = Engines(self.library.model, settings)
             self.breath = Breath(self.engine, settings.learning_share)
             self.jobs = Jobs(folder / "serve" / "jobs", self.breath)
             self.jobs.kinds["learn"] = Learning(self.learner, self.files)
@@ -74,7 +73,7 @@ def twin(model: Model) -> Model:
 
 
 def _locked(folder: Path) -> FileLock:
-    lock = FileLock(folder / LOCK)
+    lock = FileLock(folder / LOCK, thread_local=False)  # made by one thread, released by another
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
