@@ -9,12 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.tiny import tiny_model
+from tests.faults.torture import TORTURE
 
 # SQuAD contexts and runs that the paper's authors recorded. They are no part of this repository.
 DATA = Path(os.environ.get("SELFEDIT_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+# The same inputs each time, however slow the machine: what new ones find, `make torture` is to find.
+hypothesis_settings.register_profile(
+    "selfedit",
+    deadline=None,
+    derandomize=not TORTURE,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+hypothesis_settings.load_profile("selfedit")
 
 
 @pytest.hookimpl(tryfirst=True)

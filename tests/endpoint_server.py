@@ -67,6 +67,12 @@ class EndpointServer:
         )
         self._thread.start()
 
+    def received(self, number: int) -> None:
+        """Wait until so many requests are here: a client that gives up may be faster than we are."""
+        end = time.monotonic() + 60
+        while len(self.requests) < number and time.monotonic() < end:
+            time.sleep(0.01)
+
     def close(self) -> None:
         self._closing.set()
         self._server.shutdown()

@@ -70,7 +70,7 @@ def run(*args: object, text: str | None = None) -> subprocess.CompletedProcess:
 def run_apart(*args: object) -> subprocess.CompletedProcess:
     """The command in a process of its own."""
     process = start(*args)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     return subprocess.CompletedProcess(args, process.returncode, out, err)
 
 
@@ -177,7 +177,7 @@ def test_long_work_needs_yes_without_a_terminal(tmp_path, monkeypatch):
     sentences = (f"Item {i} of the Zorv catalogue weighs {i} grams." for i in range(4000))
     document.write_text("\n\n".join(sentences), encoding="utf-8")
     process = start(*learn_args(tmp_path / "library", document), delay=3.0)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "--yes" in err
     assert "passages" in err
@@ -217,10 +217,11 @@ def test_kill_9_anywhere_loses_nothing(tmp_path, seed):
 def test_ctrl_c_exits_130_with_one_line(tmp_path):
     process = start(*learn_args(tmp_path / "library"), delay=2.0)
     while not (tmp_path / "library" / "learn.lock").exists():  # it is at work from here on
+        assert process.poll() is None
         time.sleep(0.05)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert out == ""
     assert "goes on from there" in err
@@ -233,7 +234,7 @@ def test_two_learns_at_once_wait_for_each_other(tmp_path):
         start(*learn_args(library), delay=0.1),
         start(*learn_args(library, OTHER, OTHER_QUIZ), delay=0.1),
     ]
-    ends = [process.communicate(timeout=120) for process in pair]
+    ends = [process.communicate(timeout=300) for process in pair]
     assert [process.returncode for process in pair] == [0, 0], ends
     assert {json.loads(out)["version"] for out, _ in ends} == {1, 2}
     both = run("ask", "--model", "fake", "--library", library,

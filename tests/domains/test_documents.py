@@ -285,10 +285,10 @@ def test_time_is_linear(tmp_path: Path, separator: str) -> None:
     for number in (10_000, 40_000):
         text = separator.join(f"Sentence number {i} has a few words." for i in range(number))
         path = write(tmp_path, "big.txt", text)
-        started = time.perf_counter()
+        started = time.process_time()
         assert len(split_passages(read_document(path))) > number // 40
-        took.append(time.perf_counter() - started)
-    assert took[1] < 12 * took[0] + 0.2
+        took.append(time.process_time() - started)
+    assert took[1] < 12 * took[0] + 1
 
 
 @pytest.mark.parametrize(

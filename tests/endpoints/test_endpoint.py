@@ -9,7 +9,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+import selfedit.endpoints.batch as batch_module
 import selfedit.endpoints.client as endpoint_module
 from selfedit.config import OPENAI_URL, EndpointSettings, JudgeSettings, SamplingSettings
 from selfedit.domains.knowledge import Knowledge
@@ -164,7 +164,13 @@ def test_answers_without_text_are_wrong_without_a_call(serve, judge_of):
 
 
 def test_a_judge_is_a_grader(serve, judge_of):
-    server = serve(lambda _, prompt: Reply("yes" if "tide" in prompt else "no", seconds=0.05))
+    two = threading.Barrier(2)  # neither is answered before both have asked
+
+    def reply(_: int, prompt: str) -> Reply:
+        two.wait(timeout=60)
+        return Reply("yes" if "tide" in prompt else "no")
+
+    server = serve(reply)
     judge = judge_of(server)
     domain = Knowledge(KnowledgeSettings(), grader=judge)
     score = domain.score(Task("t", "T", "c", (query(0), query(1), query(2))), ["tide", "b", ""])
@@ -192,7 +198,7 @@ def test_no_more_at_a_time_than_allowed(serve, judge_of):
     three = threading.Barrier(3)  # nobody is answered before three have asked
 
     def reply(*_):
-        three.wait(timeout=30)
+        three.wait(timeout=60)
         return Reply("yes", seconds=0.01)
 
     server = serve(reply)
@@ -257,23 +263,27 @@ PASSING = {
 @pytest.mark.parametrize("failure", PASSING.values(), ids=PASSING)
 def test_passing_failures_are_tried_again(serve, judge_of, delays, failure):
     server = serve(failure, failure, Reply("yes"))
-    assert judge_of(server, timeout=0.15).grade_many([query()], ["a"]) == [True]
-    assert len(server.requests) == 3
+    hangs = failure.how == "hang"  # a slow machine may then be late with the last reply, too
+    judge = judge_of(server, **({"timeout": 0.2, "max_retries": 50} if hangs else {}))
+    assert judge.grade_many([query()], ["a"]) == [True]
+    assert len(server.requests) == 3 or hangs
     asked_to_wait = failure.headers.get("Retry-After")
-    assert delays == ([7.0, 7.0] if asked_to_wait else [0.75, 1.5])
+    assert delays[:2] == ([7.0, 7.0] if asked_to_wait else [0.75, 1.5])
+    assert len(delays) == 2 or hangs
 
 
 @pytest.mark.parametrize("failure", PASSING.values(), ids=PASSING)
 def test_what_does_not_pass_is_an_error_and_never_a_verdict(serve, judge_of, delays, store, failure):
     server = serve(failure)
-    judge = judge_of(server, timeout=0.1)
+    judge = judge_of(server, **({"timeout": 0.1} if failure.how == "hang" else {}))
     with pytest.raises(JudgeError) as caught:
         judge.grade_many([query()], ["a"])
+    server.received(4)
     assert f"judge judge-1 at {server.url} failed after 4 attempts" in str(caught.value)
     assert "run again" in str(caught.value)
     assert (len(server.requests), len(delays)) == (4, 3)
     server.answer = lambda *_: Reply("yes")
-    assert judge.grade_many([query()], ["a"]) == [True], "nothing was cached"
+    assert judge_of(server).grade_many([query()], ["a"]) == [True], "nothing was cached"
 
 
 def test_nobody_listens(serve, judge_of, delays):
@@ -307,7 +317,7 @@ def test_retry_after_is_read():
     assert retry_after({"retry-after": "-3"}) is None
     wait = retry_after({"retry-after": format_datetime(datetime.now(UTC) + timedelta(seconds=30))})
     assert wait is not None
-    assert 27 < wait <= 30
+    assert 1 < wait <= 30
     assert retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
 
 
@@ -346,21 +356,38 @@ def test_a_failure_half_way_loses_nothing(serve, judge_of):
     assert len(server.requests) == 8 + 5
 
 
-def test_requests_on_their_way_are_kept_when_another_fails(serve, judge_of):
-    def answer(_: int, prompt: str) -> Reply:
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[batch_module.Batch[Any, Any, Any]]:
+    """The batches that are asked, so that a server can wait until one has been stopped."""
+    made: list[batch_module.Batch[Any, Any, Any]] = []
+
+    def batch(work: Any) -> batch_module.Batch[Any, Any, Any]:
+        made.append(batch_module.Batch(work))
+        return made[-1]
+
+    monkeypatch.setattr(endpoint_module, "Batch", batch)
+    return made
+
+
+def test_requests_on_their_way_are_kept_when_another_fails(serve, judge_of, batches):
+    four = threading.Barrier(4)
+
+    def answer(number: int, prompt: str) -> Reply:
+        if number < 4:
+            four.wait(timeout=60)
         if "number 0?" in prompt:
-            return replace(error(401), seconds=0.1)
-        return Reply("yes", seconds=0.3)
+            return error(401)
+        batches[-1].stop.wait(60)
+        return Reply("yes")
 
     server = serve(answer)
     judge = judge_of(server, concurrency=4)
     with pytest.raises(JudgeError):
         judge.grade_many([query(n) for n in range(40)], ["a"] * 40)
-    asked = len(server.requests)
-    assert 2 <= asked <= 4, "nothing new is sent after the failure"
+    assert len(server.requests) == 4, "nothing new is sent after the failure"
     server.answer = lambda *_: Reply("yes")
     judge.grade_many([query(n) for n in range(40)], ["a"] * 40)
-    assert len(server.requests) == asked + 40 - (asked - 1)
+    assert len(server.requests) == 4 + 40 - 3
 
 
 def test_a_failure_wakes_those_who_wait(serve, store):
@@ -372,21 +399,28 @@ def test_a_failure_wakes_those_who_wait(serve, store):
     began = time.monotonic()
     with pytest.raises(JudgeError, match="401"):
         judge.grade_many([query(n) for n in range(6)], ["a"] * 6)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 50
 
 
-def test_an_interrupted_batch_keeps_what_is_on_its_way(serve, judge_of):
-    server = serve(lambda _, prompt: Reply("yes", seconds=0 if "number 0?" in prompt else 0.2))
+def test_an_interrupted_batch_keeps_what_is_on_its_way(serve, judge_of, batches, monkeypatch):
+    def answer(_: int, prompt: str) -> Reply:
+        if "number 0?" not in prompt:
+            batches[-1].stop.wait(60)
+        return Reply("yes")
+
+    monkeypatch.setattr(batch_module, "GRACE", 60.0)
+    server = serve(answer)
     judge = judge_of(server, concurrency=4)
     queries, answers = [query(n) for n in range(20)], ["a"] * 20
 
     def interrupt(_: int) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as caught:
         judge.grade_many(queries, answers, interrupt)
-    asked = len(server.requests)
-    assert asked < 10
+    assert len(server.requests) <= 5
+    assert caught.tb is not None, "alive, and with it all its frames"
+    server.answer = lambda *_: Reply("yes")
     assert judge.grade_many(queries, answers) == [True] * 20
     assert len(server.requests) == 20
 

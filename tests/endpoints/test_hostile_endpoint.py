@@ -94,7 +94,7 @@ def completion(text: str) -> bytes:
 
 
 def judge(server: Raw, **settings: Any) -> Judge:
-    values = {"base_url": server.url, "max_retries": 0, "timeout": 5, **settings}
+    values = {"base_url": server.url, "max_retries": 0, "timeout": 60, **settings}
     return Judge(JudgeSettings(**values), sleep=lambda _: None)
 
 
@@ -124,7 +124,7 @@ def test_a_reply_that_drips_ends_at_the_deadline(serve, talk):
     began = time.monotonic()
     with pytest.raises(JudgeError, match=r"no whole reply within 0\.3 s"):
         judge(server, deadline=0.3)("q", ["g"], "a")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30
 
 
 def flood(head: bytes) -> Talk:
@@ -198,17 +198,17 @@ def test_what_echoes_the_key_is_kept_without_it(serve, tmp_path):
 
 
 def test_ctrl_c_does_not_wait_for_who_never_answers(serve):
-    reached, gave_up = threading.Event(), threading.Event()
+    reached, over, gave_up = threading.Event(), threading.Event(), threading.Event()
 
     def talk(peer: socket.socket) -> None:
         reached.set()
-        time.sleep(20)
-        gave_up.set()
+        if not over.wait(60):
+            gave_up.set()
 
     server = serve(talk)
 
     def interrupt() -> None:
-        assert reached.wait(10)
+        assert reached.wait(60)
         signal.raise_signal(signal.SIGINT)
 
     # A shell may have started the tests with SIGINT ignored.
@@ -216,11 +216,12 @@ def test_ctrl_c_does_not_wait_for_who_never_answers(serve):
     threading.Thread(target=interrupt, daemon=True).start()
     try:
         with pytest.raises(KeyboardInterrupt):
-            judge(server, timeout=60).grade_many(
+            judge(server, timeout=120).grade_many(
                 [Query(f"q{n}", ("g",)) for n in range(20)], ["a"] * 20
             )
     finally:
         signal.signal(signal.SIGINT, before)
+        over.set()
     assert not gave_up.is_set()
 
 

@@ -100,7 +100,7 @@ def test_questions_find_their_passages_in_linear_time():
         for i in range(10 * n)
     ]
     took = _timed(lambda: assign_queries(tasks, queries))
-    assert took < (10 if TORTURE else 2)
+    assert took < (30 if TORTURE else 5)
 
 
 def test_a_long_quiz_is_read_in_linear_time_and_little_memory(tmp_path: Path):

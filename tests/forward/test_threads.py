@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import current_thread, get_ident
+from threading import Event, current_thread, get_ident
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def test_a_failure_stops_the_others_and_is_raised(failing, error):
         raise error("no more")
 
     def wait(stop):
-        stopped.append(stop.wait(timeout=30))
+        stopped.append(stop.wait(timeout=60))
 
     works = [wait, wait, wait]
     works[failing] = fail
@@ -49,11 +49,14 @@ def test_a_failure_stops_the_others_and_is_raised(failing, error):
 def test_a_training_stops_everywhere_when_one_thread_has_no_memory(tiny, monkeypatch):
     plans = [TrainingPlan((TrainingSequence(f"the tower {i} was built"),)) for i in range(4)]
     original, steps = Desk._step, []
+    failed = Event()
 
     def step(self, running):
         steps.append(1)
         if self.decoder is not tiny.decoder:
+            failed.set()
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")
+        assert failed.wait(60)
         return original(self, running)
 
     monkeypatch.setattr(Desk, "_step", step)

@@ -60,8 +60,9 @@ def ask(speaker, text, max_tokens=12, **more):
 def written(engine, asks, seconds=60):
     """Each ask's pieces, all of them submitted at once."""
     done = [queue.Queue() for _ in asks]
-    for one, own in zip(asks, done, strict=True):
-        engine.submit(one, own.put)
+    with engine._changed:  # none is begun before the last one waits
+        for one, own in zip(asks, done, strict=True):
+            engine.submit(one, own.put)
     found = []
     for own in done:
         pieces = [own.get(timeout=seconds)]
@@ -174,11 +175,11 @@ def test_a_cancelled_text_leaves_the_batch_and_the_others_go_on(engine, speakers
     beside = ask(speakers[1], "beside", max_tokens=30)
     got = queue.Queue()
     engine.submit(beside, got.put)
-    assert told.wait(20)
+    assert told.wait(60)
     long.cancel()
-    pieces = [got.get(timeout=20)]
+    pieces = [got.get(timeout=60)]
     while pieces[-1].finish is None:
-        pieces.append(got.get(timeout=20))
+        pieces.append(got.get(timeout=60))
     assert text_of(pieces) == answered(beside).text
     text_of(written(engine, [ask(speakers[2], "after")])[0])
     assert engine.load == (0, 0)
@@ -186,10 +187,15 @@ def test_a_cancelled_text_leaves_the_batch_and_the_others_go_on(engine, speakers
 
 def test_too_many_that_wait_are_refused(model, speakers):
     engine = Batching(model.twin(), rows=1, most_waiting=1)
+    told, go_on = threading.Event(), threading.Event()
+
+    def tell(piece):
+        told.set()
+        go_on.wait(60)
+
     try:
-        told = threading.Event()
-        first = engine.submit(ask(speakers[0], "1", max_tokens=500), lambda piece: told.set())
-        assert told.wait(20)
+        first = engine.submit(ask(speakers[0], "1", max_tokens=500), tell)
+        assert told.wait(60)
         second = engine.submit(ask(speakers[0], "2", max_tokens=500), lambda piece: None)
         third = ask(speakers[0], "3")
         with pytest.raises(Busy, match="1 requests wait"):
@@ -197,6 +203,7 @@ def test_too_many_that_wait_are_refused(model, speakers):
         first.cancel()
         second.cancel()
     finally:
+        go_on.set()
         engine.close()
 
 

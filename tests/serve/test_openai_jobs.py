@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 
@@ -130,7 +131,13 @@ def test_a_file_that_cannot_be_learned_fails_the_job_and_not_the_server(running)
 
 
 def test_a_queued_job_is_cancelled_at_once_and_a_running_one_at_its_next_step(tmp_path):
-    running = Running(FakeModel(delay=0.3), tmp_path / "lib")
+    cancelled = threading.Event()
+
+    class Waiting(FakeModel):
+        def _called(self, method):
+            assert cancelled.wait(60)
+
+    running = Running(Waiting(), tmp_path / "lib")
     try:
         client = running.client
         file = uploaded(client, "lamps.md", LAMPS["text"]).id
@@ -139,7 +146,9 @@ def test_a_queued_job_is_cancelled_at_once_and_a_running_one_at_its_next_step(tm
         second = create(model="base", training_file=file, extra_body=MORE)
         assert client.fine_tuning.jobs.cancel(second.id).status == "cancelled"
         client.fine_tuning.jobs.cancel(first.id)
+        cancelled.set()
         assert finished(running, first).status == "cancelled"
         assert running.service.library.current() is None
     finally:
+        cancelled.set()
         running.close()

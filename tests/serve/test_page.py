@@ -33,7 +33,9 @@ QUESTION = "What does the Hask owl eat?"
 @pytest.fixture(scope="module")
 def browser() -> Iterator:
     with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"], timeout=180_000
+        )
         yield chromium
         chromium.close()
 
@@ -76,7 +78,7 @@ def page(browser, site) -> Iterator:
     page.on("pageerror", lambda error: wrong.append(str(error)))
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
     page.goto(site.address)
     yield page
     assert not wrong
@@ -97,7 +99,7 @@ def test_learn_ask_correct_and_go_back(page, site):
     learn(page)
     page.locator("#standing .tag", has_text="version 1").wait_for()
     page.get_by_text("self-edits, with their rewards").click()
-    assert page.get_by_text("reward 100%").first.is_visible()
+    page.get_by_text("reward 100%").first.wait_for()
     # Only the keyboard: "/" goes to the question, Enter asks.
     page.locator("h1").click()
     page.keyboard.press("/")
@@ -166,7 +168,7 @@ def test_a_key_is_asked_for_once_and_kept_in_the_tab(browser, tmp_path):
     try:
         context = browser.new_context()
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(120_000)
         page.goto(site.address)
         page.locator("#key-field").fill("a key of sixteen letters")
         page.get_by_role("button", name="Use it").click()

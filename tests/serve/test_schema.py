@@ -22,7 +22,7 @@ EXAMPLES = int(os.environ.get("SELFEDIT_SCHEMA_EXAMPLES", "4"))
 
 @pytest.fixture
 def app(tmp_path):
-    service = Service(FakeModel(), tmp_path / "lib", ServeSettings(max_tokens=64, request_seconds=5))
+    service = Service(FakeModel(), tmp_path / "lib", ServeSettings(max_tokens=64))
     for kind in service.jobs.kinds:  # what a job does is not the question here
         service.jobs.kinds[kind] = lambda job, events: {}
     service.start()

@@ -20,7 +20,7 @@ def test_a_pipe_is_written_into_and_stays_one(tmp_path):
     reader = threading.Thread(target=lambda: read.append(pipe.read_text(encoding="utf-8")))
     reader.start()
     write_whole(pipe, "a page\n")
-    reader.join(5)
+    reader.join(60)
     assert read == ["a page\n"]
     assert pipe.is_fifo()
 

@@ -673,7 +673,7 @@ def test_two_processes_open_a_fresh_store_and_hammer_it(url: str) -> None:
     ]
     for process in processes:
         process.start()
-    results = [answers.get(timeout=60) for _ in processes]
+    results = [answers.get(timeout=300) for _ in processes]
     for process in processes:
         process.join(30)
     assert [error for _, _, error in results] == ["", ""]

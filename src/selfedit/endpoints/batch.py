@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
@@ -43,9 +43,10 @@ class Batch(Generic[A, L, R]):
         self._keeping = threading.Lock()
         self._left = False
 
-    def run(self, asks: Sequence[A], lines: Sequence[L]) -> Iterator[tuple[A, R]]:
+    def run(self, asks: Sequence[A], lines: Sequence[L]) -> Generator[tuple[A, R], None, None]:
         """(ask, reply) as they arrive, one thread a line. The first failure is raised once what is on
-        its way has ended; whoever leaves earlier (Ctrl-C) waits for `GRACE` seconds at most."""
+        its way has ended; whoever leaves earlier (Ctrl-C) closes this, and waits for `GRACE` seconds at
+        most."""
         for ask in asks:
             self._todo.put(ask)
         for number, line in enumerate(lines):

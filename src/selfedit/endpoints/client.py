@@ -14,6 +14,7 @@ import json
 import os
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -139,11 +140,12 @@ class Endpoint:
         num_done = 0
         failure: EndpointError | None = None
         try:
-            for ask, value in batch.run(asks, [self._connection(secret) for _ in range(num)]):
-                found[ask.key] = value
-                num_done += 1
-                if on_done is not None:
-                    on_done(1)
+            with closing(batch.run(asks, [self._connection(secret) for _ in range(num)])) as replies:
+                for ask, value in replies:
+                    found[ask.key] = value
+                    num_done += 1
+                    if on_done is not None:
+                        on_done(1)
         except EndpointError as error:
             failure = error
         if failure is not None and self.cache is not None:

@@ -134,8 +134,8 @@ class Jobs:
             self._jobs[job.id] = job
             self._events[job.id] = Events()
             self._queue.append(job.id)
+            self.tell(job.id, "status", status="queued")  # before it can be begun
             self._changed.notify_all()
-        self.tell(job.id, "status", status="queued")
         return job
 
     def get(self, job_id: str) -> Job:
@@ -175,7 +175,7 @@ class Jobs:
         except StoreError as error:  # an event that cannot be kept does not end the job
             _log.warning("%s", error)
 
-    def wait(self, job_id: str, seconds: float = 60.0) -> Job:
+    def wait(self, job_id: str, seconds: float = 300.0) -> Job:
         """Until the job has ended, or the time is over."""
         end = time.monotonic() + seconds
         with self._changed:
@@ -247,10 +247,10 @@ class Jobs:
     def _ended(self, job: Job, status: Status, **values: Any) -> Job:
         job = replace(job, status=status, finished_at=int(time.time()), **values)
         write_json(self._place(job.id) / "job.json", job.to_json())
-        with self._changed:
+        with self._changed:  # who sees that it has ended sees its last event, too
             self._jobs[job.id] = job
+            self.tell(job.id, "status", status=status, error=job.error, rejected=job.rejected)
             self._changed.notify_all()
-        self.tell(job.id, "status", status=status, error=job.error, rejected=job.rejected)
         self._events[job.id].close()
         return job
 
