@@ -81,9 +81,16 @@ def page(browser, site) -> Iterator:
     page.set_default_timeout(120_000)
     page.goto(site.address)
     yield page
+    assert shown_values(page) == []
     assert not wrong
     assert all(url.startswith((site.address, "blob:")) for url in asked)
     context.close()
+
+
+def shown_values(page) -> list[str]:
+    """Texts that are a value of JavaScript's and no words."""
+    texts = page.evaluate("document.body.innerText").splitlines()
+    return [text for text in texts if text.strip() in ("false", "null", "undefined", "NaN")]
 
 
 def learn(page) -> None:
@@ -132,6 +139,9 @@ def test_learn_ask_correct_and_go_back(page, site):
 
 def test_reports_open_in_a_frame_that_runs_nothing(page):
     learn(page)
+    page.get_by_role("link", name="History").click()
+    page.get_by_text("What version 1 knows").wait_for()
+    assert shown_values(page) == []
     page.get_by_role("link", name="Runs").click()
     page.get_by_role("button", name="Report of run 1").click()
     frame = page.frame_locator("#report-frame")

@@ -2,7 +2,7 @@
 // was wrong, corrected on the spot.
 
 import { post } from "./api.js";
-import { button, doing, fill, first, h, named, say, tag } from "./dom.js";
+import { add, button, doing, fill, first, h, named, say, tag } from "./dom.js";
 import { follow } from "./jobs.js";
 
 const asked = [];  // results of this visit, newest first
@@ -34,7 +34,7 @@ export async function show(part, state, signal) {
     }
   });
   fill(results, asked.map((one) => result(one, state, signal)));
-  part.append(h("h1", {}, "Ask what it knows"),
+  add(part, h("h1", {}, "Ask what it knows"),
     h("p", { class: "soft lead" }, "Answers come from the weights alone: no document is looked up."), form, results);
 }
 

@@ -19,6 +19,11 @@ function filled(element, { on = {}, ...attributes }, children) {
     element.setAttribute(name, value === true ? "" : String(value));
   }
   for (const [name, listener] of Object.entries(on)) element.addEventListener(name, listener);
+  return add(element, ...children);
+}
+
+/** Put children behind those that an element holds; what is null, undefined or false is none. */
+export function add(element, ...children) {
   element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }

@@ -2,19 +2,19 @@
 
 import { get, post } from "./api.js";
 import { lines } from "./charts.js";
-import { bar, button, doing, fill, h, named, ofTotal, percent, plural, say, tag, when } from "./dom.js";
+import { add, bar, button, doing, fill, h, named, ofTotal, percent, plural, say, tag, when } from "./dom.js";
 import { edit, follow } from "./jobs.js";
 
 export async function show(part, state, signal) {
   const { current, versions } = state.versions;
   const again = async () => { await state.refresh(); part.replaceChildren(); await show(part, state, signal); };
-  part.append(h("h1", {}, "History"),
+  add(part, h("h1", {}, "History"),
     h("p", { class: "soft lead" }, "Nothing is overwritten: any version that was kept can be made current again."));
   if (!versions.length) {
-    part.append(h("p", {}, "There is no version yet: the bare model answers. ", h("a", { href: "#learn" }, "Learn a document"), " makes one."));
+    add(part, h("p", {}, "There is no version yet: the bare model answers. ", h("a", { href: "#learn" }, "Learn a document"), " makes one."));
     return;
   }
-  part.append(trend(versions), holdings(versions, current, again, signal),
+  add(part, trend(versions), holdings(versions, current, again, signal),
     h("h2", {}, "Versions"),
     h("ol", { class: "versions" }, versions.map((one) => entry(one, state, again, signal)), bare(current, again)));
 }

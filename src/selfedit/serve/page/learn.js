@@ -1,7 +1,7 @@
 // Learn: documents in, and what became of them, live.
 
 import { get, post, upload } from "./api.js";
-import { button, doing, fill, h, plural, say, when } from "./dom.js";
+import { add, button, doing, fill, h, plural, say, when } from "./dom.js";
 import { ENDED, ended, filenames, follow } from "./jobs.js";
 
 const chosen = [];  // files that wait to be sent
@@ -9,16 +9,16 @@ const MOST_JOBS = 30;
 
 export async function show(part, state, signal) {
   const jobs = h("div", { class: "jobs" });
-  part.append(h("h1", {}, "Learn"),
+  add(part, h("h1", {}, "Learn"),
     h("p", { class: "soft lead" }, "The model writes its own training text, learns from it, and is tested without it. A new version is kept only if it knows more, forgot little and broke little."),
     form(jobs, state, signal), h("h2", {}, "Jobs"), jobs);
   for (const file of (await get("/v1/files")).data) filenames.set(file.id, file.filename);
   const found = (await get("/api/jobs")).jobs.slice(0, MOST_JOBS);
   if (!found.length) jobs.append(h("p", { class: "soft empty" }, "Nothing was learned here yet."));
-  for (const job of found) add(jobs, job, state, signal, false);
+  for (const job of found) addJob(jobs, job, state, signal, false);
 }
 
-function add(jobs, job, state, signal, atTop) {
+function addJob(jobs, job, state, signal, atTop) {
   const place = h("div", {});
   const card = h("article", { class: "card job" }, h("p", { class: "soft moment" }, when(job.created_at)), place);
   jobs.querySelector(".empty")?.remove();
@@ -59,7 +59,7 @@ function form(jobs, state, signal) {
     text.value = questions.value = "";
     more.open = false;
     showFiles();
-    add(jobs, job, state, signal, true);
+    addJob(jobs, job, state, signal, true);
     jobs.firstElementChild.scrollIntoView({ block: "center" });
     say(`Queued: ${plural(documents.length, "document")}.`);
   });

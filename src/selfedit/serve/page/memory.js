@@ -1,7 +1,7 @@
 // Conversations: what was corrected or noted, what was remembered of it, and the way to take it back.
 
 import { get, post } from "./api.js";
-import { button, doing, fill, h, named, say, tag, when } from "./dom.js";
+import { add, button, doing, fill, h, named, say, tag, when } from "./dom.js";
 import { follow } from "./jobs.js";
 
 const LOOK = { remembered: "good", rejected: "warn", undone: "", recorded: "" };
@@ -18,7 +18,7 @@ export async function show(part, state, signal) {
     if (await follow(made.job, going, signal)) await again();
   });
   const latest = interactions.find((one) => one.state === "remembered" && one.outcome.version === state.versions.current);
-  part.append(h("h1", {}, "Conversations"),
+  add(part, h("h1", {}, "Conversations"),
     h("p", { class: "soft lead" }, "A correction, a rating or an outcome becomes a self-edit: the model writes what is to be remembered and how it will test itself. Newer words settle a contradiction with older ones."),
     h("form", { class: "card", on: { submit: note } }, h("label", { for: "note" }, "Remember this"), field, going,
       h("div", { class: "row end" }, h("button", { type: "submit", class: "main" }, "Remember"))),
