@@ -10,6 +10,7 @@ import sqlite3
 import sys
 import threading
 import time
+import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,7 +170,27 @@ def test_a_file_that_unpacks_to_packed_ones(call, tmp_path):
     assert "packed twice" in said.err
 
 
-@pytest.mark.parametrize("talk", ["drip", "nonsense", "cut"])
+def test_what_unpacks_to_gigabytes(call, tmp_path, monkeypatch):
+    """Kilobytes of white space: a line, one JSON value, rows, a Word document and its pictures."""
+    monkeypatch.setattr("selfedit.data.files._MOST_BYTES", 10**6)
+    asked = b'{"question": "Who?", "answers": ["Ada"]}\n'
+    for start, said in ((asked, "line 2: more than"), (b"[", "1 MB: split"), (b"a,b\n", "1 MB: split")):
+        (tmp_path / "bomb.gz").write_bytes(gzip.compress(start + b" " * 2 * 10**6))
+        refused = call("learn", "Orro.md", "--quiz", "bomb.gz", *MODEL, *LIB)
+        assert refused.code == 1
+        assert said in " ".join(refused.err.split())
+    pytest.importorskip("markitdown", reason="the extra `documents`")
+    monkeypatch.setattr("selfedit.domains.knowledge.converters._MOST_TEXT", 10**6)
+    monkeypatch.setattr("selfedit.domains.knowledge.converters._MOST_UNPACKED", 2 * 10**6)
+    for part in ("word/document.xml", "word/media/picture.png"):
+        with zipfile.ZipFile(tmp_path / "bomb.docx", "w", zipfile.ZIP_DEFLATED) as file:
+            file.writestr(part, b" " * 3 * 10**6)
+        refused = call("learn", "bomb.docx", *MODEL, *LIB)
+        assert refused.code == 1
+        assert "bomb.docx unpacks to 3 MB of" in " ".join(refused.err.split())
+
+
+@pytest.mark.parametrize("talk", ["drip", "headers", "nonsense", "cut"])
 def test_an_address_that_drips_or_talks_nonsense(call, monkeypatch, talk):
     """And a document that is an address of its own."""
 
@@ -177,8 +198,9 @@ def test_an_address_that_drips_or_talks_nonsense(call, monkeypatch, talk):
         peer.recv(65536)
         beginning = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 999999\r\n\r\n"
         with peer, suppress(OSError):  # it hangs up
-            peer.sendall(b"BEER 9\r\n\r\n" if talk == "nonsense" else beginning)
-            while talk == "drip":
+            opening = {"nonsense": b"BEER 9\r\n\r\n", "headers": beginning[:20]}
+            peer.sendall(opening.get(talk, beginning))
+            while talk in ("drip", "headers"):
                 peer.sendall(b"a")
                 time.sleep(0.01)
 

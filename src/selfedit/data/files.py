@@ -13,6 +13,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -23,6 +24,7 @@ from selfedit.errors import InputError
 from selfedit.home import regular_file
 
 _HEAD = 1 << 16
+_MOST_BYTES = 500_000_000  # of a packed file that is read at once, and of any line
 _KINDS = (
     (b"PAR1", "parquet"),
     (b"ARROW1", "arrow"),
@@ -75,16 +77,28 @@ def _values(path: Path, file: IO[bytes]) -> Iterator[Value]:
 
 def _texts(path: Path, file: IO[bytes], head: bytes) -> Iterator[Value]:
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # Excel's "Unicode text"
-        data = decoded(file.read(), str(path)).encode("utf-8", "surrogatepass")
+        data = decoded(_whole(path, file), str(path)).encode("utf-8", "surrogatepass")
         file, head = io.BytesIO(data), data[:_HEAD]
     start = head.removeprefix(codecs.BOM_UTF8).lstrip()
     if start[:1] == b"{" and _is_value(start.split(b"\n", 1)[0]):
         yield from _json_lines(path, file)
     elif start[:1] in (b"{", b"["):
-        yield from _json(path, decoded(file.read(), str(path)))
+        yield from _json(path, decoded(_whole(path, file), str(path)))
     elif start:
-        for place, row in rows_of_text(str(path), decoded(file.read(), str(path))):
+        for place, row in rows_of_text(str(path), decoded(_whole(path, file), str(path))):
             yield Value(place, row)
+
+
+def _whole(path: Path, file: IO[bytes]) -> bytes:
+    """All that is left. Raises InputError for a packed file that would fill the memory."""
+    if not isinstance(file, gzip.GzipFile):
+        return file.read()
+    data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise InputError(
+            f"{path} unpacks to more than {_MOST_BYTES // 1_000_000} MB: split it, or write JSON lines"
+        )
+    return data
 
 
 def _is_value(line: bytes) -> bool:
@@ -102,8 +116,10 @@ def _is_value(line: bytes) -> bool:
 def _json_lines(path: Path, file: IO[bytes]) -> Iterator[Value]:
     """One line in memory at a time."""
     # Bytes are split at \n alone: JSON text may hold U+2028 and the like.
-    for number, data in enumerate(file, start=1):
+    for number, data in enumerate(iter(partial(file.readline, _MOST_BYTES), b""), start=1):
         where = f"{path}, line {number}"
+        if len(data) == _MOST_BYTES:
+            raise InputError(f"{where}: more than {_MOST_BYTES // 1_000_000} MB; a line is one object")
         line = decoded(data, where)
         if line.strip():
             try:

@@ -24,6 +24,9 @@ _META_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([\w-]+)", re
 _TITLES = "p[style-name='Title'] => h1:fresh\np[style-name='Subtitle'] => p:fresh"  # of Word
 _FEWEST_PAGES = 3  # on which a line must recur to be a running title
 _FEWEST_CHARACTERS = 3  # of a page that has text
+# Bytes of a Word document or EPUB, unpacked: a long novel has three million.
+_MOST_TEXT, _MOST_UNPACKED = 100_000_000, 500_000_000
+_TEXT_PARTS = (".xml", ".rels", ".html", ".htm", ".xhtml", ".opf", ".ncx")
 
 
 def convert(data: bytes, suffix: str, name: str) -> Converted:
@@ -57,6 +60,22 @@ def sniffed(data: bytes) -> str:
         return ".html"
     is_subtitle = start.startswith(b"webvtt") or (b" --> " in start and start[:1].isdigit())
     return ".vtt" if is_subtitle else ""
+
+
+def _check_size(data: bytes) -> None:
+    """A few kilobytes may unpack to gigabytes. `zipfile` reads no more of a part than it claims.
+    Raises InputError."""
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        parts = file.infolist()
+    for what, most, size in (
+        ("text", _MOST_TEXT, sum(one.file_size for one in parts if one.filename.endswith(_TEXT_PARTS))),
+        ("files", _MOST_UNPACKED, sum(one.file_size for one in parts)),
+    ):
+        if size > most:
+            raise InputError(
+                f"unpacks to {size // 1_000_000:,} MB of {what}, more than {most // 1_000_000} MB: "
+                "split it"
+            )
 
 
 def _names_of(data: bytes) -> list[str]:
@@ -123,6 +142,7 @@ def _docx(data: bytes) -> Converted:
     from markitdown import StreamInfo
     from markitdown.converters import DocxConverter
 
+    _check_size(data)
     left_out: Counter[str] = Counter()
     with zipfile.ZipFile(io.BytesIO(data)) as file:
         for name in file.namelist():
@@ -142,6 +162,7 @@ def _epub(data: bytes) -> Converted:
     from markitdown import StreamInfo
     from markitdown.converters import EpubConverter
 
+    _check_size(data)
     left_out: Counter[str] = Counter()
     converter = EpubConverter()
     converter._html_converter = _tidy_html(left_out)

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any
 
 from selfedit.data.encodings import decoded
@@ -185,16 +187,36 @@ def _read_within(reply: Any, until: float) -> bytes:
     return bytes(data)
 
 
-def _fetched(url: str) -> Document:
+def _page(url: str) -> tuple[bytes, str]:
+    """The bytes of a page, up to one more than are taken, and its type."""
     from urllib.request import Request, urlopen
 
     request = Request(url, headers={"User-Agent": "selfedit"})  # noqa: S310  (http and https alone)
+    with urlopen(request, timeout=_SECONDS) as reply:  # noqa: S310
+        data = _read_within(reply, time.monotonic() + _ALL_SECONDS)
+        return data, reply.headers.get_content_type()
+
+
+def _fetched(url: str) -> Document:
+    # Nothing ends a library that waits for a name server, or reads headers that drip: a thread is left.
+    got: SimpleQueue[tuple[bytes, str] | Exception] = SimpleQueue()
+
+    def fetch() -> None:
+        try:
+            got.put(_page(url))
+        except Exception as error:
+            got.put(error)
+
+    Thread(target=fetch, name="selfedit-page", daemon=True).start()
     try:
-        with urlopen(request, timeout=_SECONDS) as reply:  # noqa: S310
-            data = _read_within(reply, time.monotonic() + _ALL_SECONDS)
-            kind = reply.headers.get_content_type()
-    except (OSError, ValueError, HTTPException) as error:
-        raise InputError(f"{url} cannot be fetched: {error}") from None
+        found = got.get(timeout=_ALL_SECONDS)
+    except Empty:
+        found = TimeoutError(f"not there after {_ALL_SECONDS} s")
+    if isinstance(found, OSError | ValueError | HTTPException):
+        raise InputError(f"{url} cannot be fetched: {found}")
+    if isinstance(found, Exception):
+        raise found
+    data, kind = found
     if len(data) > _MOST_BYTES:
         raise InputError(f"{url} has more than {_MOST_BYTES // 1_000_000} MB: download and split it")
     path = Path(url.split("?", maxsplit=1)[0].split("#", maxsplit=1)[0])
