@@ -21,6 +21,7 @@ BEGIN, END = "<!-- torture: begin -->", "<!-- torture: end -->"
 RESULTS = ROOT / "build" / "torture.xml"
 KINDS = {
     "test_kills": "Commands ended at a write, or by -9, TERM, INT and HUP at random points",
+    "test_serve": "A server under load, sent the same signals",
     "test_resources": "Full disk, limits, environments, closed streams, damaged stores",
     "test_together": "Five commands at a time on one library",
     "test_input": "Hostile names, values, files and texts",

@@ -25,7 +25,8 @@ _context.set_forkserver_preload(["tests.faults.preloaded"])
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a command runs in. env: variables to set (None: to unset). limits: of `resource`.
+    """What a command runs in. env: variables to set (None: to unset). limits: of `resource`. spare:
+    bytes of memory (`ulimit -v`) above what it has when it begins.
 
     stdout: a file in place of the one that is read back. closed: descriptors closed before the start.
     before: a function of a module, called in the child first.
@@ -34,6 +35,7 @@ class Setting:
     env: Mapping[str, str | None] = field(default_factory=dict)
     cwd: Path | None = None
     limits: Mapping[int, int] = field(default_factory=dict)
+    spare: int | None = None
     stdin: str = os.devnull
     stdout: str | None = None
     closed: Sequence[int] = ()
@@ -78,6 +80,10 @@ class Running:
         self.process.join(max(0.0, self.began + after - time.monotonic()))
         if self.process.is_alive():
             os.kill(self.pid, number)
+
+    def said(self) -> str:
+        """Its standard error until now."""
+        return self._err.read_text("utf-8", "replace") if self._err.exists() else ""
 
     def wait(self, seconds: float = 120.0) -> Ended:
         """Its end. A command that is not ended by then is killed, and is a failure."""
@@ -139,6 +145,9 @@ def _child(args: Sequence[str], setting: Setting, out: str, err: str) -> None:
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     sys.argv = ["selfedit", *args]
+    if setting.spare is not None:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * 4096 + setting.spare,) * 2)
     if setting.before is not None:
         setting.before()
     from selfedit.cli import main

@@ -152,9 +152,18 @@ def test_standard_output_that_takes_nothing(call, monkeypatch):
     assert call("adapters", "show", "1", *LIB).code == 0
 
 
-def test_no_memory(call, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        ImportError("ft2font.so: failed to map segment from shared object"),
+        RuntimeError("can't start new thread"),
+        SystemError("<function f> returned NULL without setting an exception"),
+    ],
+)
+def test_no_memory(call, monkeypatch, error):
     def greedy(*args: object, **options: object) -> None:
-        raise MemoryError
+        raise error
 
     monkeypatch.setattr("selfedit.learning.library.Library.adapters", greedy)
     assert call(*learn("Orro")).code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import shutil
@@ -92,6 +93,55 @@ def test_limits(folder, limits, words):
         refused(ended, *words)
         assert run(*learn("Velm"), setting=Setting(cwd=folder)).code == 0
     assert len(state(folder)["versions"]) == 2
+
+
+@pytest.mark.parametrize("spare", [0, 2**18, 2**20, 2**22, 2**23, 2**24, 2**25, 2**26])
+def test_little_memory(folder, spare):
+    for args in (LIST, ("ask", "q", *MODEL, "--library", "lib"), learn("Velm")):
+        ended = run(*args, setting=Setting(cwd=folder, spare=spare))
+        if ended.code:  # SQLAlchemy logs what it could not roll back
+            last = ended.err.splitlines()[-1]
+            assert last.startswith("Error: "), ended.err
+            assert "memory" in last or "segment" in last, ended.err
+    assert run(*learn("Velm"), setting=Setting(cwd=folder)).code == 0
+    assert len(state(folder)["versions"]) in (2, 3)
+    assert not left_behind(folder)
+
+
+def _without_capabilities() -> None:
+    """As anybody else: root may write where nobody may."""
+    header, none = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    if ctypes.CDLL(None, use_errno=True).capset(header, none):
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+@pytest.mark.parametrize("place", ["lib", "lib/adapters", "."])
+def test_a_folder_that_is_read_only(folder, place):
+    anybody = Setting(cwd=folder, before=_without_capabilities)
+    before = state(folder)
+    closed = [folder / place, *(path for path in (folder / place).rglob("*") if place != ".")]
+    for path in closed:
+        path.chmod(path.stat().st_mode & ~0o222)
+    try:
+        for args in (
+            LIST,
+            ("adapters", "show", "1", "--library", "lib"),
+            ("ask", "q", *MODEL, "--library", "lib"),
+            ("report", "1", "--library", "lib", "--html", "page.html"),
+            ("adapters", "export", "out", "--version", "1", *MODEL, "--library", "lib"),
+            ("adapters", "delete", "1", "--library", "lib"),
+            learn("Velm"),
+            ["learn", "Velm.md", *MODEL, "--library", "new/lib"],
+        ):
+            ended = run(*args, setting=anybody)
+            if ended.code:
+                refused(ended, "writ", "denied", "permission", "is the current one")
+    finally:
+        for path in closed:
+            path.chmod(path.stat().st_mode | 0o200)
+    assert state(folder)["versions"][:1] == before["versions"][:1] or place == "."
+    assert run(*learn("Velm"), setting=Setting(cwd=folder)).code == 0
+    assert not left_behind(folder)
 
 
 PLACES = {

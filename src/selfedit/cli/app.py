@@ -56,6 +56,15 @@ app.add_typer(bench.app, name="bench")
 app.add_typer(import_.app, name="import")
 
 
+_NO_MEMORY = (
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "can't start new thread",
+    "failed to map segment from shared object",
+    "returned NULL without setting an exception",  # which would have taken memory
+)
+
+
 def _at_bench(*args: Any, **options: Any) -> Any:
     from selfedit.experiments import at_bench
 
@@ -102,14 +111,14 @@ def main() -> None:
     except BrokenPipeError:
         _forget_output()
         sys.exit(1)
-    except (OSError, MemoryError) as error:
-        _forget_output()
-        _say(f"Error: {_refusal(error)}")
-        sys.exit(1)
     except Exception as error:
         if _show_usage_error(error):
             sys.exit(getattr(error, "exit_code", 2))
-        raise
+        if not isinstance(error, OSError) and not _lacks_memory(error):
+            raise
+        _forget_output()
+        _say(f"Error: {_refusal(error)}")
+        sys.exit(1)
     if code == 130:
         err.print("Stopped. Finished work is kept: the same command goes on from there.", markup=False)
     if isinstance(code, int) and code:
@@ -119,7 +128,10 @@ def main() -> None:
 def _say(text: str) -> None:
     """An error in red. Where standard error is full or gone, the exit code says enough."""
     with contextlib.suppress(OSError):
-        err.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+        try:
+            err.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+        except MemoryError:
+            sys.stderr.write(f"{text}\n")
 
 
 def _open_streams() -> None:
@@ -135,8 +147,13 @@ def _forget_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _refusal(error: OSError | MemoryError) -> str:
-    if isinstance(error, MemoryError):
+def _lacks_memory(error: Exception) -> bool:
+    """Where there is none, libraries, threads and Python itself fail in their own words."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
+
+
+def _refusal(error: Exception) -> str:
+    if not isinstance(error, OSError):
         return "there is not enough memory; close other programs, or choose smaller batches."
     name = str(error.filename or "")
     where = f"{name[:100]}{'…' * (len(name) > 100)}: " if name else ""
