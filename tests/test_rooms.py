@@ -42,6 +42,7 @@ ORDER = (
     "domains",
     "loops",
     "runners",
+    "corpus",
     "algorithms",
     "evaluation",
     "memory",

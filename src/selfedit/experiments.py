@@ -15,6 +15,7 @@ from selfedit.algorithms.gradient import First
 from selfedit.algorithms.named import named
 from selfedit.algorithms.reader import Reader, Untried
 from selfedit.config import EvaluationSettings, JudgeSettings, OuterSettings
+from selfedit.corpus.experiment import generate as generate  # noqa: PLC0414
 from selfedit.data import drawn, take
 from selfedit.domains.base import BaseDomain
 from selfedit.domains.conditions import Bench, Condition, Outcome

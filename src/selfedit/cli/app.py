@@ -17,6 +17,7 @@ from selfedit.cli import (
     chat,
     evaluate,
     forget,
+    generate,
     grade,
     import_,
     learn,
@@ -40,6 +41,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("learn")(learn.learn)
+app.command("generate")(generate.generate)
 app.command("ask")(ask.ask)
 app.command("chat")(chat.chat)
 app.command("forget")(forget.forget)

@@ -13,9 +13,7 @@ from selfedit.console.common import err, out, print_json
 from selfedit.console.groups import grouped
 from selfedit.console.plan import agreed
 from selfedit.console.progress import RichProgress
-from selfedit.domains.knowledge.options import Statements, learn_settings
-from selfedit.errors import InputError
-from selfedit.home import regular_file
+from selfedit.domains.knowledge.options import Statements, learn_settings, read_prompt
 
 if TYPE_CHECKING:
     from selfedit.loops.estimate import Estimate
@@ -120,7 +118,7 @@ def learn(
         "knowledge": {
             **statements.given()["knowledge"],
             "strategy": strategy or ("implications" if prompt_file else None),
-            "prompt_text": _read_prompt(prompt_file),
+            "prompt_text": read_prompt(prompt_file),
             "restatements": restatements,
             "topic": topic or None,
         },
@@ -148,15 +146,3 @@ def learn(
         from selfedit.show.terminal import print_result
 
         print_result(result, out)
-
-
-def _read_prompt(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        text = regular_file(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the prompt file {path} cannot be read: {error}") from error
-    if not text.strip():
-        raise InputError(f"the prompt file {path} is empty")
-    return text

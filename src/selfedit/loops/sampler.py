@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -14,6 +15,48 @@ from selfedit.store import Store
 from selfedit.types import Completion, Prompt, SelfEdit, Task
 
 Reply = TypeVar("Reply")
+
+
+@dataclass(frozen=True, slots=True)
+class EditPrompts:
+    """The prompts of every self-edit of some tasks, end to end, each with its own seed: a text is the
+    same whatever else is written. by_task: one self-edit's prompts, for each task."""
+
+    tasks: tuple[Task, ...]
+    by_task: tuple[tuple[Prompt, ...], ...]
+    candidates: int
+    prompts: tuple[Prompt, ...]
+    seeds: tuple[int, ...]
+
+    @classmethod
+    def of(cls, domain: Domain, tasks: Sequence[Task], settings: InnerSettings) -> EditPrompts:
+        """`settings.candidates` self-edits for each task."""
+        by_task = tuple(domain.prompts(task) for task in tasks)
+        places = [
+            (i, index, place)
+            for i in range(len(tasks))
+            for index in range(settings.candidates)
+            for place in range(len(by_task[i]))
+        ]
+        return cls(
+            tuple(tasks),
+            by_task,
+            settings.candidates,
+            tuple(by_task[i][place] for i, _, place in places),
+            tuple(_text_seed(settings.seed, tasks[i].id, *rest) for i, *rest in places),
+        )
+
+    def edits(self, drawn: Sequence[Completion]) -> list[list[SelfEdit]]:
+        """The self-edits of each task. drawn: a completion for each prompt."""
+        left = iter(drawn)
+        return [
+            [
+                _edit(task.id, index, own, tuple(islice(left, len(own))))
+                for index in range(self.candidates)
+            ]
+            for task, own in zip(self.tasks, self.by_task, strict=True)
+        ]
+
 
 # Prompts written between two visits to the store: all that a kill can cost.
 _WRITE_CHUNK = 128
@@ -147,29 +190,12 @@ class Writer:
 
         logprobs: whether their log-probabilities are needed; else they are there where they were kept.
         """
-        prompts = [domain.prompts(task) for task in tasks]
-        places = [
-            (i, index, place)
-            for i in range(len(tasks))
-            for index in range(settings.candidates)
-            for place in range(len(prompts[i]))
-        ]
-        drawn = iter(
+        asked = EditPrompts.of(domain, tasks, settings)
+        return asked.edits(
             self.draw(
-                [prompts[i][place] for i, _, place in places],
-                settings.sampling,
-                [_text_seed(settings.seed, tasks[i].id, *rest) for i, *rest in places],
-                "writing self-edits",
-                needed=logprobs,
+                asked.prompts, settings.sampling, asked.seeds, "writing self-edits", needed=logprobs
             )
         )
-        return [
-            [
-                _edit(task.id, index, own, tuple(islice(drawn, len(own))))
-                for index in range(settings.candidates)
-            ]
-            for task, own in zip(tasks, prompts, strict=True)
-        ]
 
 
 def _edit(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from selfedit.domains.stored import domain_of, kind_of
 from selfedit.errors import InputError
 from selfedit.report.eval_run import eval_report, own_report
+from selfedit.report.generate_run import generate_report
 from selfedit.report.import_run import import_report
 from selfedit.report.learn_run import learn_report, other_report
 from selfedit.report.runs import Report
@@ -31,5 +32,6 @@ def run_report(store: Store, run: RunRecord, context: str | None = None) -> Repo
 
 _REPORTS: dict[str, Callable[[Store, RunRecord], Report]] = {
     "eval": eval_report,
+    "generate": generate_report,
     "learn": learn_report,
 }

@@ -63,6 +63,7 @@ def headline(store: Store, run: RunRecord) -> str:
         "eval": _eval_line,
         "import": _import_line,
         "interaction": _interaction_line,
+        "generate": generate_line,
     }
     lines |= {kind: own.headline for kind, own in domain_of(run).own_runs().items()}
     kind = kind_of(run)
@@ -91,6 +92,15 @@ def _import_line(result: Mapping[str, Any]) -> str:
     if before is None and after is None:
         return f"{plural(result['num_trials'], 'trial')}, no accuracies"
     return f"{percent(before, 2)} → {percent(after, 2)}; {len(result['selected'])} selected"
+
+
+def generate_line(result: Mapping[str, Any]) -> str:
+    """What was written, of a finished `generate`."""
+    over = ", the budget is used up" if result["budget_used_up"] else ""
+    return (
+        f"{plural(result['lines'], 'line')}, {result['tokens']:,} tokens about "
+        f"{plural(result['passages_done'], 'passage')}{over}: {result['out']}"
+    )
 
 
 def _train_line(run: RunRecord, records: list[RoundRecord]) -> str:

@@ -22,6 +22,7 @@ from selfedit.console.settings import (
 )
 from selfedit.domains.options import Contexts, InWords, Prepared, ToTrain, named_conditions
 from selfedit.errors import InputError
+from selfedit.home import regular_file
 from selfedit.types import QuestionKind
 
 if TYPE_CHECKING:
@@ -236,3 +237,16 @@ def learn_settings(given: dict[str, Any], preset: str = "balanced") -> LearnSett
     base = named_preset(INNER_PRESETS, preset)()
     defaults = checked(LearnSettings, base).model_dump(mode="json")
     return checked(LearnSettings, merged(base, with_alpha(defaults, given_only(given))))
+
+
+def read_prompt(path: Path | None) -> str | None:
+    """The text of --prompt-file. Raises InputError."""
+    if path is None:
+        return None
+    try:
+        text = regular_file(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the prompt file {path} cannot be read: {error}") from error
+    if not text.strip():
+        raise InputError(f"the prompt file {path} is empty")
+    return text

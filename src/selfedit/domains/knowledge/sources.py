@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
@@ -53,13 +54,23 @@ def read_sources(named: Sequence[str | Path | Document], *, allow_urls: bool = F
     """
     documents: dict[str, Document] = {}
     notes: list[str] = []
-    for name in named:
-        found = [name] if isinstance(name, Document) else _read(str(name), allow_urls, notes)
-        for document in found:
-            documents.setdefault(document.source, document)
+    for document in iter_sources(named, notes, allow_urls=allow_urls):
+        documents.setdefault(document.source, document)
     if not documents:
         raise InputError("no document was named")
     return Sources(tuple(documents.values()), tuple(notes))
+
+
+def iter_sources(
+    named: Sequence[str | Path | Document], notes: list[str], *, allow_urls: bool = False
+) -> Iterator[Document]:
+    """The same one by one, so that the memory of a large folder stays that of one document. A document
+    that is named twice comes twice. notes: told what was not read."""
+    for name in named:
+        if isinstance(name, Document):
+            yield name
+        else:
+            yield from _read(str(name), allow_urls, notes)
 
 
 def left_out_note(documents: Sequence[Document]) -> str:
@@ -90,28 +101,37 @@ def _plural(name: str, n: int) -> str:
     return name if n == 1 else f"{several}{gap}{rest}"
 
 
-def _read(name: str, allow_urls: bool, notes: list[str]) -> list[Document]:
+def _read(name: str, allow_urls: bool, notes: list[str]) -> Iterator[Document]:
     if name == "-":
-        return [_standard_input()]
+        yield _standard_input()
+        return
     if name.lower().startswith(("http://", "https://")):
         if not allow_urls:
             raise InputError(f"{name} is an address: --allow-urls fetches it")
-        return [_fetched(name)]
+        yield _fetched(name)
+        return
     path = expanded(name)
     if path.is_dir():
-        return _several(
-            name, [file for file in sorted(path.rglob("*")) if _is_shown(file, path)], notes
-        )
-    if not path.exists() and not _GLOB.isdisjoint(name):
-        return _several(name, sorted(_matches(path)), notes)
-    return [_read_file(path)]
+        yield from _several(name, _files(path), notes)
+    elif not path.exists() and not _GLOB.isdisjoint(name):
+        yield from _several(name, sorted(_matches(path)), notes)
+    else:
+        yield _read_file(path)
 
 
-def _is_shown(file: Path, folder: Path) -> bool:
-    """A file that is neither hidden nor made by a tool."""
-    parts = file.relative_to(folder).parts
-    hidden = any(part.startswith(".") or part in ("__pycache__", "node_modules") for part in parts)
-    return not hidden and file.is_file()
+def _files(folder: Path) -> Iterator[Path]:
+    """Files of a folder and of those in it, by name, one folder in memory at a time; none that is
+    hidden or made by a tool."""
+    found: list[Path] = []
+    with suppress(PermissionError):
+        found = sorted(folder.iterdir())
+    for path in found:
+        if path.name.startswith(".") or path.name in ("__pycache__", "node_modules"):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            yield from _files(path)
+        elif path.is_file():
+            yield path
 
 
 def _matches(pattern: Path) -> Iterator[Path]:
@@ -121,32 +141,36 @@ def _matches(pattern: Path) -> Iterator[Path]:
     return (file for file in root.glob(str(Path(*parts[first:]))) if file.is_file())
 
 
-def _several(name: str, files: Sequence[Path], notes: list[str]) -> list[Document]:
+def _several(name: str, files: Iterable[Path], notes: list[str]) -> Iterator[Document]:
     """The documents among the files of a folder or a glob."""
-    if not files and not Path(name).expanduser().is_dir():
-        raise InputError(f"{name}: no such file, and none whose name matches")
-    documents = []
     others: Counter[str] = Counter()
     failed: list[InputError] = []
+    seen = read = failures = 0
     for file in files:
+        seen += 1
         if not _is_document(file, name):
             others[file.suffix.lower() or "without a suffix"] += 1
             continue
         try:
-            documents.append(_read_file(file))
+            document = _read_file(file)
         except InputError as error:
-            failed.append(error)
-    if not documents and failed:
+            failures += 1
+            failed += [error] if len(failed) < _LISTED else []
+            continue
+        read += 1
+        yield document
+    if not seen and not Path(name).expanduser().is_dir():
+        raise InputError(f"{name}: no such file, and none whose name matches")
+    if not read and failed:
         raise failed[0]
-    if not documents:
+    if not read:
         raise InputError(f"{name} holds no file that can be read; supported are {', '.join(SUPPORTED)}")
     if others:
         kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(others.items()))
         notes.append(f"Files of {name} that are no documents were not read: {kinds}.")
-    notes += [f"Not read: {error}." for error in failed[:_LISTED]]
-    if len(failed) > _LISTED:
-        notes.append(f"{len(failed) - _LISTED} more files of {name} were not read for such reasons.")
-    return documents
+    notes += [f"Not read: {error}." for error in failed]
+    if failures > len(failed):
+        notes.append(f"{failures - len(failed)} more files of {name} were not read for such reasons.")
 
 
 def _is_document(file: Path, name: str) -> bool:
