@@ -32,20 +32,42 @@ def report(
             "default: the first that was sampled in most rounds)."
         ),
     ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            "-f",
+            help="Watch a run until it ends, or, without a number, all that go on until Ctrl-C. With "
+            "--json: one object a line, every 2 seconds.",
+        ),
+    ] = False,
     html: HtmlOption = None,
     markdown: MarkdownOption = None,
     library: options.Library = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show stored runs and their results: learn, train, eval and imported runs, finished or not.
+    """Show stored runs and their results: learn, train, eval, generate and imported runs.
 
-    For a train run: its rounds, and the self-edits of one context over the rounds side by side.
+    For a train run: its rounds, and the self-edits of one context over the rounds side by side. A run
+    that goes on says how far it is (--follow, in another terminal); one that was killed is said to be.
+
+    \b
+    selfedit report
+    selfedit report latest --html report.html
+    selfedit report --follow
+    selfedit report 12 --follow --json | jq .runs[0].left
     """
+    from selfedit.cli.follow import follow as watch
     from selfedit.report.learn_run import report_file
     from selfedit.report.run_report import run_report
     from selfedit.report.runs import find_run
 
     with _store(library) as store:
+        if follow:
+            if context or html or markdown:
+                raise InputError("--follow shows runs while they go on; leave out the other options.")
+            watch(store, None if run is None else find_run(store, run).id, as_json)
+            return
         if run is None:
             if context or html or markdown:
                 raise InputError("name a run, or `latest`; `selfedit report` alone lists them.")

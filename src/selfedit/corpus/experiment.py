@@ -11,6 +11,7 @@ from selfedit.corpus.ledger import Done
 from selfedit.corpus.passages import Passages
 from selfedit.corpus.workers import Here, Policy, Processes, Workers
 from selfedit.domains.knowledge.settings import LearnSettings
+from selfedit.loops.pulse import Watched
 from selfedit.loops.runs import recorded_run
 from selfedit.progress import Progress
 from selfedit.seams import Model, PolicyRef
@@ -55,6 +56,8 @@ def generate(
     is_file = out.suffix.lower() in (".jsonl", ".json")
     file = out if is_file else out / FILE
     staff = _staff(policy, own, workers)
+    watched = Watched(progress)
+    watched.workers = lambda: staff.count
     inputs = {
         "data": list(data),
         "out": str(out),
@@ -64,7 +67,9 @@ def generate(
         "with_passages": with_passages,
     }
     try:
-        with recorded_run(store, "generate", PolicyRef(staff.name, staff.revision), own, inputs) as run:
+        with recorded_run(
+            store, "generate", PolicyRef(staff.name, staff.revision), own, inputs, watched
+        ) as run:
             corpus = Corpus(
                 passages,
                 staff,
@@ -72,7 +77,7 @@ def generate(
                 file,
                 whole=with_passages,
                 budget=budget,
-                progress=progress,
+                progress=watched,
                 on_chunk=on_chunk,
             )
             found = corpus.run()

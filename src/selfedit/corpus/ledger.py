@@ -75,7 +75,11 @@ class Ledger:
             out.parent.mkdir(parents=True, exist_ok=True)
             self._sql = sqlite3.connect(self.place, timeout=0, isolation_level=None)
             self._file: BinaryIO | None = None
-            self._open(identity)
+            try:
+                self._open(identity)
+            except BaseException:
+                self.close()
+                raise
 
     def _open(self, identity: Mapping[str, str]) -> None:
         sql = self._sql

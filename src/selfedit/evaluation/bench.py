@@ -11,8 +11,9 @@ from selfedit.domains.conditions import Condition, Outcome
 from selfedit.errors import InputError
 from selfedit.loops.groups import trials_of
 from selfedit.loops.policies import Policies, ref_of
+from selfedit.loops.pulse import Watched
 from selfedit.loops.sampler import Writer
-from selfedit.progress import Progress, Silent
+from selfedit.progress import Progress
 from selfedit.runners.local import LocalRunner
 from selfedit.seams import Domain, Model
 from selfedit.store import Store
@@ -39,7 +40,8 @@ class StoredBench:
         self.domain, self.tasks, self.model = domain, list(tasks), model
         self.settings, self.store = settings, store
         self.conditions = conditions if conditions is not None else domain.conditions()
-        self.progress: Progress = progress or Silent()
+        self.progress = Watched(progress)
+        self.progress.workers = lambda: model.num_workers
         self.outcomes: dict[str, Outcome] = {}
         self.run_id = 0
         self._load_policy, self._on_trials = load_policy, on_trials

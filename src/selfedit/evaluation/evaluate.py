@@ -53,7 +53,7 @@ def evaluate(
         "grader": graded,
         **about(domain),
     }
-    with recorded_run(bench.store, "eval", model, settings, inputs) as run:
+    with recorded_run(bench.store, "eval", model, settings, inputs, bench.progress) as run:
         bench.run_id = run.id
         rows = []
         for name in settings.conditions:
@@ -93,7 +93,7 @@ Found = TypeVar("Found", bound=Result)
 def record(bench: StoredBench, kind: str, work: Callable[[Bench], Found]) -> Found:
     """A run of one of the domain's own kinds. Raises SelfEditError."""
     inputs = {"contexts": len(bench.tasks), **about(bench.domain)}
-    with recorded_run(bench.store, kind, bench.model, bench.settings, inputs) as run:
+    with recorded_run(bench.store, kind, bench.model, bench.settings, inputs, bench.progress) as run:
         bench.run_id = run.id
         found = work(bench)
         if bench.domain.draws:

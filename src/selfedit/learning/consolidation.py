@@ -17,6 +17,7 @@ from selfedit.learning.outcome import Verdict
 from selfedit.learning.shelf import Shelf
 from selfedit.learning.standing import Standing, adapter_names, kind_of, settled
 from selfedit.learning.workbench import Workbench
+from selfedit.loops.pulse import Watched
 from selfedit.loops.runs import recorded_run
 from selfedit.loops.sampler import Writer
 from selfedit.memory.answers import answers_of
@@ -43,7 +44,8 @@ def consolidate(
     record = _several(standing)
     settings = settled(settings.model_copy(update={"memory": "routed"}), record)
     inputs = {"version": record.version, "grader": identity(grader)}
-    with recorded_run(standing.store, "consolidate", standing.model, settings, inputs) as run:
+    progress = watched = Watched(progress)
+    with recorded_run(standing.store, "consolidate", standing.model, settings, inputs, watched) as run:
         documents = tuple(map(_unnamed, record.documents))
         bench = Workbench(standing.shelf.library, standing.model)
         plan = final_plan(documents, settings.knowledge)

@@ -37,10 +37,11 @@ from selfedit.loops.estimate import Confirm, Estimate, estimate
 from selfedit.loops.groups import kept_plan, trials_of
 from selfedit.loops.inner import Keep
 from selfedit.loops.policies import Policies, ref_of
+from selfedit.loops.pulse import Watched
 from selfedit.loops.runs import recorded_run
 from selfedit.loops.sampler import Writer
 from selfedit.memory.answering import Adapted
-from selfedit.progress import Progress, Silent, by_steps
+from selfedit.progress import Progress, by_steps
 from selfedit.runners.local import LocalRunner
 from selfedit.seams import Adapters, Model
 from selfedit.store import AdapterRecord, Store
@@ -88,7 +89,8 @@ class Learner:
         self.stacks = str(settings.memory).startswith("stack")
         # What self-edits are trained on: in a stack, the model with all that was learned merged in.
         self.model = self.standing.stacked(parent) if self.stacks else model
-        self.progress = progress or Silent()
+        self.progress = Watched(progress)
+        self.progress.workers = lambda: self.model.num_workers
         self.report = report
         self.domain = Knowledge(settings.knowledge, grader)
         self.writer = Writer(self.model, store, self.progress)
@@ -125,7 +127,7 @@ class Learner:
             "grader": identity(self.domain.grader),
             **({"origin": origin} if origin else {}),
         }
-        with recorded_run(self.store, "learn", self.bare, self.settings, inputs) as run:
+        with recorded_run(self.store, "learn", self.bare, self.settings, inputs, self.progress) as run:
             self.run_id = run.id
             result = self._learn(passages, questions, notes)
             run.result = result.summary()

@@ -26,13 +26,14 @@ from selfedit.loops.baselines import bare_scores
 from selfedit.loops.credit import by_statement, check_credit, credited
 from selfedit.loops.measures import Measure
 from selfedit.loops.policies import Policies, ref_of
+from selfedit.loops.pulse import Watched
 from selfedit.loops.rewards import Reward
 from selfedit.loops.rounds import RoundRecord, put_round, round_record, stored_rounds
 from selfedit.loops.runs import recorded_run
 from selfedit.loops.sampler import Writer
 from selfedit.loops.trust import measured
 from selfedit.loops.writing import collapse, written
-from selfedit.progress import Noted, Progress, Silent
+from selfedit.progress import Noted, Progress
 from selfedit.seams import Algorithm, Model, ReadsLogprobs, TrialRunner, Update
 from selfedit.store import Store
 from selfedit.types import Group, Proposal, Task
@@ -70,7 +71,8 @@ class OuterRun:
             check_credit(domain, tasks[0])  # now, and not after the first round's trainings
         self.policies, self.domain, self.algorithm, self.runner = policies, domain, algorithm, runner
         self.reward, self.store, self.settings = reward, store, settings
-        self.progress, self.on_round, self.notes = progress or Silent(), on_round, tuple(notes)
+        self.progress, self.on_round, self.notes = Watched(progress), on_round, tuple(notes)
+        self.progress.workers = lambda: policies.model.num_workers
         self.start = ref_of(policies.model)
         self.key, self.tasks = self._drawn(tasks)
         self.folder = folder / self.key[:12]
@@ -126,7 +128,7 @@ class OuterRun:
         inputs |= {"notes": list(self.notes)} if self.notes else {}
         with (
             self._alone(),
-            recorded_run(self.store, "train", self.start, self.settings, inputs) as run,
+            recorded_run(self.store, "train", self.start, self.settings, inputs, self.progress) as run,
         ):
             records = self._rounds(self.reward.over(self.runner(run.id)))
             run.result = {"policy": records[-1].policy, "rounds": len(records)}

@@ -9,6 +9,7 @@ from typing import Any
 
 from selfedit.config import Settings
 from selfedit.errors import SelfEditError, StoreError
+from selfedit.loops.pulse import Pulse, Watched, whereabouts
 from selfedit.seams import Model, PolicyRef
 from selfedit.store import Store
 
@@ -23,13 +24,22 @@ class Run:
 
 @contextlib.contextmanager
 def recorded_run(
-    store: Store, kind: str, model: Model | PolicyRef, settings: Settings, inputs: dict[str, Any]
+    store: Store,
+    kind: str,
+    model: Model | PolicyRef,
+    settings: Settings,
+    inputs: dict[str, Any],
+    watched: Watched | None = None,
 ) -> Iterator[Run]:
-    """Start a run; at the end it is "finished", or "interrupted" or "failed" by what was raised."""
+    """Start a run; at the end it is "finished", or "interrupted" or "failed" by what was raised.
+
+    watched: its progress, which the store is told of meanwhile (`selfedit report --follow`).
+    """
     values = settings.model_dump(mode="json")
-    run = Run(store.start_run(kind, model.name, model.revision, values, inputs))
+    run = Run(store.start_run(kind, model.name, model.revision, values, inputs, whereabouts()))
     try:
-        yield run
+        with Pulse(store, run.id, watched):
+            yield run
     except KeyboardInterrupt:
         store.finish_run(run.id, "interrupted")
         raise

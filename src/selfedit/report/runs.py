@@ -12,6 +12,7 @@ from selfedit.domains.rows import Evaluation
 from selfedit.domains.stored import domain_of, kind_of
 from selfedit.errors import InputError
 from selfedit.evaluation.lineage import rounds_of
+from selfedit.loops.pulse import life
 from selfedit.loops.rounds import RoundRecord
 from selfedit.report.round_metrics import is_reader, reader_headline
 from selfedit.show.page import Look, Notes, Page, Section, Table
@@ -23,8 +24,11 @@ STATES: dict[str, tuple[str, Look]] = {
     "finished": ("finished", "good"),
     "failed": ("failed", "bad"),
     "interrupted": ("interrupted", "warn"),
-    # A killed process cannot record that it ended.
+    # A killed process cannot record that it ended: its signs of life tell, if it gave any.
     "running": ("still going, or killed", "warn"),
+    "alive": ("going on", "good"),
+    "silent": ("without a sign of life: stopped, killed or cut off", "warn"),
+    "dead": ("killed", "bad"),
 }
 
 
@@ -49,8 +53,13 @@ def find_run(store: Store, name: str, kind: str = "") -> RunRecord:
 
 
 def state(run: RunRecord) -> str:
-    """How it ended, in words."""
-    return STATES[run.status][0]
+    """How it ended, in words; where it has not, whether it goes on."""
+    return STATES[standing(run)][0]
+
+
+def standing(run: RunRecord) -> str:
+    """One of STATES: the run's status or, where it has not ended, what its signs of life say."""
+    return life(run.beat) if run.status == "running" and run.beat is not None else run.status
 
 
 def headline(store: Store, run: RunRecord) -> str:
@@ -188,6 +197,7 @@ def run_values(store: Store, run: RunRecord) -> dict[str, Any]:
         "kind": run.kind,
         "model": run.model,
         "status": run.status,
+        "state": standing(run),
         "error": run.error,
         "started": run.started.isoformat(),
         "finished": None if run.finished is None else run.finished.isoformat(),

@@ -3,6 +3,7 @@
 from selfedit.store.records import (
     AdapterRecord,
     AdapterStatus,
+    Beat,
     LearnedDocument,
     LearnedPassage,
     RunRecord,
@@ -14,6 +15,7 @@ from selfedit.store.store import Store
 __all__ = [
     "AdapterRecord",
     "AdapterStatus",
+    "Beat",
     "LearnedDocument",
     "LearnedPassage",
     "RunRecord",

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 
 from selfedit.config import stable_hash
 from selfedit.errors import StoreError
-from selfedit.store.schema import AdapterRow, RunRow, TrialRow
+from selfedit.store.schema import AdapterRow, ProgressRow, RunRow, TrialRow
 from selfedit.types import (
     GradedAnswer,
     Prompt,
@@ -29,8 +29,17 @@ RunStatus = Literal["running", "finished", "failed", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True)
+class Beat:
+    """A run's latest sign of life (`loops.pulse`). values: JSON: where it is and how far it is."""
+
+    values: dict[str, Any]
+    updated: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One call of a command. Times are UTC; a run that was killed stays "running"."""
+    """One call of a command. Times are UTC; a run that was killed stays "running", and `beat` tells
+    (None: of a version that gave no sign)."""
 
     id: int
     kind: str
@@ -43,6 +52,7 @@ class RunRecord:
     error: str
     started: datetime
     finished: datetime | None
+    beat: Beat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +136,7 @@ def from_json(text: str) -> Any:
         ) from error
 
 
-def run_record(row: RunRow) -> RunRecord:
+def run_record(row: RunRow, progress: ProgressRow | None = None) -> RunRecord:
     return RunRecord(
         id=row.id,
         kind=row.kind,
@@ -139,6 +149,7 @@ def run_record(row: RunRow) -> RunRecord:
         error=row.error,
         started=row.started,
         finished=row.finished,
+        beat=None if progress is None else Beat(from_json(progress.value), progress.updated),
     )
 
 

@@ -89,6 +89,16 @@ class RunRow(Base):
     finished: Mapped[Time | None]
 
 
+class ProgressRow(Base):
+    """How far a run is: the latest word, which is written over and over while it goes on."""
+
+    __tablename__ = "progress"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True, autoincrement=False)
+    value: Mapped[JsonText]
+    updated: Mapped[Time]
+
+
 class CacheRow(Base):
     """A value that its key determines, such as a judge's verdict."""
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from sqlalchemy import StaticPool
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -30,6 +31,11 @@ class Sessions:
         except BaseException:
             self._engine.dispose()
             raise
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether others may open it: it is not in this process's memory alone."""
+        return not isinstance(self._engine.pool, StaticPool)
 
     def close(self) -> None:
         """Close all connections."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from selfedit.errors import NoSuchRun, StoreError
 from selfedit.store.records import (
@@ -21,7 +21,7 @@ from selfedit.store.records import (
     trial_of,
     trial_values,
 )
-from selfedit.store.schema import CacheRow, RunRow, TrialRow
+from selfedit.store.schema import CacheRow, ProgressRow, RunRow, TrialRow
 from selfedit.store.sessions import KEYS_PER_QUERY
 from selfedit.store.versions import Versions
 from selfedit.types import Trial
@@ -39,8 +39,9 @@ class Store(Versions):
         model_revision: str,
         settings: Mapping[str, Any],
         inputs: Mapping[str, Any],
+        beat: Mapping[str, Any] | None = None,
     ) -> int:
-        """Record that a command began; returns the run's number."""
+        """Record that a command began; returns the run's number. beat: its first sign of life."""
         row = RunRow(
             kind=kind,
             model=model,
@@ -54,7 +55,17 @@ class Store(Versions):
         with self._write() as session:
             session.add(row)
             session.flush()
+            if beat is not None:
+                first = ProgressRow(run_id=row.id, value=to_json(dict(beat)), updated=row.started)
+                session.add(first)
             return row.id
+
+    def beat(self, run_id: int, values: Mapping[str, Any]) -> None:
+        """Write a run's latest sign of life over the one before."""
+        new = {"value": to_json(dict(values)), "updated": datetime.now(UTC)}
+        insert = self._insert(ProgressRow).values(run_id=run_id, **new)
+        with self._write() as session:
+            session.execute(insert.on_conflict_do_update(index_elements=["run_id"], set_=new))
 
     def finish_run(
         self,
@@ -78,13 +89,15 @@ class Store(Versions):
             row = session.get(RunRow, run_id)
             if row is None:
                 raise NoSuchRun(f"The store {self.name} holds no run {run_id}; see `selfedit report`.")
-            return run_record(row)
+            return run_record(row, session.get(ProgressRow, run_id))
 
     def runs(self, limit: int | None = 50) -> list[RunRecord]:
         """The latest runs, newest first; all of them with None."""
         with self._read() as session:
-            rows = session.scalars(select(RunRow).order_by(RunRow.id.desc()).limit(limit))
-            return [run_record(row) for row in rows]
+            own = ProgressRow.run_id == RunRow.id
+            both = select(RunRow, ProgressRow).join(ProgressRow, own, isouter=True)
+            rows = session.execute(both.order_by(RunRow.id.desc()).limit(limit))
+            return [run_record(row, progress) for row, progress in rows]
 
     # Values that are determined by their keys
 
@@ -125,6 +138,13 @@ class Store(Versions):
         """Add trials, all or none; one whose key is known is left as it is."""
         now = datetime.now(UTC)
         self._insert_new(TrialRow, [trial_values(trial, run_id, now) for trial in trials])
+
+    def count_trials(self, run_id: int) -> tuple[int, int]:
+        """Trials that a run was the first to store, and waves: the times at which it stored some."""
+        counts = select(func.count(), func.count(TrialRow.created.distinct()))
+        with self._read() as session:
+            trials, waves = session.execute(counts.where(TrialRow.run_id == run_id)).one()
+            return int(trials), int(waves)
 
     def iter_trials(self, run_id: int | None = None, batch: int = 500) -> Iterator[Trial]:
         """All trials, or those that a run was the first to store, in order of arrival.
