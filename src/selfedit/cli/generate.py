@@ -37,6 +37,7 @@ def generate(
     data: Data,
     out_path: Out,
     loading: options.Loading,
+    sampling: options.Sampling,
     keeping: options.Keeping,
     directed: Directed,
     strategy: options.Strategy = None,
@@ -87,6 +88,7 @@ def generate(
     selfedit generate --data papers/ --out corpus.jsonl --model policies/round-2 --workers 4
     selfedit generate --data squad.json --out corpus/ --as messages --strategy self-qa
     selfedit generate --data "notes/*.md" --out corpus.jsonl --max-tokens-total 1000000
+    selfedit generate --data papers/ --out corpus.jsonl --sampler vllm --vllm-url http://127.0.0.1:8000
     """
     from selfedit.corpus.workers import Policy
     from selfedit.experiments import generate as run
@@ -112,6 +114,7 @@ def generate(
         loading.dtype,
         prompt_format_of(loading.prompt_format),
         loading.trust_remote_code,
+        sampling.address,
     )
     trackers = Trackers(tracker or (), keeping.folder / "tracking", settings)
     with RichProgress(err) as progress:

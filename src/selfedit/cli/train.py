@@ -33,23 +33,33 @@ def command(own_options: Any) -> Callable[..., None]:
     """The command of a domain. own_options: its class of options (`domains.options.Trains`)."""
 
     def train(
-        own: Trains, loading: options.Loading, keeping: options.Keeping, going: options.Going
+        own: Trains,
+        loading: options.Loading,
+        sampling: options.Sampling,
+        keeping: options.Keeping,
+        going: options.Going,
     ) -> None:
-        run(own, loading, keeping, going)
+        run(own, loading, sampling, keeping, going)
 
     train.__doc__ = own_options.__doc__
     train.__annotations__["own"] = own_options
     return grouped(train)
 
 
-def run(own: Trains, loading: options.Loading, keeping: options.Keeping, going: options.Going) -> None:
+def run(
+    own: Trains,
+    loading: options.Loading,
+    sampling: options.Sampling,
+    keeping: options.Keeping,
+    going: options.Going,
+) -> None:
     """Check what can be checked at once, train, print."""
     from selfedit import experiments
     from selfedit.loops.tracking import Trackers
 
     settings = own.settings()
     trackers = Trackers(own.tracker or (), keeping.folder / "tracking", settings)
-    load = loading.loader_with(own.domain_class().skills())
+    load = sampling.through(loading.loader_with(own.domain_class().skills()))
     store, model = keeping.store(), load(loading.model)
     asked = own.prepared(settings, model, store)
     for note in asked.notes:

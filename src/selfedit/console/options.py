@@ -168,6 +168,18 @@ Tracker = Annotated[
     typer.Option("--tracker", help="tensorboard, wandb, mlflow or trackio; repeatable."),
 ]
 
+# Who writes texts.
+Sampler = Annotated[
+    str,
+    typer.Option("--sampler", help="Who writes texts: own (this process) or vllm (a server)."),
+]
+VllmUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--vllm-url", help="Of a vLLM server with the same weights, such as http://127.0.0.1:8000."
+    ),
+]
+
 # Who grades.
 GraderName = Annotated[
     str | None,
@@ -217,6 +229,37 @@ class Loading:
     def load(self) -> seams.Model:
         """The model that --model names. Raises ModelError."""
         return self.loader(self.model)
+
+
+@dataclass
+class Sampling:
+    """Who writes texts: this process, or a vLLM server."""
+
+    sampler: Sampler = "own"
+    vllm_url: VllmUrl = None
+
+    @property
+    def address(self) -> str | None:
+        """Of the server; None: this process writes. Raises InputError if the two options do not fit."""
+        from selfedit.console.common import one_of
+        from selfedit.errors import InputError
+
+        one_of("--sampler", self.sampler, ("own", "vllm"))
+        if self.sampler == "vllm" and self.vllm_url is None:
+            raise InputError("--sampler vllm: add --vllm-url, the address of the server.")
+        if self.sampler == "own" and self.vllm_url is not None:
+            raise InputError("--vllm-url: add --sampler vllm.")
+        return self.vllm_url
+
+    def through(self, load: Callable[[str], seams.Model]) -> Callable[[str], seams.Model]:
+        """The loader; with a server, its models' texts are written there. Raises EndpointError."""
+        if self.address is None:
+            return load
+        from selfedit.console.common import status
+        from selfedit.endpoints.vllm import VllmServer
+        from selfedit.model.vllm_load import through_vllm
+
+        return through_vllm(load, VllmServer(self.address), status)
 
 
 @dataclass

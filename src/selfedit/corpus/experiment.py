@@ -92,6 +92,9 @@ def generate(
 def _staff(policy: Model | Policy, settings: LearnSettings, workers: int) -> Workers:
     if not isinstance(policy, Policy):
         return Here(policy, policy.revision, settings)
+    if policy.vllm_url is not None:  # it writes many texts together by itself
+        writer = policy.writer()
+        return Here(writer, writer.revision, settings)
     if workers > 1:
         return Processes(policy, settings, workers)
     model = policy.load()

@@ -15,15 +15,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from selfedit.corpus.passages import Passage
 from selfedit.corpus.writing import CountingSampler, Written, write
 from selfedit.domains.knowledge.domain import Knowledge
 from selfedit.domains.knowledge.settings import LearnSettings
+from selfedit.endpoints.vllm import VllmServer
 from selfedit.errors import SelfEditError
 from selfedit.model.fake import load_fake
 from selfedit.model.prompts import PromptFormat
+
+if TYPE_CHECKING:
+    from selfedit.model.vllm_load import VllmWriter
 
 # Workers that may die, one after the other, before any of them has finished a chunk.
 _MOST_DEATHS = 3
@@ -43,13 +47,27 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy that another process can load, as `load_model` takes it."""
+    """A policy that another process can load, as `load_model` takes it. vllm_url: of a vLLM server that
+    has its weights, and writes for us; None: they are loaded here."""
 
     name: str
     device: str = "auto"
     dtype: str = "auto"
     prompt_format: PromptFormat = "auto"
     trust_remote_code: bool = False
+    vllm_url: str | None = None
+
+    def writer(self) -> VllmWriter:
+        """The policy as the server has it. Raises ModelError, EndpointError."""
+        from selfedit.model.vllm_load import VllmWriter
+
+        assert self.vllm_url is not None
+        return VllmWriter(
+            self.name,
+            VllmServer(self.vllm_url),
+            prompt_format=self.prompt_format,
+            trust_remote_code=self.trust_remote_code,
+        )
 
     def load(self, *, place: int = 0, beside: int = 1) -> Any:
         """The model, as one of `beside` that share this machine: its cores are divided among them, and

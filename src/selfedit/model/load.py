@@ -86,7 +86,7 @@ def load_model(
     engine = engine or engine_from_environment()
     place = pick_device(device)
     chosen = pick_dtype(dtype, place)
-    source = _source(name, status)
+    source = source_of(name, status)
     status(f"loading {name}")
     try:
         with quiet_transformers():
@@ -101,7 +101,7 @@ def load_model(
             ) from error
         # Damaged files make transformers, tokenizers and jinja raise all kinds of errors, and a driver
         # that does not fit to torch AssertionError and RuntimeError.
-        raise ModelError(_load_advice(name, error)) from error
+        raise ModelError(load_advice(name, error)) from error
 
 
 def _load(
@@ -141,7 +141,7 @@ def _load(
         hf.to(device),
         tokenizer,
         name=name,
-        revision=_revision(source, hf.config),
+        revision=revision_of(source, hf.config),
         form=resolve_format(tokenizer, prompt_format),
         origin=Origin(
             hub_id, None if hub_id else folder, stored if isinstance(stored, torch.dtype) else None
@@ -155,7 +155,9 @@ def _load(
     return model
 
 
-def _source(name: str, status: Callable[[str], None]) -> str:
+def source_of(name: str, status: Callable[[str], None]) -> str:
+    """The folder or hub id that a model is loaded from; the embedded one is made if needed. Raises
+    ModelError."""
     if name == embedded.NAME:
         return str(embedded.fetch_embedded(status))
     folder = expanded(name)
@@ -172,17 +174,18 @@ def check_model(name: str) -> None:
     """Raises ModelError where there is no model of that name: only its config.json is looked at."""
     from transformers import AutoConfig
 
-    source = _source(name, lambda text: None)
+    source = source_of(name, lambda text: None)
     if Path(source).is_dir():
         return
     try:
         with quiet_transformers():
             AutoConfig.from_pretrained(source)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelError(_load_advice(name, error)) from error
+        raise ModelError(load_advice(name, error)) from error
 
 
-def _load_advice(name: str, error: Exception) -> str:
+def load_advice(name: str, error: Exception) -> str:
+    """What to say where transformers cannot load a model."""
     first = str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error)
     return (
         f"the model {name!r} cannot be loaded: {first}\n"
@@ -192,7 +195,7 @@ def _load_advice(name: str, error: Exception) -> str:
     )
 
 
-def _revision(source: str, config: Any) -> str:
+def revision_of(source: str, config: Any) -> str:
     """Identity of the weights: the hub's commit, or a fingerprint of a folder's files."""
     commit = getattr(config, "_commit_hash", None)
     if commit and not Path(source).is_dir():
@@ -255,4 +258,4 @@ def pull_from_hub(name: str) -> Path:
         )
     except Exception as error:
         # The hub client raises errors of its own, of httpx and of the system: all mean "not fetched".
-        raise ModelError(_load_advice(name, error)) from error
+        raise ModelError(load_advice(name, error)) from error

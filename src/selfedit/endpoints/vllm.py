@@ -1,0 +1,135 @@
+"""A vLLM server that speaks OpenAI's protocol: adapters by their folders, texts by token ids.
+
+It has to serve with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=1, and to see the folders of
+adapters under the same paths as this process.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from selfedit.config import stable_hash
+from selfedit.errors import EndpointError, InputError
+
+_SECONDS = 600.0  # without a byte: a whole reply comes at once, and others may be before it
+_MOST_LOADED = 16  # adapters that vLLM is to know at a time
+
+
+class VllmServer:
+    """url: without /v1. base: vLLM's name of the bare model; None: the first that it lists. root: what
+    it loaded that model from, a folder or a hub id. seconds: without a byte, at most.
+
+    Several threads may ask. Raises InputError for an address that is none, EndpointError where nobody
+    answers.
+    """
+
+    def __init__(self, url: str, *, base: str | None = None, seconds: float = _SECONDS) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "http" or not parts.hostname:
+            raise InputError(f"--vllm-url {url}: use an address such as http://127.0.0.1:8000")
+        self._host, self._port, self._seconds = parts.hostname, parts.port or 80, seconds
+        listed = self.get("/v1/models")["data"]
+        own = [one for one in listed if one.get("parent") is None and base in (None, one["id"])]
+        if not own:
+            raise InputError(f"vLLM serves no model {base}")
+        self.base, self.root = str(own[0]["id"]), str(own[0].get("root") or own[0]["id"])
+        self._loaded: OrderedDict[str, Path] = OrderedDict()
+        self._asked: dict[str, int] = {}  # texts that are being written by each
+        self._lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"http://{self._host}:{self._port}"
+
+    # -- adapters --
+
+    @contextmanager
+    def speaker(self, folder: Path | None, key: str = "") -> Iterator[str]:
+        """The name under which vLLM knows an adapter, which it is given if it does not, for as long as
+        a text is written; None: the bare model. key: tells the weights in a folder from others."""
+        name = self._named(folder, key)
+        try:
+            yield name
+        finally:
+            with self._lock:
+                self._asked[name] -= 1
+
+    def forget(self, folder: Path) -> None:
+        """vLLM need not know a folder's adapter any more."""
+        with self._lock:
+            for name in [name for name, own in self._loaded.items() if own == folder]:
+                self._unload(name)
+
+    def _named(self, folder: Path | None, key: str) -> str:
+        with self._lock:  # one at a time: two asks for a new adapter load it once
+            if folder is None:
+                name = self.base
+            else:
+                name = f"selfedit-{stable_hash([str(folder), key])[:16]}"
+                if name not in self._loaded:
+                    self._make_room()
+                    self.post("/v1/load_lora_adapter", {"lora_name": name, "lora_path": str(folder)})
+                    self._loaded[name] = folder
+                self._loaded.move_to_end(name)
+            self._asked[name] = self._asked.get(name, 0) + 1
+            return name
+
+    def _make_room(self) -> None:
+        for name in list(self._loaded):
+            if len(self._loaded) < _MOST_LOADED:
+                return
+            if not self._asked.get(name):
+                self._unload(name)
+
+    def _unload(self, name: str) -> None:
+        self.post("/v1/unload_lora_adapter", {"lora_name": name})
+        del self._loaded[name]
+
+    # -- http --
+
+    def get(self, path: str) -> Any:
+        """A JSON value."""
+        with closing(self.connection()) as connection:
+            return json.loads(self.sent(connection, path, None).read())
+
+    def post(self, path: str, body: dict[str, Any]) -> bytes:
+        with closing(self.connection()) as connection:
+            return self.sent(connection, path, body).read()
+
+    def connection(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection(self._host, self._port, timeout=self._seconds)
+
+    def sent(
+        self, connection: http.client.HTTPConnection, path: str, body: dict[str, Any] | None
+    ) -> http.client.HTTPResponse:
+        """The beginning of a reply. Raises EndpointError with what vLLM says."""
+        data = None if body is None else json.dumps(body).encode()
+        method = "GET" if body is None else "POST"
+        try:
+            connection.request(method, path, data, {"content-type": "application/json"})
+            response = connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            raise EndpointError(f"vLLM does not answer at {self.url}: {error}") from error
+        if response.status != http.client.OK:
+            hint = ""
+            if path.endswith("load_lora_adapter") and response.status == http.client.NOT_FOUND:
+                hint = " (start it with VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 and --enable-lora)"
+            raise EndpointError(f"vLLM: {said(response.read(4096))}{hint}")
+        return response
+
+
+def said(data: bytes) -> str:
+    """The message of an error."""
+    try:
+        error = json.loads(data)["error"]
+        return str(error["message"])[:300]
+    except (ValueError, LookupError, TypeError):
+        return data.decode("utf-8", "replace")[:300]

@@ -1,0 +1,172 @@
+"""vLLM as the sampler: what its server writes is what this process would, adapters included."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from selfedit.config import LoraSettings, SamplingSettings
+from selfedit.corpus.experiment import generate
+from selfedit.corpus.workers import Policy
+from selfedit.domains.knowledge.settings import LearnSettings
+from selfedit.endpoints.vllm import VllmServer
+from selfedit.errors import EndpointError, InputError, ModelError
+from selfedit.lora.bank import AdapterBank
+from selfedit.model.fake import FakeModel
+from selfedit.model.load import load_model
+from selfedit.model.tiny import tiny_model
+from selfedit.model.vllm import ThroughVllm
+from selfedit.model.vllm_load import VllmWriter, through_vllm
+from selfedit.store import Store
+from selfedit.types import Prompt
+from tests.cli.test_cli import run
+from tests.cli.test_train import data
+from tests.vllm_server import VllmStandIn
+
+PROMPTS = [Prompt("Who is it?", kind="question"), Prompt("Write about towers."), Prompt("Say more.")]
+GREEDY = SamplingSettings(temperature=0.0, top_p=1.0, max_new_tokens=12)
+
+
+@pytest.fixture
+def there():
+    server = VllmStandIn(tiny_model())
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A small model in a folder, as vLLM loads it."""
+    place = tmp_path_factory.mktemp("model")
+    model = tiny_model(dtype="float32")
+    model.hf.save_pretrained(place)
+    model.tokenizer.save_pretrained(place)
+    return place
+
+
+def bank_of(model, count):
+    bank = AdapterBank(model.hf, LoraSettings(rank=4), list(range(count)), num_layers=model.num_layers)
+    draw = torch.Generator().manual_seed(0)
+    bank.weights_KP += 0.6 * (
+        torch.rand(bank.weights_KP.shape, generator=draw, dtype=torch.float64) - 0.5
+    )
+    return bank
+
+
+@pytest.mark.parametrize("chat", [True, False])
+def test_it_writes_what_this_process_would(there, chat):
+    model = tiny_model(chat=chat)
+    there.model = tiny_model(chat=chat)
+    through = ThroughVllm(model, VllmServer(there.url))
+    done = []
+    for sampling in (GREEDY, SamplingSettings(temperature=1.0, top_p=1.0, max_new_tokens=12)):
+        for seeds in ([1, 2, 3], [4, 5, 6]):
+            wanted = model.sample(PROMPTS, sampling, seeds, logprobs=True)
+            got = through.sample(PROMPTS, sampling, seeds, logprobs=True, on_done=done.append)
+            assert [own.text for own in got] == [own.text for own in wanted]
+            assert [own.tokens for own in got] == [own.tokens for own in wanted]
+            assert [own.ended for own in got] == [own.ended for own in wanted]
+            for a, b in zip(got, wanted, strict=True):
+                assert a.logprobs == pytest.approx(b.logprobs, abs=1e-9)
+    assert sum(done) == 12
+    assert all(own.tokens == () for own in through.sample(PROMPTS, GREEDY, [1, 2, 3]))
+    assert through.identity != model.identity
+    # At another temperature vLLM's numbers are not those of what was drawn: they are read off here.
+    warm = SamplingSettings(temperature=0.5, top_p=0.9, max_new_tokens=12)
+    wanted = model.sample(PROMPTS, warm, [1, 2, 3], logprobs=True)
+    got = through.sample(PROMPTS, warm, [1, 2, 3], logprobs=True)
+    for a, b in zip(got, wanted, strict=True):
+        assert a.tokens == b.tokens
+        assert a.logprobs == pytest.approx(b.logprobs, abs=1e-6)
+
+
+def test_adapters_come_and_go(there):
+    model = tiny_model()
+    through, bank = ThroughVllm(model, VllmServer(there.url)), bank_of(model, 20)
+    prompts = [PROMPTS[n % 3] for n in range(40)]
+    owners = [n % 20 for n in range(40)]
+    wanted = model.sample(prompts, GREEDY, [0] * 40, adapters=bank, owners=owners)
+    assert through.sample(prompts, GREEDY, [0] * 40, adapters=bank, owners=owners) == wanted
+    assert len({own.text for own in wanted}) > 20, "adapters that differ"
+    loads = [body["lora_path"] for path, body in there.requests if path == "/v1/load_lora_adapter"]
+    assert len(set(loads)) == len(loads) == 20, "each once"
+    assert not there.loaded, "none is left behind"
+    assert not any(Path(own).exists() for own in loads)
+
+
+def test_a_server_that_fails_writes_no_empty_text(there):
+    through = ThroughVllm(tiny_model(), VllmServer(there.url))
+    there.broken = True
+    with pytest.raises(EndpointError, match="out of blocks"):
+        through.sample(PROMPTS, GREEDY, [0, 0, 0])
+    there.close()
+    with pytest.raises(EndpointError, match="does not answer"):
+        through.sample(PROMPTS, GREEDY, [0, 0, 0])
+    with pytest.raises(EndpointError, match="does not answer"):
+        VllmServer(there.url)
+    with pytest.raises(InputError, match="use an address"):
+        VllmServer("127.0.0.1:8000")
+
+
+def test_other_weights_are_refused(there, folder, tmp_path):
+    there.root = str(folder)
+    server, said = VllmServer(there.url), []
+    load = through_vllm(load_model, server, said.append)
+    assert isinstance(load(str(folder)), ThroughVllm)
+    other = tmp_path / "policy"
+    model = tiny_model(seed=1, dtype="float32")
+    model.hf.save_pretrained(other)
+    model.tokenizer.save_pretrained(other)
+    assert not isinstance(load(str(other)), ThroughVllm), "a later policy writes here"
+    assert "its texts are written here" in said[-1]
+    with pytest.raises(ModelError, match="start it with the same weights"):
+        through_vllm(load_model, server, said.append)(str(other))
+    with pytest.raises(ModelError, match="start it with the same weights"):
+        VllmWriter(str(other), server)
+    with pytest.raises(ModelError, match="no tokens"):
+        through_vllm(lambda name: FakeModel(), server, said.append)("fake")
+
+
+def test_a_corpus_needs_no_weights_here(there, folder, tmp_path):
+    there.model = load_model(str(folder))
+    there.root = str(folder)
+    docs = tmp_path / "tower.md"
+    docs.write_text("# Tower\n\nThe tower of Pask is made of blue stone.\n", encoding="utf-8")
+    settings = LearnSettings(
+        candidates=2, sampling={"max_new_tokens": 20}, knowledge={"strategy": "implications"}
+    )
+    policy = Policy(str(folder), vllm_url=there.url)
+    found = generate(
+        [str(docs)], policy, settings, tmp_path / "c.jsonl", Store(tmp_path / "s.sqlite"), workers=2
+    )
+    own = load_model(str(folder))
+    assert found.revision == own.revision
+    assert len(there.texts()) == 2
+    assert found.done.written > 0
+
+
+def test_train_through_vllm(there, folder, tmp_path):
+    there.model = load_model(str(folder))
+    there.root = str(folder)
+    args = [
+        "train", "knowledge", "--preset", "smoke", "--model", folder, "--data", data(tmp_path),
+        "--rounds", "1", "--library", tmp_path / "lib", "--json", "--strategy", "none", "--yes",
+    ]  # fmt: skip
+    done = run(*args, "--sampler", "vllm", "--vllm-url", there.url)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rounds"][0]["num_trials"] > 0
+    models = {body["model"] for body in there.texts()}
+    assert "bare" in models
+    assert any(name.startswith("selfedit-") for name in models), "answers by the documents' adapters"
+    assert not there.loaded
+    for wrong, message in (
+        (["--sampler", "vllm"], "--vllm-url"),
+        (["--vllm-url", there.url], "--sampler vllm"),
+        (["--sampler", "other"], "--sampler other"),
+    ):
+        refused = run(*args, *wrong)
+        assert refused.returncode == 1
+        assert message in refused.stderr

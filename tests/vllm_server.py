@@ -1,0 +1,104 @@
+"""A server that speaks the part of vLLM's protocol that is used, with a small model behind it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from selfedit.config import SamplingSettings
+from selfedit.model.language_model import LanguageModel
+from selfedit.model.prompts import Rendered
+
+
+class VllmStandIn:
+    """root: what it says that it has loaded. requests: the paths and bodies that it was sent; loaded:
+    the adapters that it knows now. broken: fails every completion."""
+
+    def __init__(self, model: LanguageModel, root: str = "tiny") -> None:
+        self.model, self.root = model, root
+        self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.loaded: dict[str, Any] = {}
+        self.most_loaded = 0
+        self.broken = False
+        self._lock = threading.Lock()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                own = {"id": "bare", "root": outer.root, "parent": None}
+                outer._reply(self, 200, {"data": [{"id": "other", "parent": "bare"}, own]})
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                with outer._lock:
+                    outer.requests.append((self.path, body))
+                    status, value = outer._answer(self.path, body)
+                outer._reply(self, status, value)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def texts(self) -> list[dict[str, Any]]:
+        return [body for path, body in self.requests if path == "/v1/completions"]
+
+    def _reply(self, handler: BaseHTTPRequestHandler, status: int, value: Any) -> None:
+        data = json.dumps(value).encode()
+        handler.send_response(status)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    def _answer(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        if path == "/v1/load_lora_adapter":
+            assert body["lora_name"] not in self.loaded
+            self.loaded[body["lora_name"]] = self.model.load_adapter(Path(body["lora_path"]))
+            self.most_loaded = max(self.most_loaded, len(self.loaded))
+            return 200, {}
+        if path == "/v1/unload_lora_adapter":
+            del self.loaded[body["lora_name"]]
+            return 200, {}
+        if self.broken:
+            return 500, {"error": {"message": "out of blocks"}}
+        return 200, {"choices": [self._written(body)]}
+
+    def _written(self, body: dict[str, Any]) -> dict[str, Any]:
+        """vLLM heeds a stop string from the first token on, also behind nothing but blanks; its log-
+        probabilities are those at temperature 1."""
+        bank = None if body["model"] == "bare" else self.loaded[body["model"]]
+        sampling = SamplingSettings(
+            temperature=body["temperature"],
+            top_p=body["top_p"],
+            max_new_tokens=body["max_tokens"],
+        )
+        (own,) = self.model.writing.write(
+            [Rendered(tuple(body["prompt"]))],
+            sampling,
+            [body["seed"]],
+            bank=bank,
+            owners=None if bank is None else [0],
+            logprobs=True,
+        )
+        tokens, ended = list(own.tokens), bool(own.ended)
+        for count in range(1, len(tokens) + 1):
+            text = self.model.tokenizer.decode(tokens[:count], skip_special_tokens=True)
+            if any(stop in text for stop in body.get("stop", ())):
+                tokens, ended = tokens[:count], True
+                break
+        values = list(own.logprobs)[: len(tokens)]
+        return {
+            "token_ids": tokens,
+            "finish_reason": "stop" if ended else "length",
+            "logprobs": {"token_logprobs": values} if "logprobs" in body else None,
+        }
