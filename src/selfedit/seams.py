@@ -1,6 +1,6 @@
 """The seams: what may be replaced without another file being touched.
 
-- `Sampler`: who writes text. `LanguageModel`, `FakeModel`; a vLLM server could be one.
+- `Sampler`: who writes text. `LanguageModel`, `FakeModel`; `model.vllm`: a vLLM server.
 - `Model`: a sampler that also trains adapters.
 - `Domain`: what to write, how to read it, what to ask, how to grade.
 - `TrialRunner`: where self-edits are trained and tested. `runners.local.LocalRunner`: this process.
