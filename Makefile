@@ -47,6 +47,7 @@ torture: $(VENV)/.dev ## attack it: kills, full disks, hostile input, long lives
 check-tools: $(VENV)/.dev ## let vLLM and llama.cpp answer with our adapters, where they are present
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/check_tools.py
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/check_routed.py
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/check_vllm_sampler.py
 
 lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check
