@@ -219,7 +219,7 @@ class _Killed(BaseException):
         (SelfEditError("the disk is full"), "This run failed: the disk is full"),
         (KeyboardInterrupt(), "This run is interrupted"),
         (_Stops("by itself"), "This run failed: _Stops: by itself"),
-        (_Killed(), "still going, or killed"),
+        (_Killed(), "going on"),  # as long as its process is there
     ],
 )
 def test_a_run_without_an_end_shows_what_is_there(store, tmp_path, error, said):

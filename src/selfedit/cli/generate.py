@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfedit.console import options
-from selfedit.console.common import err, one_of, out, print_json, prompt_format_of
+from selfedit.console.common import err, one_of, out, print_json, prompt_format_of, warn
 from selfedit.console.groups import grouped
 from selfedit.console.progress import RichProgress
 from selfedit.domains.knowledge.options import Directed, read_prompt
@@ -116,7 +116,7 @@ def generate(
         loading.trust_remote_code,
         sampling.address,
     )
-    trackers = Trackers(tracker or (), keeping.folder / "tracking", settings)
+    trackers = Trackers(tracker or (), keeping.folder / "tracking", settings, warn)
     with RichProgress(err) as progress:
         found = run(
             data,

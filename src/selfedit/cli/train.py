@@ -12,7 +12,7 @@ import typer
 from selfedit.cli.reader import reader
 from selfedit.cli.rounds import Watch, print_rounds
 from selfedit.console import options
-from selfedit.console.common import err, print_json, status
+from selfedit.console.common import err, print_json, status, warn
 from selfedit.console.groups import grouped
 from selfedit.console.progress import RichProgress
 from selfedit.domains import BUILT_IN
@@ -58,7 +58,7 @@ def run(
     from selfedit.loops.tracking import Trackers
 
     settings = own.settings()
-    trackers = Trackers(own.tracker or (), keeping.folder / "tracking", settings)
+    trackers = Trackers(own.tracker or (), keeping.folder / "tracking", settings, warn)
     load = sampling.through(loading.loader_with(own.domain_class().skills()))
     store, model = keeping.store(), load(loading.model)
     asked = own.prepared(settings, model, store)

@@ -49,6 +49,11 @@ def status(text: str) -> None:
         err.print(text, style="dim", markup=False, highlight=False)
 
 
+def warn(text: str) -> None:
+    """Print on stderr what a user should know, also with --quiet."""
+    err.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
 def the_model(name: str, skills: Sequence[Skill] = ()) -> str | Model:
     """The fake model is made at once; others are loaded when needed."""
     if name != "fake" and not (Path(name) / "fake_model.json").is_file():
