@@ -64,7 +64,7 @@ class Trackers:
 
     def close(self) -> None:
         if self._accelerator is not None:
-            self._guarded(lambda: self._accelerator.end_training())
+            self._guarded(self._accelerator.end_training)
 
     def _guarded(self, work: Callable[[], object]) -> None:
         """A tracker that cannot be reached costs no run."""
