@@ -1,6 +1,6 @@
 """Whether a real vLLM server writes what this process writes, as the sampler of `selfedit train`.
 
-    VLLM_PYTHON=.venv-vllm/bin/python python scripts/check_vllm_sampler.py [--model NAME] [--texts 32]
+    VLLM_PYTHON=.venv-vllm/bin/python python scripts/check_vllm_sampler.py [--model NAME] [--texts 32] [--tokens 48]
 
 Greedy texts of the bare model and of three adapters are compared. Where one differs, the first token
 that does must be a tie but for rounding: the log-probabilities of the two candidates, by this process's
@@ -36,7 +36,7 @@ from selfedit.types import Completion, Prompt
 
 TIE = 0.01  # nats
 TOLERANCE = 2e-3  # nats
-ADAPTERS, NOISE, NEW = 3, 0.02, 48
+ADAPTERS, NOISE = 3, 0.02
 WORDS = "river lamp stone harbour winter copper garden signal bridge window".split()
 # On a CPU: gigabytes for keys and values, and threads that may use all cores that there are.
 VLLM = {
@@ -92,11 +92,13 @@ def gap(
     return place, float(values[ours.tokens[place]] - values[theirs.tokens[place]])
 
 
-def compare(model: LanguageModel, through: ThroughVllm, bank: AdapterBank | None, count: int) -> bool:
+def compare(
+    model: LanguageModel, through: ThroughVllm, bank: AdapterBank | None, count: int, new: int
+) -> bool:
     """Whether greedy texts are equal but for ties, and their log-probabilities close."""
     asked = prompts(count)
     owners = None if bank is None else [n % bank.num_adapters for n in range(count)]
-    greedy = SamplingSettings(temperature=0.0, top_p=1.0, max_new_tokens=NEW)
+    greedy = SamplingSettings(temperature=0.0, top_p=1.0, max_new_tokens=new)
     both = [
         one.sample(asked, greedy, [0] * count, adapters=bank, owners=owners, logprobs=True)
         for one in (model, through)
@@ -126,9 +128,9 @@ def compare(model: LanguageModel, through: ThroughVllm, bank: AdapterBank | None
     return good and worst < TOLERANCE
 
 
-def speeds(model: LanguageModel, through: ThroughVllm, count: int) -> None:
+def speeds(model: LanguageModel, through: ThroughVllm, count: int, new: int) -> None:
     """Tokens a second of sampled texts, of each: load, then time."""
-    asked, warm = prompts(count), SamplingSettings(temperature=1.0, top_p=0.95, max_new_tokens=NEW)
+    asked, warm = prompts(count), SamplingSettings(temperature=1.0, top_p=0.95, max_new_tokens=new)
     print(f"load of the machine before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     for name, one in (("this process", model), ("vLLM", through)):
         one.sample(asked[:4], warm, range(4))
@@ -169,6 +171,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--texts", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=48, help="of a text, at most")
     given = parser.parse_args()
     vllm = os.environ.get("VLLM_PYTHON", ".venv-vllm/bin/python")
     if not Path(vllm).exists():
@@ -177,9 +180,9 @@ def main() -> None:
     model = load_model(given.model, dtype="float32", device="cpu")
     with served(vllm, source_of(given.model, print)) as url:
         through = ThroughVllm(model, VllmServer(url))
-        good = compare(model, through, None, given.texts)
-        good &= compare(model, through, adapters(model), given.texts)
-        speeds(model, through, given.texts)
+        good = compare(model, through, None, given.texts, given.tokens)
+        good &= compare(model, through, adapters(model), given.texts, given.tokens)
+        speeds(model, through, given.texts, given.tokens)
     sys.exit(0 if good else 1)
 
 
