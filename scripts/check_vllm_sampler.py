@@ -1,6 +1,6 @@
 """Whether a real vLLM server writes what this process writes, as the sampler of `selfedit train`.
 
-    VLLM_PYTHON=.venv-vllm/bin/python python scripts/check_vllm_sampler.py [--model NAME] [--texts 32] [--tokens 48]
+    VLLM_PYTHON=.venv-vllm/bin/python python scripts/check_vllm_sampler.py [--texts 32] [--tokens 48]
 
 Greedy texts of the bare model and of three adapters are compared. Where one differs, the first token
 that does must be a tie but for rounding: the log-probabilities of the two candidates, by this process's
