@@ -21,6 +21,10 @@ class OutOfMemory(SelfEditError):
     """Training or answering did not fit into memory. A failure of the machinery, never a bad edit."""
 
 
+class WorkerError(SelfEditError):
+    """Workers of a cluster that cannot be started, or that are lost again and again."""
+
+
 class StoreError(SelfEditError):
     """The library's store cannot be read or written (newer version, full disk, corruption)."""
 

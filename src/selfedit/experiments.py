@@ -51,6 +51,7 @@ from selfedit.memory.many import ManyPassages, ManySettings
 from selfedit.memory.probe import probe
 from selfedit.progress import Progress, Silent
 from selfedit.runners.local import LocalRunner
+from selfedit.runners.stored import Runners
 from selfedit.seams import Algorithm, Model
 from selfedit.show.html import write_report
 from selfedit.store import Store
@@ -118,6 +119,7 @@ def evaluate(
     progress: Progress | None = None,
     on_row: Callable[[Row], None] = lambda row: None,
     notes: Sequence[str] = (),
+    runner: Runners = LocalRunner,
 ) -> Evaluated:
     """Every condition of the settings on the tasks, compared pair by pair (the paper's tables 1 and 2).
 
@@ -129,7 +131,7 @@ def evaluate(
     trained on; those that the store knows of need not be named. sample: evaluate a seeded sample of so
     many tasks. keep_ungradable: answer tasks that cannot be graded, too, as for a submission. confirm:
     shown what will be trained, before it is; False stops. notes: what a reader of the table must know,
-    too.
+    too. runner: makes what runs the trials, such as `runners.ray.Cluster.runner`.
 
     Raises InputError for what cannot be evaluated, also where the policy was trained on these tasks,
     and SelfEditError.
@@ -148,6 +150,7 @@ def evaluate(
         load_policy=None if policy is None else lambda: load(policy),
         conditions=conditions,
         progress=progress,
+        runner=runner,
     )
     bench.check()
     checked = _refuse_seen(bench, policy, trained)
@@ -304,6 +307,7 @@ def train(
     on_round: Callable[[RoundRecord], None] = lambda record: None,
     notes: Sequence[str] = (),
     questions: QuestionKind = "given",
+    runner: Runners = LocalRunner,
 ) -> Trained:
     """The outer loop: rounds of self-edits by the current policy, which learns from the good ones
     (section 3 of the paper). Each round's policy is a model folder.
@@ -315,7 +319,8 @@ def train(
     user's library. algorithm, reward: None: those that the settings name. judge: of the rewards `proxy`
     and `cascade`. confirm: shown what the rounds that are left will take; False stops. on_round: told
     of each round as it is finished. notes: how the tasks were chosen. questions: whose questions
-    reward an edit: the tasks' own, or such as the model writes about them.
+    reward an edit: the tasks' own, or such as the model writes about them. runner: makes what runs the
+    trials, such as `runners.ray.Cluster.runner`.
 
     Raises InputError for tasks that nothing can be learned from, and where another process is at work
     on the same run; SelfEditError.
@@ -337,7 +342,7 @@ def train(
         domain,
         algorithm or named(settings, First(model.revision, partial(load, model.name))),
         reward or make_reward(settings, store, judge),
-        partial(LocalRunner, policies, store),
+        partial(runner, policies, store),
         kept,
         store,
         Path(folder) if folder is not None else library_folder() / "policies",

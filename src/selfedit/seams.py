@@ -3,7 +3,8 @@
 - `Sampler`: who writes text. `LanguageModel`, `FakeModel`; `model.vllm`: a vLLM server.
 - `Model`: a sampler that also trains adapters.
 - `Domain`: what to write, how to read it, what to ask, how to grade.
-- `TrialRunner`: where self-edits are trained and tested. `runners.local.LocalRunner`: this process.
+- `TrialRunner`: where self-edits are trained and tested. `runners.local.LocalRunner`: this process;
+  `runners.ray.RayRunner`: a cluster.
 - `Algorithm`: from scored self-edits to a better policy. `algorithms.rest_em.ReSTEM`.
 
 Two small ones are defined where they are used: `progress.Progress` and `grading.Grader`.
@@ -295,7 +296,15 @@ class GgufFiles(Protocol):
         ...
 
 
-class Domain(Protocol):
+class Asking(Protocol):
+    """What is asked of a task: the part of a domain that adapted models are tested with."""
+
+    def queries(self, task: Task) -> tuple[Prompt, ...]:
+        """What the adapted model is asked, without the context: any number of prompts."""
+        ...
+
+
+class Domain(Asking, Protocol):
     """A kind of task: what to write, how to read it, what to ask, how to grade.
 
     These five are all that the loops need. `domains.base.BaseDomain` adds defaults for the rest: the
@@ -309,10 +318,6 @@ class Domain(Protocol):
     def parse(self, task: Task, edit: SelfEdit) -> TrainingPlan:
         """Training sequences of an edit, and its directives. Raises InvalidSelfEdit with the reason:
         such an edit is a recorded trial without a reward, and is never sampled again."""
-        ...
-
-    def queries(self, task: Task) -> tuple[Prompt, ...]:
-        """What the adapted model is asked, without the context: any number of prompts."""
         ...
 
     def score(self, task: Task, answers: Sequence[str]) -> Score:

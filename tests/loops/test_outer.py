@@ -24,7 +24,7 @@ from selfedit.loops.rounds import stored_groups
 from selfedit.model.fake import FakeModel, load_fake
 from selfedit.model.tiny import tiny_model
 from selfedit.progress import Silent
-from selfedit.runners import local
+from selfedit.runners import local, stored
 from selfedit.runners.local import LocalRunner
 from selfedit.store import Store
 from selfedit.types import Query, Task
@@ -290,7 +290,7 @@ def test_a_few_contexts_at_once_give_the_same_round(tmp_path, monkeypatch):
         return original(policy, domain, pairs, settings, **options)
 
     monkeypatch.setattr(local, "run_trials", counted)
-    monkeypatch.setattr(local, "CONTEXTS_AT_ONCE", 3)
+    monkeypatch.setattr(stored, "CONTEXTS_AT_ONCE", 3)
     monkeypatch.setattr("selfedit.loops.rounds._CONTEXTS_AT_ONCE", 3)
     run = outer(tmp_path, settings=wide)
     records = run.run()
@@ -302,7 +302,7 @@ def test_a_few_contexts_at_once_give_the_same_round(tmp_path, monkeypatch):
 
 
 def test_progress_tells_the_round_and_the_reward_so_far(tmp_path, monkeypatch):
-    monkeypatch.setattr(local, "CONTEXTS_AT_ONCE", 1)
+    monkeypatch.setattr(stored, "CONTEXTS_AT_ONCE", 1)
     watched = Watched()
     outer(tmp_path, progress=watched).run()
     assert watched.notes[0] == "round 1 of 2"

@@ -11,7 +11,7 @@ from selfedit.loops.groups import trials_of
 from selfedit.loops.policies import Policies, ref_of
 from selfedit.model.fake import FakeModel
 from selfedit.progress import Silent
-from selfedit.runners import local
+from selfedit.runners import stored
 from selfedit.runners.local import LocalRunner
 from selfedit.seams import PolicyRef
 from selfedit.store import Store
@@ -41,7 +41,7 @@ def store(tmp_path):
 
 
 def test_what_is_in_the_store_is_not_run_again(store, monkeypatch):
-    monkeypatch.setattr(local, "CONTEXTS_AT_ONCE", 2)
+    monkeypatch.setattr(stored, "CONTEXTS_AT_ONCE", 2)
     model, told = FakeModel(), []
     first = store.start_run("train", model.name, model.revision, {}, {})
     runner = LocalRunner(Policies(model), store, first, told.extend)

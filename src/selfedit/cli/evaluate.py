@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfedit.cli import continual, many
+from selfedit.cli.running import Running
 from selfedit.console import options
 from selfedit.console.common import check_model, err, out, print_json, status
 from selfedit.console.groups import grouped
@@ -58,11 +59,12 @@ def command(own_options: Any) -> Callable[..., None]:
     def evaluate(
         own: Evaluates,
         comparing: Comparing,
+        running: Running,
         loading: options.Loading,
         keeping: options.Keeping,
         going: options.Going,
     ) -> None:
-        run(own, comparing, loading, keeping, going)
+        run(own, comparing, running, loading, keeping, going)
 
     evaluate.__doc__ = own_options.__doc__
     evaluate.__annotations__["own"] = own_options
@@ -72,6 +74,7 @@ def command(own_options: Any) -> Callable[..., None]:
 def run(
     own: Evaluates,
     comparing: Comparing,
+    running: Running,
     loading: options.Loading,
     keeping: options.Keeping,
     going: options.Going,
@@ -82,6 +85,7 @@ def run(
     if comparing.markdown is not None:
         check_writable(comparing.markdown)
     own.check()
+    running.check()
     policy = None if comparing.policy is None else str(comparing.policy)
     if policy is not None:
         check_model(policy)
@@ -89,7 +93,7 @@ def run(
     store, model = keeping.store(), load(loading.model)
     asked = own.prepared(model, store)
     seen = None if comparing.train_data is None else asked.domain.tasks(comparing.train_data)
-    with RichProgress(err) as progress:
+    with running.runners(load) as runner, RichProgress(err) as progress:
         found = experiments.evaluate(
             asked.domain,
             asked.tasks,
@@ -107,6 +111,7 @@ def run(
             progress=progress,
             on_row=_say,
             notes=asked.notes,
+            runner=runner,
         )
     asked.then(found.tasks, found.outcomes)
     _print(store, found, comparing.markdown, going.as_json)

@@ -11,6 +11,7 @@ import typer
 
 from selfedit.cli.reader import reader
 from selfedit.cli.rounds import Watch, print_rounds
+from selfedit.cli.running import Running
 from selfedit.console import options
 from selfedit.console.common import err, print_json, status, warn
 from selfedit.console.groups import grouped
@@ -34,12 +35,13 @@ def command(own_options: Any) -> Callable[..., None]:
 
     def train(
         own: Trains,
+        running: Running,
         loading: options.Loading,
         sampling: options.Sampling,
         keeping: options.Keeping,
         going: options.Going,
     ) -> None:
-        run(own, loading, sampling, keeping, going)
+        run(own, running, loading, sampling, keeping, going)
 
     train.__doc__ = own_options.__doc__
     train.__annotations__["own"] = own_options
@@ -48,6 +50,7 @@ def command(own_options: Any) -> Callable[..., None]:
 
 def run(
     own: Trains,
+    running: Running,
     loading: options.Loading,
     sampling: options.Sampling,
     keeping: options.Keeping,
@@ -57,6 +60,7 @@ def run(
     from selfedit import experiments
     from selfedit.loops.tracking import Trackers
 
+    running.check()
     settings = own.settings()
     trackers = Trackers(own.tracker or (), keeping.folder / "tracking", settings, warn)
     load = sampling.through(loading.loader_with(own.domain_class().skills()))
@@ -64,7 +68,7 @@ def run(
     asked = own.prepared(settings, model, store)
     for note in asked.notes:
         status(note)
-    with RichProgress(err) as progress:
+    with running.runners(load) as runner, RichProgress(err) as progress:
         watch = Watch(asked.domain, settings.reward == "proxy", trackers, going.yes, progress)
         done = experiments.train(
             asked.domain,
@@ -80,6 +84,7 @@ def run(
             on_round=watch.tell,
             notes=asked.notes,
             questions=asked.questions,
+            runner=runner,
         )
     trackers.close()
     if going.as_json:

@@ -15,6 +15,7 @@ from selfedit.loops.pulse import Watched
 from selfedit.loops.sampler import Writer
 from selfedit.progress import Progress
 from selfedit.runners.local import LocalRunner
+from selfedit.runners.stored import OnTrials, Runners
 from selfedit.seams import Domain, Model
 from selfedit.store import Store
 from selfedit.types import Prompt, Proposal, SelfEdit, Task, Trial
@@ -22,7 +23,8 @@ from selfedit.types import Prompt, Proposal, SelfEdit, Task, Trial
 
 class StoredBench:
     """Implements `domains.conditions.Bench`. load_policy: loads the trained policy. conditions: the
-    domain's own by default. on_trials: called with trials as they finish."""
+    domain's own by default. on_trials: called with trials as they finish. runner: makes what runs
+    them."""
 
     def __init__(
         self,
@@ -35,7 +37,8 @@ class StoredBench:
         load_policy: Callable[[], Model] | None = None,
         conditions: Mapping[str, Condition] | None = None,
         progress: Progress | None = None,
-        on_trials: Callable[[Sequence[Trial]], None] = lambda trials: None,
+        on_trials: OnTrials = lambda trials: None,
+        runner: Runners = LocalRunner,
     ) -> None:
         self.domain, self.tasks, self.model = domain, list(tasks), model
         self.settings, self.store = settings, store
@@ -44,7 +47,7 @@ class StoredBench:
         self.progress.workers = lambda: model.num_workers
         self.outcomes: dict[str, Outcome] = {}
         self.run_id = 0
-        self._load_policy, self._on_trials = load_policy, on_trials
+        self._load_policy, self._on_trials, self._runner = load_policy, on_trials, runner
 
     def check(self) -> None:
         """Raises InputError if something is missing that a condition of the settings needs."""
@@ -89,7 +92,7 @@ class StoredBench:
         proposals = [
             Proposal(task, None, tuple(own)) for task, own in zip(self.tasks, edits, strict=True)
         ]
-        runner = LocalRunner(Policies(model), self.store, self.run_id, self._on_trials)
+        runner = self._runner(Policies(model), self.store, self.run_id, self._on_trials)
         groups = runner.run(ref_of(model), domain, proposals, settings, self.progress)
         return [
             tuple(trial for own in candidates for trial in own)

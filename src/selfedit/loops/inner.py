@@ -8,20 +8,23 @@ each alone. Finished trials go to `sink` wave by wave, so that a killed run lose
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 
 from selfedit.config import InnerSettings
 from selfedit.errors import OutOfMemory
-from selfedit.loops.jobs import asked_trials, plan_jobs
+from selfedit.loops.jobs import Wanted, asked_trials, plan_jobs
 from selfedit.loops.measures import Asked, Measure
 from selfedit.loops.waves import Job, Wave, WaveBudget, plan_waves
 from selfedit.progress import Progress, Silent, Tracked, by_steps
-from selfedit.seams import Adapters, Domain, Model
+from selfedit.seams import Adapters, Asking, Domain, Model
 from selfedit.types import SelfEdit, Task, TrainingRecord, Trial
 
 # Told of finished trials with the bank that they were trained in: the k-th trial has the k-th adapter.
 Keep = Callable[[Sequence[Trial], Adapters], None]
+# Of keys, the trials that are finished.
+Known = Callable[[Sequence[str]], dict[str, Trial]]
+Sink = Callable[[Sequence[Trial]], None]
 
 # Share of training in a wave's progress; answering is the rest.
 _TRAINING_SHARE = 0.9
@@ -33,8 +36,8 @@ def run_trials(
     pairs: Sequence[tuple[Task, SelfEdit]],
     settings: InnerSettings,
     *,
-    known: Callable[[Sequence[str]], dict[str, Trial]] = lambda keys: {},
-    sink: Callable[[Sequence[Trial]], None] = lambda trials: None,
+    known: Known = lambda keys: {},
+    sink: Sink = lambda trials: None,
     keep: Keep = lambda trials, bank: None,
     progress: Progress | None = None,
 ) -> list[Trial]:
@@ -44,23 +47,77 @@ def run_trials(
     before it, with their adapters.
     """
     progress = progress or Silent()
-    asked = asked_trials(model, domain, pairs, settings)
-    found = known([one.key for one in asked])
-    jobs, unsound = plan_jobs(model, domain, asked, settings)
-    if new := [trial for trial in unsound if trial.key not in found]:
-        sink(new)
-        found.update((trial.key, trial) for trial in new)
-    progress.start("training and testing self-edits", len(jobs))
-    for wave in plan_waves(jobs, WaveBudget.of(model, settings)):
-        # Waves are planned over all jobs, done or not, so that a resumed run has the same waves.
-        missing = [job for job in wave.jobs if job.key not in found]
-        if missing:
-            trials = run_wave(model, domain, wave.part(missing), settings, progress, keep)
-            sink(trials)
-            found.update((trial.key, trial) for trial in trials)
-        progress.advance(len(wave.jobs) - len(missing))
-    # Edits that share a trial each get it as their own.
-    return [replace(found[one.key], task_id=one.task.id, edit=one.edit) for one in asked]
+    plan = PlannedTrials.of(model, domain, pairs, settings, known, sink)
+    progress.start("training and testing self-edits", plan.jobs)
+    progress.advance(plan.jobs - plan.missing)
+    for wave in plan.waves:
+        trials = run_wave(model, domain, wave, settings, progress, keep)
+        sink(trials)
+        plan.add(trials)
+    return plan.trials()
+
+
+@dataclass
+class PlannedTrials:
+    """Trials that are wanted: those that are known, and the waves of those that are not.
+
+    jobs: trainings that they are made of. missing: those that were not known. waves: of the missing
+    ones, planned as they are read.
+    """
+
+    jobs: int
+    missing: int
+    waves: Iterator[Wave]
+    _asked: Sequence[Wanted]
+    _found: dict[str, Trial]
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        domain: Domain,
+        pairs: Sequence[tuple[Task, SelfEdit]],
+        settings: InnerSettings,
+        known: Known,
+        sink: Sink,
+    ) -> PlannedTrials:
+        """See `run_trials`. Trials of edits with nothing to train on go to the sink now."""
+        asked = asked_trials(model, domain, pairs, settings)
+        found = known([one.key for one in asked])
+        jobs, unsound = plan_jobs(model, domain, asked, settings)
+        if new := [trial for trial in unsound if trial.key not in found]:
+            sink(new)
+            found.update((trial.key, trial) for trial in new)
+        missing = {job.key for job in jobs if job.key not in found}
+        budget = WaveBudget.of(model, settings)
+        return cls(len(jobs), len(missing), _missing(plan_waves(jobs, budget), missing), asked, found)
+
+    def add(self, trials: Sequence[Trial]) -> None:
+        self._found.update((trial.key, trial) for trial in trials)
+
+    def trials(self) -> list[Trial]:
+        """All that were wanted, in their order. Edits that share a trial each get it as their own."""
+        return [
+            replace(self._found[one.key], task_id=one.task.id, edit=one.edit) for one in self._asked
+        ]
+
+
+def _missing(waves: Iterator[Wave], keys: Set[str]) -> Iterator[Wave]:
+    """Waves are planned over all jobs, done or not, so that a resumed run has the same waves."""
+    for wave in waves:
+        if jobs := [job for job in wave.jobs if job.key in keys]:
+            yield wave.part(jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """Jobs that were trained together, and what came of it. asked: by the number of the job; one whose
+    training failed is not asked. seconds: wall time."""
+
+    jobs: Sequence[Job]
+    records: Sequence[TrainingRecord]
+    asked: Mapping[int, Asked]
+    seconds: float
 
 
 def run_wave(
@@ -71,12 +128,25 @@ def run_wave(
     progress: Progress,
     keep: Keep = lambda trials, bank: None,
 ) -> list[Trial]:
-    """Train and test a wave; one that does not fit into memory is halved. Raises OutOfMemory if a
-    single self-edit does not fit: that is not the edit's fault, so there is no trial of it."""
-    start, tracked, measure = time.perf_counter(), Tracked(progress), Measure(settings.measure)
+    """The wave's trials, in the order of its jobs. Raises OutOfMemory (`tested`)."""
+    done: list[Trial] = []
+    for part, bank in tested(model, domain, wave, settings, progress):
+        trials = score(domain, part, Measure(settings.measure))
+        keep(trials, bank)
+        done += trials
+    return done
+
+
+def tested(
+    model: Model, domain: Asking, wave: Wave, settings: InnerSettings, progress: Progress
+) -> Iterator[tuple[Tested, Adapters]]:
+    """Train and ask a wave; one that does not fit into memory is halved, and its halves come one after
+    the other. Raises OutOfMemory if a single self-edit does not fit: that is not the edit's fault, so
+    there is no trial of it."""
+    start, tracked = time.perf_counter(), Tracked(progress)
     try:
         bank, records = train(model, wave, settings, tracked)
-        asked = ask(model, domain, wave.jobs, bank, records, measure)
+        asked = ask(model, domain, wave.jobs, bank, records, Measure(settings.measure))
     except OutOfMemory as error:
         if len(wave.jobs) == 1:
             raise
@@ -84,15 +154,10 @@ def run_wave(
         progress.warn(f"{error}: going on with waves of half as many self-edits")
     else:
         tracked.advance((1 - _TRAINING_SHARE) * len(wave.jobs))
-        seconds = time.perf_counter() - start
-        trials = score(domain, wave.jobs, records, asked, measure, seconds)
-        keep(trials, bank)
-        return trials
-    return [
-        trial
-        for part in wave.halves()
-        for trial in run_wave(model, domain, part, settings, progress, keep)
-    ]
+        yield Tested(wave.jobs, records, asked, time.perf_counter() - start), bank
+        return
+    for part in wave.halves():
+        yield from tested(model, domain, part, settings, progress)
 
 
 def train(
@@ -111,7 +176,7 @@ def train(
 
 def ask(
     model: Model,
-    domain: Domain,
+    domain: Asking,
     jobs: Sequence[Job],
     bank: Adapters,
     records: Sequence[TrainingRecord],
@@ -124,21 +189,14 @@ def ask(
     return dict(zip(sound, asked, strict=True))
 
 
-def score(
-    domain: Domain,
-    jobs: Sequence[Job],
-    records: Sequence[TrainingRecord],
-    asked: Mapping[int, Asked],
-    measure: Measure,
-    seconds: float,
-) -> list[Trial]:
-    """The jobs' trials. seconds: the wave's wall time, divided among them by tokens."""
-    whole = sum(job.tokens for job in jobs)
+def score(domain: Domain, part: Tested, measure: Measure) -> list[Trial]:
+    """The jobs' trials. Their wall time is divided among them by tokens."""
+    whole = sum(job.tokens for job in part.jobs)
     trials = []
-    for k, (job, record) in enumerate(zip(jobs, records, strict=True)):
+    for k, (job, record) in enumerate(zip(part.jobs, part.records, strict=True)):
         failure, found = record.failure, None
-        if k in asked:
-            found = measure.score(domain, job.task, asked[k])
+        if k in part.asked:
+            found = measure.score(domain, job.task, part.asked[k])
             failure = "" if found is not None else "the adapted model's probabilities are not numbers"
         trial = Trial(
             key=job.key,
@@ -150,7 +208,7 @@ def score(
             score=found,
             losses=tuple(record.losses),
             tokens=record.tokens,
-            seconds=seconds * job.tokens / whole,
+            seconds=part.seconds * job.tokens / whole,
             plan=job.plan,
         )
         trials.append(trial)

@@ -13,7 +13,7 @@ from selfedit.types import Query, SelfEdit, Task, TrainingPlan, Trial, TrialStat
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Wanted:
     """A trial that is wanted. Two may share a key: edits that say the same."""
 
     key: str
@@ -24,11 +24,11 @@ class Asked:
 
 def asked_trials(
     model: Model, domain: Domain, pairs: Sequence[tuple[Task, SelfEdit]], settings: InnerSettings
-) -> list[Asked]:
+) -> list[Wanted]:
     """Each (task, edit) with each of `settings.seeds` seeds, in that order."""
     seeds = range(settings.seed, settings.seed + settings.seeds)
     return [
-        Asked(trial_key(model, domain, task, edit, seed, settings), task, edit, seed)
+        Wanted(trial_key(model, domain, task, edit, seed, settings), task, edit, seed)
         for task, edit in pairs
         for seed in seeds
     ]
@@ -78,7 +78,7 @@ def _said(domain: Domain, task: Task, edit: SelfEdit) -> dict[str, object]:
 
 
 def plan_jobs(
-    model: Model, domain: Domain, asked: Sequence[Asked], settings: InnerSettings
+    model: Model, domain: Domain, asked: Sequence[Wanted], settings: InnerSettings
 ) -> tuple[list[Job], list[Trial]]:
     """The jobs to be trained, each key once; and the trials of edits with nothing to train on
     ("invalid") or that ask for more than is allowed ("failed")."""

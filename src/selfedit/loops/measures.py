@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 from selfedit.config import ANSWER_SAMPLING, MeasureSettings, SamplingSettings
 from selfedit.errors import InputError
-from selfedit.seams import Adapters, Domain, GoldReplies, Model
+from selfedit.seams import Adapters, Asking, Domain, GoldReplies, Model
 from selfedit.types import AnswerScore, GradedAnswer, Prompt, Score, Task
 
 SHORT = "The answer is"  # the fixed beginning of an answer (`place="short"`)
@@ -83,7 +83,7 @@ class Measure:
     def ask(
         self,
         model: Model,
-        domain: Domain,
+        domain: Asking,
         tasks: Sequence[Task],
         bank: Adapters | None = None,
         owners: Sequence[int] | None = None,
@@ -147,7 +147,7 @@ class Measure:
     def _chances(
         self,
         model: Model,
-        domain: Domain,
+        domain: Asking,
         tasks: Sequence[Task],
         queries: Sequence[Sequence[Prompt]],
         asked: Sequence[Asked],
@@ -186,7 +186,7 @@ class Measure:
     def _readings(
         self,
         n: int,
-        domain: Domain,
+        domain: Asking,
         task: Task,
         queries: Sequence[Prompt],
         asked: Asked,
@@ -223,7 +223,7 @@ class Measure:
         starts = [word.start() for word in _WORD.finditer(answer)][:_MOST_PLACES]
         return ["", *(answer[:start].rstrip() for start in starts if start)]
 
-    def _open(self, model: Model, domain: Domain, tasks: Sequence[Task]) -> None:
+    def _open(self, model: Model, domain: Asking, tasks: Sequence[Task]) -> None:
         """Have the bare model answer with the passage at hand; how it begins a right answer is kept.
         One that is wrong has no such beginning."""
         if not isinstance(domain, GoldReplies):
