@@ -122,12 +122,11 @@ def test_the_wave_of_a_killed_worker_is_run_again(tmp_path):
     run = Run(tmp_path, FakeModel())
     killer = threading.Thread(target=kill_one)
     killer.start()
-    with Cluster(marking(pids, delay=0.5), workers=2) as cluster:
-        groups, trials = run(cluster.runner, "ray", 6)
+    with Cluster(marking(pids, delay=0.5), workers=1) as cluster:
+        groups, trials = run(cluster.runner, "ray", 3)
     killer.join()
-    assert (groups, trials) == run(LocalRunner, "local", 6)
-    assert {int(found.name) for found in pids.iterdir()} > set(killed)
-    assert len(list(pids.iterdir())) == 3, "another worker took its place"
+    assert (groups, trials) == run(LocalRunner, "local", 3)
+    assert {int(found.name) for found in pids.iterdir()} > set(killed), "another one took its place"
 
 
 def test_a_wave_that_kills_its_workers_stops_the_run_and_the_others_are_kept(tmp_path):
