@@ -227,7 +227,7 @@ def test_a_killed_command_leaves_nothing_running_and_goes_on(tmp_path):
             "--candidates", "1", "--seeds", "40", "--yes", *more,
         ]  # fmt: skip
 
-    slow = {**os.environ, "SELFEDIT_FAKE_DELAY": "0.4"}
+    slow = {**os.environ, "SELFEDIT_FAKE_DELAY": "0.2"}
     process = subprocess.Popen(
         command("--runner", "ray", "--ray-workers", "2"), env=slow, stderr=subprocess.PIPE
     )
@@ -241,7 +241,7 @@ def test_a_killed_command_leaves_nothing_running_and_goes_on(tmp_path):
         process.wait()
     assert begun < 160
     assert len(workers) > 3
-    _, left = psutil.wait_procs(workers, timeout=20)
+    _, left = psutil.wait_procs(workers, timeout=60)
     assert not left, "Ray ends with the command"
     subprocess.run(command(), check=True, capture_output=True)
     assert stored_count(library, None) == 160
@@ -249,7 +249,7 @@ def test_a_killed_command_leaves_nothing_running_and_goes_on(tmp_path):
 
 def stored_count(library, process) -> int:
     """Trials in the store; waits for the first ones while the process runs."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240  # a busy machine starts Ray slowly
     while time.monotonic() < end:
         if (library / "store.sqlite").exists() or process is None:
             with Store(library / "store.sqlite") as store:
@@ -257,4 +257,4 @@ def stored_count(library, process) -> int:
                     return count
         assert process is None or process.poll() is None, process.stderr.read().decode()
         time.sleep(0.1)
-    raise AssertionError("no trial in a minute")
+    raise AssertionError("no trial in four minutes")
