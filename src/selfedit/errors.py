@@ -29,6 +29,10 @@ class StoreError(SelfEditError):
     """The library's store cannot be read or written (newer version, full disk, corruption)."""
 
 
+class ConnectionLost(StoreError):
+    """The connection to the store's server ended in the middle of a transaction, which left nothing."""
+
+
 class NoSuchRun(StoreError):
     """The store holds no run of that number, or one of another kind."""
 

@@ -8,7 +8,8 @@ import math
 import multiprocessing
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -23,7 +24,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from selfedit.errors import AdapterError, CurrentMoved, StoreError
-from selfedit.store import AdapterRecord, LearnedDocument, LearnedPassage, Store
+from selfedit.store import AdapterRecord, LearnedDocument, LearnedPassage, Store, document_values
+from selfedit.store.database import connect, store_url
 from selfedit.store.schema import AnyText, Base
 from selfedit.types import (
     GradedAnswer,
@@ -36,40 +38,17 @@ from selfedit.types import (
     Trial,
 )
 
-# The URL of a PostgreSQL database for tests, if there is one. It is wiped.
-POSTGRES = os.environ.get("SELFEDIT_TEST_POSTGRES")
-ON_DISK = ["sqlite", *(["postgresql"] if POSTGRES else [])]
 ODD = 'a "quoted" \0 NUL, a lone \udc80 surrogate, 日本語 \U0001f642'
-
-
-def fresh(kind: str, folder: Path) -> str:
-    if kind == "sqlite":
-        return str(folder / "new" / "folder" / "store.db")
-    if kind == "memory":
-        return "sqlite://"
-    assert POSTGRES is not None
-    engine = sa.create_engine(POSTGRES)
-    with engine.begin() as connection:
-        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-        connection.execute(sa.text("CREATE SCHEMA public"))
-    engine.dispose()
-    return POSTGRES
-
-
-@pytest.fixture(params=ON_DISK)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return fresh(request.param, tmp_path)
-
-
-@pytest.fixture(params=["memory", *ON_DISK])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with Store(fresh(request.param, tmp_path)) as store:
-        yield store
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "store.db"
+
+
+def execute(store: Store, statement: str) -> None:
+    with store._writer.begin() as connection:
+        connection.exec_driver_sql(statement)
 
 
 def start(store: Store) -> int:
@@ -408,13 +387,11 @@ def test_a_version_must_be_reserved_and_is_taken_once(store: Store) -> None:
     assert store.adapters() == [first]
 
 
-def test_a_version_is_never_given_twice(path: Path) -> None:
-    with Store(path) as store:
+def test_a_version_is_never_given_twice(url: str) -> None:
+    with Store(url) as store:
         assert [store.reserve_version() for _ in range(3)] == [1, 2, 3]
-    with sqlite3.connect(path) as db:
-        db.execute("DELETE FROM versions")
-    db.close()
-    with Store(path) as store:
+        execute(store, "DELETE FROM versions")
+    with Store(url) as store:
         assert store.reserve_version() == 4
 
 
@@ -464,16 +441,16 @@ def test_opening_prints_nothing_and_leaves_logging_alone(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_store_of_a_newer_selfedit_is_refused_and_left_alone(path: Path) -> None:
-    Store(path).close()
-    with sqlite3.connect(path) as db:
-        db.execute("UPDATE alembic_version SET version_num = 'f00d'")
-    db.close()
+def test_a_store_of_a_newer_selfedit_is_refused_and_left_alone(url: str) -> None:
+    with Store(url) as store:
+        execute(store, "UPDATE alembic_version SET version_num = 'f00d'")
     with pytest.raises(StoreError, match="was written by a newer selfedit; upgrade selfedit"):
-        Store(path)
-    with sqlite3.connect(path) as db:
-        assert db.execute("SELECT version_num FROM alembic_version").fetchall() == [("f00d",)]
-    db.close()
+        Store(url)
+    engine = connect(store_url(url))
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").fetchall()
+    engine.dispose()
+    assert [tuple(row) for row in found] == [("f00d",)]
 
 
 @pytest.mark.parametrize("content", [b"hello", b"# Notes\n" * 1000])
@@ -493,7 +470,7 @@ def test_the_database_of_another_program_is_refused(path: Path) -> None:
 
 
 def test_an_interrupted_first_opening_leaves_nothing_half_made(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from alembic import op
 
@@ -507,8 +484,8 @@ def test_an_interrupted_first_opening_leaves_nothing_half_made(
     with monkeypatch.context() as patch:
         patch.setattr(op, "create_table", fail)
         with pytest.raises(KeyboardInterrupt):
-            Store(path)
-    with Store(path) as store:
+            Store(url)
+    with Store(url) as store:
         assert store.reserve_version() == 1
 
 
@@ -630,12 +607,12 @@ def test_opening_waits_for_another_opening(path: Path, monkeypatch: pytest.Monke
     Store(path).close()
 
 
-def test_values_are_never_in_messages(path: Path) -> None:
-    with Store(path) as store:
-        with store._engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA query_only=ON")
-        with pytest.raises(StoreError) as caught:
+def test_values_are_never_in_messages(url: str) -> None:
+    with Store(url) as store:
+        execute(store, "ALTER TABLE cache RENAME TO elsewhere")
+        with pytest.raises(StoreError, match="lacks a table") as caught:
             store.put_cached("judge", {"key": "my-secret"})
+        execute(store, "ALTER TABLE elsewhere RENAME TO cache")
     assert "my-secret" not in f"{caught.value} {caught.value.__cause__}"
 
 
@@ -665,6 +642,42 @@ def _hammer(url: str, worker: int, barrier: Any, answers: Any) -> None:
         answers.put((worker, [], repr(error)))
 
 
+def test_a_store_of_the_first_schema_is_upgraded_with_all_that_it_holds(url: str) -> None:
+    """Its versions hold their documents themselves."""
+    with Store(url) as store:
+        store.put_trials(start(store), [trial("a")])
+        store.put_cached("judge", {"k": 1})
+        first = store.add_adapter(adapter(store), make_current=True)
+        whole = json.dumps([document_values(document) for document in first.documents])
+        with store._writer.begin() as connection:
+            connection.execute(sa.text("UPDATE adapters SET documents = :whole"), {"whole": whole})
+            connection.exec_driver_sql("DROP TABLE documents")
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+    with Store(url) as store:
+        assert store.trials(["a"]) == {"a": trial("a")}
+        assert store.cached(["k"]) == {"k": 1}
+        assert store.current("rev-a") == first
+        assert store.add_adapter(adapter(store, parent=first.version), make_current=True)
+        with store._engine.connect() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_two_writers_of_the_same_trials_in_another_order(url: str) -> None:
+    """Each holds rows that the other one waits for, unless there is one order for all."""
+    trials = [trial(f"t{n}") for n in range(400)]
+    with Store(url) as one, Store(url) as other, ThreadPoolExecutor() as threads:
+        run = start(one)
+        for _ in range(5):
+            both = [
+                threads.submit(one.put_trials, run, trials),
+                threads.submit(other.put_trials, run, trials[::-1]),
+            ]
+            for done in both:
+                done.result()
+            assert len(one.trials(each.key for each in trials)) == 400
+            execute(one, "DELETE FROM trials")
+
+
 def test_two_processes_open_a_fresh_store_and_hammer_it(url: str) -> None:
     spawn = multiprocessing.get_context("spawn")
     barrier, answers = spawn.Barrier(2), spawn.Queue()
@@ -688,13 +701,11 @@ def test_two_processes_open_a_fresh_store_and_hammer_it(url: str) -> None:
         assert store.current("rev-a") in store.adapters()
 
 
-def test_trials_are_plain_json_and_rows(path: Path) -> None:
+def test_trials_are_plain_json_and_rows(store: Store) -> None:
     """Nothing is pickled: the stored edit is what `json` reads, without the tokens that were drawn."""
-    with Store(path) as store:
-        store.put_trials(start(store), [trial("a")])
-    with sqlite3.connect(path) as db:
-        (edit,) = db.execute("SELECT edit FROM trials").fetchone()
-    db.close()
+    store.put_trials(start(store), [trial("a")])
+    with store._engine.connect() as connection:
+        (edit,) = connection.exec_driver_sql("SELECT edit FROM trials").one()
     expected = json.loads(json.dumps(asdict(trial("a").edit)))
     assert expected.pop("drawn") == []
     assert json.loads(edit) == expected

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from selfedit.errors import StoreError
+from selfedit.errors import ConnectionLost, StoreError
 from selfedit.home import expanded
 from selfedit.store.mounts import network_file_system
 
@@ -88,7 +88,7 @@ def connect(url: URL) -> Engine:
     except (ImportError, NoSuchModuleError) as error:
         raise StoreError(
             f"The store {store_name(url)} needs a database driver ({error}); "
-            "install it, for PostgreSQL: pip install 'psycopg[binary]'."
+            "install it, for PostgreSQL: pip install 'selfedit[postgres]'."
         ) from error
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
@@ -128,7 +128,8 @@ def explained(name: str) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise StoreError(_advice(name, error)) from error
+        kind = ConnectionLost if error.connection_invalidated else StoreError
+        raise kind(_advice(name, error)) from error
     except SQLAlchemyError as error:
         raise StoreError(f"The store {name} cannot be used: {_first_line(error)}") from error
     except OverflowError as error:
@@ -215,6 +216,8 @@ def _opening(url: URL) -> Iterator[None]:
 def _advice(name: str, error: DBAPIError) -> str:
     """A message that says what to do. The driver's message is cut to one line, without values."""
     said = _first_line(error.orig)
+    if error.connection_invalidated:
+        return f"The store {name} lost its connection: nothing was half-written; run again. ({said})"
     advice = (
         (
             "disk is full",
@@ -227,6 +230,10 @@ def _advice(name: str, error: DBAPIError) -> str:
         ("malformed", "is damaged: restore it from a backup, or move it away to start a new one"),
         ("disk i/o", "could not be read or written: check the disk and run again"),
         ("no such table", "lacks a table: restore it from a backup, or move it away"),
+        ("relation", "lacks a table: restore it from a backup, or use an empty database"),
+        ("password", "refused the user: check the password (PGPASSWORD, ~/.pgpass)"),
+        ("connection failed", "cannot be reached: start its server, or check its address"),
+        ("connection is bad", "cannot be reached: start its server, or check its address"),
         ("constraint", "refused a record that refers to something it does not hold"),
     )
     for words, meaning in advice:

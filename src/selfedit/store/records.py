@@ -178,9 +178,10 @@ def document_key(document: LearnedDocument) -> str:
 
 
 def document_rows(documents: Iterable[LearnedDocument]) -> list[dict[str, Any]]:
-    """Column values of the documents, each once."""
+    """Column values of the documents, each once; in one order for all writers, so that no two of them
+    wait for each other."""
     values = {document_key(document): document_values(document) for document in documents}
-    return [{"key": key, "value": to_json(value)} for key, value in values.items()]
+    return [{"key": key, "value": to_json(values[key])} for key in sorted(values)]
 
 
 def document_keys(row: AdapterRow) -> list[str]:

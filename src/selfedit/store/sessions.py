@@ -11,6 +11,7 @@ from sqlalchemy import StaticPool
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from selfedit.errors import ConnectionLost
 from selfedit.store.database import connect, explained, migrate, store_name, store_url
 from selfedit.store.schema import Base
 
@@ -53,10 +54,23 @@ class Sessions:
         return sqlite.insert(table)
 
     def _insert_new(self, table: type[Base], rows: Sequence[dict[str, Any]]) -> None:
-        if rows:
-            insert = self._insert(table).on_conflict_do_nothing(index_elements=["key"])
-            with self._write() as session:
-                session.connection().execute(insert, list(rows))
+        """Add those of the rows whose key is new; once more if the connection ends meanwhile: whether
+        that was before or after the commit, the result is the same."""
+        try:
+            self._insert_once(table, rows)
+        except ConnectionLost:
+            self._insert_once(table, rows)
+
+    def _insert_once(self, table: type[Base], rows: Sequence[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        insert = self._insert(table).on_conflict_do_nothing(index_elements=["key"])
+        with self._write() as session:
+            if self._engine.dialect.name == "postgresql":
+                # Two writers of the same keys in another order would wait for each other.
+                lock = f"LOCK TABLE {table.__tablename__} IN SHARE ROW EXCLUSIVE MODE"
+                session.connection().exec_driver_sql(lock)
+            session.connection().execute(insert, list(rows))
 
     @contextmanager
     def _read(self) -> Iterator[Session]:

@@ -121,7 +121,7 @@ class Store(Versions):
                 "run_id": run_id,
                 "created": now,
             }
-            for key in sorted(values)  # one order for all writers: no deadlock on PostgreSQL
+            for key in sorted(values)
         ]
         self._insert_new(CacheRow, rows)
 
