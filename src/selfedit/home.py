@@ -46,6 +46,12 @@ def _short(name: str) -> str:
     return name if len(name) <= 100 else f"{name[:100]}…"
 
 
+def shared_store() -> str | None:
+    """$SELFEDIT_STORE: the address of a database that keeps runs and trials in place of a library's own
+    file, for `train`, `eval`, `report` and `import`. A library's versions stay in its file."""
+    return os.environ.get("SELFEDIT_STORE") or None
+
+
 def models_folder() -> Path:
     """Converted models: can be deleted at any time, and is recreated when needed."""
     home = os.environ.get("SELFEDIT_HOME")

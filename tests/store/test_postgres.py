@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner
 
+from selfedit.cli import app
 from selfedit.errors import StoreError
 from selfedit.store import Store
 from tests.store.test_store import adapter, start, trial
@@ -89,3 +93,26 @@ def test_a_server_that_is_not_there_is_named_without_the_password(tmp_path) -> N
     with pytest.raises(StoreError, match="cannot be reached: start its server, or check") as caught:
         Store(url)
     assert "secret" not in str(caught.value)
+
+
+def test_the_commands_use_the_store_that_the_environment_names(
+    store: Store, postgres: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two drivers with libraries of their own: the second finds the first one's trials."""
+    data = tmp_path / "data.json"
+    question = {"question": "Which stone is the tower made of?", "answer": "granite"}
+    text = "The tower is made of granite. The tower stands in a field."
+    data.write_text(json.dumps([{"title": "Tower", "context": text, "questions": [question]}]))
+    monkeypatch.setenv("SELFEDIT_STORE", postgres)
+    for name, rule in (("one", "positive"), ("two", "best")):
+        command = ["train", "knowledge", "--model", "fake", "--data", str(data), "--rule", rule]
+        command += ["--rounds", "1", "--yes"]
+        done = CliRunner().invoke(app, [*command, "--json", "--library", str(tmp_path / name)])
+        assert done.exit_code == 0, done.output
+        assert not (tmp_path / name / "store.sqlite").exists()
+    second, first = store.runs()
+    assert first.kind == second.kind == "train"
+    assert list(store.iter_trials(first.id))
+    assert list(store.iter_trials(second.id)) == []
+    listed = CliRunner().invoke(app, ["report", "--json", "--library", str(tmp_path / "one")])
+    assert len(json.loads(listed.stdout)["runs"]) == 2

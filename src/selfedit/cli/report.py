@@ -143,10 +143,10 @@ def compare(
 
 def _store(library: Path | None) -> Store:
     """The library's store. One that is not there is not made: there would be nothing in it."""
-    from selfedit.home import STORE
+    from selfedit.home import STORE, shared_store
 
     folder = folder_of(library)
-    if not (folder / STORE).is_file():
+    if shared_store() is None and not (folder / STORE).is_file():
         raise InputError(f"nothing was run with the library {folder} yet; choose one with --library.")
     return open_store(library)
 

@@ -115,10 +115,13 @@ def folder_of(library: Path | None) -> Path:
 
 
 def open_store(library: Path | None) -> Store:
-    """The store of a library; it is made if there is none."""
-    from selfedit.home import STORE
+    """The store of runs and trials: a library's own, which is made if there is none, or the one that
+    $SELFEDIT_STORE names."""
+    from selfedit.home import STORE, shared_store
     from selfedit.store import Store
 
+    if (address := shared_store()) is not None:
+        return Store(address)
     advise(library)
     return Store(folder_of(library) / STORE)
 
