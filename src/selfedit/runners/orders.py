@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 
 from selfedit.config import InnerSettings, MeasureSettings
 from selfedit.errors import ModelError
@@ -118,9 +119,8 @@ class Worker:
         self._policies: Policies | None = None
 
     def version(self) -> str:
-        import selfedit
-
-        return selfedit.__version__
+        """The selfedit that the worker has."""
+        return version("selfedit")
 
     def run(self, order: Order) -> Outcome:
         """Raises ModelError where the model is another one than the driver's, and SelfEditError."""

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 from selfedit.errors import SelfEditError, WorkerError
@@ -120,13 +121,11 @@ class RayPool:
         self._grown = 0.0  # another one takes its place at once
         return Lost(worker, reason)
 
-    def _check(self, version: str) -> None:
-        import selfedit
-
-        if version != selfedit.__version__:
+    def _check(self, theirs: str) -> None:
+        if theirs != (ours := version("selfedit")):
             raise WorkerError(
-                f"a worker has selfedit {version}, and here is {selfedit.__version__}: install the "
-                "same version on every machine of the cluster."
+                f"a worker has selfedit {theirs}, and here is {ours}: install the same version on every "
+                "machine of the cluster."
             )
 
     def _grow(self) -> None:
