@@ -124,8 +124,8 @@ class RayPool:
     def _check(self, theirs: str) -> None:
         if theirs != (ours := version("selfedit")):
             raise WorkerError(
-                f"a worker has selfedit {theirs}, and here is {ours}: install the same version on every "
-                "machine of the cluster."
+                f"a worker has selfedit {theirs}, and here is {ours}: install the same version on "
+                "every machine of the cluster."
             )
 
     def _grow(self) -> None:
