@@ -84,20 +84,31 @@ def plan_jobs(
     ("invalid") or that ask for more than is allowed ("failed")."""
     jobs: dict[str, Job] = {}
     unsound: dict[str, Trial] = {}
+    of: tuple[Task, SelfEdit] | None = None
     for one in asked:
         if one.key in jobs or one.key in unsound:
             continue
-        try:
-            plan = domain.parse(one.task, one.edit)
-            plan, tokens, note = fitting(model, plan, settings.train.max_tokens)
-        except InvalidSelfEdit as error:
-            status: TrialStatus = "failed" if isinstance(error, OverLimit) else "invalid"
-            unsound[one.key] = Trial(one.key, one.task.id, one.edit, one.seed, status, str(error))
+        if of is None or of[0] is not one.task or of[1] is not one.edit:  # else it has another seed
+            of, found = (one.task, one.edit), _parsed(model, domain, one, settings.train.max_tokens)
+        if isinstance(found, InvalidSelfEdit):
+            status: TrialStatus = "failed" if isinstance(found, OverLimit) else "invalid"
+            unsound[one.key] = Trial(one.key, one.task.id, one.edit, one.seed, status, str(found))
             continue
+        plan, tokens, note = found
         jobs[one.key] = Job.of(
             one.key, one.task, one.edit, one.seed, plan, tokens, settings.train, note
         )
     return list(jobs.values()), list(unsound.values())
+
+
+def _parsed(
+    model: Model, domain: Domain, one: Wanted, max_tokens: int
+) -> tuple[TrainingPlan, int, str] | InvalidSelfEdit:
+    """See `fitting`; the error of an edit that gives nothing to train on."""
+    try:
+        return fitting(model, domain.parse(one.task, one.edit), max_tokens)
+    except InvalidSelfEdit as error:
+        return error
 
 
 def fitting(model: Model, plan: TrainingPlan, max_tokens: int) -> tuple[TrainingPlan, int, str]:

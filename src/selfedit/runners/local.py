@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from selfedit.config import InnerSettings
 from selfedit.loops.inner import Keep, run_trials
 from selfedit.loops.policies import Policies
 from selfedit.progress import Part, Progress
-from selfedit.runners import stored
-from selfedit.runners.stored import OnTrials, StoredTrials, grouped
+from selfedit.runners.stored import OnTrials, StoredTrials, chunked, grouped
 from selfedit.seams import Domain, PolicyRef
 from selfedit.store import Store
 from selfedit.types import Group, Proposal
@@ -43,13 +42,25 @@ class LocalRunner:
     ) -> list[Group]:
         """See `seams.TrialRunner`. The groups hold keys of trials: `loops.groups.trials_of` reads
         them, so that a large round takes little memory."""
-        model = self.policies.get(policy)
         edits = sum(len(own.edits) for own in proposals)
         progress.start("training and testing self-edits", settings.seeds * edits)
+        groups = list(self.stream(policy, domain, proposals, settings, progress))
+        progress.note("")  # it says nothing about the stages that follow
+        return groups
+
+    def stream(
+        self,
+        policy: PolicyRef,
+        domain: Domain,
+        proposals: Iterable[Proposal],
+        settings: InnerSettings,
+        progress: Progress,
+    ) -> Iterator[Group]:
+        """The same for a corpus: proposals are read, and groups handed out, some hundred at a time, so
+        that their number does not matter to the memory."""
+        model = self.policies.get(policy)
         trials = StoredTrials(self.store, self.run_id, self.on_trials, progress)
-        groups: list[Group] = []
-        for at in range(0, len(proposals), stored.CONTEXTS_AT_ONCE):
-            part = proposals[at : at + stored.CONTEXTS_AT_ONCE]
+        for part in chunked(proposals):
             known, sink = trials.of(part)
             shown = Part(progress, settings.seeds * sum(len(own.edits) for own in part))
             done = run_trials(
@@ -63,6 +74,4 @@ class LocalRunner:
                 progress=shown,
             )
             shown.finish()
-            groups += grouped(part, done, settings.seeds)
-        progress.note("")  # it says nothing about the stages that follow
-        return groups
+            yield from grouped(part, done, settings.seeds)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -23,11 +23,10 @@ from selfedit.loops.measures import Measure
 from selfedit.loops.policies import Policies
 from selfedit.loops.waves import Wave
 from selfedit.progress import Progress, Renamed
-from selfedit.runners import stored
 from selfedit.runners.dispatch import Dispatch, Piece
 from selfedit.runners.orders import Order, Outcome
 from selfedit.runners.pool import Needs, RayPool
-from selfedit.runners.stored import OnTrials, StoredTrials, grouped
+from selfedit.runners.stored import OnTrials, StoredTrials, chunked, grouped
 from selfedit.seams import Domain, Model, PolicyRef
 from selfedit.store import Store
 from selfedit.types import Group, Proposal
@@ -117,7 +116,8 @@ class Cluster:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise WorkerError(
                 f"Ray cannot be reached {place} ({first}). Start it with `ray start --head`, give its "
-                "address (--ray-address HOST:6379), or leave that out to have it started here."
+                "address (--ray-address HOST:6379), or leave that out to have it started here. A cluster "
+                "with token authentication needs RAY_AUTH_MODE=token and its token here, too."
             ) from error
         self._ours = True
 
@@ -145,17 +145,27 @@ class RayRunner:
         progress: Progress,
     ) -> list[Group]:
         """See `seams.TrialRunner`."""
-        model = self.policies.get(policy)
         edits = sum(len(own.edits) for own in proposals)
         progress.start("training and testing self-edits", settings.seeds * edits)
+        groups = list(self.stream(policy, domain, proposals, settings, progress))
+        progress.note("")  # it says nothing about the stages that follow
+        return groups
+
+    def stream(
+        self,
+        policy: PolicyRef,
+        domain: Domain,
+        proposals: Iterable[Proposal],
+        settings: InnerSettings,
+        progress: Progress,
+    ) -> Iterator[Group]:
+        """See `LocalRunner.stream`. What is in memory follows from the number of workers alone."""
+        model = self.policies.get(policy)
         pool = self.cluster.pool(model, progress)
         shown = _OnWorkers(progress, pool)
         trials = StoredTrials(self.store, self.run_id, self.on_trials, shown)
-        round_ = _Round(model, _by_place(policy), domain, proposals, settings, trials, shown)
-        for piece, outcome in Dispatch(pool).run(round_.pieces()):
-            round_.take(piece, outcome)
-        progress.note("")  # it says nothing about the stages that follow
-        return round_.groups()
+        driver = Driver(model, _by_place(policy), domain, settings, trials, shown)
+        yield from driver.run(Dispatch(pool), proposals)
 
 
 @dataclass
@@ -169,13 +179,12 @@ class _Chunk:
 
 
 @dataclass
-class _Round:
-    """Proposals on their way to groups, some hundred at a time."""
+class Driver:
+    """Proposals on their way to groups, some hundred at a time, wherever the workers are."""
 
     model: Model
     policy: PolicyRef
     domain: Domain
-    proposals: Sequence[Proposal]
     settings: InnerSettings
     trials: StoredTrials
     progress: Progress
@@ -183,12 +192,22 @@ class _Round:
     _chunks: dict[int, _Chunk] = field(default_factory=dict)
     _groups: dict[int, list[Group]] = field(default_factory=dict)
 
-    def pieces(self) -> Iterator[Piece[Order]]:
+    def run(self, dispatch: Dispatch[Order, Outcome], proposals: Iterable[Proposal]) -> Iterator[Group]:
+        """A group for each proposal, in their order, as soon as all before it are there."""
+        following = 0
+        for piece, outcome in dispatch.run(self._pieces(proposals)):
+            self._take(piece, outcome)
+            while following in self._groups:
+                yield from self._groups.pop(following)
+                following += 1
+        for number in sorted(self._groups):  # nothing was left to do for the last ones
+            yield from self._groups.pop(number)
+
+    def _pieces(self, proposals: Iterable[Proposal]) -> Iterator[Piece[Order]]:
         """The waves that are not in the store, planned as they are read."""
         count = itertools.count()
-        step = stored.CONTEXTS_AT_ONCE
-        for number, at in enumerate(range(0, len(self.proposals), step)):
-            for wave in self._planned(number, self.proposals[at : at + step]):
+        for number, part in enumerate(chunked(proposals)):
+            for wave in self._planned(number, part):
                 order = Order.of(self.policy, self.model, self.domain, wave, self.settings)
                 piece = Piece(next(count), size_of(wave), order, _named(wave))
                 self._open[piece.number] = (number, wave)
@@ -204,7 +223,7 @@ class _Round:
         self._close(number)
         return waves
 
-    def take(self, piece: Piece[Order], outcome: Outcome) -> None:
+    def _take(self, piece: Piece[Order], outcome: Outcome) -> None:
         """Grade and store a wave's trials."""
         number, wave = self._open.pop(piece.number)
         chunk, measure = self._chunks[number], Measure(self.settings.measure)
@@ -226,9 +245,6 @@ class _Round:
             done = grouped(chunk.proposals, chunk.plan.trials(), self.settings.seeds)
             self._groups[number] = done
             del self._chunks[number]
-
-    def groups(self) -> list[Group]:
-        return [group for number in sorted(self._groups) for group in self._groups[number]]
 
 
 class _OnWorkers(Renamed):

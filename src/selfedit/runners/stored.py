@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Protocol
 
 from selfedit.loops.groups import group_of
@@ -54,6 +55,13 @@ class StoredTrials:
             self.on_trials(done)
 
         return known, sink
+
+
+def chunked(proposals: Iterable[Proposal]) -> Iterator[list[Proposal]]:
+    """Those that are planned together, read as they are needed."""
+    left = iter(proposals)
+    while part := list(islice(left, CONTEXTS_AT_ONCE)):
+        yield part
 
 
 def grouped(proposals: Sequence[Proposal], trials: Iterable[Trial], seeds: int) -> list[Group]:
