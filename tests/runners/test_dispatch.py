@@ -19,19 +19,23 @@ def takes_its_size(worker, work) -> float:
     return work[1]
 
 
+def pool_of(workers: int, seconds=takes_its_size) -> SimulatedPool:
+    return SimulatedPool(workers, seconds, lambda work: work)
+
+
 def finished(dispatch: Dispatch, work) -> list[int]:
     return [piece.number for piece, _ in dispatch.run(work)]
 
 
 def test_every_piece_once_and_the_longest_at_hand_first():
-    pool = SimulatedPool(2, takes_its_size)
+    pool = pool_of(2)
     sizes = (1, 1, 6, 1, 1, 1)
     assert sorted(finished(Dispatch(pool, ahead=3), pieces(*sizes))) == list(range(6))
     assert pool.clock == 6, "the long one began first, beside all the short ones"
 
 
 def test_pieces_are_read_as_workers_need_them():
-    pool, read = SimulatedPool(2, takes_its_size), []
+    pool, read = pool_of(2), []
     endless = (read.append(n) or Piece(n, 1.0, (n, 1.0), "") for n in itertools.count())
     some = list(itertools.islice(Dispatch(pool).run(endless), 10))
     assert len(some) == 10
@@ -39,7 +43,7 @@ def test_pieces_are_read_as_workers_need_them():
 
 
 def test_the_piece_of_a_lost_worker_goes_to_another():
-    pool = SimulatedPool(2, takes_its_size)
+    pool = pool_of(2)
     pool.lose(1, at=3.0)
     dispatch = Dispatch(pool)
     assert sorted(finished(dispatch, pieces(5, 5, 5))) == [0, 1, 2]
@@ -47,7 +51,7 @@ def test_the_piece_of_a_lost_worker_goes_to_another():
 
 
 def test_a_piece_that_kills_every_worker_is_given_up():
-    pool = SimulatedPool(1, takes_its_size)
+    pool = pool_of(1)
     for n in range(3):
         pool.lose(n, at=1.0 + n)
         pool.join(n + 1, at=1.5 + n)
@@ -56,7 +60,7 @@ def test_a_piece_that_kills_every_worker_is_given_up():
 
 
 def test_a_worker_that_joins_takes_work():
-    pool = SimulatedPool(1, takes_its_size)
+    pool = pool_of(1)
     pool.join(1, at=2.0)
     assert len(finished(Dispatch(pool), pieces(*[2.0] * 7))) == 7
     assert pool.clock == 8
@@ -70,7 +74,7 @@ def test_a_straggler_is_run_twice_and_the_first_result_counts():
         begun.append((worker, work[0]))
         return 1000.0 if worker == 0 and len(begun) > 2 else work[1]
 
-    pool = SimulatedPool(2, seconds)
+    pool = pool_of(2, seconds)
     dispatch = Dispatch(pool)
     assert sorted(finished(dispatch, pieces(*[1.0] * 8))) == list(range(8))
     assert dispatch.twice == 1
@@ -82,7 +86,7 @@ def test_a_straggler_is_run_twice_and_the_first_result_counts():
 
 
 def test_a_piece_of_the_usual_pace_is_not_run_twice():
-    pool = SimulatedPool(4, takes_its_size)
+    pool = pool_of(4)
     dispatch = Dispatch(pool)
     finished(dispatch, pieces(30, 1, 1, 1, 1, 1))
     assert dispatch.twice == 0
