@@ -36,9 +36,14 @@ class Running:
         typer.Option("--ray-workers", min=1, help="Workers at most (default: as many as fit)."),
     ] = None
 
-    def check(self) -> None:
-        """Raises InputError for options that do not fit together, and where Ray is not installed."""
+    def check(self, sampler: str = "own") -> None:
+        """Raises InputError for options that do not fit together, and where Ray is not installed.
+        sampler: who writes texts."""
         one_of("--runner", self.runner, ("local", "ray"))
+        if self.runner == "ray" and sampler != "own":
+            raise InputError(
+                f"--runner ray: workers write their own answers; leave --sampler {sampler} out."
+            )
         if self.runner == "ray":
             from selfedit.runners.ray import import_ray
 

@@ -60,7 +60,7 @@ def run(
     from selfedit import experiments
     from selfedit.loops.tracking import Trackers
 
-    running.check()
+    running.check(sampling.sampler)
     settings = own.settings()
     trackers = Trackers(own.tracker or (), keeping.folder / "tracking", settings, warn)
     load = sampling.through(loading.loader_with(own.domain_class().skills()))

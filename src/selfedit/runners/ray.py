@@ -116,8 +116,8 @@ class Cluster:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise WorkerError(
                 f"Ray cannot be reached {place} ({first}). Start it with `ray start --head`, give its "
-                "address (--ray-address HOST:6379), or leave that out to have it started here. A cluster "
-                "with token authentication needs RAY_AUTH_MODE=token and its token here, too."
+                "address (--ray-address HOST:6379), or leave that out to have it started here. A "
+                "cluster with token authentication needs RAY_AUTH_MODE=token and its token here, too."
             ) from error
         self._ours = True
 
