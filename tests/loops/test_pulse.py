@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from rich.console import Console
 
 from selfedit.cli.follow import follow
 from selfedit.config import InnerSettings
@@ -19,7 +22,7 @@ from selfedit.loops import pulse
 from selfedit.loops.pulse import Pulse, Watched, life, whereabouts
 from selfedit.loops.runs import recorded_run
 from selfedit.progress import Part
-from selfedit.report.follow import line, look
+from selfedit.report.follow import line, look, view
 from selfedit.report.runs import run_values, state
 from selfedit.seams import PolicyRef
 from selfedit.store import Beat, Store
@@ -137,6 +140,14 @@ def test_followed_until_it_ends_or_is_dead(tmp_path, monkeypatch, capsys):
     assert [one["state"] for one in told] == ["alive"] * 3 + ["failed"]
     assert [one["done"] for one in told] == [None, 1, 2, 3]
     assert told[1]["left"] == pytest.approx(8, abs=1)
+    drawn = io.StringIO()
+    going_on = replace(
+        look(store, run)[0], run=replace(store.run(run), status="running", finished=None)
+    )
+    Console(file=drawn, width=80).print(view([going_on], 80))
+    said = [text.split()[0] for text in drawn.getvalue().splitlines() if text.strip()]
+    assert said[:2] == ["Run", "training:"], "then the bar"
+    assert {"started", "pace", "where", "last"} <= set(said), "each in a line of its own"
     assert told[-1]["error"] == "no space"
     assert told[-1]["left"] is None
 

@@ -114,7 +114,9 @@ def _run(one: Live, width: int) -> RenderableType:
             Text(f"{one.told('stage')}: {int(done):,} of {total:,}" if total else one.told("stage"))
         )
     if one.goes_on and total:
-        rows.append(ProgressBar(total=total, completed=done, width=min(60, width - 4)))
+        bar = Table.grid()  # a bar by itself ends no line
+        bar.add_row(ProgressBar(total=total, completed=done, width=min(60, width - 4)))
+        rows.append(bar)
     table = Table.grid(padding=(0, 2))
     for name, value in facts(one):
         table.add_row(Text(name, style="dim"), Text(value))
