@@ -205,6 +205,12 @@ def test_shapes_are_told_by_their_content(tmp_path: Path, shape: str, name: str)
     assert read_quiz(packed) == read_quiz(path)
 
 
+def test_a_table_of_nothing_is_refused(tmp_path: Path) -> None:
+    for text in (",", ",\n,\n", ";;"):
+        with pytest.raises(InputError, match="neither JSON nor"):
+            read_quiz(quiz(tmp_path, text))
+
+
 def test_numbers_and_booleans(tmp_path: Path) -> None:
     given = [1802.0, 2.5, -3, 1e20, True, False, [1, "one"], {"text": [4.0]}]
     path = quiz(tmp_path, lines(*({"question": "q", "answers": one} for one in given)))

@@ -72,8 +72,9 @@ def test_a_reply_may_end_wherever_it_matches(tiny):
 
 @needs_llguidance
 def test_what_is_no_expression(tiny):
-    with pytest.raises(InputError, match="cannot be made to match"):
-        tiny.sample([Prompt("a", pattern="(")], sampling(0), [0])
+    for own in ("(", "\ud800"):
+        with pytest.raises(InputError, match="cannot be made to match"):
+            tiny.sample([Prompt("a", pattern=own)], sampling(0), [0])
 
 
 def test_without_the_package(tiny, monkeypatch):

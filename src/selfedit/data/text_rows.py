@@ -104,7 +104,7 @@ def _reader(text: str, first: str, told: str) -> tuple[Any, Sequence[str] | None
             head = [row for _, row in zip(range(_LOOKED_AT), rows(), strict=False) if any(row)]
         except csv.Error:
             continue
-        if len(names) > 1 and not any(names[2:]) and _asks(head):
+        if len(names) > 1 and not any(names[2:]) and head and _asks(head):
             return (rows() if names[0].rstrip().endswith(ASKING) else reader), _PLAIN
     return csv.reader(io.StringIO(text, newline="")), None
 

@@ -80,14 +80,18 @@ def memory_free(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-_SIGNS = ("can't allocate memory", "not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+# oneDNN's "could not create a primitive"; one that it has not got is a "primitive descriptor".
+_SIGNS = re.compile(
+    "can't allocate memory|not enough memory|out of memory|CUBLAS_STATUS_ALLOC_FAILED"
+    r"|could not create a (primitive|memory object)(?! descriptor)"
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the error says that memory ran out; CPU, MPS and cuBLAS say so in a RuntimeError."""
+    """Whether the error says that memory ran out; CPU, oneDNN, MPS and cuBLAS raise RuntimeErrors."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError | OutOfMemory):
         return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
+    return isinstance(error, RuntimeError) and _SIGNS.search(str(error)) is not None
 
 
 def within_memory(work: Callable[[], T], what: str) -> T:

@@ -27,7 +27,10 @@ class Constraint:
     def __init__(self, pattern: str, tokenizer: Any, vocabulary: int, stop_ids: Sequence[int]) -> None:
         llguidance = _llguidance()
         known = _tokens(llguidance, tokenizer, vocabulary, tuple(sorted(stop_ids)))
-        grammar = llguidance.LLMatcher.grammar_from_regex(pattern)
+        try:
+            grammar = llguidance.LLMatcher.grammar_from_regex(pattern)
+        except UnicodeEncodeError as error:
+            raise InputError(f"replies cannot be made to match {pattern!r}: {error}") from None
         self._matcher = llguidance.LLMatcher(known, grammar)
         if self._matcher.is_error():
             raise InputError(
