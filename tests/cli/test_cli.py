@@ -187,8 +187,13 @@ def result_of(library: Path) -> tuple[dict, str]:
     done = run(*learn_args(library))
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    adapter = Path(result["adapter_path"]) / "fake_adapter.json"
-    return result, adapter.read_text(encoding="utf-8")
+    return result, weights_in(result["adapter_path"])
+
+
+def weights_in(passages: str) -> str:
+    """Those of the one adapter in a library's folder."""
+    (adapter,) = Path(passages).rglob("fake_adapter.json")
+    return adapter.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -211,7 +216,7 @@ def test_kill_9_anywhere_loses_nothing(tmp_path, seed):
     listed = json.loads(run("adapters", "list", "--library", library, "--json").stdout)
     committed = [a for a in listed["adapters"] if a["status"] == "committed"]
     assert len(committed) == 1
-    assert Path(committed[0]["path"], "fake_adapter.json").read_text(encoding="utf-8") == texts
+    assert weights_in(committed[0]["path"]) == texts
 
 
 def test_ctrl_c_exits_130_with_one_line(tmp_path):
@@ -295,7 +300,8 @@ def test_probe_says_what_a_version_broke(tmp_path):
     shown = run("probe", "--model", "fake", "--library", library)
     assert "Neighbours that take a fact" in shown.stdout
     assert "cannot be judged" in shown.stdout
-    folder = run("probe", "--model", "fake", "--adapter", library / "adapters" / "v0001", "--json")
+    (adapter,) = (library / "passages").iterdir()
+    folder = run("probe", "--model", "fake", "--adapter", adapter, "--json")
     assert json.loads(folder.stdout)["leakage"] is None
     assert json.loads(folder.stdout)["drift"] == result["drift"]
 

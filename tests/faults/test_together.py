@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 
 from selfedit.home import STORE
+from selfedit.learning.shelf import Shelf
+from selfedit.learning.standing import adapter_names
 from selfedit.store import Store
 from tests.faults.commands import Running, Setting, run
 from tests.faults.libraries import MODEL, learn, left_behind, write_inputs
@@ -40,9 +42,10 @@ def test_commands_beside_each_other(tmp_path):
         with Store(folder / "lib" / STORE) as store:
             records = {record.version: record for record in store.adapters()}
             current = store.current(next(iter(records.values())).model_revision)
+        shelf = Shelf(folder / "lib")
         for record in records.values():
-            there = (folder / "lib" / "adapters" / f"v{record.version:04d}").is_dir()
-            assert there or record.status == "deleted", record
+            needed = [shelf.adapter(name) for name in adapter_names(record)]
+            assert record.status == "deleted" or all(own.is_dir() for own in needed), record
         if current is not None:
             assert current.status == "committed"
             ended = run("ask", "What do the lamps of Orro burn?", *MODEL, *LIB, setting=here)

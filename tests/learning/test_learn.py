@@ -30,6 +30,9 @@ TRAM_QUIZ = [
     ("By whom was the Velm tram built?", "Ilda Prunt"),
 ]
 
+# One adapter of everything, and no router before it.
+SINGLE = LearnSettings(memory="single")
+
 
 def write(folder: Path, name: str, text: str, quiz: list[tuple[str, str]]) -> tuple[Path, Path]:
     document, questions = folder / f"{name}.md", folder / f"{name}.jsonl"
@@ -128,7 +131,7 @@ def test_learning_a_document_again_replaces_it(library, owls):
 
 
 def test_learning_the_same_again_is_rejected_and_reuses_every_trial(library, owls):
-    library.learn(*owls)
+    library.learn(*owls, SINGLE)
     model = library.model
     before = model.calls.copy()
     result = library.learn(*owls)
@@ -141,7 +144,7 @@ def test_learning_the_same_again_is_rejected_and_reuses_every_trial(library, owl
 
 
 def test_too_much_forgetting_is_rejected(library, owls, trams, monkeypatch):
-    library.learn(*owls)
+    library.learn(*owls, SINGLE)
     # Without replay the new adapter knows nothing of the owls.
     monkeypatch.setattr("selfedit.learning.learner.older_documents", lambda parent, records: [
         replace(document, passages=()) for document in parent.documents
@@ -282,7 +285,7 @@ def test_invalid_and_failed_trials_are_recorded(library, owls, monkeypatch):
 
 def test_interrupted_learn_goes_on_and_ends_the_same(tmp_path, owls):
     """Ctrl-C at every single call of the model, one after the other."""
-    whole = Library(FakeModel(), tmp_path / "whole").learn(*owls)
+    whole = Library(FakeModel(), tmp_path / "whole").learn(*owls, SINGLE)
     model = FakeModel()
     library = Library(model, tmp_path / "cut")
     original, calls = FakeModel._called, 0
@@ -298,12 +301,12 @@ def test_interrupted_learn_goes_on_and_ends_the_same(tmp_path, owls):
 
         FakeModel._called = called
         try:
-            result = library.learn(*owls)
+            result = library.learn(*owls, SINGLE)
         except KeyboardInterrupt:
             assert library.current() is None
             if calls == 1:  # stopped in a training: let the next one pass, as a retry would
                 FakeModel._called = original
-                result = library.learn(*owls)
+                result = library.learn(*owls, SINGLE)
                 break
             continue
         finally:
@@ -368,7 +371,7 @@ def test_a_declined_estimate_learns_nothing(tmp_path):
 
 
 def test_export_delete_and_what_they_refuse(library, owls, trams, tmp_path):
-    library.learn(*owls)
+    library.learn(*owls, SINGLE)
     library.learn(*trams)
     assert (library.export(tmp_path / "out") / "fake_adapter.json").exists()
     with pytest.raises(AdapterError, match="exists already"):
@@ -416,7 +419,7 @@ def test_topic_stands_before_every_question(library, owls, monkeypatch):
 def test_a_version_that_lost_too_much_of_the_rest_is_not_committed(tmp_path, owls):
     right = [question.query.question for question in in_order()[:100]]
     library = Library(Knowing(forgotten=right[:35]), tmp_path / "library")
-    result = library.learn(*owls, report=write_report)
+    result = library.learn(*owls, SINGLE, report=write_report)
     assert not result.committed
     assert "lost 35 of the 100 general questions" in result.reason
     assert "--max-damage" in result.reason
@@ -428,7 +431,7 @@ def test_a_version_that_lost_too_much_of_the_rest_is_not_committed(tmp_path, owl
     assert record.status == "rejected"
     assert ProbeResult.from_json(record.scores).general_kept == 0.65
     assert "General questions kept" in Path(result.report_path).read_text(encoding="utf-8")
-    allowed = library.learn(*owls, LearnSettings(max_damage=0.35))
+    allowed = library.learn(*owls, LearnSettings(max_damage=0.35, memory="single"))
     assert allowed.committed
     assert allowed.probe.general_after == 65
 

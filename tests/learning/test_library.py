@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from selfedit.domains.knowledge import text_document
+from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import AdapterError, ModelError
 from selfedit.learning.library import Library
 from selfedit.model.fake import FakeModel
@@ -24,7 +25,7 @@ BOAT = Query("In what colour are the boats of Orro painted?", ("saffron",))
 
 def learned(folder: Path | str) -> Library:
     library = Library(FakeModel(), folder)
-    assert library.learn(LAMPS, [LAMP], report=write_report).committed
+    assert library.learn(LAMPS, [LAMP], LearnSettings(memory="single"), report=write_report).committed
     return library
 
 

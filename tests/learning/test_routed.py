@@ -19,7 +19,7 @@ from selfedit.types import Query
 
 PLACES = "Orro Velm Hask Tidewell Brenna Quillon Marsk Dunmere Ostra Pellworm Zanth Ubrik".split()
 OILS = "thistle whale linseed poppy walnut almond olive castor hemp sesame palm argan".split()
-ROUTED = LearnSettings(memory="routed")
+ROUTED, SINGLE = LearnSettings(memory="routed"), LearnSettings(memory="single")
 
 
 def lamps(place: str, oil: str, source: str = "", more: str = ""):
@@ -172,7 +172,7 @@ def test_forgetting_takes_no_training_and_shows_what_is_gone(library):
 
 
 def test_a_library_of_one_adapter_goes_on_routed_and_can_forget(library):
-    learn(library, 0)
+    learn(library, 0, SINGLE)
     learn_boats(library)
     trained = library.model.calls["train"]
     assert learn(library, 2, ROUTED).committed
@@ -191,7 +191,7 @@ def test_a_library_of_one_adapter_goes_on_routed_and_can_forget(library):
 
 def test_a_library_of_an_older_release_goes_on_routed_and_back(library):
     """Its records know no kinds of memory, and do not say which text is whose."""
-    learn(library, 0)
+    learn(library, 0, SINGLE)
     learn_boats(library)
     with sqlite3.connect(library.folder / "store.sqlite") as store:
         old = [
@@ -227,7 +227,7 @@ def test_a_library_of_an_older_release_goes_on_routed_and_back(library):
 
 def test_single_and_stacked_libraries_forget_by_training_or_not_at_all(tmp_path, library):
     for i in range(2):
-        learn(library, i)
+        learn(library, i, SINGLE)
     done = library.forget("Orro")
     assert (done.right_before, done.right_after, done.retrained) == (1, 0, 1)
     assert "whale" in library.ask(asked("Velm"))[0]

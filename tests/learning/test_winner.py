@@ -26,8 +26,9 @@ NOISE = {
     "lora": {"rank": 2},
     "train": {"epochs": 2, "learning_rate": 0.05, "anchor": {"weight": 0}},
     "candidates": 3,
+    "memory": "single",
 }
-
+SINGLE = LearnSettings(memory="single")
 
 TASK = Task(
     "t",
@@ -151,7 +152,7 @@ def test_where_a_trials_adapter_is_gone_or_damaged_it_is_trained_once_more(tmp_p
     monkeypatch.setattr(Workbench, "keep", keep)
     model = FakeModel()
     library = Library(model, tmp_path / "library")
-    assert library.learn(LAMPS, [LAMP]).committed
+    assert library.learn(LAMPS, [LAMP], SINGLE).committed
     assert model.calls["train"] == 2  # the wave, and the final adapter
     assert "thistle" in library.ask(LAMP.question)[0]
 
@@ -159,7 +160,7 @@ def test_where_a_trials_adapter_is_gone_or_damaged_it_is_trained_once_more(tmp_p
 def test_with_other_documents_in_it_the_final_adapter_is_trained(tmp_path):
     model = FakeModel()
     library = Library(model, tmp_path / "library")
-    library.learn(LAMPS, [LAMP])
+    library.learn(LAMPS, [LAMP], SINGLE)
     assert model.calls["train"] == 1
     library.learn(BOATS, [BOAT])
     assert model.calls["train"] == 3
@@ -169,16 +170,25 @@ def test_with_other_documents_in_it_the_final_adapter_is_trained(tmp_path):
     again = text_document(
         "# Lamps\n\nThe lamps of Orro burn thistle oil.\n\nThey hang.", source="lamps"
     )
-    library.learn(again, [LAMP])
+    library.learn(again, [LAMP], SINGLE)
     assert model.calls["train"] == 4
 
 
 def test_a_single_finalist_is_trained_in_full_by_the_final_adapter_alone(tmp_path):
     model = FakeModel()
     library = Library(model, tmp_path / "library")
-    result = library.learn(LAMPS, [LAMP], LearnSettings(heat_epochs=3))
+    result = library.learn(LAMPS, [LAMP], LearnSettings(heat_epochs=3, memory="single"))
     assert result.committed
     assert model.calls["train"] == 2
     (passage,) = result.passages
     assert {len(losses) for losses in passage.losses} == {3}
     assert len(result.final_losses) == LearnSettings().train.epochs
+
+
+def test_a_routed_passages_single_finalist_is_trained_in_full(tmp_path):
+    library = Library(FakeModel(), tmp_path / "library")
+    result = library.learn(LAMPS, [LAMP], LearnSettings(heat_epochs=3, memory="routed"))
+    (passage,) = result.passages
+    (kept,) = passage.group.kept
+    key = passage.group.candidates[kept].trials[0]
+    assert len(library.store.trials([key])[key].losses) == LearnSettings().train.epochs

@@ -64,7 +64,7 @@ def list_(keeping: options.Keeping, as_json: options.Json = False) -> None:
         out.print("No versions yet. `selfedit learn FILE` makes one.")
         return
     kinds = [kind_of(record) for record in records]
-    told = set(kinds) != {"single"}  # a narrow terminal has no room for what is all the same
+    told = set(kinds) != {"routed"}  # a narrow terminal has no room for what is all the same
     memory = "memory" if told else ""
     table = Table()
     for heading in ["", *f"version model status {memory} before after documents created".split()]:

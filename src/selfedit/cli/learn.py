@@ -85,7 +85,7 @@ def learn(
         str | None,
         typer.Option(
             help="How what was learned is kept: single, routed, stack or stack-anchored (default: as "
-            "before in this library; single in a new one)."
+            "before in this library; routed in a new one)."
         ),
     ] = None,
     adapters_per_question: Annotated[

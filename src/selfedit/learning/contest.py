@@ -29,7 +29,8 @@ def compete(
     Without `heat_epochs` all are trained in full. With it, all are trained for that few epochs first (a
     rung of successive halving, Jamieson & Talwalkar, arXiv 1502.07943), and the best `finalists` then
     in full, from the start: an ordinary trial, as if there had been no heat. A single finalist is kept
-    without that, unless the heat reduced what the model knew: the final adapter will show.
+    without that, unless the heat reduced what the model knew: the final adapter will show. A routed
+    memory has no final adapter, and trains it in full.
     """
     if settings.heat_epochs is None:
         groups = run(proposals, settings, _named(proposals, settings, progress), full=True)
@@ -37,7 +38,7 @@ def compete(
     train = settings.train.model_copy(update={"epochs": settings.heat_epochs})
     short = settings.model_copy(update={"train": train})
     heat = run(proposals, short, _named(proposals, short, progress), full=False)
-    if settings.finalists == 1:
+    if not _num_finals(settings):
         return [_only_finalist(group) for group in heat]
     best = [_leaders(group, settings.finalists) for group in heat]
     left = [
@@ -57,8 +58,14 @@ def num_trainings(settings: LearnSettings) -> float:
     if settings.heat_epochs is None:
         return settings.seeds * settings.candidates
     heat = settings.candidates * settings.heat_epochs / settings.train.epochs
-    finals = min(settings.finalists, settings.candidates) if settings.finalists > 1 else 0
-    return settings.seeds * (heat + finals)
+    return settings.seeds * (heat + _num_finals(settings))
+
+
+def _num_finals(settings: LearnSettings) -> int:
+    """Candidates of a passage that are trained in full after a heat."""
+    if settings.finalists == 1 and settings.memory != "routed":
+        return 0
+    return min(settings.finalists, settings.candidates)
 
 
 def _named(proposals: Sequence[Proposal], settings: InnerSettings, progress: Progress) -> Progress:

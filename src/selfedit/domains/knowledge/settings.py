@@ -186,7 +186,7 @@ class LearnSettings(InnerSettings):
     )
     memory: MemoryKind | None = Field(
         None,
-        description="How what was learned is kept; None: as the library's current version is, single "
+        description="How what was learned is kept; None: as the library's current version is, routed "
         "in a new one.",
     )
     adapters_per_question: int = Field(
