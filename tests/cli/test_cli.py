@@ -303,7 +303,7 @@ def test_probe_says_what_a_version_broke(tmp_path):
     (adapter,) = (library / "passages").iterdir()
     folder = run("probe", "--model", "fake", "--adapter", adapter, "--json")
     assert json.loads(folder.stdout)["leakage"] is None
-    assert json.loads(folder.stdout)["drift"] == result["drift"]
+    assert json.loads(folder.stdout)["drift"] > result["drift"]  # no router keeps questions from it
 
 
 def test_probe_refuses_what_does_not_go_together(tmp_path):

@@ -26,12 +26,14 @@ VersionArgument = Annotated[int, typer.Argument(help="Number of the version.")]
 def as_dict(record: AdapterRecord, current: set[int], library: Library) -> dict[str, Any]:
     from selfedit.learning.standing import adapter_names, kind_of
 
+    names, shelf = adapter_names(record), library.shelf
+    place = shelf.name(record.version) if shelf.own(record.version) in names else "passages"
     return {
         "version": record.version,
         "current": record.version in current,
         "status": record.status,
         "memory": kind_of(record),
-        "adapters": sorted(adapter_names(record)),
+        "adapters": sorted(names),
         "model": record.model,
         "model_revision": record.model_revision,
         "parent": record.parent,
@@ -39,7 +41,7 @@ def as_dict(record: AdapterRecord, current: set[int], library: Library) -> dict[
         "reason": record.reason,
         "documents": [document.title for document in record.documents],
         "scores": record.scores,
-        "path": str(library.folder / library.shelf.name(record.version)),
+        "path": str(library.folder / place),
     }
 
 
