@@ -46,7 +46,7 @@ def router_of(record: AdapterRecord | None) -> RouterKind:
 
 def settled(settings: LearnSettings, current: AdapterRecord | None) -> LearnSettings:
     """The settings with a kind of memory and a router, those of the current version if they name none;
-    the bare model's first document is routed. A stack without an anchor is the paper's: nothing holds it."""
+    without one the memory is routed. A stack has no anchor, as in the paper: nothing holds it."""
     kind = settings.memory or ("routed" if current is None else kind_of(current))
     changes: dict[str, Any] = {"memory": kind}
     if kind == "routed":
