@@ -98,7 +98,7 @@ def test_learns_a_fact_that_it_cannot_know(model, tmp_path, monkeypatch):
     assert result.committed
     assert result.probe is not None
     assert result.probe.general_after > result.probe.general_before / 2 > 0
-    weights = Path(result.adapter_path) / "adapter_model.safetensors"
+    (weights,) = Path(result.adapter_path).rglob("adapter_model.safetensors")
     assert weights.stat().st_size > 1e6
     fresh = Library(model, tmp_path / "library")
     answers = fresh.ask([line["question"] for line in lines])

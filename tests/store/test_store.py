@@ -652,6 +652,7 @@ def test_a_store_of_the_first_schema_is_upgraded_with_all_that_it_holds(url: str
         with store._writer.begin() as connection:
             connection.execute(sa.text("UPDATE adapters SET documents = :whole"), {"whole": whole})
             connection.exec_driver_sql("DROP TABLE documents")
+            connection.exec_driver_sql("DROP TABLE progress")
             connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
     with Store(url) as store:
         assert store.trials(["a"]) == {"a": trial("a")}
