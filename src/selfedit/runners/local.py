@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from selfedit.config import InnerSettings
 from selfedit.loops.inner import Keep, run_trials
 from selfedit.loops.policies import Policies
 from selfedit.progress import Part, Progress
-from selfedit.runners.stored import OnTrials, StoredTrials, chunked, grouped
+from selfedit.runners.stored import OnTrials, StoredTrials, StreamingRunner, chunked, grouped
 from selfedit.seams import Domain, PolicyRef
 from selfedit.store import Store
 from selfedit.types import Group, Proposal
 
 
-class LocalRunner:
+class LocalRunner(StreamingRunner):
     """Implements `seams.TrialRunner` with one model at a time and the store of a library.
 
     run_id: the run that new trials belong to. on_trials: called with new trials as they finish; keep:
@@ -32,22 +32,6 @@ class LocalRunner:
         self.policies, self.store, self.run_id = policies, store, run_id
         self.on_trials, self.keep = on_trials, keep
 
-    def run(
-        self,
-        policy: PolicyRef,
-        domain: Domain,
-        proposals: Sequence[Proposal],
-        settings: InnerSettings,
-        progress: Progress,
-    ) -> list[Group]:
-        """See `seams.TrialRunner`. The groups hold keys of trials: `loops.groups.trials_of` reads
-        them, so that a large round takes little memory."""
-        edits = sum(len(own.edits) for own in proposals)
-        progress.start("training and testing self-edits", settings.seeds * edits)
-        groups = list(self.stream(policy, domain, proposals, settings, progress))
-        progress.note("")  # it says nothing about the stages that follow
-        return groups
-
     def stream(
         self,
         policy: PolicyRef,
@@ -56,8 +40,7 @@ class LocalRunner:
         settings: InnerSettings,
         progress: Progress,
     ) -> Iterator[Group]:
-        """The same for a corpus: proposals are read, and groups handed out, some hundred at a time, so
-        that their number does not matter to the memory."""
+        """See `StreamingRunner.stream`."""
         model = self.policies.get(policy)
         trials = StoredTrials(self.store, self.run_id, self.on_trials, progress)
         for part in chunked(proposals):

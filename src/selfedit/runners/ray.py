@@ -1,8 +1,8 @@
 """Trials on a Ray cluster: the driver plans waves, grades answers and writes the store; workers train.
 
-Waves are those of the local runner, so that on equal hardware trials are equal to the last bit. A
-worker that dies loses a wave, which is run again; a driver that dies loses what was not stored yet, and
-goes on from the store when it is started again (docs/cluster.md).
+Waves are those of the local runner, so that on equal hardware trials are equal but for the last bits
+of float32 products. A worker that dies loses a wave, which is run again; a driver that dies loses what
+was not stored yet, and goes on from the store when it is started again (docs/cluster.md).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from selfedit.progress import Progress, Renamed
 from selfedit.runners.dispatch import Dispatch, Piece
 from selfedit.runners.orders import Order, Outcome
 from selfedit.runners.pool import Needs, RayPool
-from selfedit.runners.stored import OnTrials, StoredTrials, chunked, grouped
+from selfedit.runners.stored import OnTrials, StoredTrials, StreamingRunner, chunked, grouped
 from selfedit.seams import Domain, Model, PolicyRef
 from selfedit.store import Store
 from selfedit.types import Group, Proposal
@@ -122,7 +122,7 @@ class Cluster:
         self._ours = True
 
 
-class RayRunner:
+class RayRunner(StreamingRunner):
     """Implements `seams.TrialRunner` with the workers of a cluster and the store of a library."""
 
     def __init__(
@@ -136,21 +136,6 @@ class RayRunner:
         self.cluster, self.policies, self.store = cluster, policies, store
         self.run_id, self.on_trials = run_id, on_trials
 
-    def run(
-        self,
-        policy: PolicyRef,
-        domain: Domain,
-        proposals: Sequence[Proposal],
-        settings: InnerSettings,
-        progress: Progress,
-    ) -> list[Group]:
-        """See `seams.TrialRunner`."""
-        edits = sum(len(own.edits) for own in proposals)
-        progress.start("training and testing self-edits", settings.seeds * edits)
-        groups = list(self.stream(policy, domain, proposals, settings, progress))
-        progress.note("")  # it says nothing about the stages that follow
-        return groups
-
     def stream(
         self,
         policy: PolicyRef,
@@ -159,7 +144,7 @@ class RayRunner:
         settings: InnerSettings,
         progress: Progress,
     ) -> Iterator[Group]:
-        """See `LocalRunner.stream`. What is in memory follows from the number of workers alone."""
+        """See `StreamingRunner.stream`. What is in memory follows from the number of workers alone."""
         model = self.policies.get(policy)
         pool = self.cluster.pool(model, progress)
         shown = _OnWorkers(progress, pool)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Protocol
 
+from selfedit.config import InnerSettings
 from selfedit.loops.groups import group_of
 from selfedit.loops.inner import Known
 from selfedit.loops.policies import Policies
 from selfedit.progress import Progress
-from selfedit.seams import TrialRunner
+from selfedit.seams import Domain, PolicyRef, TrialRunner
 from selfedit.show.wording import percent
 from selfedit.store import Store
 from selfedit.types import Group, Proposal, Trial
@@ -28,6 +30,38 @@ class Runners(Protocol):
     def __call__(
         self, policies: Policies, store: Store, run_id: int, on_trials: OnTrials = ..., /
     ) -> TrialRunner: ...
+
+
+class StreamingRunner(ABC):
+    """A `seams.TrialRunner` whose groups come one after the other."""
+
+    def run(
+        self,
+        policy: PolicyRef,
+        domain: Domain,
+        proposals: Sequence[Proposal],
+        settings: InnerSettings,
+        progress: Progress,
+    ) -> list[Group]:
+        """See `seams.TrialRunner`. The groups hold keys of trials: `loops.groups.trials_of` reads
+        them, so that a large round takes little memory."""
+        edits = sum(len(own.edits) for own in proposals)
+        progress.start("training and testing self-edits", settings.seeds * edits)
+        groups = list(self.stream(policy, domain, proposals, settings, progress))
+        progress.note("")  # it says nothing about the stages that follow
+        return groups
+
+    @abstractmethod
+    def stream(
+        self,
+        policy: PolicyRef,
+        domain: Domain,
+        proposals: Iterable[Proposal],
+        settings: InnerSettings,
+        progress: Progress,
+    ) -> Iterator[Group]:
+        """The same for a corpus: proposals are read, and groups handed out, some hundred at a time, so
+        that their number does not matter to the memory."""
 
 
 class StoredTrials:
