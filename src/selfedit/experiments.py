@@ -307,6 +307,7 @@ def train(
     on_round: Callable[[RoundRecord], None] = lambda record: None,
     notes: Sequence[str] = (),
     questions: QuestionKind = "given",
+    until: int | None = None,
     runner: Runners = LocalRunner,
 ) -> Trained:
     """The outer loop: rounds of self-edits by the current policy, which learns from the good ones
@@ -319,8 +320,9 @@ def train(
     user's library. algorithm, reward: None: those that the settings name. judge: of the rewards `proxy`
     and `cascade`. confirm: shown what the rounds that are left will take; False stops. on_round: told
     of each round as it is finished. notes: how the tasks were chosen. questions: whose questions
-    reward an edit: the tasks' own, or such as the model writes about them. runner: makes what runs the
-    trials, such as `runners.ray.Cluster.runner`.
+    reward an edit: the tasks' own, or such as the model writes about them. until: the last round of
+    this call; another call goes on. runner: makes what runs the trials, such as
+    `runners.ray.Cluster.runner`.
 
     Raises InputError for tasks that nothing can be learned from, and where another process is at work
     on the same run; SelfEditError.
@@ -350,10 +352,12 @@ def train(
         progress,
         on_round,
         (*notes, *left_out),
+        until,
     )
-    if confirm is not None and (finished := len(run.finished())) < settings.rounds:
+    if confirm is not None and (finished := len(run.finished())) < run.until:
         trust = None if settings.reward == "proxy" else earlier(store, model.name, settings)
-        plan = replace(plan_outer(model, domain, run.tasks, settings, finished), trust=trust)
+        ahead = settings.model_copy(update={"rounds": run.until})
+        plan = replace(plan_outer(model, domain, run.tasks, ahead, finished), trust=trust)
         if not confirm(plan):
             raise InputError("stopped before anything was trained")
     del model  # a round's policy takes its place

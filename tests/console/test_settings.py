@@ -7,7 +7,7 @@ import pytest
 from selfedit.console.options import Adapting, Outer, Training, Writing
 from selfedit.console.settings import preset_settings
 from selfedit.domains.arc.presets import PRESETS as ARC_PRESETS
-from selfedit.domains.knowledge.options import learn_settings
+from selfedit.domains.knowledge.options import Evaluating, OuterLoop, learn_settings
 from selfedit.errors import InputError
 
 
@@ -27,6 +27,17 @@ def test_alpha_changes_with_the_rank_unless_it_is_given(alpha, expected):
     assert (settings.inner.lora.rank, settings.inner.lora.alpha) == (8, expected)
     assert (settings.rounds, settings.seed, settings.inner.seed) == (3, 5, 5)
     assert learn_settings(Adapting(rank=8).given()).lora.alpha == 16.0
+
+
+@pytest.mark.parametrize("strategy", ["implications", "directed", "sentences", None])
+def test_a_policy_writes_in_training_as_it_does_in_an_evaluation(strategy):
+    training = OuterLoop(data="", strategy=strategy).settings().inner
+    assert training.sampling == Evaluating(data="", strategy=strategy).settings().inner.sampling
+    given = OuterLoop(data="", strategy=strategy, temperature=0.3, max_new_tokens=7).settings()
+    sampling = given.inner.sampling
+    assert (sampling.temperature, sampling.max_new_tokens) == (0.3, 7)
+    paper = OuterLoop(data="", preset="squad-paper", strategy="rewrite").settings()
+    assert paper.inner.sampling.max_new_tokens == 1024, "the preset's own, which is for whole edits"
 
 
 def test_a_value_out_of_bounds_names_its_option():

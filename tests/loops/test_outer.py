@@ -137,6 +137,18 @@ def test_a_finished_round_is_never_repeated(tmp_path):
     assert len(outer(tmp_path, settings=longer).run()) == 3  # another run, of its own
 
 
+def test_a_run_ends_where_it_is_told_to_and_goes_on_as_if_it_had_not(tmp_path):
+    whole = outer(tmp_path, name="whole").run()
+    (first,) = outer(tmp_path, until=1).run()
+    model = FakeModel()
+    assert outer(tmp_path, model, until=1).run() == [first]
+    assert not model.calls
+    records = outer(tmp_path).run()
+    assert records[0] == first
+    assert [texts(r) for r in records] == [texts(r) for r in whole]
+    assert outer(tmp_path, model, until=1).run() == [first], "not the policy of a later round"
+
+
 class Other(ReSTEM):
     identity = "another algorithm"
 

@@ -55,9 +55,7 @@ def generate(
         int, typer.Option("--candidates", min=1, help="Self-edits written for each passage.")
     ] = 1,
     temperature: options.Temperature = None,
-    max_new_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Tokens of one reply, at most.")
-    ] = None,
+    max_new_tokens: options.MaxNewTokens = None,
     seed: options.Seed = None,
     form: Annotated[
         str, typer.Option("--as", help="Lines with a text, or with the messages of a chat.")

@@ -84,6 +84,7 @@ def run(
             on_round=watch.tell,
             notes=asked.notes,
             questions=asked.questions,
+            until=own.until,
             runner=runner,
         )
     trackers.close()

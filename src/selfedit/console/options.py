@@ -74,6 +74,9 @@ Strategy = Annotated[
 Temperature = Annotated[
     float | None, typer.Option("--temperature", help="Sampling temperature for self-edits.")
 ]
+MaxNewTokens = Annotated[
+    int | None, typer.Option("--max-new-tokens", min=1, help="Tokens of one reply, at most.")
+]
 Candidates = Annotated[
     int | None, typer.Option("--candidates", help="Self-edits written for each context or task.")
 ]
@@ -113,6 +116,12 @@ TargetModules = Annotated[
 
 # The outer loop.
 Rounds = Annotated[int | None, typer.Option("--rounds", help="Rounds of the outer loop.")]
+Until = Annotated[
+    int | None,
+    typer.Option(
+        "--until", min=1, help="End after this round; the same command with a later one goes on."
+    ),
+]
 Contexts = Annotated[int | None, typer.Option("--contexts", help="Contexts or tasks in each round.")]
 Rule = Annotated[
     str | None,
@@ -287,13 +296,17 @@ class Writing:
 
     candidates: Candidates = None
     temperature: Temperature = None
+    max_new_tokens: MaxNewTokens = None
     seeds: EditSeeds = None
     seed: Seed = None
 
     def given(self) -> dict[str, Any]:
         return {
             "candidates": self.candidates,
-            "sampling": {"temperature": self.temperature},
+            "sampling": {
+                "temperature": self.temperature,
+                "max_new_tokens": self.max_new_tokens,
+            },
             "seeds": self.seeds,
             "seed": self.seed,
         }
@@ -369,6 +382,7 @@ class Outer:
     """The rounds of the outer loop."""
 
     rounds: Rounds = None
+    until: Until = None
     contexts: Contexts = None
     rule: Rule = None
     margin: Margin = None

@@ -92,6 +92,7 @@ class Trains(Protocol):
     docstring is the command's help."""
 
     tracker: list[str] | None
+    until: int | None
 
     def domain_class(self) -> type[BaseDomain]: ...
 

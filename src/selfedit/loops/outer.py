@@ -44,8 +44,8 @@ class OuterRun:
     it was.
 
     runner: makes the runner of this run's trials, given its number in the store. folder: where policies
-    are written. on_round: called with each finished round. notes: how the tasks were chosen.
-    Raises InputError for tasks that cannot be trained on.
+    are written. on_round: called with each finished round. notes: how the tasks were chosen. until: the
+    last round of this call; None: all of them. Raises InputError for tasks that cannot be trained on.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class OuterRun:
         progress: Progress | None = None,
         on_round: Callable[[RoundRecord], None] = lambda record: None,
         notes: Sequence[str] = (),
+        until: int | None = None,
     ) -> None:
         if not tasks:
             raise InputError("there are no contexts to train on")
@@ -73,6 +74,7 @@ class OuterRun:
         self.reward, self.store, self.settings = reward, store, settings
         self.progress, self.on_round, self.notes = Watched(progress), on_round, tuple(notes)
         self.progress.workers = lambda: policies.model.num_workers
+        self.until = settings.rounds if until is None else min(until, settings.rounds)
         self.start = ref_of(policies.model)
         self.key, self.tasks = self._drawn(tasks)
         self.folder = folder / self.key[:12]
@@ -123,7 +125,8 @@ class OuterRun:
         ]  # fmt: skip
 
     def run(self) -> list[RoundRecord]:
-        """All rounds; those that are finished are read, not repeated. Raises SelfEditError."""
+        """The rounds up to `until`; those that are finished are read, not repeated. Raises
+        SelfEditError."""
         inputs = {"key": self.key, "tasks": len(self.tasks), **about(self.domain)}
         inputs |= {"notes": list(self.notes)} if self.notes else {}
         with (
@@ -167,11 +170,11 @@ class OuterRun:
         return replace(update, metrics=numbers | update.metrics)
 
     def finished(self) -> list[RoundRecord]:
-        """The finished rounds, their policies where this library has them, wherever it was when they
-        were trained. Raises InputError if one is no longer there."""
+        """Finished rounds up to `until`, their policies where this library has them, wherever it was
+        when they were trained. Raises InputError if one is no longer there."""
         records: list[RoundRecord] = []
         policy = self.start.name
-        for record in stored_rounds(self.store, self.key, self.settings.rounds):
+        for record in stored_rounds(self.store, self.key, self.until):
             if record.changed:
                 policy = str(self.folder / f"round-{record.number}")
                 if not Path(policy).is_dir():
@@ -184,7 +187,7 @@ class OuterRun:
 
     def rounds_left(self, records: Sequence[RoundRecord]) -> Iterator[int]:
         """None after one that stopped the run. Read as it goes: `records` grows meanwhile."""
-        for number in range(len(records) + 1, self.settings.rounds + 1):
+        for number in range(len(records) + 1, self.until + 1):
             if records and records[-1].stopped:
                 return
             yield number

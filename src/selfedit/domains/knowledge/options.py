@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast, get_args
 
 import typer
 
@@ -118,7 +119,7 @@ class OuterLoop(InWords, Statements, Directed):
     def settings(self) -> KnowledgeOuterSettings:
         from selfedit.domains.knowledge.presets import PRESETS
 
-        return preset_settings(PRESETS, self.preset, given_by(self))
+        return strategy_settings(PRESETS, self.preset, given_by(self))
 
 
 @dataclass(kw_only=True)
@@ -226,6 +227,27 @@ class Evaluating(
             return None
         own = endpoint_settings(EndpointSettings, "writer", self.writer_model, self.writer_url)
         return EndpointWriter(own, store)
+
+
+Outer = TypeVar("Outer", bound="KnowledgeOuterSettings")
+
+
+def strategy_settings(
+    presets: Mapping[str, Callable[[], Outer]], name: str, given: dict[str, Any]
+) -> Outer:
+    """`preset_settings`, but with the strategy's own sampling where the preset's is for the other kind:
+    `sentences` writes a sentence at a time, all others a whole edit. Raises InputError."""
+    from selfedit.domains.knowledge.settings import LearnSettings
+
+    chosen = preset_settings(presets, name, given)
+    of_preset = named_preset(presets, name)().inner.knowledge.strategy
+    strategy = chosen.inner.knowledge.strategy
+    if (strategy == "sentences") == (of_preset == "sentences"):
+        return chosen
+    usual = LearnSettings.model_validate({"knowledge": {"strategy": strategy}}).sampling
+    return preset_settings(
+        presets, name, merged({"sampling": usual.model_dump(mode="json")}, given_only(given))
+    )
 
 
 def learn_settings(given: dict[str, Any], preset: str = "balanced") -> LearnSettings:

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from selfedit.config import AnchorSettings, LoraSettings, PolicySettings, TrainSettings
 from selfedit.console import options
-from selfedit.console.settings import given_by, preset_settings
-from selfedit.domains.knowledge.options import Statements
+from selfedit.console.settings import given_by
+from selfedit.domains.knowledge.options import Statements, strategy_settings
 from selfedit.domains.knowledge.settings import KnowledgeOuterSettings, LearnSettings
 from selfedit.domains.options import Limit
 
@@ -121,4 +121,4 @@ class ReaderLoop(Statements, options.Writing, options.Training, options.Adapting
         return Knowledge
 
     def settings(self) -> ReaderSettings:
-        return preset_settings(PRESETS, self.preset, given_by(self))
+        return strategy_settings(PRESETS, self.preset, given_by(self))
