@@ -109,8 +109,10 @@ class Bench(Protocol):
         domain: Domain,
         edits: Sequence[Sequence[SelfEdit]],
         settings: InnerSettings,
+        tasks: Sequence[Task] | None = None,
     ) -> list[tuple[Trial, ...]]:
-        """Each task's trials: every edit with each of `settings.seeds` seeds."""
+        """Each task's trials: every edit with each of `settings.seeds` seeds. tasks: with other
+        questions than the bench's."""
         ...
 
     def once(self, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:

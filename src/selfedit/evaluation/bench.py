@@ -88,10 +88,10 @@ class StoredBench:
         domain: Domain,
         edits: Sequence[Sequence[SelfEdit]],
         settings: InnerSettings,
+        tasks: Sequence[Task] | None = None,
     ) -> list[tuple[Trial, ...]]:
-        proposals = [
-            Proposal(task, None, tuple(own)) for task, own in zip(self.tasks, edits, strict=True)
-        ]
+        asked = self.tasks if tasks is None else tasks
+        proposals = [Proposal(task, None, tuple(own)) for task, own in zip(asked, edits, strict=True)]
         runner = self._runner(Policies(model), self.store, self.run_id, self._on_trials)
         groups = runner.run(ref_of(model), domain, proposals, settings, self.progress)
         return [

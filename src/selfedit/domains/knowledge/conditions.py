@@ -12,11 +12,13 @@ from functools import partial
 from typing import cast
 
 from selfedit.domains.conditions import Bench, Condition, Outcome, base, same_weights, with_note
+from selfedit.domains.knowledge import best_of, passage_matched
 from selfedit.domains.knowledge.domain import Knowledge
 from selfedit.domains.knowledge.regimes import (
     PassageOnly,
     finetunable,
     learn_and_answer,
+    passage_settings,
     settings_of,
 )
 from selfedit.domains.knowledge.retrieval import PassageIndex
@@ -40,7 +42,17 @@ def conditions(elsewhere: Elsewhere = None) -> dict[str, Condition]:
             "the BM25-nearest passages in the prompt", _retrieval, trained=False, check=_check_index
         ),
         "passage": Condition("trained on the passage only", _passage, check=_check_regime),
+        "passage-matched": Condition(
+            "trained on the passage only, for as many tokens as own",
+            passage_matched.passage_matched,
+            check=passage_matched.check,
+        ),
         "own": Condition("passage + the model's own self-edits, no RL", _own, check=_check_regime),
+        "best": Condition(
+            "the best of several own self-edits, chosen by questions that the model wrote, no RL",
+            best_of.best,
+            check=best_of.check,
+        ),
         "file": Condition(
             "passage + self-edits from a file or an endpoint",
             partial(_file, elsewhere),
@@ -122,12 +134,7 @@ def _with_passages(bench: Bench, passages: Callable[[Task, Query], Sequence[Task
 
 
 def _passage(bench: Bench) -> Outcome:
-    inner = settings_of(bench).inner
-    # Only these knowledge settings matter, so other strategies share the trials.
-    kept = {name: getattr(inner.knowledge, name) for name in ("title_line", "topic", "ends", "form")}
-    plain = inner.model_copy(
-        update={"knowledge": type(inner.knowledge)(strategy="none", **kept), "candidates": 1}
-    )
+    plain = passage_settings(settings_of(bench).inner)
     edits = [[SelfEdit(task.id, 0, (), ())] for task in bench.tasks]
     return learn_and_answer(bench, bench.model, PassageOnly(plain.knowledge), edits, plain)
 

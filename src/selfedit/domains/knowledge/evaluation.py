@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -26,6 +26,8 @@ REGIMES: dict[Regime, dict[str, Any]] = {
 class KnowledgeEvaluation(EvaluationSettings):
     """Everything that determines an evaluation, apart from models, contexts, edits and grader."""
 
+    added: ClassVar[dict[str, Any]] = {"best_of": 4}
+
     conditions: tuple[str, ...] = Field(("base", "in-context", "passage", "own"), min_length=1)
     regime: Regime = Field("single", description="An adapter a passage, one for all, or all weights.")
     inner: LearnSettings = Field(
@@ -33,6 +35,7 @@ class KnowledgeEvaluation(EvaluationSettings):
         description="candidates: edits of a passage (1 in `single`); seeds: trainings of a row.",
     )
     top_k: int = Field(3, ge=1, description="Passages in the prompt of `retrieval`.")
+    best_of: int = Field(4, ge=2, le=1000, description="Edits that `best` chooses from.")
 
     @model_validator(mode="after")
     def _one_edit(self) -> KnowledgeEvaluation:

@@ -137,7 +137,7 @@ class Evaluating(
         str,
         typer.Option(
             help="Conditions to compare, with commas: some of "
-            "base,in-context,retrieval,passage,own,file,seal."
+            "base,in-context,retrieval,passage,passage-matched,own,best,file,seal."
         ),
     ] = "base,in-context,passage,own"
     regime: Annotated[
@@ -162,6 +162,7 @@ class Evaluating(
         ),
     ] = None
     top_k: Annotated[int, typer.Option(min=1, help="Passages in the prompt of retrieval.")] = 3
+    best_of: Annotated[int, typer.Option(min=2, help="Edits of a context that best chooses from.")] = 4
     strategy: options.Strategy = None
     topic: Annotated[
         bool, typer.Option("--topic/--no-topic", help="Put the title before each question.")
@@ -197,7 +198,11 @@ class Evaluating(
         if chosen == "single" and inner.candidates != 1:
             raise InputError("--candidates: `single` samples one edit a context; use --regime cpt.")
         return KnowledgeEvaluation(
-            conditions=named_conditions(self.conditions), regime=chosen, inner=inner, top_k=self.top_k
+            conditions=named_conditions(self.conditions),
+            regime=chosen,
+            inner=inner,
+            top_k=self.top_k,
+            best_of=self.best_of,
         )
 
     def prepared(self, model: Model, store: Store) -> Prepared:

@@ -30,6 +30,19 @@ class PassageOnly(Knowledge):
         return TrainingPlan((passage_sequence(self, task),))
 
 
+def passage_settings(inner: LearnSettings) -> LearnSettings:
+    """Only these knowledge settings matter to a passage alone, so other strategies share its trials."""
+    kept = {name: getattr(inner.knowledge, name) for name in ("title_line", "topic", "ends", "form")}
+    plain = type(inner.knowledge)(strategy="none", **kept)
+    return inner.model_copy(update={"knowledge": plain, "candidates": 1})
+
+
+def one_by_one(bench: Bench, condition: str) -> None:
+    """Raises InputError for a condition that needs a training of each edit by itself."""
+    if settings_of(bench).regime != "single":
+        raise InputError(f"the condition `{condition}` is for --regime single, edit by edit.")
+
+
 def passage_sequence(domain: Knowledge, task: Task) -> TrainingSequence:
     """The passage as a training sequence, the last of every edit's."""
     (text,) = headed([task.context], task.title, domain.settings)
@@ -192,7 +205,9 @@ def expected(bench: Bench, condition: str) -> Expected:
     passages = [TrainingSequence(task.context) for task in bench.tasks]
     seeds = settings.inner.seeds
     if settings.regime == "single":
-        return Expected(tuple(TrainingPlan((one,) * (1 + written)) for one in passages), seeds)
+        # `best`: those that are compared, and the chosen one.
+        times = seeds * (settings.best_of + 1) if condition == "best" else seeds
+        return Expected(tuple(TrainingPlan((one,) * (1 + written)) for one in passages), times)
     plan = TrainingPlan(tuple(one for one in passages for _ in range(1 + written)))
     rate = _full_rate(bench) if settings.regime == "cpt-full" else None
     return Expected((plan,), seeds, side_by_side=False, rate=rate)
