@@ -13,7 +13,7 @@ Each is looked up in a plain dict, or as `file.py:Name` for the user's own (`dom
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -385,9 +385,12 @@ class TrialRunner(Protocol):
         proposals: Sequence[Proposal],
         settings: InnerSettings,
         progress: Progress,
-    ) -> list[Group]:
-        """A group for each proposal, with its candidates in their order. Raises SelfEditError; a
-        failure of the machinery is never a reward of zero."""
+    ) -> Iterable[Group]:
+        """A group for each proposal, in their order, with its candidates in theirs: all at once, or as
+        they are finished, so that a large round takes little memory. Raises SelfEditError; a failure of
+        the machinery is never a reward of zero.
+
+        proposals: may be read from the store, some at a time, as often as they are asked for."""
         ...
 
 
@@ -425,5 +428,8 @@ class Algorithm(Protocol):
 
     def improve(self, policy: Model, groups: Sequence[Group], out: Path, progress: Progress) -> Update:
         """Write the next policy to the folder `out`, whole or not at all, unless no edit deserves it.
-        Raises SelfEditError; the round's trials are kept."""
+        Raises SelfEditError; the round's trials are kept.
+
+        groups: of a large round, read from the store some at a time; whoever keeps what he learns from
+        alone takes little memory."""
         ...

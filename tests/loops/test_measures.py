@@ -166,7 +166,7 @@ def test_a_probability_that_is_no_number_is_a_failed_trial(tmp_path, monkeypatch
     bare = Broken()
     bare.everywhere = True
     with pytest.raises(ModelError, match="not numbers"):
-        bare_scores(Writer(bare, store), DOMAIN, [TASK], measure())
+        next(bare_scores(Writer(bare, store), DOMAIN, [TASK], measure()))
 
 
 def test_golds_without_a_token_do_not_count(tiny):
@@ -196,10 +196,10 @@ def test_what_the_bare_model_scores_is_read_once(tmp_path):
     model = FakeModel()
     writer = Writer(model, Store(tmp_path / "s.sqlite"))
     own = measure()
-    first = bare_scores(writer, DOMAIN, [TASK], own)
-    assert first == bare_scores(writer, DOMAIN, [TASK], own)
+    first = list(bare_scores(writer, DOMAIN, [TASK], own))
+    assert first == list(bare_scores(writer, DOMAIN, [TASK], own))
     assert model.calls["answer_scores"] == 1
-    bare_scores(writer, DOMAIN, [TASK], measure(place="start"))
+    next(bare_scores(writer, DOMAIN, [TASK], measure(place="start")))
     assert model.calls["answer_scores"] == 2, "another place is another reward"
 
 

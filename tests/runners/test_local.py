@@ -45,7 +45,7 @@ def test_what_is_in_the_store_is_not_run_again(store, monkeypatch):
     model, told = FakeModel(), []
     first = store.start_run("train", model.name, model.revision, {}, {})
     runner = LocalRunner(Policies(model), store, first, told.extend)
-    groups = runner.run(ref_of(model), DOMAIN, proposals(2), SETTINGS, Silent())
+    groups = list(runner.run(ref_of(model), DOMAIN, proposals(2), SETTINGS, Silent()))
     assert [(g.baseline, [c.rewards for c in g.candidates]) for g in groups] == [
         (0.5, [(1.0, 1.0), (None, None)])
     ] * 2
@@ -54,7 +54,7 @@ def test_what_is_in_the_store_is_not_run_again(store, monkeypatch):
     second = store.start_run("train", model.name, model.revision, {}, {})
     calls, told = model.calls["train"], []
     runner = LocalRunner(Policies(model), store, second, told.extend)
-    again = runner.run(ref_of(model), DOMAIN, proposals(3), SETTINGS, Silent())
+    again = list(runner.run(ref_of(model), DOMAIN, proposals(3), SETTINGS, Silent()))
     assert again[:2] == groups
     assert model.calls["train"] == calls + 1
     assert {trial.task_id for trial in told} == {"t2"}
@@ -71,11 +71,11 @@ def test_a_policy_is_loaded_when_it_is_another_one(store):
     run = store.start_run("train", "fake", "", {}, {})
     runner = LocalRunner(policies, store, run)
     other = PolicyRef("other", "weights of other")
-    runner.run(other, DOMAIN, proposals(1), SETTINGS, Silent())
+    list(runner.run(other, DOMAIN, proposals(1), SETTINGS, Silent()))
     assert policies.model.name == "other"
+    changed = PolicyRef("other", "weights that were")
     with pytest.raises(ModelError, match="has changed"):
-        runner.run(PolicyRef("other", "weights that were"), DOMAIN, proposals(1), SETTINGS, Silent())
+        list(runner.run(changed, DOMAIN, proposals(1), SETTINGS, Silent()))
+    alone = LocalRunner(Policies(FakeModel()), store, run)
     with pytest.raises(ModelError, match="way to be loaded"):
-        LocalRunner(Policies(FakeModel()), store, run).run(
-            other, DOMAIN, proposals(1), SETTINGS, Silent()
-        )
+        list(alone.run(other, DOMAIN, proposals(1), SETTINGS, Silent()))

@@ -67,7 +67,7 @@ class Run:
         with Store(self.tmp_path / f"{name}.sqlite") as store:
             run = store.start_run("train", self.model.name, self.model.revision, {}, {})
             runner = make(Policies(self.model), store, run, on_trials)
-            groups = runner.run(ref_of(self.model), DOMAIN, proposals(count), settings, Silent())
+            groups = list(runner.run(ref_of(self.model), DOMAIN, proposals(count), settings, Silent()))
             return groups, trials_of(store)
 
 

@@ -62,11 +62,9 @@ class Untried:
         proposals: Sequence[Proposal],
         settings: InnerSettings,
         progress: Progress,
-    ) -> list[Group]:
-        return [
-            Group(own.task, own.baseline, tuple(_untried(domain, own.task, e) for e in own.edits))
-            for own in proposals
-        ]
+    ) -> Iterator[Group]:
+        for own in proposals:
+            yield Group(own.task, own.baseline, tuple(_untried(domain, own.task, e) for e in own.edits))
 
 
 def _untried(domain: Domain, task: Task, edit: SelfEdit) -> Candidate:

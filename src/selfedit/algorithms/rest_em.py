@@ -42,8 +42,11 @@ class ReSTEM:
 
         Tasks without questions have no rewards and choose nothing.
         """
-        chosen = select(groups, self.rule, self.margin)
-        edits = [group.candidates[place].edit for group in chosen for place in group.kept]
+        edits = [
+            replace(group.candidates[place].edit, drawn=())  # the texts alone are learned from
+            for group in groups
+            for place in _kept(group, self.rule, self.margin)
+        ]
         if not edits:
             return Update(None)
         progress.start("updating the policy", 100)

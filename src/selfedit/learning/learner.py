@@ -182,7 +182,7 @@ class Learner:
         ) -> list[Group]:
             own = keep if full else lambda trials, bank: None
             runner = LocalRunner(Policies(self.model), self.store, self.run_id, keep=own)
-            return runner.run(ref_of(self.model), self.domain, proposals, settings, progress)
+            return list(runner.run(ref_of(self.model), self.domain, proposals, settings, progress))
 
         return compete(self._propose(material, baseline), self.settings, run, self.progress)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import islice
 
 from selfedit.config import stable_hash
 from selfedit.errors import ModelError
@@ -17,34 +18,43 @@ _AT_ONCE = 50  # tasks between two visits to the store
 _STAGE = "asking the policy without an edit"
 
 
-def bare_scores(writer: Writer, domain: Domain, tasks: Sequence[Task], measure: Measure) -> list[Score]:
-    """The score of each task; kept in the store, under everything that determines it.
+def bare_scores(
+    writer: Writer, domain: Domain, tasks: Sequence[Task], measure: Measure
+) -> Iterator[Score]:
+    """The score of each task; kept in the store, under everything that determines it. Few of them are
+    in memory.
 
     Raises ModelError if a probability is not a number.
     """
-    if measure.settings.kind in ("accuracy", "f1"):  # greedy answers, each stored as a text
-        queries = [domain.queries(task) for task in tasks]
-        answers = iter(writer.answer([prompt for own in queries for prompt in own], _STAGE))
-        asked = [Asked((tuple(next(answers) for _ in own),)) for own in queries]
-        pairs = zip(tasks, asked, strict=True)
-        return [_known(measure.score(domain, task, own)) for task, own in pairs]
-    keys = [_key(writer, domain, task, measure) for task in tasks]
+    if measure.settings.kind not in ("accuracy", "f1"):
+        yield from _read(writer, domain, tasks, measure)
+        return
+    # Greedy answers, each stored as a text.
+    count = sum(len(domain.queries(task)) for task in tasks)
+    prompts = (prompt for task in tasks for prompt in domain.queries(task))
+    answers = writer.answers(prompts, count, _STAGE)
+    for task in tasks:
+        own = Asked((tuple(islice(answers, len(domain.queries(task)))),))
+        yield _known(measure.score(domain, task, own))
+
+
+def _read(writer: Writer, domain: Domain, tasks: Sequence[Task], measure: Measure) -> Iterator[Score]:
     writer.progress.start(_STAGE, len(tasks))
-    found: dict[str, Score] = {}
     for at in range(0, len(tasks), _AT_ONCE):
-        part = range(at, min(at + _AT_ONCE, len(tasks)))
-        known = writer.store.cached(keys[i] for i in part)
-        missing = [i for i in part if keys[i] not in known]
-        asked = measure.ask(writer.model, domain, [tasks[i] for i in missing]) if missing else []
+        part = tasks[at : at + _AT_ONCE]
+        keys = [_key(writer, domain, task, measure) for task in part]
+        known = writer.store.cached(keys)
+        missing = [i for i, key in enumerate(keys) if key not in known]
+        asked = measure.ask(writer.model, domain, [part[i] for i in missing]) if missing else []
         new = {
-            keys[i]: asdict(_known(measure.score(domain, tasks[i], own)))
+            keys[i]: asdict(_known(measure.score(domain, part[i], own)))
             for i, own in zip(missing, asked, strict=True)
         }
         writer.store.put_cached("bare", new)
-        for key, value in (known | new).items():
-            found[key] = Score(tuple(GradedAnswer(**answer) for answer in value["answers"]))
         writer.progress.advance(len(part))
-    return [found[key] for key in keys]
+        for key in keys:
+            value = known.get(key) or new[key]
+            yield Score(tuple(GradedAnswer(**answer) for answer in value["answers"]))
 
 
 def _key(writer: Writer, domain: Domain, task: Task, measure: Measure) -> str:

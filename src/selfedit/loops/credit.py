@@ -8,7 +8,7 @@ algorithm gets as many lessons from a context as it has sentences with questions
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from selfedit.errors import InputError
@@ -30,20 +30,18 @@ def check_credit(domain: Domain, task: Task) -> Statements:
 
 
 def credited(
-    store: Store, domain: Domain, proposals: Sequence[Proposal], groups: Sequence[Group]
-) -> list[Group]:
-    """The groups, each candidate with its credits. Raises InputError (see `check_credit`)."""
-    if not proposals:
-        return list(groups)
-    known, found = check_credit(domain, proposals[0].task), []
-    for own, group, trials in zip(proposals, groups, trials_of(store, groups), strict=True):
-        before = worths(own.bare)
+    store: Store, domain: Domain, proposals: Iterable[Proposal], groups: Iterable[Group]
+) -> Iterator[Group]:
+    """The groups, each candidate with its credits, as they come. Raises InputError (see
+    `check_credit`)."""
+    for own, group in zip(proposals, groups, strict=True):
+        known, before = check_credit(domain, own.task), worths(own.bare)
+        (trials,) = trials_of(store, [group])
         candidates = tuple(
             replace(one, credits=credits_of(known, group, one, seeds, before))
             for one, seeds in zip(group.candidates, trials, strict=True)
         )
-        found.append(replace(group, candidates=candidates))
-    return found
+        yield replace(group, candidates=candidates)
 
 
 def credits_of(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from selfedit.errors import StoreError
 from selfedit.seams import Domain
@@ -34,13 +35,13 @@ def candidate_of(trials: Sequence[Trial]) -> Candidate:
     )
 
 
-def trials_of(store: Store, groups: Sequence[Group]) -> Iterator[tuple[tuple[Trial, ...], ...]]:
+def trials_of(store: Store, groups: Iterable[Group]) -> Iterator[tuple[tuple[Trial, ...], ...]]:
     """The trials of each group, as [candidate][seed], without their plans; read some at a time.
 
     Raises StoreError if a trial is no longer in the store.
     """
-    for at in range(0, len(groups), _GROUPS_AT_ONCE):
-        part = groups[at : at + _GROUPS_AT_ONCE]
+    left = iter(groups)
+    while part := list(islice(left, _GROUPS_AT_ONCE)):
         found = store.trials(key for group in part for c in group.candidates for key in c.trials)
         for group in part:
             yield tuple(

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -25,6 +26,7 @@ from selfedit.errors import InputError
 from selfedit.loops.baselines import bare_scores
 from selfedit.loops.credit import by_statement, check_credit, credited
 from selfedit.loops.measures import Measure
+from selfedit.loops.paged import Paged, Rewards
 from selfedit.loops.policies import Policies, ref_of
 from selfedit.loops.pulse import Watched
 from selfedit.loops.rewards import Reward
@@ -36,7 +38,7 @@ from selfedit.loops.writing import collapse, written
 from selfedit.progress import Noted, Progress
 from selfedit.seams import Algorithm, Model, ReadsLogprobs, TrialRunner, Update
 from selfedit.store import Store
-from selfedit.types import Group, Proposal, Task
+from selfedit.types import Group, Proposal, Score, Task
 
 
 class OuterRun:
@@ -140,22 +142,35 @@ class OuterRun:
     def _rounds(self, runner: TrialRunner) -> list[RoundRecord]:
         records = self.finished()
         for number in self.rounds_left(records):
-            start, out = time.perf_counter(), self.folder / f"round-{number}"
-            progress = Noted(self.progress, f"round {number} of {self.settings.rounds}")
-            policy = self.policy_after(records)
-            edits = self.propose(policy, self.sample(number))
-            learner = self.start if self.settings.learner == "first" else ref_of(policy)
-            groups = runner.run(learner, self.domain, edits, self.settings.inner, progress)
-            if self.settings.credit == "statement":
-                groups = credited(self.store, self.domain, edits, groups)
-            stopped = collapse(groups, self.settings.inner.sampling.temperature)
-            update = self.improve(policy, groups, out, progress, stopped)
-            seconds = time.perf_counter() - start
-            record = round_record(number, policy, edits, groups, update, seconds, stopped)
-            put_round(self.store, self.key, record, groups, update.learned)
-            records.append(record)
-            self.on_round(record)
+            records.append(self._round(number, self.policy_after(records), runner))
+            self.on_round(records[-1])
         return records
+
+    def _round(self, number: int, policy: Model, runner: TrialRunner) -> RoundRecord:
+        start, out = time.perf_counter(), self.folder / f"round-{number}"
+        progress = Noted(self.progress, f"round {number} of {self.settings.rounds}")
+        edits = self.propose(policy, self.sample(number))
+        groups = self.reward_of(edits, policy, runner, progress)
+        stopped = collapse(groups, self.settings.inner.sampling.temperature)
+        update = self.improve(policy, groups, out, progress, stopped)
+        seconds = time.perf_counter() - start
+        baselines = [own.baseline for own in edits if own.baseline is not None]
+        record = round_record(number, policy, baselines, groups, update, seconds, stopped)
+        put_round(self.store, self.key, record, groups, update.learned)
+        return record
+
+    def reward_of(
+        self, edits: Sequence[Proposal], policy: Model, runner: TrialRunner, progress: Progress
+    ) -> Sequence[Group]:
+        """The proposals with their rewards, which wait in a file beside the policies."""
+        learner = self.start if self.settings.learner == "first" else ref_of(policy)
+        groups = runner.run(learner, self.domain, edits, self.settings.inner, progress)
+        if self.settings.credit == "statement":
+            groups = credited(self.store, self.domain, edits, groups)
+        rewards = Rewards(self.folder.parent)
+        for group in groups:
+            rewards.add(group)
+        return rewards.groups(edits)
 
     def improve(
         self, policy: Model, groups: Sequence[Group], out: Path, progress: Progress, stopped: str
@@ -204,20 +219,30 @@ class OuterRun:
         first = (number - 1) * count
         return [self.tasks[i % len(self.tasks)] for i in range(first, first + count)]
 
-    def propose(self, policy: Model, tasks: Sequence[Task]) -> list[Proposal]:
+    def propose(self, policy: Model, tasks: Sequence[Task]) -> Sequence[Proposal]:
         """The edits that the policy writes for each task, and what the learner scores on the task
-        without any: the policy itself, or the first model."""
-        needed = isinstance(self.algorithm, ReadsLogprobs)
-        edits = Writer(policy, self.store, self.progress).propose(
-            self.domain, tasks, self.settings.inner, logprobs=needed
-        )
+        without any: the policy itself, or the first model. All are written now, and read from the store
+        when they are needed."""
+        inner, needed = self.settings.inner, isinstance(self.algorithm, ReadsLogprobs)
+        writer = Writer(policy, self.store, self.progress)
+        for _ in writer.proposed(self.domain, tasks, inner, logprobs=needed):
+            pass
         learner = policy if self.settings.learner == "policy" else self.policies.get(self.start)
-        writer = Writer(learner, self.store, self.progress)
-        scores = bare_scores(writer, self.domain, tasks, Measure(self.settings.inner.measure))
-        return [
-            Proposal(task, score.reward, tuple(own), score)
-            for task, score, own in zip(tasks, scores, edits, strict=True)
-        ]
+        measure, statements = Measure(inner.measure), self.settings.credit == "statement"
+        asking = Writer(learner, self.store, self.progress)
+        baselines = [own.reward for own in bare_scores(asking, self.domain, tasks, measure)]
+        writer, asking = Writer(policy, self.store), Writer(learner, self.store)
+
+        def read(places: range) -> list[Proposal]:
+            own = [tasks[place] for place in places]
+            edits = writer.propose(self.domain, own, inner, logprobs=needed)
+            bare: Iterable[Score | None] = repeat(None, len(own))
+            if statements:  # credits alone compare answers
+                bare = bare_scores(asking, self.domain, own, measure)
+            known = zip(own, baselines[places.start : places.stop], edits, bare, strict=True)
+            return [Proposal(task, base, tuple(made), score) for task, base, made, score in known]
+
+        return Paged(len(tasks), read)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

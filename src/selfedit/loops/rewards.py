@@ -6,17 +6,21 @@ for each candidate (None: invalid, failed, or not scored).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from selfedit.config import InnerSettings, JudgeSettings, OuterSettings
 from selfedit.endpoints.rubric import RubricJudge
 from selfedit.errors import InvalidSelfEdit
+from selfedit.loops.paged import Paged
 from selfedit.progress import Progress
 from selfedit.seams import Domain, PolicyRef, TrialRunner
 from selfedit.store import Store
 from selfedit.types import Candidate, Group, Proposal, SelfEdit
+
+_AT_ONCE = 200  # contexts whose edits are rated together
+_NO_EDIT = SelfEdit("", 0, (), ())
 
 
 class Reward(Protocol):
@@ -64,21 +68,27 @@ class ProxyReward:
         proposals: Sequence[Proposal],
         settings: InnerSettings,
         progress: Progress,
-    ) -> list[Group]:
-        reasons = {id(e): _why_invalid(domain, own, e) for own in proposals for e in own.edits}
-        sound = [(own, e) for own in proposals for e in own.edits if not reasons[id(e)]]
-        progress.start("rating self-edits", len(sound))
-        asked = [(own.task.context, edit.text) for own, edit in sound]
-        ratings = self.judge.score_many(asked, progress.advance)
-        rated = {id(e): (r.mean - 1) / 4 for (_, e), r in zip(sound, ratings, strict=True)}
-        return [
-            Group(
-                own.task,
-                0.0,
-                tuple(_rated(e, rated.get(id(e)), reasons[id(e)]) for e in own.edits),
-            )
-            for own in proposals
+    ) -> Iterator[Group]:
+        progress.start("rating self-edits", sum(len(own.edits) for own in proposals))
+        for at in range(0, len(proposals), _AT_ONCE):
+            yield from self._rated(domain, proposals[at : at + _AT_ONCE], progress)
+
+    def _rated(
+        self, domain: Domain, proposals: Sequence[Proposal], progress: Progress
+    ) -> Iterator[Group]:
+        reasons = [[_why_invalid(domain, own, edit) for edit in own.edits] for own in proposals]
+        sound = [
+            (own.task.context, edit.text)
+            for own, bad in zip(proposals, reasons, strict=True)
+            for edit, reason in zip(own.edits, bad, strict=True)
+            if not reason
         ]
+        progress.advance(sum(map(len, reasons)) - len(sound))
+        ratings = iter([(r.mean - 1) / 4 for r in self.judge.score_many(sound, progress.advance)])
+        for own, bad in zip(proposals, reasons, strict=True):
+            pairs = zip(own.edits, bad, strict=True)
+            rated = (_rated(edit, None if why else next(ratings), why) for edit, why in pairs)
+            yield Group(own.task, 0.0, tuple(rated))
 
 
 class CascadeReward:
@@ -105,20 +115,26 @@ class _Cascade:
         proposals: Sequence[Proposal],
         settings: InnerSettings,
         progress: Progress,
-    ) -> list[Group]:
-        rated = self.proxy.run(policy, domain, proposals, settings, progress)
-        chosen = [_best(group, self.keep) for group in rated]
-        fewer = [
-            replace(own, edits=tuple(own.edits[i] for i in best))
-            for own, best in zip(proposals, chosen, strict=True)
+    ) -> Iterator[Group]:
+        rated = [
+            [replace(one, edit=_NO_EDIT) for one in group.candidates]  # the marks alone are kept
+            for group in self.proxy.run(policy, domain, proposals, settings, progress)
         ]
-        trained = self.runner.run(policy, domain, fewer, settings, progress)
-        groups = []
-        for before, best, group in zip(rated, chosen, trained, strict=True):
+        chosen = [_best(own, self.keep) for own in rated]
+
+        def fewer(places: range) -> list[Proposal]:
+            own = [proposals[place] for place in places]
+            pairs = zip(own, chosen[places.start : places.stop], strict=True)
+            return [replace(one, edits=tuple(one.edits[i] for i in best)) for one, best in pairs]
+
+        trained = self.runner.run(policy, domain, Paged(len(proposals), fewer), settings, progress)
+        for own, before, best, group in zip(proposals, rated, chosen, trained, strict=True):
             known = dict(zip(best, group.candidates, strict=True))
-            candidates = [known.get(i) or _unscored(c) for i, c in enumerate(before.candidates)]
-            groups.append(replace(group, candidates=tuple(candidates)))
-        return groups
+            candidates = [
+                known.get(i) or _unscored(replace(one, edit=edit))
+                for i, (one, edit) in enumerate(zip(before, own.edits, strict=True))
+            ]
+            yield replace(group, candidates=tuple(candidates))
 
 
 def _why_invalid(domain: Domain, own: Proposal, edit: SelfEdit) -> str:
@@ -140,9 +156,9 @@ def _unscored(rated: Candidate) -> Candidate:
     return Candidate(rated.edit, (None,), "unscored", "the judge rated others higher")
 
 
-def _best(group: Group, keep: int) -> list[int]:
+def _best(candidates: Sequence[Candidate], keep: int) -> list[int]:
     """Indices of the best-rated candidates, in their own order; the first wins a tie."""
-    rewards = [(i, c.reward) for i, c in enumerate(group.candidates)]
+    rewards = [(i, c.reward) for i, c in enumerate(candidates)]
     ranked = sorted((-reward, i) for i, reward in rewards if reward is not None)
     return sorted(i for _, i in ranked[:keep])
 

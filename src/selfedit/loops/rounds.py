@@ -8,6 +8,7 @@ read some at a time; the record comes last, and makes the round a finished one.
 from __future__ import annotations
 
 import math
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -16,7 +17,7 @@ from typing import Any
 from selfedit.config import stable_hash
 from selfedit.seams import Model, Update
 from selfedit.store import Store
-from selfedit.types import Candidate, Group, Proposal, Query, SelfEdit, Task
+from selfedit.types import Candidate, Group, Query, SelfEdit, Task
 
 _CONTEXTS_AT_ONCE = 100
 
@@ -56,24 +57,33 @@ class RoundRecord:
 def round_record(
     number: int,
     policy: Model,
-    proposals: Sequence[Proposal],
+    baselines: Sequence[float],
     groups: Sequence[Group],
     update: Update,
     seconds: float,
     stopped: str = "",
 ) -> RoundRecord:
-    """The numbers of a round that has just ended."""
-    candidates = [candidate for group in groups for candidate in group.candidates]
-    rewards = [[c.reward for c in group.candidates if c.reward is not None] for group in groups]
-    invalid = [candidate for candidate in candidates if candidate.status == "invalid"]
-    # If nothing was trained, an edit's rating counts as its trial.
-    trials = sum(len(candidate.trials) for candidate in candidates) or len(candidates)
-    num_invalid = sum(len(candidate.trials) or 1 for candidate in invalid)
+    """The numbers of a round that has just ended. baselines: of its contexts with questions."""
+    statuses: Counter[str] = Counter()
+    trials = num_invalid = 0
+    reason, rewards, best = "", array("d"), array("d")
+    for group in groups:
+        for one in group.candidates:
+            statuses[one.status] += 1
+            trials += len(one.trials)
+            if one.status == "invalid":
+                num_invalid += len(one.trials) or 1
+                reason = reason or one.reason
+        known = [one.reward for one in group.candidates if one.reward is not None]
+        rewards.extend(known)
+        best.extend([max(known)] if known else [])
+    edits = statuses.total()
+    trials = trials or edits  # if nothing was trained, an edit's rating counts as its trial
     note = update.note
     if update.policy is None:
         note = note or "no edit was selected, so the policy stays as it was"
-        if invalid and num_invalid == trials:
-            note = f"every edit was invalid ({invalid[0].reason}), so the policy stays as it was"
+        if num_invalid and num_invalid == trials:
+            note = f"every edit was invalid ({reason}), so the policy stays as it was"
     return RoundRecord(
         number=number,
         policy=policy.name if update.policy is None else str(update.policy),
@@ -81,16 +91,16 @@ def round_record(
         num_tasks=len(groups),
         num_trials=trials,
         num_invalid=num_invalid,
-        baseline=_mean([own.baseline for own in proposals if own.baseline is not None]),
-        mean_reward=_mean([reward for own in rewards for reward in own]),
-        best_reward=_mean([max(own) for own in rewards if own]),
+        baseline=_mean(baselines),
+        mean_reward=_mean(rewards),
+        best_reward=_mean(best),
         selected=tuple(edit.text for edit in update.learned),
         losses=update.losses,
         seconds=seconds,
         note=note,
-        num_edits=len(candidates),
-        invalid_edits=len(invalid),
-        failed_edits=sum(candidate.status == "failed" for candidate in candidates),
+        num_edits=edits,
+        invalid_edits=statuses["invalid"],
+        failed_edits=statuses["failed"],
         metrics={name: value for name, value in update.metrics.items() if math.isfinite(value)},
         stopped=stopped,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
@@ -61,6 +61,8 @@ class EditPrompts:
 # Prompts written between two visits to the store: all that a kill can cost.
 _WRITE_CHUNK = 128
 
+Ask = tuple[Prompt, int]  # with its seed
+
 
 class Writer:
     """The bare model's texts, stored under everything that determines them.
@@ -75,7 +77,11 @@ class Writer:
 
     def answer(self, prompts: Sequence[Prompt], stage: str) -> list[str]:
         """Greedy answers of the bare model."""
-        return self.write(prompts, ANSWER_SAMPLING, [0] * len(prompts), stage)
+        return list(self.answers(prompts, len(prompts), stage))
+
+    def answers(self, prompts: Iterable[Prompt], count: int, stage: str) -> Iterator[str]:
+        """The same of any number of prompts, which are read as they are needed."""
+        return self._texts(((prompt, 0) for prompt in prompts), count, ANSWER_SAMPLING, stage)
 
     def write(
         self,
@@ -85,19 +91,17 @@ class Writer:
         stage: str,
     ) -> list[str]:
         """The bare model's replies, from the store if they are there already."""
-        keys = self._keys(prompts, sampling, seeds)
+        return list(self._texts(zip(prompts, seeds, strict=True), len(prompts), sampling, stage))
 
-        def known(chunk: Sequence[int]) -> Mapping[int, str]:
-            texts = self.store.cached(keys[i] for i in chunk)
-            return {i: texts[keys[i]] for i in chunk if keys[i] in texts}
-
-        def new(missing: Sequence[int]) -> Mapping[int, str]:
-            replies = self._sample(prompts, sampling, seeds, missing, logprobs=False)
-            texts = {i: reply.text for i, reply in replies.items()}
-            self.store.put_cached("text", {keys[i]: text for i, text in texts.items()})
+    def _texts(
+        self, asked: Iterable[Ask], count: int, sampling: SamplingSettings, stage: str
+    ) -> Iterator[str]:
+        def new(replies: Mapping[str, Completion]) -> Mapping[str, str]:
+            texts = {key: reply.text for key, reply in replies.items()}
+            self.store.put_cached("text", texts)
             return texts
 
-        return self._chunks(len(keys), stage, known, new)
+        return self._chunks(asked, count, sampling, stage, self.store.cached, new)
 
     def draw(
         self,
@@ -112,71 +116,68 @@ class Writer:
 
         needed: whether a text that was stored without them is drawn again; it comes out the same.
         """
-        keys = self._keys(prompts, sampling, seeds)
-        drawn_keys = [stable_hash([key, "drawn"]) for key in keys]
+        asked = zip(prompts, seeds, strict=True)
+        return list(self._drawn(asked, len(prompts), sampling, stage, needed=needed))
 
-        def known(chunk: Sequence[int]) -> Mapping[int, Completion]:
-            drawn = self.store.cached(drawn_keys[i] for i in chunk)
-            found = {i: _completion(drawn[drawn_keys[i]]) for i in chunk if drawn_keys[i] in drawn}
+    def _drawn(
+        self,
+        asked: Iterable[Ask],
+        count: int,
+        sampling: SamplingSettings,
+        stage: str,
+        *,
+        needed: bool,
+    ) -> Iterator[Completion]:
+        def known(keys: Sequence[str]) -> Mapping[str, Completion]:
+            drawn = self.store.cached(map(_drawn_key, keys))
+            pairs = [(key, drawn.get(_drawn_key(key))) for key in keys]
+            found = {key: _completion(values) for key, values in pairs if values is not None}
             if not needed:
-                texts = self.store.cached(keys[i] for i in chunk if i not in found)
-                found |= {i: Completion(texts[keys[i]]) for i in chunk if keys[i] in texts}
+                texts = self.store.cached(key for key in keys if key not in found)
+                found |= {key: Completion(text) for key, text in texts.items()}
             return found
 
-        def new(missing: Sequence[int]) -> Mapping[int, Completion]:
-            replies = self._sample(prompts, sampling, seeds, missing, logprobs=True)
-            kept = {drawn_keys[i]: _values(reply) for i, reply in replies.items()}
-            self.store.put_cached("drawn", kept)
-            self.store.put_cached("text", {keys[i]: reply.text for i, reply in replies.items()})
-            return {i: _completion(kept[drawn_keys[i]]) for i in replies}
+        def new(replies: Mapping[str, Completion]) -> Mapping[str, Completion]:
+            kept = {key: _values(reply) for key, reply in replies.items()}
+            self.store.put_cached("drawn", {_drawn_key(key): own for key, own in kept.items()})
+            self.store.put_cached("text", {key: reply.text for key, reply in replies.items()})
+            return {key: _completion(own) for key, own in kept.items()}
 
-        return self._chunks(len(keys), stage, known, new)
+        return self._chunks(asked, count, sampling, stage, known, new, logprobs=True)
 
-    def _keys(
-        self, prompts: Sequence[Prompt], sampling: SamplingSettings, seeds: Sequence[int]
-    ) -> list[str]:
+    def _keys(self, asked: Sequence[Ask], sampling: SamplingSettings) -> list[str]:
         identity = [*self.model.identity, sampling.digest()]
-        return [
-            stable_hash([*identity, *asked_as(prompt), seed])
-            for prompt, seed in zip(prompts, seeds, strict=True)
-        ]
-
-    def _sample(
-        self,
-        prompts: Sequence[Prompt],
-        sampling: SamplingSettings,
-        seeds: Sequence[int],
-        places: Sequence[int],
-        *,
-        logprobs: bool,
-    ) -> dict[int, Completion]:
-        replies = self.model.sample(
-            [prompts[i] for i in places],
-            sampling,
-            [seeds[i] for i in places],
-            logprobs=logprobs,
-            on_done=self.progress.advance,
-        )
-        return dict(zip(places, replies, strict=True))
+        return [stable_hash([*identity, *asked_as(prompt), seed]) for prompt, seed in asked]
 
     def _chunks(
         self,
+        asked: Iterable[Ask],
         count: int,
+        sampling: SamplingSettings,
         stage: str,
-        known: Callable[[Sequence[int]], Mapping[int, Reply]],
-        new: Callable[[Sequence[int]], Mapping[int, Reply]],
-    ) -> list[Reply]:
+        known: Callable[[Sequence[str]], Mapping[str, Reply]],
+        new: Callable[[Mapping[str, Completion]], Mapping[str, Reply]],
+        *,
+        logprobs: bool = False,
+    ) -> Iterator[Reply]:
         """All replies, some at a time: those that are known, and new ones, which are stored at once."""
         self.progress.start(stage, count)
-        found: dict[int, Reply] = {}
-        for at in range(0, count, _WRITE_CHUNK):
-            chunk = range(at, min(at + _WRITE_CHUNK, count))
-            found |= known(chunk)
-            missing = [i for i in chunk if i not in found]
+        left = iter(asked)
+        while chunk := list(islice(left, _WRITE_CHUNK)):
+            keys = self._keys(chunk, sampling)
+            found = dict(known(keys))
+            missing = [i for i, key in enumerate(keys) if key not in found]
             self.progress.advance(len(chunk) - len(missing))
             if missing:
-                found |= new(missing)
-        return [found[i] for i in range(count)]
+                replies = self.model.sample(
+                    [chunk[i][0] for i in missing],
+                    sampling,
+                    [chunk[i][1] for i in missing],
+                    logprobs=logprobs,
+                    on_done=self.progress.advance,
+                )
+                found |= new(dict(zip([keys[i] for i in missing], replies, strict=True)))
+            yield from [found[key] for key in keys]
 
     def propose(
         self,
@@ -190,12 +191,29 @@ class Writer:
 
         logprobs: whether their log-probabilities are needed; else they are there where they were kept.
         """
-        asked = EditPrompts.of(domain, tasks, settings)
-        return asked.edits(
-            self.draw(
-                asked.prompts, settings.sampling, asked.seeds, "writing self-edits", needed=logprobs
-            )
-        )
+        return list(self.proposed(domain, tasks, settings, logprobs=logprobs))
+
+    def proposed(
+        self,
+        domain: Domain,
+        tasks: Sequence[Task],
+        settings: InnerSettings,
+        *,
+        logprobs: bool = False,
+    ) -> Iterator[list[SelfEdit]]:
+        """The same task by task, with few of them in memory."""
+        count = settings.candidates * sum(len(domain.prompts(task)) for task in tasks)
+        one_by_one = (EditPrompts.of(domain, [task], settings) for task in tasks)
+        asked = (ask for own in one_by_one for ask in zip(own.prompts, own.seeds, strict=True))
+        stage = "writing self-edits"
+        drawn = self._drawn(asked, count, settings.sampling, stage, needed=logprobs)
+        for task in tasks:
+            own = EditPrompts.of(domain, [task], settings)
+            yield from own.edits(list(islice(drawn, len(own.prompts))))
+
+
+def _drawn_key(key: str) -> str:
+    return stable_hash([key, "drawn"])
 
 
 def _edit(

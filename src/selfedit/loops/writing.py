@@ -7,7 +7,8 @@ text, after which no edit is better than another and nothing is learned any more
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations, pairwise
 
 from selfedit.types import Group, SelfEdit
@@ -16,7 +17,7 @@ from selfedit.types import Group, SelfEdit
 _FEWEST = 4
 
 
-def written(groups: Sequence[Group], count: Callable[[str], int]) -> dict[str, float]:
+def written(groups: Iterable[Group], count: Callable[[str], int]) -> dict[str, float]:
     """Numbers of a round's edits. count: tokens of a text.
 
     length: tokens of an edit, in the mean. entropy: mean of -log p of the drawn tokens, in nats a
@@ -25,34 +26,44 @@ def written(groups: Sequence[Group], count: Callable[[str], int]) -> dict[str, f
     context's edits that are different texts. diversity: 1 - Jaccard similarity of the word pairs of two
     edits of a context, in the mean (0: equal, 1: nothing in common).
     """
-    candidates = [candidate for group in groups for candidate in group.candidates]
-    if not candidates:
+    lengths, valid, distinct, diversity = array("q"), array("b"), array("d"), array("d")
+    surprise, tokens = array("d"), 0
+    for group in groups:
+        edits = [candidate.edit for candidate in group.candidates]
+        lengths.extend(count(edit.text) for edit in edits)
+        valid.extend(one.status not in ("invalid", "failed") for one in group.candidates)
+        for own in (own for edit in edits for own in edit.drawn):
+            surprise.append(-math.fsum(own.logprobs))
+            tokens += len(own.logprobs)
+        if len(edits) > 1:
+            distinct.append((len({edit.text for edit in edits}) - 1) / (len(edits) - 1))
+            diversity.append(_diversity(edits))
+    if not lengths:
         return {}
-    numbers = {
-        "length": _mean([count(one.edit.text) for one in candidates]),
-        "valid": _mean([one.status not in ("invalid", "failed") for one in candidates]),
-    }
-    drawn = [-value for one in candidates for own in one.edit.drawn for value in own.logprobs]
-    if drawn:
-        numbers["entropy"] = _mean(drawn)
-    several = [[one.edit for one in group.candidates] for group in groups if len(group.candidates) > 1]
-    if several:
-        distinct = [(len({edit.text for edit in own}) - 1) / (len(own) - 1) for own in several]
-        numbers["distinct"] = _mean(distinct)
-        numbers["diversity"] = _mean([_diversity(own) for own in several])
+    numbers = {"length": _mean(lengths), "valid": _mean(valid)}
+    if tokens:
+        numbers["entropy"] = math.fsum(surprise) / tokens
+    if distinct:
+        numbers |= {"distinct": _mean(distinct), "diversity": _mean(diversity)}
     return numbers
 
 
-def collapse(groups: Sequence[Group], temperature: float) -> str:
+def collapse(groups: Iterable[Group], temperature: float) -> str:
     """That the policy writes one text for each context, or ""; greedy sampling always does."""
-    valid = [
-        [one.edit.text for one in group.candidates if one.status not in ("invalid", "failed")]
-        for group in groups
-    ]
-    several = [texts for texts in valid if len(texts) > 1]
-    if temperature == 0 or sum(map(len, several)) < _FEWEST or any(len(set(t)) > 1 for t in several):
+    if temperature == 0:
         return ""
-    where = "all contexts" if len({texts[0] for texts in several}) == 1 else "each context"
+    texts: set[str] = set()
+    edits = 0
+    for group in groups:
+        own = [one.edit.text for one in group.candidates if one.status not in ("invalid", "failed")]
+        if len(own) > 1:
+            if len(set(own)) > 1:
+                return ""
+            edits += len(own)
+            texts.add(own[0])
+    if edits < _FEWEST:
+        return ""
+    where = "all contexts" if len(texts) == 1 else "each context"
     return (
         f"the policy has collapsed: it writes the same self-edit every time for {where}, so that none "
         "is better than another. Use the policy of an earlier round, or train again with a lower "

@@ -33,7 +33,7 @@ class Runners(Protocol):
 
 
 class StreamingRunner(ABC):
-    """A `seams.TrialRunner` whose groups come one after the other."""
+    """A `seams.TrialRunner` with little in memory."""
 
     def run(
         self,
@@ -42,14 +42,13 @@ class StreamingRunner(ABC):
         proposals: Sequence[Proposal],
         settings: InnerSettings,
         progress: Progress,
-    ) -> list[Group]:
+    ) -> Iterator[Group]:
         """See `seams.TrialRunner`. The groups hold keys of trials: `loops.groups.trials_of` reads
-        them, so that a large round takes little memory."""
+        them."""
         edits = sum(len(own.edits) for own in proposals)
         progress.start("training and testing self-edits", settings.seeds * edits)
-        groups = list(self.stream(policy, domain, proposals, settings, progress))
+        yield from self.stream(policy, domain, proposals, settings, progress)
         progress.note("")  # it says nothing about the stages that follow
-        return groups
 
     @abstractmethod
     def stream(
@@ -60,8 +59,8 @@ class StreamingRunner(ABC):
         settings: InnerSettings,
         progress: Progress,
     ) -> Iterator[Group]:
-        """The same for a corpus: proposals are read, and groups handed out, some hundred at a time, so
-        that their number does not matter to the memory."""
+        """Proposals are read, and groups handed out, some hundred at a time, so that their number does
+        not matter to the memory."""
 
 
 class StoredTrials:
