@@ -37,9 +37,9 @@ def test_every_piece_once_and_the_longest_at_hand_first():
 def test_pieces_are_read_as_workers_need_them():
     pool, read = pool_of(2), []
     endless = (read.append(n) or Piece(n, 1.0, (n, 1.0), "") for n in itertools.count())
-    some = list(itertools.islice(Dispatch(pool).run(endless), 10))
+    some = list(itertools.islice(Dispatch(pool, ahead=3).run(endless), 10))
     assert len(some) == 10
-    assert len(read) <= 10 + 2 * 2 + 2
+    assert len(read) <= 10 + 2 * 3 + 2
 
 
 def test_the_piece_of_a_lost_worker_goes_to_another():
@@ -90,3 +90,18 @@ def test_a_piece_of_the_usual_pace_is_not_run_twice():
     dispatch = Dispatch(pool)
     finished(dispatch, pieces(30, 1, 1, 1, 1, 1))
     assert dispatch.twice == 0
+
+
+def test_a_straggler_is_run_again_before_what_is_left():
+    """A long piece that hangs would else be begun again at the end, at 160, when all others are done."""
+    pool = pool_of(4, lambda worker, work: 500.0 if work[0] == 0 and pool.clock == 0 else work[1])
+    dispatch = Dispatch(pool)
+    assert sorted(finished(dispatch, pieces(*[60.0] * 4, *[5.0] * 60))) == list(range(64))
+    assert (dispatch.twice, pool.clock) == (1, 180)
+
+
+def test_a_worker_that_is_always_slow_has_its_pieces_for_itself():
+    pool = pool_of(4, lambda worker, work: work[1] * (4 if worker == 0 else 1))
+    dispatch = Dispatch(pool)
+    assert len(finished(dispatch, pieces(*[3.0] * 60))) == 60
+    assert dispatch.twice <= 2, "its first, of which nobody knows, and its last"

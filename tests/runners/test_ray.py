@@ -234,7 +234,7 @@ def test_a_killed_command_leaves_nothing_running_and_goes_on(tmp_path):
             "--candidates", "1", "--seeds", "40", "--yes", *more,
         ]  # fmt: skip
 
-    slow = {**os.environ, "SELFEDIT_FAKE_DELAY": "0.2"}
+    slow = {**os.environ, "SELFEDIT_FAKE_DELAY": "1"}
     process = subprocess.Popen(
         command("--runner", "ray", "--ray-workers", "2"), env=slow, stderr=subprocess.PIPE
     )

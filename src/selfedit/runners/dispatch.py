@@ -1,13 +1,15 @@
 """Which worker gets which piece of work, and when: the same for a cluster and for its simulation.
 
 The longest piece that is at hand goes first, so that short ones fill the end. A piece whose worker was
-lost goes to another one, a few times. When nothing is left to begin, a piece that takes far longer than
-its size explains is run a second time, and the first result counts.
+lost goes to another one, a few times. A piece that takes far longer than its size explains is run a
+second time, and the first result counts. That is begun when it is noticed, before the pieces that are
+left: at the end it would be too late, when a long piece takes longer than all others that go on.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,8 +22,11 @@ ATTEMPTS = 3
 # How many times longer than expected a piece runs before it counts as a straggler. The durations of one
 # run, divided by the sizes of their pieces, differ by half of their mean and not by its double.
 SLACK = 2.0
-# Pieces for each worker that are at hand, so that the longest can go first.
-AHEAD = 2
+# The same for a piece whose second run would be the last to end if it were begun later.
+LAST_SLACK = 1.5
+# Pieces for each worker that are at hand, so that the longest can go first (benchmarks/scale.py: with 2
+# the last long ones begin late).
+AHEAD = 8
 _SECONDS = 2.0  # of waiting before the pool is asked for more workers, and stragglers are looked for
 
 W = TypeVar("W")
@@ -88,6 +93,7 @@ class Dispatch(Generic[W, R]):
     pool: Pool[W, R]
     attempts: int = ATTEMPTS
     slack: float = SLACK
+    last_slack: float = LAST_SLACK
     ahead: int = AHEAD
     lost: int = 0
     twice: int = 0
@@ -95,8 +101,11 @@ class Dispatch(Generic[W, R]):
     _running: dict[int, _Running[W]] = field(default_factory=dict)
     _copies: Counter[int] = field(default_factory=Counter)  # of each piece that is being run
     _losses: Counter[int] = field(default_factory=Counter)
-    _seconds: float = 0.0
+    _seconds: float = 0.0  # of finished pieces, and their sizes
     _size: float = 0.0
+    _paces: dict[int, float] = field(default_factory=dict)  # of each worker at its latest piece
+    _waiting: float = 0.0  # sizes of the pieces in the queue
+    _left: bool = True  # whether there may be more pieces
 
     def run(self, pieces: Iterator[Piece[W]]) -> Iterator[tuple[Piece[W], R]]:
         """Every piece with its result, as they come; pieces are read as they are needed.
@@ -104,19 +113,17 @@ class Dispatch(Generic[W, R]):
         Results are handed out when the idle workers have got new work. Raises WorkerError for a piece
         that has lost its worker too often.
         """
-        left = True
+        self._left = True
         while True:
             self._begin()
-            while left and len(self._queue) < max(1, self.ahead * self.pool.size):
+            while self._left and len(self._queue) < max(1, self.ahead * self.pool.size):
                 piece = next(pieces, None)
-                left = piece is not None
+                self._left = piece is not None
                 if piece is not None:
                     self._put(piece)
             self._begin()
-            if not left and not self._queue:
-                if not self._copies:
-                    return
-                self._begin_again()
+            if not self._left and not self._queue and not self._copies:
+                return
             done = [got for event in self.pool.wait(_SECONDS) if (got := self._ended(event))]
             self._begin()
             yield from done
@@ -127,10 +134,19 @@ class Dispatch(Generic[W, R]):
 
     def _put(self, piece: Piece[W]) -> None:
         heapq.heappush(self._queue, (-piece.size, piece.number, piece))
+        self._waiting += piece.size
 
     def _begin(self) -> None:
-        while self._queue and self.pool.idle:
-            self._start(heapq.heappop(self._queue)[2])
+        while self.pool.idle:
+            if (late := self._overdue()) is not None:
+                self.twice += 1
+                self._start(late)
+            elif self._queue:
+                piece = heapq.heappop(self._queue)[2]
+                self._waiting -= piece.size
+                self._start(piece)
+            else:
+                return
 
     def _start(self, piece: Piece[W]) -> None:
         worker = self.pool.idle.pop()
@@ -138,32 +154,44 @@ class Dispatch(Generic[W, R]):
         self._copies[piece.number] += 1
         self.pool.begin(worker, piece.work)
 
-    def _begin_again(self) -> None:
-        """Give idle workers the pieces that are overdue, the most overdue first."""
-        if not self.pool.idle or not self._size:
-            return
+    def _overdue(self) -> Piece[W] | None:
+        """The piece that is most overdue, of those that are run once."""
+        if not self._size or not self._running:
+            return None
         now, pace = self.pool.now(), self._seconds / self._size
+        to_do = math.inf if self._left else self._waiting * pace / max(1, self.pool.size)
+
+        def over(worker: int, own: _Running[W]) -> float:
+            usual = own.piece.size * pace
+            if usual >= to_do:
+                return now - own.since - self.last_slack * usual
+            # A worker that is always slow would else have all its pieces run twice.
+            return (
+                now - own.since - self.slack * max(usual, own.piece.size * self._paces.get(worker, 0))
+            )
+
         late = [
-            (own.piece.size * pace * self.slack - (now - own.since), own.piece.number, own.piece)
-            for own in self._running.values()
+            (over(worker, own), -own.piece.number, own.piece)
+            for worker, own in self._running.items()
             if self._copies[own.piece.number] == 1
         ]
-        for over, _, piece in sorted(late, key=lambda one: one[:2]):
-            if over >= 0 or not self.pool.idle:
-                return
-            self.twice += 1
-            self._start(piece)
+        most = max(late, key=lambda one: one[:2], default=None)
+        return most[2] if most is not None and most[0] > 0 else None
 
     def _ended(self, event: Done[R] | Lost) -> tuple[Piece[W], R] | None:
         """The piece and its result, if it is the first one."""
         own = self._running.pop(event.worker, None)
-        if own is None or own.piece.number not in self._copies:  # of an earlier run; or the second
+        if own is None:  # of an earlier run
             return None
-        piece = own.piece
+        piece, seconds = own.piece, self.pool.now() - own.since
+        if isinstance(event, Done) and piece.size:
+            self._paces[event.worker] = seconds / piece.size
+        if piece.number not in self._copies:  # the second one to end
+            return None
         if isinstance(event, Done):
             del self._copies[piece.number]
             self._losses.pop(piece.number, None)
-            self._seconds += self.pool.now() - own.since
+            self._seconds += seconds
             self._size += piece.size
             return piece, event.result
         self.lost += 1
