@@ -93,7 +93,7 @@ def test_a_piece_of_the_usual_pace_is_not_run_twice():
 
 
 def test_a_straggler_is_run_again_before_what_is_left():
-    """A long piece that hangs would else be begun again at the end, at 160, when all others are done."""
+    """A long piece that hangs would else be begun again at 160, when all others are done."""
     pool = pool_of(4, lambda worker, work: 500.0 if work[0] == 0 and pool.clock == 0 else work[1])
     dispatch = Dispatch(pool)
     assert sorted(finished(dispatch, pieces(*[60.0] * 4, *[5.0] * 60))) == list(range(64))
