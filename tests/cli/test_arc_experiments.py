@@ -153,5 +153,7 @@ def test_small_tasks_of_our_own(tmp_path):
         "ttt",
         "seal",
     ]
+    report = run("report", "latest", "--library", tmp_path / "a")
+    assert "What RL changed in the choices" in report.stdout
     both = run(*args("train arc", tmp_path / "a", *mini, "--tasks", ids))
     assert "leave out --tasks" in both.stderr

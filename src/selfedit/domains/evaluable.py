@@ -172,6 +172,10 @@ class Evaluable:
         tasks that it has."""
         return []
 
+    def choices(self, outcomes: Iterable[TaskOutcome], found: Evaluation) -> list[Section]:
+        """What edits chose under the conditions of an evaluation, where they choose anything."""
+        return []
+
     def own_runs(self) -> Mapping[str, OwnRun]:
         """Kinds of run that are this domain's alone."""
         return {}

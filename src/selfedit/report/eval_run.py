@@ -19,8 +19,9 @@ def eval_report(store: Store, run: RunRecord) -> Report:
     if run.result is None:
         sections = [trials_section(store, run)]
     else:
-        found = evaluation_sections(Evaluation.of(run.result), domain)
-        sections = [*found, *_drawn(store, run, domain)]
+        found = Evaluation.of(run.result)
+        chosen = _choices(store, run, found, domain)
+        sections = [*evaluation_sections(found, domain), *chosen, *_drawn(store, run, domain)]
     return _report(store, run, domain, f"selfedit eval {domain.name}", domain.compared, sections)
 
 
@@ -32,6 +33,13 @@ def own_report(store: Store, run: RunRecord, own: OwnRun) -> Report:
     else:
         sections = [*own.sections(run.result), *_drawn(store, run, domain)]
     return _report(store, run, domain, own.command, own.title, sections)
+
+
+def _choices(store: Store, run: RunRecord, found: Evaluation, domain: Evaluable) -> list[Section]:
+    """Of all tasks' edits; earlier versions of selfedit may have stored none."""
+    if not domain.draws:
+        return []
+    return domain.choices(stored_outcomes(store, run, int(run.inputs["contexts"])), found)
 
 
 def _drawn(store: Store, run: RunRecord, domain: Evaluable) -> list[Section]:

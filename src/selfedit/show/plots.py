@@ -117,6 +117,40 @@ def interval_figure(
     return figure
 
 
+def log_scatter(
+    points: Mapping[str, Mapping[tuple[float, float], int]], x: str, y: str, words: str
+) -> str:
+    """Positive numbers on two logarithmic scales, as (x, y) and how often; the area of a mark goes with
+    that. "" without any. x, y: the axes' names; words: what is shown."""
+    drawn = {label: own for label, own in points.items() if own}
+    if not drawn:
+        return ""
+    figure, axes = _figure(width=6.4, height=3.2)
+    handles = []
+    for number, (label, own) in enumerate(points.items()):
+        if label not in drawn:
+            continue
+        places = sorted(own)
+        handles.append(
+            axes.scatter(
+                [place[0] for place in places],
+                [place[1] for place in places],
+                s=[28 * own[place] for place in places],
+                color=COLOURS[number % len(COLOURS)],
+                marker="os^Dv"[number % 5],
+                alpha=0.6,
+                linewidths=0,
+            )
+        )
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.grid(color=INK, alpha=0.15, linewidth=0.7)
+    _legend(axes, handles, list(drawn))
+    return figure_svg(figure, words)
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Writes a figure; equal figures give equal files. Raises InputError for a name that ends in none
     of `files.FIGURES`, StoreError if it cannot be written."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from selfedit.config import InnerSettings, stable_hash
-from selfedit.domains.arc import report, table
+from selfedit.domains.arc import choices, report, table
 from selfedit.domains.arc.as_task import is_known, of_task, puzzle, to_task, with_outputs
 from selfedit.domains.arc.edit_pattern import LONGEST_MATCH, pattern
 from selfedit.domains.arc.grids import Grid, MalformedGrid
@@ -230,6 +230,9 @@ class Arc(BaseDomain):
         self, outcomes: Iterable[TaskOutcome], conditions: Sequence[str], total: int
     ) -> list[Section]:
         return report.drawn(self, outcomes, conditions, total)
+
+    def choices(self, outcomes: Iterable[TaskOutcome], found: Evaluation) -> list[Section]:
+        return choices.choices(outcomes, found.seeds, found.seed)
 
     def own_runs(self) -> Mapping[str, OwnRun]:
         return {"arc-solvable": report.SOLVABLE}

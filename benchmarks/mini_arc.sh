@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# The paper's few-shot table (section 4.2) on small tasks of our own, for models to which ARC's give nothing
+# to reward: which tasks the oracle solves, one round of RL on some, the table on others, and what RL
+# changed in the choices. No task of the training split is one of the evaluation split. Killed and started
+# again, it goes on where it was.
+#
+#   benchmarks/mini_arc.sh
+#
+# Defaults are for the embedded model on a few cores: hours. SMOKE=1 takes minutes and proves nothing.
+# OUT/table.md is the report; OUT of other settings has to be another folder.
+set -euo pipefail
+MODEL=${MODEL:-smollm2-135m} LIBRARY=${LIBRARY:-runs/mini-arc} OUT=${OUT:-${LIBRARY:-runs/mini-arc}/mini-arc}
+TASKS=${TASKS:-11} CANDIDATES=${CANDIDATES:-15} ROUNDS=${ROUNDS:-1} # of training
+HELD_OUT=${HELD_OUT:-8} EDITS=${EDITS:-5}                            # of the evaluation
+TRIED=${TRIED:-60}                                                   # tasks of each split that the oracle tries
+SOURCE=${SOURCE:-"--sizes 3-5 --mini-seed 0"} INNER=${INNER-"--constrained"}
+[ -z "${SMOKE:-}" ] || { TASKS=2 CANDIDATES=3 HELD_OUT=2 EDITS=2 TRIED=6; }
+mkdir -p "$OUT"
+
+settings="model $MODEL, $ROUNDS rounds x $TASKS tasks x $CANDIDATES edits, $HELD_OUT held out x $EDITS, \
+$TRIED tried, $SOURCE, $INNER"
+if [ ! -s "$OUT/settings" ]; then
+  echo "$settings" > "$OUT/settings"
+elif [ "$settings" != "$(cat "$OUT/settings")" ]; then
+  echo "$OUT holds results of other settings: $(cat "$OUT/settings"). Set OUT to another folder." >&2
+  exit 2
+fi
+
+selfedit() { # a whole result or none: selfedit RESULT COMMAND ...
+  local to=$1
+  shift
+  [ ! -s "$to" ] || return 0
+  # shellcheck disable=SC2086 # SOURCE is a list of options
+  python -m selfedit "$@" --model "$MODEL" --library "$LIBRARY" --source mini $SOURCE --preset arc-small \
+    --yes --quiet --json > "$to.part"
+  mv "$to.part" "$to"
+}
+
+for split in training evaluation; do
+  selfedit "$OUT/$split.json" arc solvable --split "$split" --limit "$TRIED" --out "$OUT/$split.txt"
+  python - "$split" "$OUT/$split.json" <<'PY'
+import json, sys
+found = json.load(open(sys.argv[2]))
+print(f"{sys.argv[1]}: {len(found['solvable'])} of {len(found['tried'])} tasks solved by the oracle, "
+      f"{len(found['in_context'])} without training")
+PY
+done
+# shellcheck disable=SC2086 # INNER is a list of options
+selfedit "$OUT/train.json" train arc --split training --ids "$OUT/training.txt" --rounds "$ROUNDS" \
+  --contexts "$TASKS" --candidates "$CANDIDATES" $INNER
+policy=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["policy"])' "$OUT/train.json")
+if [ "$policy" = "$MODEL" ]; then
+  echo "no edit was rewarded, so no policy came of it" >&2
+  exit 1
+fi
+# shellcheck disable=SC2086
+selfedit "$OUT/eval.json" eval arc --split evaluation --ids "$OUT/evaluation.txt" --limit "$HELD_OUT" \
+  --candidates "$EDITS" --conditions in-context,ttt,seal,oracle --policy "$policy" $INNER \
+  --markdown "$OUT/table.md"
+cat "$OUT/table.md"
