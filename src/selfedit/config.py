@@ -462,8 +462,9 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """The values with the changes, which may be nested."""
     result = dict(base)
     for name, value in changes.items():
-        part = base.get(name) or {}
-        result[name] = merged(part, value) if isinstance(value, dict) else value
+        part = base.get(name)
+        own = part if isinstance(part, dict) else {}
+        result[name] = merged(own, value) if isinstance(value, dict) else value
     return result
 
 

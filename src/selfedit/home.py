@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from pathlib import Path
@@ -11,6 +12,7 @@ from platformdirs import user_cache_path, user_data_path
 from selfedit.errors import InputError
 
 DEFAULT_MODEL = "smollm2-135m"  # the embedded one, whose weights are in `models_folder`
+MOST_BYTES = 500_000_000  # that are read at once
 STORE = "store.sqlite"  # of a library, in its folder
 
 
@@ -42,6 +44,32 @@ def regular_file(path: Path | str) -> Path:
     return found
 
 
+def whole_file(path: Path | str, most: int = MOST_BYTES) -> bytes:
+    """The bytes of a file. Raises InputError for what is no file, cannot be read, or has more than
+    `most` bytes."""
+    found = regular_file(path)
+    try:
+        with found.open("rb") as file:
+            check_size(path, os.fstat(file.fileno()).st_size, most)
+            return file.read()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def whole_text(path: Path | str, most: int = MOST_BYTES, encoding: str = "utf-8") -> str:
+    """The text of a file, its lines ended by \\n. Raises InputError as `whole_file`, and
+    UnicodeDecodeError."""
+    return io.TextIOWrapper(io.BytesIO(whole_file(path, most)), encoding=encoding).read()
+
+
+def check_size(name: Path | str, size: int, most: int = MOST_BYTES) -> None:
+    """Raises InputError for more bytes than are read at once."""
+    if size > most:
+        raise InputError(
+            f"{name} has {size // 1_000_000:,} MB, more than {most // 1_000_000}: split it"
+        )
+
+
 def _short(name: str) -> str:
     return name if len(name) <= 100 else f"{name[:100]}…"
 
@@ -68,6 +96,12 @@ def probes_folder() -> Path:
     """What bare models answer to the probe's questions: can be deleted, and is asked again."""
     home = os.environ.get("SELFEDIT_HOME")
     return Path(home) / "probes" if home else user_cache_path("selfedit") / "probes"
+
+
+def drawing_folder() -> Path:
+    """Matplotlib's own cache, of fonts: can be deleted, and is made again."""
+    home = os.environ.get("SELFEDIT_HOME")
+    return Path(home) / "matplotlib" if home else user_cache_path("selfedit") / "matplotlib"
 
 
 def library_folder() -> Path:

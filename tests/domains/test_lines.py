@@ -18,6 +18,7 @@ from selfedit.domains.knowledge.lines import paragraphs_of
         ("1. Trim the wick.\n2. Fill the lamp\nwith thistle oil.\n3) Light it.", 3),
         ("[03.05.21, 10:00] Ida: the lamp is lit\n[03.05.21, 10:01] Bo: good", 2),
         ("10:01 the gate opens\n10:05 the lamp is lit\n10:09 the gate closes", 3),
+        ("1. Trim the wick.\n\u2028\n2. Fill it.\n\u2028\n3. Light it.", 3),
         ("Needed:\n200 g of wick\n3 lamps\n1 ladder", 4),
         # Prose, whatever it looks like.
         ("The keeper of the lamp is Ida Voss: she has\nlit it since 1802.", 1),

@@ -17,8 +17,9 @@ import pytest
 from selfedit.config import EndpointSettings, JudgeSettings, SamplingSettings
 from selfedit.endpoints import connection
 from selfedit.endpoints.judge import Judge
+from selfedit.endpoints.vllm import VllmServer
 from selfedit.endpoints.writer import EndpointWriter
-from selfedit.errors import EndpointError, JudgeError
+from selfedit.errors import EndpointError, InputError, JudgeError
 from selfedit.store import Store
 from selfedit.types import Prompt, Query
 
@@ -56,7 +57,9 @@ class Raw:
                 return ""
             got += piece
         head, _, body = got.partition(b"\r\n\r\n")
-        size = next(int(x.split(b":")[1]) for x in head.split(b"\r\n") if x.startswith(b"Content-L"))
+        size = next(
+            (int(x.split(b":")[1]) for x in head.split(b"\r\n") if x.startswith(b"Content-L")), 0
+        )
         while len(body) < size:
             body += peer.recv(65536)
         return (head + b"\r\n\r\n" + body).decode()
@@ -223,6 +226,31 @@ def test_ctrl_c_does_not_wait_for_who_never_answers(serve):
         signal.signal(signal.SIGINT, before)
         over.set()
     assert not gave_up.is_set()
+
+
+@pytest.mark.parametrize(
+    ("talk", "said"),
+    [
+        (drip(OK + b"Content-Length: 999\r\n\r\n", b" "), "no whole reply"),
+        (drip(b"HTTP/1.1 200 OK\r\nX-", b"y"), "no whole reply"),
+        (flood(OK + b"\r\n"), "too large"),
+        (lambda peer: peer.sendall(OK + b"Content-Length: 4\r\n\r\nnull"), "lists no models"),
+        (lambda peer: peer.sendall(OK + b"Content-Length: 11\r\n\r\n" + b'{"data":[1]}'), "no JSON"),
+        (lambda peer: peer.sendall(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n"), "vLLM: "),
+        (lambda peer: peer.close(), "does not answer"),
+    ],
+)
+def test_a_vllm_server_that_is_none(serve, monkeypatch, talk, said):
+    monkeypatch.setattr("selfedit.endpoints.vllm.LARGEST_REPLY", 2**20)
+    with pytest.raises(EndpointError, match=said):
+        VllmServer(serve(talk).url.removesuffix("/v1"), seconds=0.5)
+
+
+def test_an_address_of_vllm_that_is_none():
+    for url in ("http://u:secret@h", "https://u:secret@h", "http://h:secret", "http://[secret", "x"):
+        with pytest.raises(InputError, match="use an address such as") as caught:
+            VllmServer(url)
+        assert "secret" not in str(caught.value)
 
 
 def test_a_connection_that_was_closed_meanwhile_is_opened_again(serve):

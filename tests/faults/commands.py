@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -64,9 +65,11 @@ class Running:
         self.began = time.monotonic()
         handle, name = tempfile.mkstemp(prefix="selfedit-faults-")
         os.close(handle)
-        self._out, self._err = Path(name), Path(f"{name}.err")
+        self._out, self._err, self._begun = Path(name), Path(f"{name}.err"), Path(f"{name}.begun")
+        self._spent: float | None = None
         self.process: ForkServerProcess = _context.Process(
-            target=_child, args=(list(args), setting or Setting(), str(self._out), str(self._err))
+            target=_child,
+            args=(list(args), setting or Setting(), str(self._out), str(self._err), str(self._begun)),
         )
         self.process.start()
 
@@ -75,15 +78,36 @@ class Running:
         assert self.process.pid is not None
         return self.process.pid
 
+    def worked(self) -> float | None:
+        """Seconds of processor time since its beginning; None: it has not begun or has ended."""
+        if self._spent is None and (begun := _text(self._begun)):
+            self._spent = float(begun)
+        with suppress(OSError):  # ended
+            clock = ~self.pid << 3 | 2  # the kernel's number for that process's clock
+            return None if self._spent is None else time.clock_gettime(clock) - self._spent
+        return None
+
     def kill(self, number: int, after: float) -> None:
-        """Send a signal so many seconds after the start, unless it has ended by then."""
-        self.process.join(max(0.0, self.began + after - time.monotonic()))
-        if self.process.is_alive():
-            os.kill(self.pid, number)
+        """Send a signal when it has worked so many seconds, whatever share of a processor it has. One
+        that has ended by then gets none."""
+        while self.process.is_alive():
+            worked = self.worked()
+            if worked is not None and worked >= after:
+                os.kill(self.pid, number)
+                return
+            time.sleep(0.001)
+
+    def work(self) -> float:
+        """Seconds of processor time to its end."""
+        last = 0.0
+        while self.process.is_alive():
+            last = self.worked() or last
+            time.sleep(0.001)
+        return last
 
     def said(self) -> str:
         """Its standard error until now."""
-        return self._err.read_text("utf-8", "replace") if self._err.exists() else ""
+        return _text(self._err)
 
     def wait(self, seconds: float = 120.0) -> Ended:
         """Its end. A command that is not ended by then is killed, and is a failure."""
@@ -95,14 +119,18 @@ class Running:
             self.process.kill()
             self.process.join()
         code = self.process.exitcode
-        out, err = _taken(self._out), _taken(self._err)
+        out, err, _ = map(_taken, (self._out, self._err, self._begun))
         assert not late, f"still running after {seconds} s:\n{out}\n{err}"
         assert code is not None
         return Ended(code, out, err, time.monotonic() - self.began)
 
 
+def _text(path: Path) -> str:
+    return path.read_text("utf-8", "replace") if path.exists() else ""
+
+
 def _taken(path: Path) -> str:
-    text = path.read_text("utf-8", "replace") if path.exists() else ""
+    text = _text(path)
     path.unlink(missing_ok=True)
     return text
 
@@ -112,7 +140,7 @@ def run(*args: str | Path, setting: Setting | None = None, seconds: float = 120.
     return Running([str(arg) for arg in args], setting).wait(seconds)
 
 
-def _child(args: Sequence[str], setting: Setting, out: str, err: str) -> None:
+def _child(args: Sequence[str], setting: Setting, out: str, err: str, begun: str) -> None:
     """The forked process: as if `selfedit ARGS` had been started in this setting."""
     for number, name, flags in (
         (0, setting.stdin, os.O_RDONLY),
@@ -145,6 +173,8 @@ def _child(args: Sequence[str], setting: Setting, out: str, err: str) -> None:
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     sys.argv = ["selfedit", *args]
+    Path(f"{begun}.tmp").write_text(str(time.process_time()))
+    Path(f"{begun}.tmp").rename(begun)
     if setting.spare is not None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         resource.setrlimit(resource.RLIMIT_AS, (pages * 4096 + setting.spare,) * 2)

@@ -2,108 +2,42 @@
 
 from __future__ import annotations
 
-import json
 import time
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from tests.faults.parsers import FILES, TEXTS, read_file, read_text
+from tests.faults import ledger
+from tests.faults.inputs import bytes_of_file, drawing, text
+from tests.faults.parsers import FILES, SLOW, TEXTS, made_samples, read_file, read_text, samples_of
 from tests.faults.torture import TORTURE
 
-EXAMPLES = (10_000 if TORTURE >= 50 else 1000) if TORTURE else 20
-quickly = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    database=None,
-    derandomize=not TORTURE,
-    suppress_health_check=list(HealthCheck),
-)
 
-# What parsers look for, and what breaks text: two of each kind are enough for the next one to be tried.
-PIECES = r"""
-Question 1: Answer: Implications: --- ``` ```json <think> </think> [THINK] {} [ ] { } " ' \ \u0000 : ,
-1. - * # > | _ ** __ === ? ! . ... 1851 1,200.5 -3 1e999 NaN Infinity null true yes no not Anna Berg
-Quxville <b> <script> &amp; &#x0; <!-- --> <![CDATA[ ]]> ?> <?xml <table> <td> .. :: include::
-| --- | $ % +++ <|im_end|> <s> [INST] ( ) (? (?= \d \b {1,99} {999999} [^ ^
-""".split()
-ODD = [
-    " ",
-    "\n",
-    "\r\n",
-    "\t",
-    "\0",
-    "\x1b[2J",
-    "\u2028",
-    "\u202e",
-    "\ufeff",
-    "\ud800",
-    "日本。",
-    "é",
-    "🙂",
-]
-piece = st.one_of(st.sampled_from(PIECES), st.sampled_from(ODD), st.text(max_size=8))
-texts = st.one_of(
-    st.lists(piece, max_size=40).map("".join), st.lists(piece, max_size=40).map(" ".join), st.text()
-)
-NAMES = (
-    "question answer answers context title id data paragraphs qas text edit correct train test input "
-    "output attempt_1 attempt_2 articles completions prompt overall rep version choices label messages "
-    "role content is_impossible reps adapter_mean baseline_mean instruction"
-).split()
-leaves = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.sampled_from([10**400, 2**63, -1, 0, 1, float("inf")]),
-    st.lists(st.lists(st.integers(-1, 10), max_size=3), max_size=3),
-    texts,
-)
-values: st.SearchStrategy[Any] = st.recursive(
-    leaves,
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.one_of(st.sampled_from(NAMES), st.text(max_size=4)), inner, max_size=5)
-    ),
-    max_leaves=25,
-)
-files = st.one_of(
-    values.map(lambda value: json.dumps(value).encode()),
-    st.lists(values, max_size=4).map(lambda rows: "\n".join(json.dumps(r) for r in rows).encode()),
-    texts.map(lambda text: text.encode("utf-8", "surrogatepass")),
-    st.binary(max_size=300),
-    st.tuples(
-        st.sampled_from(
-            [b"PK\x03\x04", b"%PDF-1.4\n", b"SQLite format 3\0", b"PAR1", b"\xff\xfe", b"\x1f\x8b"]
-        ),
-        st.binary(max_size=200),
-    ).map(b"".join),
-)
+def examples(name: str) -> int:
+    every = 100 * TORTURE or 40
+    return every // 10 if name in SLOW else every
 
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_text_is_read_or_refused(name):
-    @quickly
-    @given(texts)
-    def check(text: str) -> None:
-        read_text(name, text)
-
-    check()
+    for number in range(examples(name)):
+        given = text(drawing(name, number), samples_of(name))
+        try:
+            read_text(name, given)
+        except Exception as error:
+            raise AssertionError(f"{name}, input {number}: {given[:2000]!r}") from error
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_is_read_or_refused(name, tmp_path):
-    @quickly
-    @given(files)
-    def check(data: bytes) -> None:
-        read_file(name, data, tmp_path)
-
-    check()
+    samples = made_samples(name)
+    for number in range(examples(name)):
+        given = bytes_of_file(drawing(name, number), samples)
+        try:
+            read_file(name, given, tmp_path)
+        except Exception as error:
+            raise AssertionError(f"{name}, input {number}: {given[:2000]!r}") from error
 
 
 # What was slow once or might be: each repeated, with something else at its end.
@@ -114,28 +48,31 @@ REPEATED = [
     " ", "|", "| a ", "a|",
 ]  # fmt: skip
 SIZES = (1_000, 10_000, 100_000) if TORTURE else (500, 3_000)
+SLOWEST = 10  # units with which the largest size is tried
 
 
-def seconds(name: str, text: str) -> float:
+def seconds(name: str, unit: str, size: int) -> float:
+    given = unit * (size // len(unit)) + " x?"
     began = time.process_time()
-    read_text(name, text)
+    read_text(name, given)
     return time.process_time() - began
 
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_time_grows_no_faster_than_the_text(name):
     """Ten times the text may take forty times the time, and a quarter of a second whatever it is."""
-    slow = []
     read_text(name, "Warm. ")
-    for unit in REPEATED if TORTURE else REPEATED[::8]:
-        took = []
-        for size in SIZES:
-            took.append(seconds(name, unit * (size // len(unit)) + " x?"))
-            before = took[-2] if len(took) > 1 else took[-1]
-            if took[-1] > 0.25 + 40 * before:
-                slow.append((unit, size, took))
-                break
-    assert not slow
+    took = {unit: [seconds(name, unit, SIZES[0])] for unit in (REPEATED if TORTURE else REPEATED[::8])}
+    for size in SIZES[1:]:
+        for unit in sorted(took, key=lambda unit: -took[unit][-1])[
+            : SLOWEST if size > 10_000 else None
+        ]:
+            took[unit].append(seconds(name, unit, size))
+            *_, before, last = took[unit]
+            assert last <= 0.25 + 40 * before, (unit, size, took[unit])
+    if TORTURE:
+        unit = max(took, key=lambda unit: took[unit][-1] if len(took[unit]) == len(SIZES) else 0.0)
+        ledger.note("growth", name, unit=unit, seconds=[round(one, 4) for one in took[unit]])
 
 
 def test_a_file_of_ten_times_the_lines_takes_ten_times_as_long(tmp_path: Path):

@@ -63,6 +63,18 @@ REFUSED = {
     "a list as a matrix": (["import", "continual", "list.json", *LIB], "not a recorded"),
     "a long library": (["ask", "q", *MODEL, "--library", LONG], "too long"),
     "a long document": (["learn", LONG, *MODEL, *LIB], "too long"),
+    "a prompt of a megabyte": (
+        ["learn", "Orro.md", "--prompt-file", "long.txt", *MODEL, *LIB],
+        "2 MB, more than 1",
+    ),
+    "too many values": (["learn", "Orro.md", "--quiz", "many.json", *MODEL, *LIB], "too many values"),
+    "too many values to import": (["import", "release", "many.json", *LIB], "too many values"),
+    "a large quiz": (["learn", "Orro.md", "--quiz", "large.json", *MODEL, *LIB], "600 MB, more"),
+    "a large document": (["learn", "large.md", *MODEL, *LIB], "600 MB, more than 500: split it"),
+    "an address with a password": (
+        ["learn", "https://user:secret@h/x", "--allow-urls", *MODEL, *LIB],
+        "https://…@h/x: an address with a user and password is not fetched",
+    ),
     "no such user's library": (["ask", "q", *MODEL, "--library", "~nosuchuser/x"], "such user"),
     "no such user's document": (["learn", "~nosuchuser/x.md", *MODEL, *LIB], "such user"),
     "a seed of 64 bits": ([*learn("Orro"), "--seed", str(2**63)], "less than or equal"),
@@ -74,7 +86,13 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_it_is_refused_in_a_sentence(name, call, tmp_path):
+def test_it_is_refused_in_a_sentence(name, call, tmp_path, monkeypatch):
+    monkeypatch.setattr("selfedit.data.files._MOST_VALUES", 100)
+    (tmp_path / "many.json").write_text("[[],[],[],[]," * 5)
+    (tmp_path / "long.txt").write_text("{context} " * 200_000)
+    for large in ("large.json", "large.md"):
+        (tmp_path / large).write_text("[")
+        os.truncate(tmp_path / large, 600_000_000)  # it takes no room
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "deep.json").write_text("[" * 100_000)
     (tmp_path / "list.json").write_text("[1]")
@@ -170,6 +188,20 @@ def test_no_memory(call, monkeypatch, error):
     said = call("adapters", "list", *LIB)
     assert said.code == 1
     assert "memory" in said.err
+
+
+def test_standard_input_that_never_ends(call, monkeypatch):
+    class Endless:
+        buffer = property(lambda self: self)
+
+        def read(self, size: int) -> bytes:
+            return b"word " * (size // 5)
+
+    monkeypatch.setattr("selfedit.domains.knowledge.sources.MOST_BYTES", 10**7)
+    monkeypatch.setattr(sys, "stdin", Endless())
+    said = call("learn", "-", *MODEL, *LIB)
+    assert said.code == 1
+    assert "standard input has more than 10 MB" in said.err
 
 
 def test_a_file_that_unpacks_to_packed_ones(call, tmp_path):

@@ -1,7 +1,4 @@
-"""A long life: what grows with the number of documents and questions, and what must not.
-
-`MEASURED` in the output is what docs/reliability.md shows.
-"""
+"""A long life: what grows with the number of documents and questions, and what must not."""
 
 from __future__ import annotations
 
@@ -19,6 +16,7 @@ from selfedit.home import STORE
 from selfedit.learning.library import Library
 from selfedit.model.fake import FakeModel
 from selfedit.types import Query, Task
+from tests.faults import ledger
 from tests.faults.torture import TORTURE, only_in_torture
 
 DOCUMENTS, QUESTIONS = (500, 10_000) if TORTURE >= 50 else (60, 1000)
@@ -62,7 +60,8 @@ def test_many_documents_one_after_the_other(tmp_path):
                     "handles": process.num_fds(),
                 }
             )
-            print("MEASURED", json.dumps(rows[-1]), flush=True)
+    for row in rows:
+        ledger.note("soak", "documents", **row)
     first, last = rows[0], rows[-1]
     assert last["handles"] <= first["handles"] + 3
     assert last["memory_mib"] <= first["memory_mib"] + 0.5 * DOCUMENTS

@@ -95,6 +95,26 @@ def test_events_and_checkpoints_tell_what_was_tried(running):
     assert [one.id for one in jobs.list()] == [job.id]
 
 
+def test_settings_of_another_form_are_refused(running):
+    file = running.client.files.create(file=("lamps.txt", b"The lamps burn oil."), purpose="fine-tune")
+    for name, value in {
+        "train": 5,
+        "knowledge": "x",
+        "sampling": [1],
+        "lora": {"rank": "x"},
+        "seed": {"a": 1},
+        "measure": "y" * 1000,
+    }.items():
+        with pytest.raises(openai.BadRequestError, match=name if name != "lora" else "rank") as error:
+            running.client.fine_tuning.jobs.create(
+                model="base",
+                training_file=file.id,
+                hyperparameters={"n_epochs": 2},
+                extra_body={"selfedit": {"settings": {name: value}}},
+            )
+        assert len(str(error.value)) < 500
+
+
 def test_what_the_gate_rejects_is_failed_with_the_reason(running):
     learned(running)
     again = learned(running)
@@ -122,10 +142,12 @@ def test_statements_are_learned_like_a_document(running, lines):
 
 
 def test_a_file_that_cannot_be_learned_fails_the_job_and_not_the_server(running):
-    for name, text in (("a.jsonl", "{}"), ("a.zip", "PK"), ("a.pdf", "no pdf"), ("a.md", "# x")):
+    odd = [("a.jsonl", text) for text in ("{}", "[" * 100_000, '["completion"]')]
+    for name, text in (*odd, ("a.zip", "PK"), ("a.pdf", "no pdf"), ("a.md", "# x")):
         job = learned(running, name, text)
         assert job.status == "failed"
         assert job.error.code == "failed"
+        assert "internal" not in job.error.message
     with pytest.raises(openai.NotFoundError):
         running.client.fine_tuning.jobs.create(model="base", training_file="file-" + "0" * 24)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from contextlib import contextmanager
 
 import pytest
@@ -122,7 +123,14 @@ def test_a_folder_that_means_something_else_is_refused(model, tmp_path):
     data[-8:] = b"\xff" * 8
     weights.write_bytes(bytes(data))
     (tmp_path / "empty").mkdir()
-    for name in ("dora", "head", "nan", "empty"):
+    odd = {"huge": {"r": 10**9}, "half": {"r": 0.5}, "text": {"r": "4"}, "alpha": {"lora_alpha": [1]}}
+    for name, values in odd.items():
+        foreign(model, tmp_path / name)
+        config = tmp_path / name / "adapter_config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | values))
+    foreign(model, tmp_path / "deep")
+    (tmp_path / "deep" / "adapter_config.json").write_text("[" * 100_000)
+    for name in ("dora", "head", "nan", "empty", "deep", *odd):
         with pytest.raises(AdapterError):
             load_peft(model.hf, tmp_path / name, num_layers=model.num_layers)
 

@@ -89,10 +89,12 @@ def test_a_version_whose_connection_ends_in_the_middle_is_committed_whole_or_not
 
 def test_a_server_that_is_not_there_is_named_without_the_password(tmp_path) -> None:
     pytest.importorskip("psycopg", reason="needs a driver: pip install 'selfedit[postgres]'")
-    url = f"postgresql+psycopg://user:secret@/db?host={tmp_path}"
-    with pytest.raises(StoreError, match="cannot be reached: start its server, or check") as caught:
-        Store(url)
-    assert "secret" not in str(caught.value)
+    for secret in (":secret@/db?", "@/db?password=secret&", "@/db?options=-cx=secret&"):
+        url = f"postgresql+psycopg://user{secret}host={tmp_path}"
+        with pytest.raises(StoreError, match="cannot be reached: start its server, or check") as caught:
+            Store(url)
+        assert "secret" not in str(caught.value)
+        assert tmp_path.name in str(caught.value)
 
 
 def test_the_commands_use_the_store_that_the_environment_names(

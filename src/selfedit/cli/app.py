@@ -31,6 +31,7 @@ from selfedit.console.common import err
 from selfedit.console.literal import lose_nothing
 from selfedit.domains.commands import own_commands
 from selfedit.errors import SelfEditError
+from selfedit.home import drawing_folder
 
 app = typer.Typer(
     name="selfedit",
@@ -101,6 +102,8 @@ def main() -> None:
     reads the output (`| head`), the command ends with 1 and says nothing.
     """
     _open_streams()
+    # Else it writes into the home; what a user has set for figures of their own is none of ours.
+    os.environ.setdefault("MPLCONFIGDIR", str(drawing_folder()))
     lose_nothing(sys.stdout, sys.stderr)
     try:
         # typer turns Ctrl-C into exit code 130, and returns it outside of its standalone mode.

@@ -13,6 +13,8 @@ from selfedit.console.common import status
 from selfedit.console.groups import grouped
 from selfedit.errors import InputError
 
+_MOST_KEY = 65_536  # bytes of its file
+
 
 @grouped
 def serve(
@@ -80,7 +82,8 @@ def _key(file: Path | None) -> str | None:
     if file is None:
         return os.environ.get("SELFEDIT_API_KEY") or None
     try:
-        key = file.read_text(encoding="utf-8").strip()
+        with file.open("rb") as opened:  # it may be a pipe
+            key = opened.read(_MOST_KEY).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--api-key-file {file} cannot be read: {error}") from error
     if not key:

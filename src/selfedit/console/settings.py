@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from selfedit.config import OuterSettings, Settings
 
+_LONGEST = 100  # characters of a value in a message
 Outer = TypeVar("Outer", bound="OuterSettings")
 Preset = TypeVar("Preset")
 Values = TypeVar("Values", bound="Settings")
@@ -81,8 +82,8 @@ def given_only(given: dict[str, Any]) -> dict[str, Any]:
 
 def with_alpha(base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """What was given; a rank without an alpha keeps the base's alpha / rank."""
-    lora = given.get("lora", {})
-    if "rank" not in lora or "alpha" in lora:
+    lora = given.get("lora")
+    if not isinstance(lora, dict) or "alpha" in lora or not isinstance(lora.get("rank"), int):
         return given
     alpha = base["lora"]["alpha"] / base["lora"]["rank"] * lora["rank"]
     return {**given, "lora": {**lora, "alpha": alpha}}
@@ -92,4 +93,6 @@ def wrong_value(error: ValidationError) -> InputError:
     """A setting out of bounds, as the option that gave it."""
     first = error.errors()[0]
     name = str(first["loc"][-1]).replace("_", "-") if first["loc"] else "settings"
-    return InputError(f"--{name} {first['input']!r}: {first['msg']}")
+    given = repr(first["input"])
+    shown = given if len(given) <= _LONGEST else f"{given[:_LONGEST]}…"
+    return InputError(f"--{name} {shown}: {first['msg']}")

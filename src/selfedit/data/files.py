@@ -10,6 +10,7 @@ import codecs
 import gzip
 import io
 import json
+import os
 import re
 import zlib
 from collections.abc import Iterator
@@ -21,10 +22,11 @@ from selfedit.data.encodings import decoded
 from selfedit.data.golds import FORM
 from selfedit.data.text_rows import rows_of_text
 from selfedit.errors import InputError
-from selfedit.home import regular_file
+from selfedit.home import MOST_BYTES, check_size, regular_file
 
 _HEAD = 1 << 16
-_MOST_BYTES = 500_000_000  # of a packed file that is read at once, and of any line
+_MOST_BYTES = MOST_BYTES  # of a file that is read at once, and of any line
+_MOST_VALUES = 50_000_000  # of one JSON value, at most: some 60 bytes each
 _KINDS = (
     (b"PAR1", "parquet"),
     (b"ARROW1", "arrow"),
@@ -90,8 +92,10 @@ def _texts(path: Path, file: IO[bytes], head: bytes) -> Iterator[Value]:
 
 
 def _whole(path: Path, file: IO[bytes]) -> bytes:
-    """All that is left. Raises InputError for a packed file that would fill the memory."""
+    """All that is left. Raises InputError for a file that would fill the memory."""
     if not isinstance(file, gzip.GzipFile):
+        if not isinstance(file, io.BytesIO):
+            check_size(path, os.fstat(file.fileno()).st_size, _MOST_BYTES)
         return file.read()
     data = file.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
@@ -133,6 +137,7 @@ def _json_lines(path: Path, file: IO[bytes]) -> Iterator[Value]:
 
 def _json(path: Path, text: str) -> Iterator[Value]:
     """A file that is one JSON value, or several, one behind the other."""
+    check_values(str(path), text)
     try:
         yield Value(str(path), json.loads(text))
         return
@@ -152,6 +157,13 @@ def _json(path: Path, text: str) -> Iterator[Value]:
             raise InputError(f"{path}, line {shown.lineno}: invalid JSON ({_why(shown)})") from None
         found += 1
         yield Value(f"{path}, line {text.count(chr(10), 0, rest.start()) + 1}", value)
+
+
+def check_values(where: str, text: str) -> None:
+    """Raises InputError for JSON whose values would take gigabytes: 200 MB of [] are four."""
+    lists = text.count("[") + text.count("{")  # each takes as much as five numbers
+    if 5 * lists + text.count(",") > _MOST_VALUES:
+        raise InputError(f"{where} holds too many values to be read at once: split it")
 
 
 def _line_by_line(text: str) -> bool:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from selfedit.config import stable_hash
+from selfedit.endpoints.connection import LARGEST_REPLY
 from selfedit.errors import EndpointError, InputError
 
 _SECONDS = 600.0  # without a byte: a whole reply comes at once, and others may be before it
@@ -32,12 +34,13 @@ class VllmServer:
     """
 
     def __init__(self, url: str, *, base: str | None = None, seconds: float = _SECONDS) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname:
-            raise InputError(f"--vllm-url {url}: use an address such as http://127.0.0.1:8000")
-        self._host, self._port, self._seconds = parts.hostname, parts.port or 80, seconds
-        listed = self.get("/v1/models")["data"]
-        own = [one for one in listed if one.get("parent") is None and base in (None, one["id"])]
+        self._host, self._port = _address(url)
+        self._seconds = seconds
+        listed = self.get("/v1/models")
+        models = listed.get("data") if isinstance(listed, dict) else None
+        if not isinstance(models, list) or not all(isinstance(m, dict) and "id" in m for m in models):
+            raise EndpointError(f"what answers at {self.url} is no vLLM server: it lists no models")
+        own = [one for one in models if one.get("parent") is None and base in (None, one["id"])]
         if not own:
             raise InputError(f"vLLM serves no model {base}")
         self.base, self.root = str(own[0]["id"]), str(own[0].get("root") or own[0]["id"])
@@ -98,14 +101,50 @@ class VllmServer:
     def get(self, path: str) -> Any:
         """A JSON value."""
         with closing(self.connection()) as connection:
-            return json.loads(self.sent(connection, path, None).read())
+            data = self.whole(connection, path, None)
+        try:
+            return json.loads(data)
+        except (ValueError, RecursionError):
+            raise EndpointError(f"what answers at {self.url} is no vLLM server: no JSON") from None
 
     def post(self, path: str, body: dict[str, Any]) -> bytes:
         with closing(self.connection()) as connection:
-            return self.sent(connection, path, body).read()
+            return self.whole(connection, path, body)
 
     def connection(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(self._host, self._port, timeout=self._seconds)
+
+    def whole(
+        self, connection: http.client.HTTPConnection, path: str, body: dict[str, Any] | None
+    ) -> bytes:
+        """A reply to its end, bounded in size, and in time to twice the seconds that it may be silent.
+        Raises EndpointError."""
+        late = threading.Event()
+
+        def cut(opened: socket.socket) -> None:
+            late.set()
+            with suppress(OSError):
+                opened.shutdown(socket.SHUT_RDWR)
+
+        timer = None
+        try:
+            connection.connect()
+            timer = threading.Timer(2 * self._seconds, cut, [connection.sock])
+            timer.daemon = True
+            timer.start()
+            data = self.sent(connection, path, body).read(LARGEST_REPLY + 1)
+        except (OSError, http.client.HTTPException, EndpointError) as error:
+            if late.is_set():
+                raise EndpointError(f"vLLM at {self.url} sends no whole reply") from None
+            if isinstance(error, EndpointError):
+                raise
+            raise EndpointError(f"vLLM does not answer at {self.url}: {error}") from error
+        finally:
+            if timer is not None:
+                timer.cancel()
+        if late.is_set() or len(data) > LARGEST_REPLY:
+            raise EndpointError(f"vLLM at {self.url} sends no whole reply, or too large a one")
+        return data
 
     def sent(
         self, connection: http.client.HTTPConnection, path: str, body: dict[str, Any] | None
@@ -126,10 +165,25 @@ class VllmServer:
         return response
 
 
+def _address(url: str) -> tuple[str, int]:
+    """Host and port. Raises InputError, without what may be a password."""
+    form = "use an address such as http://127.0.0.1:8000"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or 80
+    except ValueError:
+        raise InputError(f"--vllm-url: {form}") from None
+    if "@" in parts.netloc:
+        raise InputError(f"--vllm-url: no user and password are sent; {form}")
+    if parts.scheme != "http" or not host:
+        raise InputError(f"--vllm-url {url}: {form}")
+    return host, port
+
+
 def said(data: bytes) -> str:
     """The message of an error."""
     try:
         error = json.loads(data)["error"]
         return str(error["message"])[:300]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return data.decode("utf-8", "replace")[:300]

@@ -15,7 +15,7 @@ from typing import Any
 from selfedit.config import EndpointSettings, SamplingSettings, stable_hash
 from selfedit.endpoints.client import Ask, Cache, Endpoint
 from selfedit.errors import InputError
-from selfedit.home import regular_file
+from selfedit.home import whole_text
 from selfedit.types import Prompt
 
 _FORM = '{"title": "...", "context": "...", "edit": "..."}'
@@ -102,11 +102,9 @@ def read_edits(path: Path | str) -> RecordedEdits:
     """
     path = Path(path)
     try:
-        text = regular_file(path).read_text(encoding="utf-8-sig")
+        text = whole_text(path, encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8 text; save it as such.") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}).") from None
     found: dict[str, list[str]] = {}
     # Not splitlines(): JSON text may hold U+2028 and the like.
     for number, line in enumerate(text.split("\n"), start=1):

@@ -218,7 +218,7 @@ def _damaged(folder: Path, what: str) -> AdapterError:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise AdapterError(f"{path} cannot be read: {error}") from error
     if not isinstance(value, dict):
         raise AdapterError(f"{path} is not an adapter note")

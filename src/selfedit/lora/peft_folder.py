@@ -36,14 +36,15 @@ def load_peft(model: PreTrainedModel, folder: Path, *, num_layers: int) -> Adapt
     is checked. Raises AdapterError.
     """
     config = _config(folder)
-    rank = int(config["r"])
-    scaling = float(config.get("lora_alpha") or rank)
+    rank, scaling = config["r"], config.get("lora_alpha") or config["r"]
     alpha = scaling * rank**0.5 if config.get("use_rslora") else scaling
     try:
         with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise AdapterError(f"the adapter in {folder} cannot be read: {error}") from error
+    if not all(rank in tensor.shape for tensor in tensors.values()):  # before so much is allocated
+        raise AdapterError(f"the adapter in {folder} has weights of another rank than {rank}")
     factors = _factors(folder, tensors)
     known = linears(model).modules
     odd = [name for name in factors if name not in known]
@@ -67,10 +68,14 @@ def load_peft(model: PreTrainedModel, folder: Path, *, num_layers: int) -> Adapt
 def _config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise AdapterError(f"{folder} is no PEFT folder: {error}") from error
     if not isinstance(config, dict) or config.get("peft_type") != "LORA" or not config.get("r"):
         raise AdapterError(f"the adapter in {folder} is no LoRA adapter")
+    for name, value in (("r", config["r"]), ("lora_alpha", config.get("lora_alpha") or 1)):
+        kinds = (int,) if name == "r" else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < 1e6:
+            raise AdapterError(f"the adapter in {folder} has {name} {str(value)[:60]}")
     for name, plain in _PLAIN.items():
         if config.get(name) not in (None, plain):
             raise AdapterError(f"the adapter in {folder} has {name}, which is not supported")

@@ -122,13 +122,13 @@ class VllmTexts:
 
     def _asked(self, line: _Line, body: dict[str, Any], ask: _Ask) -> Completion:
         line.connection.close()  # an idle one may have been closed at the other end
-        data = self.server.sent(line.connection, "/v1/completions", body).read()
+        data = self.server.whole(line.connection, "/v1/completions", body)
         try:
             choice = json.loads(data)["choices"][0]
             drawn = tuple(int(token) for token in choice["token_ids"])
             values = choice["logprobs"]["token_logprobs"] if "logprobs" in body else ()
             ended = choice["finish_reason"] == "stop"
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise EndpointError(
                 f"vLLM's reply cannot be read ({type(error).__name__}: {error}): a version from 0.10 "
                 "on is needed, which sends the ids of its tokens"

@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from selfedit.errors import InputError
-from selfedit.home import regular_file
+from selfedit.home import whole_text
 from selfedit.memory.continual_result import recorded
 from selfedit.store import Store
+
+_MOST_BYTES = 10_000_000  # a matrix of hundreds of documents has one
 
 
 def import_continual(path: Path | str, store: Store) -> tuple[int, dict[str, Any]]:
     """The number of the run that it is stored as, and what it holds. A file that is there already is
     not stored twice. Raises InputError for any other file."""
     try:
-        values = json.loads(regular_file(path).read_text(encoding="utf-8"))
+        values = json.loads(whole_text(path, _MOST_BYTES))
         result = recorded(values)
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise InputError(f"{path} cannot be read: {error}") from error
     except (
         ValueError,

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from selfedit.config import stable_hash
+from selfedit.data.files import check_values
 from selfedit.domains.knowledge.documents import read_text
 from selfedit.errors import InputError
 from selfedit.release.fields import (
@@ -117,6 +118,7 @@ def read_release(path: Path | str) -> RecordedRun:
 
 def _load(path: Path) -> Any:
     _, text = read_text(path)
+    check_values(str(path), text)
     try:
         if path.suffix.lower() != ".jsonl":
             return json.loads(text)

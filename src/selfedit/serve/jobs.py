@@ -142,7 +142,7 @@ class Jobs:
         """Raises NoSuchJob where there is none."""
         with self._changed:
             if job_id not in self._jobs:
-                raise NoSuchJob(f"there is no job {job_id}")
+                raise NoSuchJob(f"there is no job {job_id[:60]}")
             return self._jobs[job_id]
 
     def list(self) -> list[Job]:

@@ -135,7 +135,7 @@ def statements_document(data: bytes, name: str) -> Document:
             continue
         try:
             statements += _statements(json.loads(line))
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(
                 f'{name}, line {number}: a statement is {{"text": ...}}, {{"prompt", "completion"}} '
                 'or {"messages": [...]}, one JSON value a line'

@@ -178,6 +178,7 @@ def _settings(body: Creating) -> dict[str, Any]:
     if given.batch_size != "auto":
         train["batch_size"] = given.batch_size
     settings = {**body.selfedit.settings}
+    learn_settings(dict(settings), body.selfedit.preset)  # refused now, before anything is put into it
     if given.learning_rate_multiplier != "auto":
         rate = learn_settings(dict(settings), body.selfedit.preset).train.learning_rate
         train["learning_rate"] = rate * given.learning_rate_multiplier

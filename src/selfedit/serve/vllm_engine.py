@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from selfedit.endpoints.connection import LARGEST_REPLY
 from selfedit.endpoints.vllm import VllmServer, said
 from selfedit.errors import EndpointError, InputError
 from selfedit.serve.engine import Ask, Busy, Piece, Ticket, Token
@@ -107,7 +109,7 @@ class VllmEngine:
         """A stream, until it ends or nobody reads it any more: closing it tells vLLM."""
         with closing(self._server.connection()) as connection:
             response = self._server.sent(connection, "/v1/completions", body)
-            for line in response:
+            for line in iter(partial(response.readline, LARGEST_REPLY), b""):
                 if ticket.cancelled.is_set():
                     return
                 data = line.removeprefix(b"data: ").strip()

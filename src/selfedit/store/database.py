@@ -61,7 +61,8 @@ def store_file(url: URL) -> Path | None:
 
 def store_name(url: URL) -> str:
     """The store's name in messages; never shows a password."""
-    return str(store_file(url) or url.render_as_string(hide_password=True))
+    shown = url.set(query={key: own for key, own in url.query.items() if key in ("host", "port")})
+    return str(store_file(url) or shown.render_as_string(hide_password=True))
 
 
 def connect(url: URL) -> Engine:
@@ -132,6 +133,11 @@ def explained(name: str) -> Iterator[None]:
         raise kind(_advice(name, error)) from error
     except SQLAlchemyError as error:
         raise StoreError(f"The store {name} cannot be used: {_first_line(error)}") from error
+    except UnicodeDecodeError as error:
+        raise StoreError(
+            f"The store {name} is damaged: restore it from a backup, or move it away to start a new "
+            f"one. ({error.reason})"
+        ) from error
     except OverflowError as error:
         raise StoreError(f"The store {name} cannot hold such a large number ({error}).") from error
 

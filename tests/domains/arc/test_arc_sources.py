@@ -14,6 +14,7 @@ from selfedit.domains.arc import (
     parse_ids,
     select,
 )
+from selfedit.domains.arc.options import _comments
 from selfedit.domains.arc.selection import PAPER_IDS, LengthFilter
 from selfedit.domains.arc.sources import read_tasks
 from selfedit.domains.arc.tasks import task_from_json, task_to_json
@@ -201,6 +202,10 @@ def test_ids(tmp_path):
     for bad in ("", " , ", str(write(tmp_path / "empty.txt", "#\n")), str(tmp_path / "none.txt")):
         with pytest.raises(InputError):
             parse_ids(bad, "all")
+    utf16 = tmp_path / "utf16.txt"
+    utf16.write_bytes("# Ten of them.\na\n".encode("utf-16"))
+    assert parse_ids(str(utf16), "all") == ("a",)
+    assert _comments(utf16) == ["Ten of them."]
     for content in ("[1]", "[", '["a"'):
         with pytest.raises(InputError, match=r"x\.json"):
             parse_ids(str(write(tmp_path / "x.json", content)), "all")

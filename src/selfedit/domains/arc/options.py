@@ -310,5 +310,7 @@ def read_or_load(
 
 def _comments(path: Path) -> list[str]:
     """What a file of ids says about itself, in the lines that begin with #."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    from selfedit.domains.knowledge.documents import read_text
+
+    lines = read_text(path)[1].splitlines()
     return [line.lstrip("# ").strip() for line in lines if line.startswith("#") and line.strip("# ")]

@@ -7,11 +7,13 @@ id ("challenges"). The outputs of the latter may be in a "solutions" file: {id: 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from selfedit.data.files import check_values
 from selfedit.domains.arc.grids import Grid
 from selfedit.domains.arc.tasks import ArcTask, grid_from_json, task_from_json
 from selfedit.domains.knowledge.documents import read_text
@@ -204,6 +206,7 @@ def _beside(path: Path) -> Path | None:
 def read_json(path: Path) -> Any:
     """The JSON of a file of ARC. Raises InputError, also for a key that comes twice in one object."""
     _, text = read_text(path)
+    check_values(str(path), text)
     try:
         return json.loads(text, object_pairs_hook=_no_twins)
     except (ValueError, RecursionError) as error:
@@ -215,7 +218,6 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object whose keys differ: of two tasks with one id, JSON would silently lose the first."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twin = next(key for key in found if keys.count(key) > 1)
+        twin, _ = Counter(key for key, _ in pairs).most_common(1)[0]
         raise ValueError(f"the key {twin!r} comes twice in one object")
     return found

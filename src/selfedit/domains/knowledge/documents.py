@@ -30,14 +30,12 @@ from selfedit.domains.knowledge.markdown import read_markdown, without_jsx
 from selfedit.domains.knowledge.plain import read_code, read_plain
 from selfedit.domains.knowledge.sentences import iterate_sentences
 from selfedit.errors import InputError
-from selfedit.home import regular_file
+from selfedit.home import MOST_BYTES, whole_file
 from selfedit.types import Task
 from selfedit.words import iterate_words
 
 _TITLE_WORDS = 8  # of a text without a title
 MIN_WORDS = 3  # fewer words cannot be restated, nor asked about
-
-_MOST_BYTES = 500_000_000  # that a compressed file may unpack to
 
 _LONG_TOKEN = 30  # longer ones (URLs, Chinese text) are not single words: four characters count as one
 
@@ -85,11 +83,11 @@ def read_document(path: Path | str) -> Document:
 def _unpacked(data: bytes, path: Path) -> bytes:
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
         try:
-            unpacked = file.read(_MOST_BYTES + 1)
+            unpacked = file.read(MOST_BYTES + 1)
         except (OSError, EOFError, zlib.error) as error:
             raise InputError(f"{path} cannot be unpacked: {error}") from None
-    if len(unpacked) > _MOST_BYTES:
-        raise InputError(f"{path} unpacks to more than {_MOST_BYTES // 1_000_000} MB: split it")
+    if len(unpacked) > MOST_BYTES:
+        raise InputError(f"{path} unpacks to more than {MOST_BYTES // 1_000_000} MB: split it")
     return unpacked
 
 
@@ -170,10 +168,7 @@ def read_text(path: Path) -> tuple[bytes, str]:
 
 
 def read_bytes(path: Path) -> bytes:
-    try:
-        return regular_file(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    return whole_file(path)
 
 
 def _title_of_stem(stem: str) -> str:

@@ -60,6 +60,7 @@ def table_text(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def paragraphs_of(lines: Sequence[str]) -> list[str]:
     """The paragraphs of a block of lines without a blank one. Linear in time."""
+    lines = [line for line in lines if line.strip()]  # U+2028 alone is white space, too
     if len(lines) < 2:
         return [one_line(line) for line in lines]
     if rows := _drawn(lines):

@@ -23,7 +23,7 @@ from selfedit.console.settings import (
 )
 from selfedit.domains.options import Contexts, InWords, Prepared, ToTrain, named_conditions
 from selfedit.errors import InputError
-from selfedit.home import regular_file
+from selfedit.home import whole_text
 from selfedit.types import QuestionKind
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from selfedit.domains.knowledge.settings import KnowledgeOuterSettings, LearnSettings
     from selfedit.seams import Model
     from selfedit.store import Store
+
+_MOST_PROMPT = 1_000_000  # bytes of a prompt file
 
 
 @dataclass
@@ -271,8 +273,8 @@ def read_prompt(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        text = regular_file(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = whole_text(path, _MOST_PROMPT)
+    except UnicodeDecodeError as error:
         raise InputError(f"the prompt file {path} cannot be read: {error}") from error
     if not text.strip():
         raise InputError(f"the prompt file {path} is empty")

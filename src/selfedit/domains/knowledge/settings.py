@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from selfedit.config import (
     InnerSettings,
     OuterSettings,
-    SamplingSettings,
     Settings,
     merged,
 )
@@ -207,15 +206,16 @@ class LearnSettings(InnerSettings):
             return values
         values = dict(values)
         for part, own in LEARNING.items():
-            if not isinstance(values.get(part), Settings):
-                values[part] = merged(own, values.get(part) or {})
-        if isinstance(values.get("sampling"), SamplingSettings):
+            if isinstance(given := values.get(part, {}), dict | None):  # anything else is refused
+                values[part] = merged(own, given or {})
+        sampling, knowledge = values.get("sampling"), values.get("knowledge")
+        if not isinstance(sampling, dict | None):
             return values
-        knowledge = values.get("knowledge") or {}
-        given = knowledge if isinstance(knowledge, dict) else knowledge.model_dump()
+        given = knowledge.model_dump() if isinstance(knowledge, Settings) else knowledge
+        given = given if isinstance(given, dict) else {}
         short = given.get("strategy", "sentences") == "sentences"
         default = {"temperature": 0.6, "max_new_tokens": 80} if short else {"max_new_tokens": 512}
-        return {**values, "sampling": {**default, **(values.get("sampling") or {})}}
+        return {**values, "sampling": {**default, **(sampling or {})}}
 
 
 class KnowledgeOuterSettings(OuterSettings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections import Counter
@@ -24,7 +25,7 @@ from selfedit.domains.knowledge.documents import (
 )
 from selfedit.domains.knowledge.kinds import CODE_NAMES, SUPPORTED
 from selfedit.errors import InputError
-from selfedit.home import expanded
+from selfedit.home import MOST_BYTES, expanded
 
 _GLOB = frozenset("*?[")
 _LISTED = 5  # names in one note
@@ -107,7 +108,7 @@ def _read(name: str, allow_urls: bool, notes: list[str]) -> Iterator[Document]:
         return
     if name.lower().startswith(("http://", "https://")):
         if not allow_urls:
-            raise InputError(f"{name} is an address: --allow-urls fetches it")
+            raise InputError(f"{_shown(name)} is an address: --allow-urls fetches it")
         yield _fetched(name)
         return
     path = expanded(name)
@@ -191,7 +192,12 @@ def _read_file(path: Path) -> Document:
 
 def _standard_input() -> Document:
     """What was piped in: Markdown, or a file of another kind by its first bytes."""
-    data = sys.stdin.buffer.read()
+    pieces = bytearray()
+    while piece := sys.stdin.buffer.read(1 << 20):
+        pieces += piece
+        if len(pieces) > MOST_BYTES:  # a pipe may never end
+            raise InputError(f"standard input has more than {MOST_BYTES // 1_000_000} MB: split it")
+    data = bytes(pieces)
     suffix = sniffed(data)
     if not suffix:
         return text_document(decoded(data, "standard input"))
@@ -211,6 +217,11 @@ def _read_within(reply: Any, until: float) -> bytes:
     return bytes(data)
 
 
+def _shown(url: str) -> str:
+    """An address without its user and password."""
+    return re.sub(r"//[^/@]*@", "//…@", url)
+
+
 def _page(url: str) -> tuple[bytes, str]:
     """The bytes of a page, up to one more than are taken, and its type."""
     from urllib.request import Request, urlopen
@@ -222,6 +233,8 @@ def _page(url: str) -> tuple[bytes, str]:
 
 
 def _fetched(url: str) -> Document:
+    if _shown(url) != url:  # it would stand in the library, and in every report
+        raise InputError(f"{_shown(url)}: an address with a user and password is not fetched")
     # Nothing ends a library that waits for a name server, or reads headers that drip: a thread is left.
     got: SimpleQueue[tuple[bytes, str] | Exception] = SimpleQueue()
 
