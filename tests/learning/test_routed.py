@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sqlite3
 from contextlib import contextmanager
 from pathlib import Path
@@ -284,6 +285,37 @@ def test_export_writes_a_folder_of_adapters_and_a_table(tmp_path, library):
         assert own["text"].startswith(f"{own['title']}\n")
     with pytest.raises(AdapterError, match="consolidate"):
         library.export(tmp_path / "merged", merged=True)
+
+
+def test_an_export_is_whole_or_not_there(tmp_path, library, monkeypatch):
+    """While a version's files go, and after a kill in its middle."""
+    for i in range(2):
+        learn(library, i, ROUTED)
+    copy, copied = shutil.copytree, []
+
+    def cut(*args, **options):
+        copied.append(args)
+        if len(copied) == 2:
+            shutil.rmtree(args[0])
+        return copy(*args, **options)
+
+    folder = max((library.folder / "passages").iterdir())
+    copy(folder, tmp_path / "kept")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copytree", cut)
+        with pytest.raises(AdapterError, match="No such file") as error:
+            library.export(tmp_path / "out")
+    assert len(str(error.value)) < 400
+    assert not (tmp_path / "out").exists()
+    copy(tmp_path / "kept", folder, dirs_exist_ok=True)
+    (tmp_path / "out" / ".partial" / folder.name).mkdir(parents=True)
+    (tmp_path / "out" / folder.name).mkdir()  # moved already
+    library.export(tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir())[-1] == "routing.json"
+    assert (tmp_path / "out" / folder.name / "fake_adapter.json").is_file()
+    assert not (tmp_path / "out" / ".partial").exists()
+    with pytest.raises(AdapterError, match="not an empty folder"):
+        library.export(tmp_path / "out")
 
 
 @pytest.mark.parametrize("cut", ["LocalRunner.run", "Learner._measure", "Store.add_adapter"])

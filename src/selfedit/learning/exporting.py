@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from selfedit.errors import AdapterError, ModelError
@@ -15,6 +17,7 @@ from selfedit.seams import GgufFiles, Model
 from selfedit.store import AdapterRecord
 
 ROUTING = "routing.json"
+_DRAFT = ".partial"
 
 
 def export(
@@ -26,37 +29,89 @@ def export(
     gguf: bool = False,
     llama_cpp: Path | None = None,
 ) -> Path:
-    """Write a version into a new or empty folder. Raises AdapterError, ModelError."""
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    """Write a version into a new or empty folder, whole or not at all. Raises AdapterError,
+    ModelError."""
+    if target.exists() and not _is_free(target):
         raise AdapterError(f"{target} exists already and is not an empty folder.")
+    try:
+        with _drafted(target) as draft:
+            made = _written(standing, record, draft, merged, gguf=gguf, llama_cpp=llama_cpp)
+            place = target / made.relative_to(draft)
+    except (OSError, shutil.Error) as error:
+        raise AdapterError(f"version {record.version} cannot be exported: {_why(error)}") from error
+    return place
+
+
+def _is_free(target: Path) -> bool:
+    """Whether there is nothing, or what an export left that was killed."""
+    return target.is_dir() and ((target / _DRAFT).is_dir() or not any(target.iterdir()))
+
+
+@contextmanager
+def _drafted(target: Path) -> Iterator[Path]:
+    """A folder inside the target to write into. What it holds is moved up at the end; after an error,
+    nothing is left."""
+    is_new = not target.exists()
+    draft = target / _DRAFT
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        for path in draft.iterdir():
+            if (place := target / path.name).is_dir():  # of one that was killed in the middle of this
+                shutil.rmtree(place)
+            path.replace(place)
+        draft.rmdir()
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        if is_new:
+            with suppress(OSError):
+                target.rmdir()
+        raise
+
+
+def _why(error: OSError) -> str:
+    """In one sentence: `copytree` tells of every file."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        name, _, reason = error.args[0][0]
+        return f"{name}: {reason.rpartition(']')[2].partition(': ')[0].strip() or reason}"
+    return f"{error.filename or ''}: {error.strerror or error}".removeprefix(": ")
+
+
+def _written(
+    standing: Standing,
+    record: AdapterRecord,
+    target: Path,
+    merged: bool,
+    *,
+    gguf: bool,
+    llama_cpp: Path | None,
+) -> Path:
     kind = kind_of(record)
     names = sorted(adapter_names(record))
-    try:
-        if kind == "routed" and len(names) > 1:
-            if merged or gguf:
-                raise AdapterError(
-                    f"version {record.version} has {len(names)} adapters, which cannot be merged into "
-                    "one file or model: `selfedit adapters consolidate` trains one from everything."
-                )
-            return _folders(standing.shelf, record, names, target)
-        folder = _only(standing.shelf, record, names)
-        if merged:
-            stacks = kind.startswith("stack")
-            base = standing.stacked(_below(standing, record)) if stacks else standing.model
-            if gguf:
-                return _gguf(base, target, folder, True, llama_cpp)
-            base.save_merged(target, folder)
-            return target
-        if kind.startswith("stack") and _below(standing, record) is not None:
+    if kind == "routed" and len(names) > 1:
+        if merged or gguf:
             raise AdapterError(
-                f"version {record.version} stands on others, and its adapter alone says little: export "
-                "it with --merged."
+                f"version {record.version} has {len(names)} adapters, which cannot be merged into "
+                "one file or model: `selfedit adapters consolidate` trains one from everything."
             )
+        return _folders(standing.shelf, record, names, target)
+    folder = _only(standing.shelf, record, names)
+    if merged:
+        stacks = kind.startswith("stack")
+        base = standing.stacked(_below(standing, record)) if stacks else standing.model
         if gguf:
-            return _gguf(standing.model, target, folder, False, llama_cpp)
-        shutil.copytree(folder, target, dirs_exist_ok=True)
-    except (OSError, shutil.Error) as error:
-        raise AdapterError(f"version {record.version} cannot be exported: {error}") from error
+            return _gguf(base, target, folder, True, llama_cpp)
+        base.save_merged(target, folder)
+        return target
+    if kind.startswith("stack") and _below(standing, record) is not None:
+        raise AdapterError(
+            f"version {record.version} stands on others, and its adapter alone says little: export "
+            "it with --merged."
+        )
+    if gguf:
+        return _gguf(standing.model, target, folder, False, llama_cpp)
+    shutil.copytree(folder, target, dirs_exist_ok=True)
     return target
 
 

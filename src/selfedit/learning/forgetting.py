@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,8 @@ from selfedit.memory.routed import Routed
 from selfedit.progress import Progress, by_steps
 from selfedit.store import AdapterRecord, LearnedDocument
 from selfedit.types import Query
+
+_LISTED = 8  # documents in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,9 @@ class Forgotten:
 
 def find_document(documents: Sequence[LearnedDocument], wanted: str) -> LearnedDocument:
     """By its file, its source, its title or the beginning of its digest. Raises InputError."""
-    path = str(expanded(wanted).resolve())
+    path = wanted
+    with suppress(SelfEditError, OSError, ValueError):  # a title may begin with ~, or hold a NUL
+        path = str(expanded(wanted).resolve())
     tests = (
         lambda own: own.source in (path, wanted),
         lambda own: own.title.casefold() == wanted.casefold(),
@@ -73,9 +78,9 @@ def find_document(documents: Sequence[LearnedDocument], wanted: str) -> LearnedD
         if len(found) == 1:
             return found[0]
         if found:
-            several = ", ".join(own.source for own in found)
+            several = ", ".join(own.source for own in found[:_LISTED])
             raise InputError(f"{wanted} may be any of {several}: name one by its whole path")
-    known = ", ".join(own.title for own in documents[-8:]) or "nothing"
+    known = ", ".join(own.title for own in documents[-_LISTED:]) or "nothing"
     raise InputError(f"the current version did not learn {wanted}; it knows {known}")
 
 
