@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import socket
@@ -202,6 +203,19 @@ def test_standard_input_that_never_ends(call, monkeypatch):
     said = call("learn", "-", *MODEL, *LIB)
     assert said.code == 1
     assert "standard input has more than 10 MB" in said.err
+    monkeypatch.setattr("selfedit.cli.ask._MOST_PIPED", 1000)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Who?\n" * 1000))
+    said = call("ask", "--base", *MODEL)
+    assert said.code == 1
+    assert "more than 1,000 characters" in said.err
+
+
+@pytest.mark.parametrize("option", ["--max-body-mb", "--learning-share"])
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_numbers_that_are_none(call, option, value):
+    said = call("serve", *MODEL, *LIB, option, value)
+    assert said.code in (1, 2)
+    assert option in said.err
 
 
 def test_a_file_that_unpacks_to_packed_ones(call, tmp_path):

@@ -17,6 +17,8 @@ from selfedit.console.groups import grouped
 from selfedit.console.progress import RichProgress
 from selfedit.errors import InputError
 
+_MOST_PIPED = 10_000_000  # characters of questions
+
 if TYPE_CHECKING:
     from selfedit.learning.library import Library
     from selfedit.memory.routed import Source
@@ -62,7 +64,7 @@ def ask(
         )
     if learn_first and (version is not None or sources):
         raise InputError("--learn-first asks no version: it goes with neither --version nor --sources")
-    questions = [question] if question is not None else [q for q in map(str.strip, sys.stdin) if q]
+    questions = [question] if question is not None else _piped()
     if not questions or not questions[0].strip():
         raise InputError("there is no question; give one, or pipe some in, one per line")
     current, found, bare = None, None, list[str]()
@@ -100,6 +102,14 @@ def ask(
                 out.print(Text(_from(found[i]), style="dim"), soft_wrap=True)
 
 
+def _piped() -> list[str]:
+    """The questions on stdin, one per line. Raises InputError for a pipe that may never end."""
+    text = sys.stdin.read(_MOST_PIPED + 1)
+    if len(text) > _MOST_PIPED:
+        raise InputError(f"stdin has more than {_MOST_PIPED:,} characters: ask in several parts")
+    return [line for line in map(str.strip, text.split("\n")) if line]
+
+
 def _source(source: Source) -> dict[str, Any]:
     return {
         "document": source.document.title,
@@ -131,6 +141,8 @@ def _after_learning(model: Model, questions: list[str], documents: list[str]) ->
         err.print(
             f"Warning: what it wrote taught it nothing ({result.reason}): the bare model answers",
             style="yellow",
+            markup=False,
+            highlight=False,
             soft_wrap=True,
         )
     return answers

@@ -14,6 +14,7 @@ from selfedit.console.groups import grouped
 from selfedit.errors import InputError
 
 _MOST_KEY = 65_536  # bytes of its file
+_MOST_MB = 100_000  # of a request
 
 
 @grouped
@@ -57,6 +58,8 @@ def serve(
     """
     from selfedit.serve.settings import ServeSettings
 
+    if not max_body_mb <= _MOST_MB:  # NaN is neither more nor less
+        raise InputError(f"--max-body-mb {max_body_mb}: use a number up to {_MOST_MB:,}")
     if engine not in ("own", "vllm"):
         raise InputError(f"--engine {engine}: use own or vllm.")
     settings = ServeSettings(

@@ -36,6 +36,8 @@ class ServeSettings:
     vllm_url: str | None = None
 
     def __post_init__(self) -> None:
+        if not 0 < self.learning_share <= 1:  # NaN is neither
+            raise InputError(f"--learning-share {self.learning_share}: use a number from 0.05 to 1")
         if self.api_key is None and not is_loopback(self.host):
             raise InputError(
                 f"--host {self.host} can be reached from other machines: give an API key with "
