@@ -5,8 +5,9 @@
 Greedy texts of the bare model and of three adapters are compared. Where one differs, the first token
 that does must be a tie but for rounding: the log-probabilities of the two candidates, by this process's
 model, differ by less than TIE. Those of equal tokens may differ by TOLERANCE. Then both write the same
-sampled texts against the clock, one after the other. scripts/check_tools.py says how vLLM is installed
-for a CPU.
+sampled texts against the clock, one after the other; without it (--texts-only) neither needs a quiet
+machine. Then the server is given other weights, those of a policy, and the first ones again.
+scripts/check_tools.py says how vLLM is installed for a CPU.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ WORDS = "river lamp stone harbour winter copper garden signal bridge window".spl
 # On a CPU: gigabytes for keys and values, and threads that may use all cores that there are.
 VLLM = {
     "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
+    "VLLM_SERVER_DEV_MODE": "1",
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "VLLM_LOGGING_LEVEL": "ERROR",
@@ -128,6 +130,22 @@ def compare(
     return good and worst < TOLERANCE
 
 
+def policies(model: LanguageModel, source: str, server: VllmServer, count: int, new: int) -> bool:
+    """Whether texts are equal when the server is given a policy's weights, with adapters over them, and
+    when it is given the first ones back."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "policy"
+        model.save_adapter(adapters(model), 0, Path(folder) / "adapter")
+        model.save_merged(place, Path(folder) / "adapter")
+        policy = load_model(str(place), dtype="float32", device="cpu")
+        there = ThroughVllm(policy, server, source=str(place))
+        print("a policy's weights:")
+        good = compare(policy, there, None, count, new)
+        good &= compare(policy, there, adapters(policy), count, new)
+    print("the first ones again:")
+    return good & compare(model, ThroughVllm(model, server, source=source), None, count, new)
+
+
 def speeds(model: LanguageModel, through: ThroughVllm, count: int, new: int) -> None:
     """Tokens a second of sampled texts, of each: load, then time."""
     asked, warm = prompts(count), SamplingSettings(temperature=1.0, top_p=0.95, max_new_tokens=new)
@@ -172,17 +190,22 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--texts", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=48, help="of a text, at most")
+    parser.add_argument("--texts-only", action="store_true", help="do not measure speeds")
     given = parser.parse_args()
     vllm = os.environ.get("VLLM_PYTHON", ".venv-vllm/bin/python")
     if not Path(vllm).exists():
         print(f"vllm is not here (no {vllm}): not checked")
         return
     model = load_model(given.model, dtype="float32", device="cpu")
-    with served(vllm, source_of(given.model, print)) as url:
-        through = ThroughVllm(model, VllmServer(url))
+    source = source_of(given.model, print)
+    with served(vllm, source) as url:
+        server = VllmServer(url)
+        through = ThroughVllm(model, server)
         good = compare(model, through, None, given.texts, given.tokens)
         good &= compare(model, through, adapters(model), given.texts, given.tokens)
-        speeds(model, through, given.texts, given.tokens)
+        if not given.texts_only:
+            speeds(model, through, given.texts, given.tokens)
+        good &= policies(model, source, server, given.texts, given.tokens)
     sys.exit(0 if good else 1)
 
 

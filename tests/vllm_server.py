@@ -10,15 +10,17 @@ from typing import Any
 
 from selfedit.config import SamplingSettings
 from selfedit.model.language_model import LanguageModel
+from selfedit.model.load import load_model
 from selfedit.model.prompts import Rendered
 
 
 class VllmStandIn:
     """root: what it says that it has loaded. requests: the paths and bodies that it was sent; loaded:
-    the adapters that it knows now. broken: fails every completion."""
+    the adapters that it knows now. broken: fails every completion. reloads: whether it can be given
+    other weights; busy: it is writing for somebody else."""
 
-    def __init__(self, model: LanguageModel, root: str = "tiny") -> None:
-        self.model, self.root = model, root
+    def __init__(self, model: LanguageModel, root: str = "tiny", *, reloads: bool = False) -> None:
+        self.model, self.root, self.reloads, self.busy = model, root, reloads, False
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.loaded: dict[str, Any] = {}
         self.most_loaded = 0
@@ -69,9 +71,21 @@ class VllmStandIn:
         if path == "/v1/unload_lora_adapter":
             del self.loaded[body["lora_name"]]
             return 200, {}
+        if path in ("/collective_rpc", "/reset_prefix_cache"):
+            return (
+                (200, self._developed(path, body)) if self.reloads else (404, {"detail": "Not Found"})
+            )
         if self.broken:
             return 500, {"error": {"message": "out of blocks"}}
         return 200, {"choices": [self._written(body)]}
+
+    def _developed(self, path: str, body: dict[str, Any]) -> Any:
+        if path == "/reset_prefix_cache":
+            return {"success": not self.busy}
+        if body["method"] == "reload_weights":
+            assert not self.loaded, "adapters of other weights"
+            self.model = load_model(body["kwargs"]["weights_path"])
+        return {"results": [None]}
 
     def _written(self, body: dict[str, Any]) -> dict[str, Any]:
         """vLLM heeds a stop string from the first token on, also behind nothing but blanks; its log-

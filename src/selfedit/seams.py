@@ -371,6 +371,15 @@ class PolicyRef:
     revision: str
 
 
+@runtime_checkable
+class Staffed(Protocol):
+    """What a runner of trials may have besides `TrialRunner`, if others work for it: how many do, for
+    whoever watches."""
+
+    @property
+    def workers(self) -> int: ...
+
+
 class TrialRunner(Protocol):
     """Where trials run: trains every proposed edit with every seed and tests it closed-book.
 

@@ -42,6 +42,14 @@ def test_pieces_are_read_as_workers_need_them():
     assert len(read) <= 10 + 2 * 3 + 2
 
 
+def test_a_short_piece_does_not_wait_for_ever():
+    """What is planned together with it would stay in memory."""
+    dispatch = Dispatch(pool_of(2), ahead=5)
+    endless = (Piece(n, 9.0 if n else 1.0, (n, 9.0), "") for n in itertools.count())
+    done = {piece.number for piece, _ in itertools.islice(dispatch.run(endless), 300)}
+    assert done >= set(range(max(done) - 25))
+
+
 def test_the_piece_of_a_lost_worker_goes_to_another():
     pool = pool_of(2)
     pool.lose(1, at=3.0)

@@ -17,9 +17,11 @@ import pytest
 from selfedit import experiments
 from selfedit.config import InnerSettings, MeasureSettings
 from selfedit.domains.knowledge import Knowledge
+from selfedit.domains.knowledge.evaluation import KnowledgeEvaluation
 from selfedit.domains.knowledge.settings import KnowledgeOuterSettings, KnowledgeSettings, LearnSettings
 from selfedit.errors import InputError, ModelError, WorkerError
 from selfedit.loops.policies import Policies, ref_of
+from selfedit.loops.pulse import Watched
 from selfedit.model.fake import FakeModel, load_fake
 from selfedit.model.tiny import tiny_model
 from selfedit.progress import Silent
@@ -194,6 +196,47 @@ def test_the_next_policy_reaches_the_workers(tmp_path, monkeypatch):
         rounds, trials = outer(cluster.runner, "ray")
     assert (rounds, trials) == outer(LocalRunner, "local")
     assert rounds[1].num_trials == 8
+
+
+def test_an_evaluation_is_that_of_the_local_runner(tmp_path):
+    """Edits of the model and of a policy, and the passages themselves."""
+    settings = KnowledgeEvaluation(
+        conditions=("base", "passage", "own", "seal"), inner=LearnSettings(candidates=1), resamples=100
+    )
+
+    def load(name):
+        return FakeModel(name, f"weights of {name}")
+
+    def evaluated(runner, name):
+        with Store(tmp_path / name / "store.sqlite") as store:
+            found = experiments.evaluate(
+                DOMAIN, TASKS, "fake", settings, store, policy="other", load=load, trained=(),
+                runner=runner,
+            )  # fmt: skip
+            return [replace(row, seconds=0.0) for row in found.evaluation.rows], trials_of(store)
+
+    with Cluster(load, workers=2) as cluster:
+        rows, trials = evaluated(cluster.runner, "ray")
+    assert (rows, trials) == evaluated(LocalRunner, "local")
+    assert [row.condition for row in rows] == list(settings.conditions)
+    assert len(trials) >= 8
+
+
+def test_whoever_follows_sees_the_workers(tmp_path):
+    watched = Watched()
+    with Store(tmp_path / "store.sqlite") as store, Cluster(load_fake, workers=2) as cluster:
+        model = FakeModel()
+        run = store.start_run("train", model.name, model.revision, {}, {})
+        runner, seen = cluster.runner(Policies(model), store, run, lambda trials: None), []
+        watched.of(runner, model)
+        assert watched.values()["workers"] == model.num_workers, "before there are any"
+        for _ in runner.run(ref_of(model), DOMAIN, proposals(4), SETTINGS, watched):
+            seen.append(watched.values())
+        assert store.count_trials(run) == (16, 4 + 4), "waves, and edits that are none"
+    assert seen[-1]["workers"] == 2
+    assert (seen[-1]["done"], seen[-1]["total"], seen[-1]["left"]) == (16, 16, 0)
+    assert seen[-1]["rate"] > 0
+    assert "2 workers, mean reward so far" in seen[-1]["note"]
 
 
 def test_a_worker_with_other_weights_or_none_is_refused(tmp_path):

@@ -61,10 +61,11 @@ def command(own_options: Any) -> Callable[..., None]:
         comparing: Comparing,
         running: Running,
         loading: options.Loading,
+        sampling: options.Sampling,
         keeping: options.Keeping,
         going: options.Going,
     ) -> None:
-        run(own, comparing, running, loading, keeping, going)
+        run(own, comparing, running, loading, sampling, keeping, going)
 
     evaluate.__doc__ = own_options.__doc__
     evaluate.__annotations__["own"] = own_options
@@ -76,6 +77,7 @@ def run(
     comparing: Comparing,
     running: Running,
     loading: options.Loading,
+    sampling: options.Sampling,
     keeping: options.Keeping,
     going: options.Going,
 ) -> None:
@@ -85,11 +87,11 @@ def run(
     if comparing.markdown is not None:
         check_writable(comparing.markdown)
     own.check()
-    running.check()
+    running.check(sampling.sampler)
     policy = None if comparing.policy is None else str(comparing.policy)
     if policy is not None:
         check_model(policy)
-    load = loading.loader_with(own.domain_class().skills())
+    load = sampling.through(loading.loader_with(own.domain_class().skills()))
     store, model = keeping.store(), load(loading.model)
     asked = own.prepared(model, store)
     seen = None if comparing.train_data is None else asked.domain.tasks(comparing.train_data)

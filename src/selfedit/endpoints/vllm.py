@@ -1,7 +1,8 @@
 """A vLLM server that speaks OpenAI's protocol: adapters by their folders, texts by token ids.
 
 It has to serve with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=1, and to see the folders of
-adapters under the same paths as this process.
+adapters under the same paths as this process. With VLLM_SERVER_DEV_MODE=1 it can be given other weights
+of the same shape while it runs; it then belongs to one command at a time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +25,11 @@ from selfedit.errors import EndpointError, InputError
 
 _SECONDS = 600.0  # without a byte: a whole reply comes at once, and others may be before it
 _MOST_LOADED = 16  # adapters that vLLM is to know at a time
+_RPC = "/collective_rpc"  # of every worker; there in development mode alone
+
+
+class NotThere(EndpointError):
+    """The server has no such path."""
 
 
 class VllmServer:
@@ -44,6 +51,7 @@ class VllmServer:
         if not own:
             raise InputError(f"vLLM serves no model {base}")
         self.base, self.root = str(own[0]["id"]), str(own[0].get("root") or own[0]["id"])
+        self._held: str | None = None  # what this process had it load; None: nothing yet
         self._loaded: OrderedDict[str, Path] = OrderedDict()
         self._asked: dict[str, int] = {}  # texts that are being written by each
         self._lock = threading.Lock()
@@ -51,6 +59,35 @@ class VllmServer:
     @property
     def url(self) -> str:
         return f"http://{self._host}:{self._port}"
+
+    # -- weights --
+
+    @cached_property
+    def reloads(self) -> bool:
+        """Whether it can be given other weights. What it holds is not known before `hold`: an earlier
+        command may have given it some, and it does not tell."""
+        try:
+            self.post(_RPC, {"method": "check_health"})
+        except NotThere:
+            return False
+        return True
+
+    def hold(self, source: str) -> None:
+        """Have it load the weights of a folder or hub id, unless this process did so last. No text may
+        be asked for meanwhile. Raises EndpointError."""
+        with self._lock:
+            if self._held == source:
+                return
+            self._held = None  # until it is done
+            for name in list(self._loaded):
+                self._unload(name)
+            self.post(_RPC, {"method": "reload_weights", "kwargs": {"weights_path": source}})
+            if not json.loads(self.post("/reset_prefix_cache", {}))["success"]:
+                raise EndpointError(
+                    f"vLLM at {self.url} is writing for somebody else, and cannot be given other "
+                    "weights: with VLLM_SERVER_DEV_MODE=1 it belongs to one command at a time"
+                )
+            self._held = source
 
     # -- adapters --
 
@@ -157,6 +194,8 @@ class VllmServer:
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise EndpointError(f"vLLM does not answer at {self.url}: {error}") from error
+        if response.status == http.client.NOT_FOUND and path == _RPC:
+            raise NotThere(f"vLLM at {self.url} cannot be given other weights")
         if response.status != http.client.OK:
             hint = ""
             if path.endswith("load_lora_adapter") and response.status == http.client.NOT_FOUND:

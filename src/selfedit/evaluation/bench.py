@@ -93,6 +93,7 @@ class StoredBench:
         asked = self.tasks if tasks is None else tasks
         proposals = [Proposal(task, None, tuple(own)) for task, own in zip(asked, edits, strict=True)]
         runner = self._runner(Policies(model), self.store, self.run_id, self._on_trials)
+        self.progress.of(runner, model)
         groups = list(runner.run(ref_of(model), domain, proposals, settings, self.progress))
         return [
             tuple(trial for own in candidates for trial in own)

@@ -75,7 +75,6 @@ class OuterRun:
         self.policies, self.domain, self.algorithm, self.runner = policies, domain, algorithm, runner
         self.reward, self.store, self.settings = reward, store, settings
         self.progress, self.on_round, self.notes = Watched(progress), on_round, tuple(notes)
-        self.progress.workers = lambda: policies.model.num_workers
         self.until = settings.rounds if until is None else min(until, settings.rounds)
         self.start = ref_of(policies.model)
         self.key, self.tasks = self._drawn(tasks)
@@ -135,7 +134,9 @@ class OuterRun:
             self._alone(),
             recorded_run(self.store, "train", self.start, self.settings, inputs, self.progress) as run,
         ):
-            records = self._rounds(self.reward.over(self.runner(run.id)))
+            runner = self.runner(run.id)
+            self.progress.of(runner, self.policies.model)
+            records = self._rounds(self.reward.over(runner))
             run.result = {"policy": records[-1].policy, "rounds": len(records)}
         return records
 

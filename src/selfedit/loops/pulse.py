@@ -17,6 +17,7 @@ import psutil
 
 from selfedit.errors import StoreError
 from selfedit.progress import Progress, Silent
+from selfedit.seams import Model, Staffed, TrialRunner
 from selfedit.store import Beat, Store
 
 SECONDS = 5.0  # from one sign to the next
@@ -52,7 +53,7 @@ def _is_there(beat: Beat) -> bool:
 class Watched:
     """A progress that others may look at. Implements `progress.Progress`; wraps one.
 
-    workers: how many work at the moment, if that is known.
+    workers: how many work at the moment, if that is known; `of` says it of a runner.
     """
 
     def __init__(
@@ -64,6 +65,11 @@ class Watched:
         self._stage, self._note = "", ""
         self._total, self._done = 0, 0.0
         self._pace: deque[tuple[float, float]] = deque()  # when so much was done
+
+    def of(self, runner: TrialRunner, model: Model) -> None:
+        """The workers are those of the runner, while it has some; else the model's threads."""
+        own, threads = runner if isinstance(runner, Staffed) else None, model.num_workers
+        self.workers = lambda: (own.workers if own is not None else 0) or threads
 
     def start(self, name: str, total: int) -> None:
         self._stage, self._total, self._done = name, total, 0.0

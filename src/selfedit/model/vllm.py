@@ -164,9 +164,19 @@ class ThroughVllm(LanguageModel):
 
     Adapters are written to folders that the server reads, and are taken from it when their texts are
     there. Texts with a pattern are written here; so are those of a merged or finetuned copy.
+
+    source: folder or hub id of the weights, which the server is given before it writes; None: it has
+    them, and nobody gives it others.
     """
 
-    def __init__(self, model: LanguageModel, server: VllmServer, rows: int = ROWS) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        server: VllmServer,
+        rows: int = ROWS,
+        *,
+        source: str | None = None,
+    ) -> None:
         super().__init__(
             model.hf,
             model.tokenizer,
@@ -177,7 +187,7 @@ class ThroughVllm(LanguageModel):
             engine=model.engine,
             status=model.status,
         )
-        self.server = server
+        self.server, self.source = server, source
         self.texts = VllmTexts(
             server, self.tokenizer, sorted(ending_tokens(self.hf, self.tokenizer)), rows
         )
@@ -210,6 +220,8 @@ class ThroughVllm(LanguageModel):
                 logprobs=logprobs,
                 on_done=on_done,
             )
+        if self.source is not None:
+            self.server.hold(self.source)
         rendered = [self.render(prompt) for prompt in prompts]
         with self._on_disk(adapters, owners, len(prompts)) as folders:
             replies = self.texts.write(

@@ -24,8 +24,9 @@ from selfedit.types import Completion, Prompt
 def through_vllm(
     load: Callable[[str], Model], server: VllmServer, status: Callable[[str], None]
 ) -> Callable[[str], Model]:
-    """Loads models whose texts the server writes: the one that it serves, which has to be the first.
-    Later policies have other weights, and write their texts here; `status` is told."""
+    """Loads models whose texts the server writes: any, if it can be given their weights; else the one
+    that it serves, which has to be the first. Later policies then write their texts here; `status` is
+    told."""
     first = True
 
     def loaded(name: str) -> Model:
@@ -34,6 +35,8 @@ def through_vllm(
         if not isinstance(model, LanguageModel):
             raise ModelError(f"--sampler vllm: {name} has no tokens that vLLM could be asked with")
         source = source_of(name, status)
+        if server.reloads:
+            return ThroughVllm(model, server, source=_found_by(source))
         if _serves(server, source):
             first = False
             return ThroughVllm(model, server)
@@ -53,10 +56,16 @@ def _serves(server: VllmServer, source: str) -> bool:
     return root.resolve() == Path(source).resolve() or fingerprint(root) == fingerprint(Path(source))
 
 
+def _found_by(source: str) -> str:
+    """A folder as another process finds it."""
+    return str(Path(source).resolve()) if Path(source).is_dir() else source
+
+
 def _other(server: VllmServer, name: str, source: str) -> str:
     return (
         f"vLLM at {server.url} serves {server.root}, and not {name}: start it with the same weights "
-        f"(vllm serve {source} --enable-lora …), or name its model with --model"
+        f"(vllm serve {source} --enable-lora …), let it be given others (VLLM_SERVER_DEV_MODE=1), or "
+        "name its model with --model"
     )
 
 
@@ -82,7 +91,9 @@ class VllmWriter:
         from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
         self.name, source = name, source_of(name, status)
-        if not _serves(server, source):
+        if server.reloads:
+            server.hold(_found_by(source))
+        elif not _serves(server, source):
             raise ModelError(_other(server, name, source))
         trusted = {"trust_remote_code": trust_remote_code}
         try:

@@ -1,9 +1,11 @@
 """Which worker gets which piece of work, and when: the same for a cluster and for its simulation.
 
-The longest piece that is at hand goes first, so that short ones fill the end. A piece whose worker was
-lost goes to another one, a few times. A piece that takes far longer than its size explains is run a
-second time, and the first result counts. That is begun when it is noticed, before the pieces that are
-left: at the end it would be too late, when a long piece takes longer than all others that go on.
+The longest piece that is at hand goes first, so that short ones fill the end; but none waits while more
+pieces come in than are at hand, since what belongs together with it is in memory until it is done. A
+piece whose worker was lost goes to another one, a few times. One that takes far longer than its size
+explains is run a second time, and the first result counts. That is begun when it is noticed, before the
+pieces that are left: at the end it would be too late, when a long piece takes longer than all others
+that go on.
 """
 
 from __future__ import annotations
@@ -97,14 +99,17 @@ class Dispatch(Generic[W, R]):
     ahead: int = AHEAD
     lost: int = 0
     twice: int = 0
-    _queue: list[tuple[float, int, Piece[W]]] = field(default_factory=list)
+    _waiting: dict[int, Piece[W]] = field(default_factory=dict)
+    _longest: list[tuple[float, int]] = field(default_factory=list)  # heaps of those that wait, and
+    _oldest: list[int] = field(default_factory=list)  # of some that do not any more
     _running: dict[int, _Running[W]] = field(default_factory=dict)
     _copies: Counter[int] = field(default_factory=Counter)  # of each piece that is being run
     _losses: Counter[int] = field(default_factory=Counter)
     _seconds: float = 0.0  # of finished pieces, and their sizes
     _size: float = 0.0
     _paces: dict[int, float] = field(default_factory=dict)  # of each worker at its latest piece
-    _waiting: float = 0.0  # sizes of the pieces in the queue
+    _to_do: float = 0.0  # sizes of the pieces that wait
+    _newest: int = 0
     _left: bool = True  # whether there may be more pieces
 
     def run(self, pieces: Iterator[Piece[W]]) -> Iterator[tuple[Piece[W], R]]:
@@ -116,13 +121,13 @@ class Dispatch(Generic[W, R]):
         self._left = True
         while True:
             self._begin()
-            while self._left and len(self._queue) < max(1, self.ahead * self.pool.size):
+            while self._left and len(self._waiting) < self._at_hand:
                 piece = next(pieces, None)
                 self._left = piece is not None
                 if piece is not None:
                     self._put(piece)
             self._begin()
-            if not self._left and not self._queue and not self._copies:
+            if not self._left and not self._waiting and not self._copies:
                 return
             done = [got for event in self.pool.wait(_SECONDS) if (got := self._ended(event))]
             self._begin()
@@ -132,19 +137,39 @@ class Dispatch(Generic[W, R]):
     def running(self) -> int:
         return len(self._copies)
 
+    @property
+    def _at_hand(self) -> int:
+        return max(1, self.ahead * self.pool.size)
+
     def _put(self, piece: Piece[W]) -> None:
-        heapq.heappush(self._queue, (-piece.size, piece.number, piece))
-        self._waiting += piece.size
+        self._waiting[piece.number] = piece
+        heapq.heappush(self._longest, (-piece.size, piece.number))
+        heapq.heappush(self._oldest, piece.number)
+        self._newest = max(self._newest, piece.number)
+        self._to_do += piece.size
+
+    def _next(self) -> Piece[W]:
+        """Of those that wait: the longest, or the oldest if it has waited long enough."""
+        while self._oldest[0] not in self._waiting:
+            heapq.heappop(self._oldest)
+        number = self._oldest[0]
+        if number + self._at_hand >= self._newest:
+            while (number := heapq.heappop(self._longest)[1]) not in self._waiting:
+                pass
+        piece = self._waiting.pop(number)
+        self._to_do -= piece.size
+        if len(self._longest) > 2 * len(self._waiting) + self._at_hand:  # what was begun by its age
+            self._longest = [(-own.size, own.number) for own in self._waiting.values()]
+            heapq.heapify(self._longest)
+        return piece
 
     def _begin(self) -> None:
         while self.pool.idle:
             if (late := self._overdue()) is not None:
                 self.twice += 1
                 self._start(late)
-            elif self._queue:
-                piece = heapq.heappop(self._queue)[2]
-                self._waiting -= piece.size
-                self._start(piece)
+            elif self._waiting:
+                self._start(self._next())
             else:
                 return
 
@@ -159,7 +184,7 @@ class Dispatch(Generic[W, R]):
         if not self._size or not self._running:
             return None
         now, pace = self.pool.now(), self._seconds / self._size
-        to_do = math.inf if self._left else self._waiting * pace / max(1, self.pool.size)
+        to_do = math.inf if self._left else self._to_do * pace / max(1, self.pool.size)
 
         def over(worker: int, own: _Running[W]) -> float:
             usual = own.piece.size * pace

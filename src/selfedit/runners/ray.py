@@ -77,6 +77,11 @@ class Cluster:
         self._pool.warn = progress.warn
         return self._pool
 
+    @property
+    def started(self) -> int:
+        """Workers that there are."""
+        return 0 if self._pool is None else self._pool.started
+
     def close(self) -> None:
         if self._pool is not None:
             self._pool.close()
@@ -135,6 +140,11 @@ class RayRunner(StreamingRunner):
     ) -> None:
         self.cluster, self.policies, self.store = cluster, policies, store
         self.run_id, self.on_trials = run_id, on_trials
+
+    @property
+    def workers(self) -> int:
+        """See `seams.Staffed`: those that have started."""
+        return self.cluster.started
 
     def stream(
         self,

@@ -88,6 +88,7 @@ class OuterLoop(InWords, Statements, Directed):
     selfedit train knowledge --data squad.json --algorithm grpo --candidates 8 --rounds 4
     selfedit train knowledge --data squad.json --algorithm grpo --normalisation dr_grpo --kl-weight 0.1
     selfedit train knowledge --data squad.json --algorithm dpo --policy-learning-rate 1e-5
+    selfedit train knowledge --data squad.json --runner ray --ray-address auto --library /shared/run
     """
 
     data: options.Data
@@ -132,6 +133,11 @@ class Evaluating(
 
     Each row has a 95% interval over contexts, and each pair of rows one for its difference. Killed and
     started again, it goes on where it was.
+
+    \b
+    selfedit eval knowledge --data eval200.json
+    selfedit eval knowledge --data eval200.json --policy policies/round-2 --conditions base,own,seal
+    selfedit eval knowledge --data eval200.json --runner ray --ray-workers 4
     """
 
     data: options.Data
