@@ -157,6 +157,8 @@ def line(one: Live) -> str:
     said = [f"run {one.run.id} ({one.run.kind}): {STATES[one.state][0]}"]
     if one.goes_on and one.told("stage"):
         said.append(f"{one.told('stage')} {int(one.told('done') or 0):,} of {one.told('total'):,}")
+        if (workers := one.told("workers") or 1) > 1:
+            said.append(plural(workers, "worker"))
     said += [
         f"{name} {value}" for name, value in facts(one) if name in ("pace", "stored", "error", "result")
     ]
