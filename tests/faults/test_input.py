@@ -191,6 +191,26 @@ def test_no_memory(call, monkeypatch, error):
     assert "memory" in said.err
 
 
+def test_ctrl_c_while_an_object_is_tidied_up(call, monkeypatch):
+    """There, Python prints it and forgets it."""
+
+    class Object:
+        def __del__(self) -> None:
+            raise KeyboardInterrupt
+
+    def long(*args: object, **options: object) -> None:
+        Object()
+        time.sleep(60)
+
+    monkeypatch.setattr("selfedit.learning.library.Library.adapters", long)
+    assert call(*learn("Orro")).code == 0
+    began = time.monotonic()
+    said = call("adapters", "list", *LIB)
+    assert said.code == 130
+    assert "Traceback" not in said.err
+    assert time.monotonic() - began < 30
+
+
 def test_standard_input_that_never_ends(call, monkeypatch):
     class Endless:
         buffer = property(lambda self: self)

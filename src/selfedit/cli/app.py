@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,7 +110,8 @@ def main() -> None:
     lose_nothing(sys.stdout, sys.stderr)
     try:
         # typer turns Ctrl-C into exit code 130, and returns it outside of its standalone mode.
-        code = app(standalone_mode=False)
+        with _ctrl_c_is_heeded():
+            code = app(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except SelfEditError as error:
@@ -128,6 +132,27 @@ def main() -> None:
         err.print("Stopped. Finished work is kept: the same command goes on from there.", markup=False)
     if isinstance(code, int) and code:
         sys.exit(code)
+
+
+@contextlib.contextmanager
+def _ctrl_c_is_heeded() -> Iterator[None]:
+    """Also where it comes while Python tidies up an object: it is raised there, and lost. It comes
+    again a moment later."""
+
+    def heed(found: sys.UnraisableHookArgs) -> None:
+        if not issubclass(found.exc_type, KeyboardInterrupt) or not hasattr(signal, "pthread_kill"):
+            usual(found)
+            return
+        again = threading.Timer(0.05, lambda: signal.pthread_kill(own, signal.SIGINT))
+        again.daemon = True
+        again.start()
+
+    own = threading.get_ident()
+    usual, sys.unraisablehook = sys.unraisablehook, heed
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
 
 
 def _say(text: str) -> None:
