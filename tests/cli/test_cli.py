@@ -83,7 +83,7 @@ def test_progress_is_on_stderr_and_quiet_stops_it(tmp_path):
     quiet = run(*args, "--quiet")
     assert json.loads(quiet.stdout)["committed"] is True
     assert quiet.stderr == ""
-    assert "asking the model as it is: 0 of 6" in run(*args).stderr
+    assert "writing self-edits: 0 of 30" in run(*args).stderr
 
 
 def test_learn_ask_and_adapters(tmp_path):
@@ -112,8 +112,8 @@ def test_learn_ask_and_adapters(tmp_path):
 
 def test_terminal_output_says_what_happened(tmp_path):
     done = run(*learn_args(tmp_path / "library")[:-1])
-    assert "0 of 6" in done.stdout
-    assert "6 of 6" in done.stdout
+    assert "0 of 12" in done.stdout
+    assert "12 of 12" in done.stdout
     assert "Committed as version 1" in done.stdout
 
 

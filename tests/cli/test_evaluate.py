@@ -57,7 +57,7 @@ def test_a_policy_that_saw_the_contexts_is_refused(tmp_path):
 def test_bad_options_say_what_to_do(tmp_path):
     for more, message in (
         (["--conditions", "seal"], "--policy"),
-        (["--conditions", "best"], "--conditions best"),
+        (["--conditions", "worst"], "--conditions worst"),
         (["--policy", tmp_path / "lib" / "round-1"], "there is no model folder"),
         (["--markdown", "/dev/null/table.md"], "cannot be written"),
         (["--regime", "all"], "cpt-full"),

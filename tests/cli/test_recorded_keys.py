@@ -31,6 +31,8 @@ PLAINLY = [
     "text",
     "--neighbours",
     "0",
+    "--layers",
+    "upper-half",
 ]
 KNOWN = {
     "train knowledge": {
@@ -74,7 +76,7 @@ def test_keys_stay_what_they_are(tmp_path, command):
         '{"question": "What is the tower made of?", "answer": "stone"}'
     )
     options = {
-        "train knowledge": ["--preset", "smoke", *knowledge],
+        "train knowledge": ["--preset", "smoke", "--layers", "upper-half", *knowledge],
         "train arc": [*ARC, "--candidates", "4", "--seeds", "2"],
         "learn": [
             tmp_path / "notes.md",

@@ -86,7 +86,7 @@ def test_a_learn_run_gives_its_own_report(tmp_path):
     own.unlink()
     told = report(library, "latest", "--html", tmp_path / "r.html")
     assert "no longer there" in told.stdout.replace("\n", " ")
-    assert "6 of 6" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "12 of 12" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 def test_errors_say_what_to_do(tmp_path):

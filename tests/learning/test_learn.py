@@ -32,6 +32,8 @@ TRAM_QUIZ = [
 
 # One adapter of everything, and no router before it.
 SINGLE = LearnSettings(memory="single")
+# Two self-edits of a passage, of which the questions choose one.
+CHOOSING = LearnSettings(candidates=2)
 
 
 def write(folder: Path, name: str, text: str, quiz: list[tuple[str, str]]) -> tuple[Path, Path]:
@@ -62,8 +64,7 @@ def test_learns_commits_and_answers(library, owls):
     assert (result.accuracy_before, result.accuracy_after) == (0.0, 1.0)
     assert result.committed
     assert result.version == 1
-    assert not result.held_out
-    assert any("same ones" in note for note in result.notes)
+    assert result.held_out, "one candidate: nothing was chosen by the questions"
     assert "blue moths" in library.ask("What does the Hask owl eat?")[0]
     assert library.ask("What does the Hask owl eat?", base=True) == ["I do not know."]
     assert Path(result.adapter_path).is_dir()
@@ -101,7 +102,7 @@ def test_texts_and_questions_are_learned_without_a_file(library):
     kept = library.adapter(2).documents
     assert [d.source for d in kept] == ["owls", f"text {trams.digest[:12]}"]
     assert [d.title for d in kept] == ["Owls of Hask", "Trams of Velm"]
-    assert kept[0].selection == tuple(quiz)
+    assert kept[0].held_out == tuple(quiz)
     more = text_document(OWLS + "\nThe Hask owl sleeps under tin roofs.\n", source="owls")
     assert library.learn(more, [Query("Where sleeps the Hask owl?", ("tin roofs",))]).num_older == 2
     assert [d.source for d in library.adapter(3).documents] == [kept[1].source, "owls"]
@@ -114,8 +115,8 @@ def test_documents_that_share_a_passage_keep_their_questions_once(library):
     second = text_document(OWLS + "\n", source="two")
     library.learn([first, second], [Query(*OWL_QUIZ[0][:1], (OWL_QUIZ[0][1],))])
     one, two = library.adapter(1).documents
-    assert len(one.selection) == 1
-    assert two.selection == ()
+    assert len(one.held_out) == 1
+    assert two.held_out == ()
     assert one.sequences == two.sequences
 
 
@@ -158,7 +159,7 @@ def test_too_much_forgetting_is_rejected(library, owls, trams, monkeypatch):
 
 def test_nothing_beats_the_baseline(library, tmp_path):
     files = write(tmp_path, "odd", OWLS, [("How tall is Mount Zed?", "9 miles")])
-    result = library.learn(*files, report=write_report)
+    result = library.learn(*files, CHOOSING, report=write_report)
     assert result.version is None
     assert result.adapter_path is None
     assert result.reason == "no self-edit beat the model as it was"
@@ -171,11 +172,14 @@ def test_many_questions_are_split_and_only_the_held_out_half_is_reported(library
         ("jade", "opal", "onyx", "mica", "topaz", "flint", "slate", "chalk"), strict=True)]  # fmt: skip
     quiz = [(f"Which stone is the tower {f.split()[2]} made of?", f.split()[-1][:-1]) for f in facts]
     files = write(tmp_path, "towers", "# Towers\n\n" + " ".join(facts), quiz)
-    result = library.learn(*files)
+    alone = library.learn(*files)
+    assert (alone.held_out, alone.num_questions) == (True, 8), "nothing is chosen: all can measure"
+    library.forget(files[0])
+    result = library.learn(*files, CHOOSING)
     assert result.held_out
     assert result.num_questions == 4
     assert all(question.held_out for question in result.questions)
-    record = library.adapter(1).documents[0]
+    record = library.adapter(result.version).documents[0]
     held = {query.question for query in record.held_out}
     assert held == {question.question for question in result.questions}
     assert not held & {query.question for query in record.selection}
@@ -235,7 +239,7 @@ def test_held_out_blanks_share_no_sentence_with_those_that_choose(library, tmp_p
     text = " ".join(f"The tower {s}burg has {n + 20} doors of {s}stone." for n, s in enumerate(stones))
     document = tmp_path / "towers.txt"
     document.write_text(text, encoding="utf-8")
-    result = library.learn(document)
+    result = library.learn(document, settings=CHOOSING)
     assert result.held_out
     record = library.adapter(1).documents[0]
     sides = [

@@ -17,7 +17,7 @@ from selfedit.serve.settings import ServeSettings
 
 LAMPS = {"text": "# Lamps of Orro\n\nThe lamps of Orro burn thistle oil.\n", "source": "lamps"}
 LAMP = {"question": "What do the lamps of Orro burn?", "answer": "thistle oil"}
-SETTINGS = {"probe_questions": 0}
+SETTINGS = {"probe_questions": 0, "candidates": 2}  # two, so that they are compared
 
 
 @pytest.fixture

@@ -105,8 +105,8 @@ def learn(page) -> None:
 def test_learn_ask_correct_and_go_back(page, site):
     learn(page)
     page.locator("#standing .tag", has_text="version 1").wait_for()
-    page.get_by_text("self-edits, with their rewards").click()
-    page.get_by_text("reward 100%").first.wait_for()
+    page.get_by_text("1 self-edit, with its reward").click()
+    page.get_by_text("not compared").first.wait_for()
     # Only the keyboard: "/" goes to the question, Enter asks.
     page.locator("h1").click()
     page.keyboard.press("/")

@@ -42,7 +42,7 @@ class Passages:
 @dataclass(frozen=True, slots=True)
 class Material:
     """Passages, the questions that choose candidates (selection) and those that are reported
-    (held_out).
+    (held_out): all of them where there is one candidate, so that nothing is chosen.
 
     tasks: the passages, each with the selection questions that are about it. quiz: where they are from.
     """
@@ -84,8 +84,13 @@ def gather(
     asked = quiz.queries
     if settings.knowledge.topic:
         asked = _with_topics(asked, passages.tasks)
-    selection, held_out = split_quiz(asked, settings.seed, settings.split_from, quiz.sources)
     notes = [quiz.note] if quiz.note else []
+    selection: tuple[Query, ...]
+    held_out: tuple[Query, ...]
+    if settings.candidates == 1:  # nothing is chosen, so all questions can measure
+        selection, held_out = (), tuple(asked)
+    else:
+        selection, held_out = split_quiz(asked, settings.seed, settings.split_from, quiz.sources)
     if not held_out:
         why = (
             f"fewer than {settings.split_from}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
+from selfedit.domains.knowledge import assign_queries
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.learning.material import Material
 from selfedit.memory.guard import too_damaged
@@ -76,12 +77,13 @@ def learn_result(
         seconds = tuple(sum(trial.seconds for trial in own) for own in candidates)
         first = tuple(own[0].losses for own in candidates)
         passages.append(PassageResult(group, seconds, first))
-    unmeasured = sum(group.baseline is None for group in groups)
+    asked = assign_queries(material.passages.tasks, material.selection or material.reported)
+    unmeasured = sum(not task.queries for task in asked)
     notes = [*material.notes, *outcome.notes]
     if unmeasured:
         notes.append(
-            f"No question is about {unmeasured} of {len(groups)} passages: their first valid "
-            "self-edit was kept without being measured."
+            f"No question is about {unmeasured} of {len(groups)} passages: their "
+            f"{'first valid ' * bool(material.selection)}self-edit was kept without being measured."
         )
     return LearnResult(
         accuracy_before=Score(tuple(outcome.before)).value,

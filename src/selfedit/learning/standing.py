@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from selfedit.config import stable_hash
 from selfedit.domains.knowledge.settings import (
@@ -14,6 +14,7 @@ from selfedit.domains.knowledge.settings import (
     LearnSettings,
     MemoryKind,
     RouterKind,
+    for_memory,
 )
 from selfedit.errors import AdapterError
 from selfedit.learning.shelf import Shelf
@@ -46,16 +47,10 @@ def router_of(record: AdapterRecord | None) -> RouterKind:
 
 def settled(settings: LearnSettings, current: AdapterRecord | None) -> LearnSettings:
     """The settings with a kind of memory and a router, those of the current version if they name none;
-    without one the memory is routed. A stack has no anchor, as in the paper: nothing holds it."""
+    without one the memory is routed."""
     kind = settings.memory or ("routed" if current is None else kind_of(current))
-    changes: dict[str, Any] = {"memory": kind}
-    if kind == "routed":
-        changes["router"] = settings.router or router_of(current)
-    if kind == "stack":
-        free = settings.train.anchor.model_copy(update={"weight": 0.0})
-        changes["train"] = settings.train.model_copy(update={"anchor": free})
-        changes["knowledge"] = settings.knowledge.model_copy(update={"neighbours": 0})
-    return settings.model_copy(update=changes)
+    router = {"router": settings.router or router_of(current)} if kind == "routed" else {}
+    return for_memory(settings, kind).model_copy(update={"memory": kind, **router})
 
 
 def adapter_names(record: AdapterRecord) -> set[str]:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from selfedit.config import stable_hash
 from selfedit.domains.conditions import Bench
-from selfedit.domains.knowledge.settings import LearnSettings, MemoryKind
+from selfedit.domains.knowledge.settings import LearnSettings, MemoryKind, for_memory
 from selfedit.errors import AdapterError
 from selfedit.memory.answering import Adapted, Answering
 from selfedit.memory.costs import clock
@@ -142,14 +142,10 @@ class Stacked:
         self.plans: list[TrainingPlan] = []
 
     def learn(self, task: Task, plan: TrainingPlan) -> Trained:
-        inner = self.trainings.inner
-        own = plan
+        inner = for_memory(self.trainings.inner, "stack-anchored" if self.anchored else "stack")
         if self.anchored:
             own = replace(plan, sequences=(*plan.sequences, *_replayed(self.plans, inner.seed)))
         else:
-            free = inner.train.anchor.model_copy(update={"weight": 0.0})
-            train = inner.train.model_copy(update={"anchor": free})
-            inner = inner.model_copy(update={"train": train})
             own = replace(plan, neighbours=())
         done = self.trainings.train(self.base, own, inner)
         self.plans.append(plan)
@@ -175,9 +171,8 @@ class Single:
 
     def learn(self, task: Task, plan: TrainingPlan) -> Trained:
         self.plans.append(plan)
-        done = self.trainings.train(
-            Base(self.bare, self.trainings), joined(self.plans), self.trainings.inner
-        )
+        inner = for_memory(self.trainings.inner, "single")
+        done = self.trainings.train(Base(self.bare, self.trainings), joined(self.plans), inner)
         self.adapter = self.adapter if done.failure else done.key
         return done
 

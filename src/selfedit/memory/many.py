@@ -18,7 +18,7 @@ from selfedit.config import TrainSettings, stable_hash
 from selfedit.domains.conditions import Bench
 from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.evaluation import REGIMES
-from selfedit.domains.knowledge.settings import LearnSettings
+from selfedit.domains.knowledge.settings import LearnSettings, for_memory
 from selfedit.loops.sampler import Writer
 from selfedit.memory.answering import Adapted, Answering
 from selfedit.memory.answers import answers_of
@@ -176,7 +176,7 @@ class ManyPassages:
 
     def _together(self, way: Way, tasks: Sequence[Task]) -> Trained:
         """One adapter of all passages."""
-        inner, plan = self.inner, joined(self._plans(tasks))
+        inner, plan = for_memory(self.inner, "single"), joined(self._plans(tasks))
         if way == "cpt":
             train = TrainSettings.model_validate(REGIMES["cpt"]["train"])
             inner, plan = inner.model_copy(update={"train": train}), replace(plan, neighbours=())

@@ -132,6 +132,8 @@ def ended_line(result: LearnResult) -> str:
 def question_kind(result: LearnResult) -> str:
     """What the reported accuracy was measured on."""
     noun = nouns(result.quiz, result.num_questions)
+    if result.settings.get("candidates") == 1:
+        return f"{noun}, none of which chose anything"
     if result.held_out:
         return f"{noun} held out from choosing the self-edits"
     return f"{noun}, not held out: also used to choose the self-edits"

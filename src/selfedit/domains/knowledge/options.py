@@ -52,6 +52,13 @@ class Statements:
             "--form", help="Statements as text, as replies in a chat (turn), or both in turn (mixed)."
         ),
     ] = None
+    cue: Annotated[
+        str | None,
+        typer.Option(
+            "--cue",
+            help="What such a chat asks for: the title, or words of the statement, too (words).",
+        ),
+    ] = None
     neighbours: Annotated[
         int | None,
         typer.Option(
@@ -61,7 +68,8 @@ class Statements:
     ] = None
 
     def given(self) -> dict[str, Any]:
-        return {"knowledge": {"ends": self.ends, "form": self.form, "neighbours": self.neighbours}}
+        own = {"form": self.form, "cue": self.cue, "ends": self.ends, "neighbours": self.neighbours}
+        return {"knowledge": own}
 
 
 @dataclass

@@ -72,14 +72,14 @@ def inner_fast() -> dict[str, Any]:
 
 
 def inner_balanced() -> dict[str, Any]:
-    """The defaults: all linear modules of the upper half, r32, held by an anchor (`LEARNING`)."""
+    """The defaults: all linear modules, r32, held by an anchor (`LEARNING`)."""
     return {}
 
 
 def inner_paper() -> dict[str, Any]:
     """The inner loop of the paper's release: q_proj and v_proj of all layers, nothing held."""
     lora = {"rank": 32, "alpha": 64.0, "target_modules": ["q_proj", "v_proj"], "layers": "all"}
-    return {"lora": lora, "candidates": 4, **PLAIN}
+    return {**PLAIN, "lora": lora, "candidates": 4}
 
 
 # How self-edits are trained: differences from the defaults.

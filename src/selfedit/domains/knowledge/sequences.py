@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from selfedit.domains.knowledge.cues import asking, asking_by_words
 from selfedit.domains.knowledge.degenerate import MARKER, comparable, degeneracy, without_marker
 from selfedit.domains.knowledge.directed import read_head
 from selfedit.domains.knowledge.faithful import is_faithful
@@ -100,8 +101,9 @@ def as_sequence(
     is_plain = settings.form == "mixed" and text.startswith(f"{title}\n")
     if settings.form == "text" or is_plain:
         return TrainingSequence(text, ends=settings.ends, source=source)
-    prompt = Prompt(f"Tell me about {title}." if title else "Tell me something that you know.")
-    return TrainingSequence(text, prompt, source=source)
+    by_words = settings.cue == "words" and text != source
+    asked = asking_by_words(title, text) if by_words else asking(title)
+    return TrainingSequence(text, Prompt(asked), source=source)
 
 
 def split_statements(text: str, strategy: Strategy) -> list[str]:

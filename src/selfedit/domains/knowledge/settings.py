@@ -57,6 +57,7 @@ class KnowledgeSettings(Settings):
     added: ClassVar[dict[str, Any]] = {
         "ends": False,
         "form": "text",
+        "cue": "title",
         "neighbours": 0,
         "constrained": False,
         "directives": DirectiveSettings().identity(),
@@ -83,6 +84,10 @@ class KnowledgeSettings(Settings):
         "text",
         description="Statements as plain texts, as the model's replies in a chat, or both in turn.",
     )
+    cue: Literal["title", "words"] = Field(
+        "title",
+        description="What such a chat asks for: the title, or words of the statement, too (`cues`).",
+    )
     neighbours: int = Field(
         0,
         ge=0,
@@ -96,6 +101,11 @@ class KnowledgeSettings(Settings):
     directives: DirectiveSettings = Field(
         DirectiveSettings(), description="`directed`: what the head of an edit may ask for."
     )
+
+    def identity(self) -> dict[str, Any]:
+        """Without chats nothing asks for a statement."""
+        own = super().identity()
+        return own if self.form != "text" else {k: v for k, v in own.items() if k != "cue"}
 
     @model_validator(mode="after")
     def _heads_alone(self) -> KnowledgeSettings:
@@ -111,35 +121,43 @@ class KnowledgeSettings(Settings):
         return self
 
 
-# How `learn` trains unless told otherwise: held to the bare model by an anchor, with statements that
-# end (docs/learning-damage.md has the experiments behind the numbers). `TrainSettings` and
+# How `learn` trains unless told otherwise: statements that end, half of them in chats that ask for them
+# by their words, held to the bare model by an anchor of statements about others
+# (docs/learning-damage.md has the experiments behind the numbers). `TrainSettings` and
 # `KnowledgeSettings` themselves have neither, as the paper's experiments and ARC want them.
 LEARNING: dict[str, dict[str, Any]] = {
+    "lora": {"layers": "all"},
     "train": {
         "learning_rate": 1.2e-3,
         "epochs": 7,
         "anchor": {
             "weight": 3.0,
-            "interval": 2,
+            "interval": 4,
             "num_prompts": 64,
             "reply_tokens": 32,
-            "neighbour_share": 0.5,
+            "neighbour_share": 1.0,
         },
     },
-    "knowledge": {"ends": True, "form": "mixed", "neighbours": 32},
+    "knowledge": {"ends": True, "form": "mixed", "cue": "words", "neighbours": 32},
 }
-# The same without the anchor and the ends: what was learned by until 2026-11-26.
+# What else it is where every question meets the adapter, and no router keeps general ones from it.
+HELD: dict[str, dict[str, Any]] = {
+    "lora": {"layers": "upper-half"},
+    "train": {"anchor": {"interval": 2, "neighbour_share": 0.5}},
+}
+# Without the anchor and the ends: what was learned by until 2026-11-26.
 PLAIN: dict[str, dict[str, Any]] = {
+    "lora": {"layers": "upper-half"},
     "train": {"learning_rate": 1e-3, "epochs": 10, "anchor": {"weight": 0.0}},
-    "knowledge": {"ends": False, "form": "text", "neighbours": 0},
+    "knowledge": {"ends": False, "form": "text", "cue": "title", "neighbours": 0},
 }
 
 
 class LearnSettings(InnerSettings):
     """Everything that determines what `learn` does, apart from model, documents and quiz.
 
-    Of `train` and `knowledge`, what is not given is as `LEARNING` says; given as settings, not as a
-    dict, they stand as they are.
+    Of `lora`, `train` and `knowledge`, what is not given is as `LEARNING` says, with `HELD` where the
+    memory is named and not routed; given as settings, not as a dict, they stand as they are.
     """
 
     # What an outer loop stores does not depend on the last two: they decide about versions.
@@ -155,7 +173,7 @@ class LearnSettings(InnerSettings):
     }
 
     knowledge: KnowledgeSettings = KnowledgeSettings()
-    candidates: int = Field(2, ge=1, le=1000, description="Self-edits written for each passage.")
+    candidates: int = Field(1, ge=1, le=1000, description="Self-edits written for each passage.")
     max_forgetting: float = Field(
         0.1, ge=0, le=1, description="Accuracy on older questions that a new version may lose."
     )
@@ -205,7 +223,8 @@ class LearnSettings(InnerSettings):
         if not isinstance(values, dict):
             return values
         values = dict(values)
-        for part, own in LEARNING.items():
+        routed = values.get("memory") in (None, "routed")
+        for part, own in (LEARNING if routed else merged(LEARNING, HELD)).items():
             if isinstance(given := values.get(part, {}), dict | None):  # anything else is refused
                 values[part] = merged(own, given or {})
         sampling, knowledge = values.get("sampling"), values.get("knowledge")
@@ -216,6 +235,25 @@ class LearnSettings(InnerSettings):
         short = given.get("strategy", "sentences") == "sentences"
         default = {"temperature": 0.6, "max_new_tokens": 80} if short else {"max_new_tokens": 512}
         return {**values, "sampling": {**default, **(sampling or {})}}
+
+
+def for_memory(settings: LearnSettings, kind: MemoryKind) -> LearnSettings:
+    """The settings as a kind of memory needs them that they did not name: all but `routed` have `HELD`
+    in place of the defaults, and a stack no anchor at all, as in the paper: nothing holds it."""
+    if kind == "routed":
+        return settings
+    changes: dict[str, Any] = {"memory": kind}
+    anchor, defaults = settings.train.anchor, LEARNING["train"]["anchor"]
+    if settings.memory is None:
+        held = {k: v for k, v in HELD["train"]["anchor"].items() if getattr(anchor, k) == defaults[k]}
+        anchor = anchor.model_copy(update=held)
+        if settings.lora.layers == LEARNING["lora"]["layers"]:
+            changes["lora"] = settings.lora.model_copy(update=HELD["lora"])
+    if kind == "stack":
+        anchor = anchor.model_copy(update={"weight": 0.0})
+        changes["knowledge"] = settings.knowledge.model_copy(update={"neighbours": 0})
+    changes["train"] = settings.train.model_copy(update={"anchor": anchor})
+    return settings.model_copy(update=changes)
 
 
 class KnowledgeOuterSettings(OuterSettings):

@@ -64,7 +64,7 @@ class JobView {
   candidate(one) {
     this.list.append(edit({ ...one, passage: one.title }));
     this.edits.hidden = false;
-    this.count.textContent = `${this.list.children.length} self-edits, with their rewards`;
+    this.count.textContent = this.list.children.length === 1 ? "1 self-edit, with its reward" : `${this.list.children.length} self-edits, with their rewards`;
   }
 
   show(job) {
@@ -106,7 +106,8 @@ function outcome(job, onReport) {
 /** A self-edit with its reward. */
 export function edit(one) {
   const look = one.kept ? "good" : one.status === "scored" ? "" : "warn";
-  const words = one.reward === null || one.reward === undefined ? "no reward" : `reward ${percent(one.reward)}`;
+  const alone = one.status === "scored" ? "not compared" : "no reward";
+  const words = one.reward === null || one.reward === undefined ? alone : `reward ${percent(one.reward)}`;
   return h("li", {},
     h("div", { class: "row" },
       h("strong", {}, `Edit ${one.candidate}`), h("span", { class: "soft passage" }, one.passage),
