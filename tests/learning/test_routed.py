@@ -332,7 +332,7 @@ def test_a_killed_learn_goes_on_without_training_again(tmp_path, monkeypatch, cu
 
     def killed(self, *args, **options):
         if name == "run":
-            original(self, *args, **options)
+            list(original(self, *args, **options))
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
