@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import signal
 import socket
 import sqlite3
 import sys
@@ -205,7 +206,11 @@ def test_ctrl_c_while_an_object_is_tidied_up(call, monkeypatch):
     monkeypatch.setattr("selfedit.learning.library.Library.adapters", long)
     assert call(*learn("Orro")).code == 0
     began = time.monotonic()
-    said = call("adapters", "list", *LIB)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # workers of pytest ignore it
+    try:
+        said = call("adapters", "list", *LIB)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert said.code == 130
     assert "Traceback" not in said.err
     assert time.monotonic() - began < 30

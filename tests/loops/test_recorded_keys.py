@@ -40,6 +40,7 @@ def test_trial_keys(tiny, monkeypatch):
         settings = LearnSettings(
             knowledge=KnowledgeSettings(strategy=strategy, restatements=2, topic=True),
             train=TrainSettings(epochs=3),
+            lora=LoraSettings(),
         )
         domain = Knowledge(settings.knowledge)
         prompts = domain.prompts(TASK)

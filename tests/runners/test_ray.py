@@ -226,17 +226,19 @@ def test_whoever_follows_sees_the_workers(tmp_path):
     watched = Watched()
     with Store(tmp_path / "store.sqlite") as store, Cluster(load_fake, workers=2) as cluster:
         model = FakeModel()
+        model.num_workers = 7
         run = store.start_run("train", model.name, model.revision, {}, {})
         runner, seen = cluster.runner(Policies(model), store, run, lambda trials: None), []
         watched.of(runner, model)
-        assert watched.values()["workers"] == model.num_workers, "before there are any"
+        assert watched.values()["workers"] == 7, "the model's threads, before there are any"
         for _ in runner.run(ref_of(model), DOMAIN, proposals(4), SETTINGS, watched):
             seen.append(watched.values())
         assert store.count_trials(run) == (16, 4 + 4), "waves, and edits that are none"
-    assert seen[-1]["workers"] == 2
+    workers = seen[-1]["workers"]
+    assert workers in (1, 2), "one may have done all before the other had started"
     assert (seen[-1]["done"], seen[-1]["total"], seen[-1]["left"]) == (16, 16, 0)
     assert seen[-1]["rate"] > 0
-    assert "2 workers, mean reward so far" in seen[-1]["note"]
+    assert f"{workers} worker{'s' * (workers > 1)}, mean reward so far" in seen[-1]["note"]
 
 
 def test_a_worker_with_other_weights_or_none_is_refused(tmp_path):
