@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -218,6 +219,21 @@ def test_training_through_the_model_uses_them():
     off = TRAIN.model_copy(update={"anchor": AnchorSettings()})
     planned = [bare.planned_memory(LORA, own)([PLAN], [0]) for own in (off, TRAIN)]
     assert planned[0] < planned[1]
+
+
+def test_generic_texts_that_no_step_draws_are_not_written():
+    alone = TRAIN.model_copy(update={"anchor": ON.model_copy(update={"neighbour_share": 1.0})})
+    near = TrainingPlan(PLAN.sequences, neighbours=(TrainingSequence("The bridge was built by"),))
+    bare, before = model(), model()
+    held = bare.training.anchors(alone, near.neighbours)
+    assert (len(held.general), len(held.neighbours), bare.batches) == (0, 1, 0)
+    assert bare.training.anchors(alone).general, "without neighbours there is nothing else to hold"
+    # With them at hand the same adapter comes of it.
+    before.training.anchors = lambda settings, near=(), **how: replace(
+        held, general=bare.training.anchors(TRAIN).general
+    )
+    (one, _), (other, _) = (own.train([near], LORA, alone, [0]) for own in (bare, before))
+    assert torch.equal(one.weights_KP, other.weights_KP)
 
 
 def test_neighbours_are_held_to_what_the_bare_model_expects_in_them(monkeypatch):

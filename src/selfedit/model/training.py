@@ -171,7 +171,9 @@ class Training:
             near = [blank(text, own.top_k, self._vocabulary) for text in held]
         else:
             near = soften(self.teacher.decoder, held, own.top_k)
-        return Anchors(self._general(own), tuple(near))
+        # Generic texts that no step would draw are not written either.
+        general = () if near and own.neighbour_share == 1 else self._general(own)
+        return Anchors(general, tuple(near))
 
     def _general(self, own: AnchorSettings) -> tuple[TokenSequence, ...]:
         """Kept at hand: the planner and every wave ask for them."""
