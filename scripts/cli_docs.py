@@ -79,7 +79,9 @@ def _help(command: Any) -> str:
 def _row(param: Any, context: Any, defaults: dict[str, Any]) -> str:
     names, meaning = param.get_help_record(context)
     if "[default:" not in meaning and not getattr(param, "is_flag", False) and param.name in defaults:
-        meaning = f"{meaning}  [default: {defaults[param.name]}]".strip()
+        text, bracket, bounds = meaning.partition("  [")  # two brackets side by side are a link
+        said = f"default: {defaults[param.name]}"
+        meaning = f"{text}  [{said}; {bounds}" if bracket else f"{meaning}  [{said}]".strip()
     return f"| `{_cell(names)}` | {_cell(meaning)} |"
 
 
