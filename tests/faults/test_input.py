@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import logging
 import os
 import signal
 import socket
@@ -214,6 +215,25 @@ def test_ctrl_c_while_an_object_is_tidied_up(call, monkeypatch):
     assert said.code == 130
     assert "Traceback" not in said.err
     assert time.monotonic() - began < 30
+
+
+def test_ctrl_c_that_a_library_reports_is_no_error(call, monkeypatch):
+    """As SQLAlchemy does where it comes while a connection is closed."""
+
+    def closing(*args: object, **options: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            log = logging.Logger("of a library")  # pytest's own handlers do not get it
+            log.error("Exception closing connection", exc_info=True)
+            raise
+
+    monkeypatch.setattr("selfedit.learning.library.Library.adapters", closing)
+    assert call(*learn("Orro")).code == 0
+    said = call("adapters", "list", *LIB)
+    assert said.code == 130
+    assert "Traceback" not in said.err
+    assert "Stopped" in said.err
 
 
 def test_standard_input_that_never_ends(call, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -137,7 +138,8 @@ def main() -> None:
 @contextlib.contextmanager
 def _ctrl_c_is_heeded() -> Iterator[None]:
     """Also where it comes while Python tidies up an object: it is raised there, and lost. It comes
-    again a moment later."""
+    again a moment later. Where a library reports it before it passes it on, as SQLAlchemy does when it
+    closes a connection, it is no error."""
 
     def heed(found: sys.UnraisableHookArgs) -> None:
         if not issubclass(found.exc_type, KeyboardInterrupt) or not hasattr(signal, "pthread_kill"):
@@ -149,10 +151,18 @@ def _ctrl_c_is_heeded() -> Iterator[None]:
 
     own = threading.get_ident()
     usual, sys.unraisablehook = sys.unraisablehook, heed
+    if logging.lastResort is not None:
+        logging.lastResort.addFilter(_is_no_interrupt)
     try:
         yield
     finally:
         sys.unraisablehook = usual
+        if logging.lastResort is not None:
+            logging.lastResort.removeFilter(_is_no_interrupt)
+
+
+def _is_no_interrupt(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], KeyboardInterrupt))
 
 
 def _say(text: str) -> None:
