@@ -158,5 +158,6 @@ def left_behind(folder: Path) -> list[str]:
     return [
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.name.startswith((".saving", ".draft")) or path.name.endswith((".tmp", ".partial"))
+        if path.name.startswith((".saving", ".draft", ".selfedit-export"))
+        or path.name.endswith((".tmp", ".partial"))
     ]

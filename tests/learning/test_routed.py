@@ -308,14 +308,26 @@ def test_an_export_is_whole_or_not_there(tmp_path, library, monkeypatch):
     assert len(str(error.value)) < 400
     assert not (tmp_path / "out").exists()
     copy(tmp_path / "kept", folder, dirs_exist_ok=True)
-    (tmp_path / "out" / ".partial" / folder.name).mkdir(parents=True)
+    (tmp_path / "out" / ".selfedit-export" / folder.name).mkdir(parents=True)
     (tmp_path / "out" / folder.name).mkdir()  # moved already
     library.export(tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir())[-1] == "routing.json"
     assert (tmp_path / "out" / folder.name / "fake_adapter.json").is_file()
-    assert not (tmp_path / "out" / ".partial").exists()
+    assert not (tmp_path / "out" / ".selfedit-export").exists()
     with pytest.raises(AdapterError, match="not an empty folder"):
         library.export(tmp_path / "out")
+
+
+def test_an_export_leaves_the_folder_of_somebody_else(tmp_path):
+    """Also one whose owner keeps drafts of something else in it."""
+    library = Library(FakeModel(), tmp_path / "library")
+    learn(library, 0, ROUTED)
+    theirs = tmp_path / "out" / ".partial" / "kept.txt"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("mine")
+    with pytest.raises(AdapterError, match="out"):
+        library.export(tmp_path / "out")
+    assert theirs.read_text() == "mine"
 
 
 @pytest.mark.parametrize("cut", ["LocalRunner.run", "Learner._measure", "Store.add_adapter"])

@@ -17,7 +17,7 @@ from selfedit.seams import GgufFiles, Model
 from selfedit.store import AdapterRecord
 
 ROUTING = "routing.json"
-_DRAFT = ".partial"
+_DRAFT = ".selfedit-export"  # no name that a folder of somebody else's has
 
 
 def export(

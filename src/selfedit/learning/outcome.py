@@ -77,7 +77,7 @@ def learn_result(
         seconds = tuple(sum(trial.seconds for trial in own) for own in candidates)
         first = tuple(own[0].losses for own in candidates)
         passages.append(PassageResult(group, seconds, first))
-    asked = assign_queries(material.passages.tasks, material.selection or material.reported)
+    asked = assign_queries(material.passages.tasks, material.selection or material.held_out)
     unmeasured = sum(not task.queries for task in asked)
     notes = [*material.notes, *outcome.notes]
     if unmeasured:
