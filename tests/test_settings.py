@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from selfedit.config import AnchorSettings, DistillSettings, InnerSettings, TrainSettings
+from selfedit.config import (
+    AnchorSettings,
+    DistillSettings,
+    InnerSettings,
+    LoraSettings,
+    TrainSettings,
+)
 from selfedit.domains.arc.settings import ArcOuterSettings
 from selfedit.domains.knowledge.evaluation import inner_values
 from selfedit.domains.knowledge.presets import inner_paper, squad_paper
@@ -14,6 +20,7 @@ from selfedit.domains.knowledge.settings import (
     KnowledgeOuterSettings,
     KnowledgeSettings,
     LearnSettings,
+    for_memory,
 )
 
 LEARNT_PLAINLY = LearnSettings.model_validate({**PLAIN, "candidates": 4})
@@ -90,3 +97,20 @@ def test_the_papers_experiments_are_not_anchored():
     for regime in ("cpt", "cpt-full"):
         assert LearnSettings.model_validate(inner_values(regime, {})).train.anchor.weight == 0
     assert LearnSettings.model_validate(inner_values("single", {})).train.anchor.weight > 0
+
+
+def test_what_the_memory_changes_is_only_what_was_not_given():
+    def trained(kind, **given):
+        own = for_memory(LearnSettings.model_validate(given), kind)
+        anchor = own.train.anchor
+        return own.memory, own.lora.layers, anchor.interval, anchor.neighbour_share, anchor.weight
+
+    assert trained("routed") == ("routed", "all", 4, 1.0, 3.0)
+    assert (
+        trained("single") == trained("single", memory="single") == ("single", "upper-half", 2, 0.5, 3.0)
+    )
+    assert trained("stack-anchored", lora={"rank": 8})[1:] == ("upper-half", 2, 0.5, 3.0)
+    assert trained("single", lora={"layers": "all"})[1] == "all"
+    assert trained("single", train={"anchor": {"interval": 4}})[2:4] == (4, 0.5)
+    assert trained("single", lora=LoraSettings(layers="all"))[1] == "all"
+    assert trained("stack")[4] == 0.0

@@ -50,7 +50,7 @@ def settled(settings: LearnSettings, current: AdapterRecord | None) -> LearnSett
     without one the memory is routed."""
     kind = settings.memory or ("routed" if current is None else kind_of(current))
     router = {"router": settings.router or router_of(current)} if kind == "routed" else {}
-    return for_memory(settings, kind).model_copy(update={"memory": kind, **router})
+    return for_memory(settings, kind).model_copy(update=router)
 
 
 def adapter_names(record: AdapterRecord) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, cast, get_args
 
 from pydantic import Field, model_validator
 
@@ -156,8 +156,8 @@ PLAIN: dict[str, dict[str, Any]] = {
 class LearnSettings(InnerSettings):
     """Everything that determines what `learn` does, apart from model, documents and quiz.
 
-    Of `lora`, `train` and `knowledge`, what is not given is as `LEARNING` says, with `HELD` where the
-    memory is named and not routed; given as settings, not as a dict, they stand as they are.
+    Of `lora`, `train` and `knowledge`, what is not given is as `LEARNING` says, and where the memory is
+    not routed as `HELD` does (`for_memory`); given as settings, not as a dict, they stand as they are.
     """
 
     # What an outer loop stores does not depend on the last two: they decide about versions.
@@ -215,6 +215,15 @@ class LearnSettings(InnerSettings):
         "model; None: as the library's current version has it, bm25 in a new one.",
     )
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _filled_in_is_not_set(cls, values: Any, handler: Any) -> Any:
+        """So that `for_memory` can tell."""
+        settings = handler(values)
+        if isinstance(values, dict):
+            _unset(settings, HELD, values)
+        return settings
+
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, values: Any) -> Any:
@@ -223,8 +232,7 @@ class LearnSettings(InnerSettings):
         if not isinstance(values, dict):
             return values
         values = dict(values)
-        routed = values.get("memory") in (None, "routed")
-        for part, own in (LEARNING if routed else merged(LEARNING, HELD)).items():
+        for part, own in LEARNING.items():
             if isinstance(given := values.get(part, {}), dict | None):  # anything else is refused
                 values[part] = merged(own, given or {})
         sampling, knowledge = values.get("sampling"), values.get("knowledge")
@@ -237,23 +245,37 @@ class LearnSettings(InnerSettings):
         return {**values, "sampling": {**default, **(sampling or {})}}
 
 
-def for_memory(settings: LearnSettings, kind: MemoryKind) -> LearnSettings:
-    """The settings as a kind of memory needs them that they did not name: all but `routed` have `HELD`
-    in place of the defaults, and a stack no anchor at all, as in the paper: nothing holds it."""
-    if kind == "routed":
-        return settings
-    changes: dict[str, Any] = {"memory": kind}
-    anchor, defaults = settings.train.anchor, LEARNING["train"]["anchor"]
-    if settings.memory is None:
-        held = {k: v for k, v in HELD["train"]["anchor"].items() if getattr(anchor, k) == defaults[k]}
-        anchor = anchor.model_copy(update=held)
-        if settings.lora.layers == LEARNING["lora"]["layers"]:
-            changes["lora"] = settings.lora.model_copy(update=HELD["lora"])
-    if kind == "stack":
-        anchor = anchor.model_copy(update={"weight": 0.0})
-        changes["knowledge"] = settings.knowledge.model_copy(update={"neighbours": 0})
-    changes["train"] = settings.train.model_copy(update={"anchor": anchor})
+def _unset(settings: Settings, names: dict[str, Any], given: dict[str, Any]) -> None:
+    """Fields that were not given count as not set, whatever filled them in."""
+    for name, inner in names.items():
+        if not isinstance(inner, dict):
+            settings.model_fields_set.difference_update({name} - given.keys())
+        elif isinstance(part := given.get(name) or {}, dict):
+            _unset(getattr(settings, name), inner, part)
+
+
+def _held(settings: Settings, defaults: dict[str, Any]) -> Settings:
+    """The settings with the defaults in place of what is not set."""
+    changes = {
+        name: _held(getattr(settings, name), value) if isinstance(value, dict) else value
+        for name, value in defaults.items()
+        if isinstance(value, dict) or name not in settings.model_fields_set
+    }
     return settings.model_copy(update=changes)
+
+
+def for_memory(settings: LearnSettings, kind: MemoryKind) -> LearnSettings:
+    """The settings for a kind of memory: in all but `routed` what is not set is as `HELD` says, and a
+    stack has no anchor at all, as in the paper: nothing holds it."""
+    if kind == "routed":
+        return settings.model_copy(update={"memory": kind})
+    held = cast(LearnSettings, _held(settings, HELD))
+    if kind != "stack":
+        return held.model_copy(update={"memory": kind})
+    free = held.train.anchor.model_copy(update={"weight": 0.0})
+    train = held.train.model_copy(update={"anchor": free})
+    knowledge = held.knowledge.model_copy(update={"neighbours": 0})
+    return held.model_copy(update={"memory": kind, "train": train, "knowledge": knowledge})
 
 
 class KnowledgeOuterSettings(OuterSettings):
