@@ -40,15 +40,10 @@ def forget(library: Library) -> None:
         library.forget("Orro")
 
 
-def consolidate(library: Library) -> None:
-    if library.current().version == 2:
-        library.consolidate(ROUTED)
-
-
 COMMANDS: dict[str, Callable[[Library], None]] = {
     "learn": lambda library: learn(library, "Hask"),
     "forget": forget,
-    "consolidate": consolidate,
+    "consolidate": lambda library: library.consolidate(ROUTED),
 }
 
 

@@ -266,6 +266,13 @@ def test_one_adapter_is_made_of_many_and_routing_goes_on_from_it(tmp_path, libra
     result = library.consolidate()
     assert (result.committed, result.accuracy_after, result.version) == (True, 1.0, 4)
     assert set(adapters_of(library)) == {""}
+    again = library.consolidate()
+    assert (again.committed, again.accuracy_after, again.version) == (True, 1.0, 4)
+    assert "one adapter already" in again.reason
+    assert again.adapter_path == result.adapter_path
+    assert again.summary().keys() == result.summary().keys()
+    assert len(library.adapters()) == 4
+    assert not list((tmp_path / "library" / "work").glob("*"))
     assert (library.export(tmp_path / "one") / "fake_adapter.json").is_file()
     assert learn(library, 3).committed
     assert adapters_of(library)[:3] == ["v0004"] * 3

@@ -27,7 +27,7 @@ from selfedit.memory.routed import Routed
 from selfedit.progress import Progress, by_steps
 from selfedit.seams import Adapters
 from selfedit.store import AdapterRecord, LearnedDocument
-from selfedit.types import LearnResult, Score, TrainingPlan
+from selfedit.types import LearnResult, ProbeResult, Score, TrainingPlan
 
 
 def consolidate(
@@ -37,11 +37,13 @@ def consolidate(
     little and broke little (`max_forgetting`, `max_damage`); it is kept with the reason otherwise.
 
     Questions that concern nothing still reach the bare model. A run of the store; killed and called
-    again, it goes on with the adapter if that was trained. Raises InputError without anything learned,
-    AdapterError for a stack or where there is one adapter already, SelfEditError.
+    again, it goes on with the adapter if that was trained. Where there is one adapter already, nothing
+    is trained and the result is of the version that has it: one that was killed just after it made it
+    current can be called again. Raises InputError without anything learned, AdapterError for a stack,
+    SelfEditError.
     """
     start = time.perf_counter()
-    record = _several(standing)
+    record = _consolidable(standing)
     settings = settled(settings.model_copy(update={"memory": "routed"}), record)
     inputs = {"version": record.version, "grader": identity(grader)}
     progress = watched = Watched(progress)
@@ -50,6 +52,11 @@ def consolidate(
         bench = Workbench(standing.shelf.library, standing.model)
         plan = final_plan(documents, settings.knowledge)
         key = _key(standing, plan, settings)
+        if adapter_names(record) == {Shelf.own(record.version)} and kind_of(record) == "routed":
+            bench.remove(key)  # of one that was killed before it did
+            done = _as_it_stands(record, standing)
+            run.result = done.summary()
+            return done
         adapters, losses = _trained(key, plan, standing, bench, settings, progress)
         answering = Routed(
             documents,
@@ -69,16 +76,36 @@ def consolidate(
     return done
 
 
-def _several(standing: Standing) -> AdapterRecord:
-    """The current version, if there is something to make one of."""
+def _consolidable(standing: Standing) -> AdapterRecord:
+    """The current version, if one adapter can be made of it, or was."""
     record = standing.store.current(standing.model.revision)
     if record is None:
         raise InputError("nothing was learned: the bare model is current")
     if kind_of(record).startswith("stack"):
         raise AdapterError(f"version {record.version} is a {kind_of(record)}: it is one model already")
-    if kind_of(record) == "routed" and adapter_names(record) == {Shelf.own(record.version)}:
-        raise AdapterError(f"version {record.version} has one adapter already, which holds everything")
     return record
+
+
+def _as_it_stands(record: AdapterRecord, standing: Standing) -> LearnResult:
+    """Of a version that is one adapter of everything: what was measured when it was made."""
+    measured = {k: v for k, v in record.scores.items() if k in LearnResult.__dataclass_fields__}
+    probe = ProbeResult.from_json(record.scores)
+    return LearnResult(
+        **measured,
+        version=record.version,
+        committed=True,
+        reason="it has one adapter already, which holds everything; nothing was trained",
+        num_trials=0,
+        num_invalid=0,
+        seconds_per_edit=0.0,
+        seconds=0.0,
+        adapter_path=str(standing.shelf.place(record.version)),
+        report_path=None,
+        model=record.model,
+        documents=tuple(document.title for document in record.documents),
+        settings=record.settings,
+        probe=probe if probe.num_general else None,
+    )
 
 
 def _key(standing: Standing, plan: TrainingPlan, settings: LearnSettings) -> str:
