@@ -53,7 +53,8 @@ def test_every_way_answers_and_says_what_it_costs(tmp_path):
         assert own["router"] == {"right": 1.0, "among": 1.0, "bare": 0.0, "wrong": 0.0}
     ways = large["ways"]
     assert ways["in-context"]["tokens"] > ways["routed"]["tokens"] == ways["cpt"]["tokens"]
-    assert ways["retrieval"]["tokens"] > ways["in-context"]["tokens"]
+    # The others lack the name that is asked about, so that none of them is shown.
+    assert ways["retrieval"]["tokens"] == ways["in-context"]["tokens"]
     assert [ways[way]["trainings"] for way in ("base", "own", "routed", "cpt")] == [0, 6, 6, 1]
     # One for each passage, and of each library one by each way to train all together.
     assert model.calls["train"] == 6 + 2 * 2

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from selfedit.memory.questions import general_questions
-from selfedit.memory.router import Router
+from selfedit.memory.router import Router, names
 
 LAMPS = "Lamps of Orro\nThe lamps of Orro burn thistle oil, and are lit by the warden Ilda Prunt."
 BOATS = "Boats of Velm\nThe boats of Velm are painted saffron in the spring by the boatwrights."
@@ -37,6 +37,29 @@ def test_of_two_passages_that_cover_a_question_alike_the_later_one_comes_first()
     assert [hit.place for hit in Router([later, LAMPS]).find(question, most=2)] == [1, 0]
     partly = "Lamps of Tarn\nThe lamps of Tarn burn sunflower oil."
     assert [hit.place for hit in Router([LAMPS, partly]).find(question)] == [0]
+
+
+def test_a_name_that_the_passage_lacks_leaves_the_question_alone():
+    text = "Tidewell Observatory\nTidewell Observatory was founded on a hill by Dorit Amberley in 1887."
+    router = Router([text])
+    for own in ("Who founded Tidewell Observatory?", "Who founded it on a hill?", "Dorit Amberley?"):
+        assert router.find(own), own
+    for other in ("Who founded the Griffith Observatory?", "Griffith Observatory: who founded it?"):
+        assert not router.find(other), other
+    # One that names the subject concerns it, whatever else it names.
+    assert router.find("Did Galileo found Tidewell Observatory?")
+    # What shows no names is as it was: small letters, a heading, and capitals of another language.
+    assert router.find("who founded the griffith observatory?")
+    assert router.find("Who Founded The Hilltop Observatory First?")
+    german = Router(["Sternwarte Tidewell\nDie Sternwarte liegt auf einem Berg und hat drei Kuppeln."])
+    assert german.find("Wie viele Kuppeln hat die Sternwarte auf dem Land?")
+
+
+def test_names_of_a_question():
+    assert names("Who founded the Griffith Observatory?") == {"griffith", "observatory"}
+    asked = "Topic: Owls\nName the owl. Microsoft Word or Paint?"
+    assert names(asked) == {"microsoft", "word", "paint"}
+    assert names("") == names("who?") == set()
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,16 @@ Two things set it apart from a search engine's. A library may hold a single pass
 rarer than another: the shipped generic prompts (`model.anchors`) stand beside the passages, so that
 "capital" or "year" counts little from the first document on. And a question may concern nothing that
 was learned: a passage is found only if its score, BM25 times the share of the question's weight that it
-covers, reaches a threshold. Adding a passage costs its own words alone.
+covers, reaches a threshold. In that share a name that an English passage lacks weighs several times: a
+question about the Griffith Observatory does not concern a passage about another observatory. Adding a
+passage costs its own words alone.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +30,9 @@ START, GROWTH = 2.5, 0.6
 # A later passage that covers the same words of a question takes precedence if its BM25 score is at
 # least this share of the best one's: of two documents that contradict each other the later one wins.
 LATER_FROM = 0.6
+# How often a name of the question counts that a passage lacks. Chosen on the same contexts, by the
+# share of questions about neighbours (`memory.neighbours`) that are left alone (docs/memory.md).
+ABSENT_NAME = 10.0
 _SAME = 1 - 1e-9
 
 _K1, _B = 1.5, 0.75  # the usual ones
@@ -36,6 +42,11 @@ _STOP_WORDS = frozenset(
     "there these they this those to was were what when where which who whom whose why will with "
     "would".split()
 )
+# Share of an English text's words that are among them, at least. Of others' (German's capitals are
+# nouns) it is not known what a capital says.
+_ENGLISH_FROM = 0.2
+_SENTENCES = re.compile(r"(?<=[.?!:])\s+|\n")
+_HEADING_FROM = 4  # rare words of a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,7 @@ class Router:
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._lengths: list[int] = []
+        self._titles: list[frozenset[str] | None] = []  # None: not of an English text
         self._places: dict[str, list[tuple[int, int]]] = {}
         self._spread = Counter(_background())
         for text in texts:
@@ -69,7 +81,12 @@ class Router:
 
     def add(self, text: str) -> None:
         """One more passage."""
-        counts = Counter(rare_words(text))
+        words, counts = 0, Counter[str]()
+        for words, word in enumerate(iterate_words(text.lower()), 1):  # noqa: B007 (how many)
+            if word not in _STOP_WORDS:
+                counts[_stem(word)] += 1
+        english = words - counts.total() >= _ENGLISH_FROM * words
+        self._titles.append(frozenset(rare_words(text.split("\n", 1)[0])) if english else None)
         for word, count in counts.items():
             self._places.setdefault(word, []).append((len(self._lengths), count))
         self._spread.update(counts.keys())
@@ -84,8 +101,8 @@ class Router:
         """The passages that it concerns, at most so many, the first one first; none if it concerns
         nothing that is known."""
         threshold = self.threshold
-        bm25, covered = self._scored(question)
-        scores = self._scores(question, {place: bm25[place] * covered[place] for place in bm25})
+        bm25, covered, scored = self._scored(question)
+        scores = self._scores(question, scored)
         found = [place for place, score in scores.items() if score >= threshold]
         if not found:
             return []
@@ -105,21 +122,31 @@ class Router:
         """The scores of texts, of which `words` has what shared words say."""
         return words
 
-    def _scored(self, question: str) -> tuple[dict[int, float], dict[int, float]]:
-        """BM25, and the share of the question's weight that is covered, of each text with any."""
-        asked = list(dict.fromkeys(rare_words(question)))
-        weights = {word: self._weight(word) for word in asked}
+    def _scored(self, question: str) -> tuple[dict[int, float], dict[int, float], dict[int, float]]:
+        """Of each text with any word of the question: BM25, the share of the question's weight that it
+        covers, and its score."""
+        weights = {word: self._weight(word) for word in rare_words(question)}
         whole = sum(weights.values())
+        named = names(question) & weights.keys()
+        of_names = sum(weights[word] for word in named)
         mean = sum(self._lengths) / max(1, len(self._lengths))
-        bm25: dict[int, float] = {}
-        covered: dict[int, float] = {}
-        for word in asked:
+        bm25: dict[int, float] = defaultdict(float)
+        covered: dict[int, float] = defaultdict(float)
+        covered_names: dict[int, float] = defaultdict(float)
+        for word, weight in weights.items():
             for place, count in self._places.get(word, ()):
                 long = 1 - _B + _B * self._lengths[place] / mean
-                own = weights[word] * count * (_K1 + 1) / (count + _K1 * long)
-                bm25[place] = bm25.get(place, 0.0) + own
-                covered[place] = covered.get(place, 0.0) + weights[word] / whole
-        return bm25, covered
+                bm25[place] += weight * count * (_K1 + 1) / (count + _K1 * long)
+                covered[place] += weight
+                if word in named:
+                    covered_names[place] += weight
+        scores = {}
+        for place, own in covered.items():
+            title = self._titles[place]
+            about = title is None or (title and title <= weights.keys())
+            lacks = 0.0 if about else of_names - covered_names[place]
+            scores[place] = bm25[place] * own / (whole + (ABSENT_NAME - 1) * lacks)
+        return bm25, {place: own / whole for place, own in covered.items()}, scores
 
     def _weight(self, word: str) -> float:
         """Inverse document frequency, as Lucene's: log(1 + (N - n + 0.5) / (n + 0.5))."""
@@ -130,6 +157,20 @@ class Router:
 def rare_words(text: str) -> list[str]:
     """Lower-case words without English stop words and endings."""
     return [_stem(word) for word in iterate_words(text.lower()) if word not in _STOP_WORDS]
+
+
+def names(question: str) -> set[str]:
+    """Its names, as `rare_words` has them: capitalised words, at the beginning of a sentence only those
+    before another one. A heading, all of whose words are capitalised, does not show any."""
+    found: set[str] = set()
+    for sentence in _SENTENCES.split(question):
+        words = list(iterate_words(sentence))
+        capital = [word[0].isupper() for word in words]
+        rare = [i for i, word in enumerate(words) if word.lower() not in _STOP_WORDS]
+        named = [i for i in rare if capital[i] and (i > 0 or capital[1:2] == [True])]
+        if len(named) < len(rare) or len(rare) < _HEADING_FROM:
+            found.update(_stem(words[i].lower()) for i in named)
+    return found
 
 
 def _stem(word: str) -> str:
