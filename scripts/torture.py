@@ -67,6 +67,8 @@ def summary(how_much: str) -> str:
     ]
     if rows := _kills():
         parts += ["Signals at random points:", _table(("command", *_SIGNALS, "held", "failed"), rows)]
+    if told := _inputs():
+        parts.append(told)
     if rows := _growth():
         parts += [
             "The text with which a parser takes longest, in seconds of processor time:",
@@ -102,6 +104,16 @@ def _kills() -> list[list[Any]]:
         held = sum(row["outcome"] == "held" for row in own.values())
         rows.append([name, *(sent[signal] for signal in _SIGNALS), held, len(own) - held])
     return rows
+
+
+def _inputs() -> str:
+    """How many random inputs each parser was given, the parsers with as many together."""
+    last = {row["name"]: row["cases"] for row in ledger.noted("fuzz")}
+    alike: dict[int, list[str]] = {}
+    for name, cases in last.items():
+        alike.setdefault(cases, []).append(name)
+    told = [f"{n:,} each for {', '.join(alike[n])}" for n in sorted(alike, reverse=True)]
+    return f"Random inputs that were read or refused: {'; '.join(told)}." if told else ""
 
 
 def _growth() -> list[list[Any]]:

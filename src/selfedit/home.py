@@ -13,6 +13,9 @@ from selfedit.errors import InputError
 
 DEFAULT_MODEL = "smollm2-135m"  # the embedded one, whose weights are in `models_folder`
 MOST_BYTES = 500_000_000  # that are read at once
+# Characters. A document of so many has 20,000 passages, each of which is trained by itself; a context
+# is one passage, and few models read as many; the graders take some seconds for such an answer.
+MOST_DOCUMENT, MOST_CONTEXT, MOST_ANSWER = 20_000_000, 1_000_000, 100_000
 STORE = "store.sqlite"  # of a library, in its folder
 
 
@@ -68,6 +71,12 @@ def check_size(name: Path | str, size: int, most: int = MOST_BYTES) -> None:
         raise InputError(
             f"{name} has {size // 1_000_000:,} MB, more than {most // 1_000_000}: split it"
         )
+
+
+def check_length(name: Path | str, length: int, most: int, advice: str) -> None:
+    """Raises InputError for a text of more characters than can be worked on, with what to do."""
+    if length > most:
+        raise InputError(f"{name} has {length:,} characters, more than {most:,}: {advice}")
 
 
 def _short(name: str) -> str:

@@ -27,6 +27,7 @@ def test_a_text_is_read_or_refused(name):
             read_text(name, given)
         except Exception as error:
             raise AssertionError(f"{name}, input {number}: {given[:2000]!r}") from error
+    _held(name)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -38,6 +39,12 @@ def test_a_file_is_read_or_refused(name, tmp_path):
             read_file(name, given, tmp_path)
         except Exception as error:
             raise AssertionError(f"{name}, input {number}: {given[:2000]!r}") from error
+    _held(name)
+
+
+def _held(name: str) -> None:
+    if TORTURE:
+        ledger.note("fuzz", name, cases=examples(name))
 
 
 # What was slow once or might be: each repeated, with something else at its end.

@@ -23,6 +23,7 @@ import pytest
 from selfedit.cli import main
 from selfedit.home import STORE
 from tests.faults.libraries import MODEL, learn, write_inputs
+from tests.faults.torture import TORTURE
 
 LIB = ("--library", "lib")
 LONG = "n" * 5000
@@ -312,6 +313,69 @@ def test_an_address_that_drips_or_talks_nonsense(call, monkeypatch, talk):
         said = call("learn", url, "--allow-urls", *MODEL, *LIB)
     assert said.code == 1
     assert "cannot be fetched" in said.err
+
+
+LONG_TEXTS = {
+    "a Markdown document": ("long.md", "split it into several files"),
+    "a plain document": ("long.txt", "split it into several files"),
+    "a page": ("long.mdx", "split it into several files"),
+    "documents together": ("folder", "with 1 other documents has"),
+    "a context": ("context", "a context is one passage"),
+    "a title": ("title", "shorten it"),
+    "a question": ("question", "shorten it"),
+    "an answer": ("answer", "an answer is a few words"),
+    "an edit": ("edit", "it is about one passage"),
+    "a graded answer": ("graded", "leave the line out"),
+}
+
+
+def _long_command(named: str, length: int) -> list[str]:
+    """Writes the file with a text of so many characters; the command that reads it."""
+    text = "The mill of Orro is old. " * (length // 25 + 1)
+    if named == "folder":
+        Path(named).mkdir()
+        for name in ("a.md", "b.md"):  # each has as many as a document may have
+            (Path(named) / name).write_text(text[: len(text) // 2])
+    if named.startswith(("long", "folder")):
+        Path(named).is_dir() or Path(named).write_text(text)
+        return ["learn", named, *MODEL, *LIB]
+    if named == "graded":
+        Path("long.jsonl").write_text(json.dumps({"question": "Who?", "gold": "Ada", "answer": text}))
+        return ["grade", "long.jsonl"]
+    if named == "edit":
+        Path("long.jsonl").write_text(json.dumps({"context": "The mill.", "edit": text}))
+        return ["eval", "knowledge", "--data", "towers.json", "--edits", "long.jsonl", *MODEL, *LIB]
+    row = {"title": "T", "context": "The mill is old.", "question": "How is it?", "answer": "old"}
+    Path("long.json").write_text(json.dumps([{**row, named: text}]))
+    return ["eval", "knowledge", "--data", "long.json", *MODEL, *LIB]
+
+
+@pytest.mark.parametrize("name", LONG_TEXTS)
+def test_a_text_that_is_too_long_to_be_worked_on(name, call, monkeypatch):
+    """200 million characters (in the quick part a thousand, with smaller bounds) are refused within
+    seconds."""
+    named, message = LONG_TEXTS[name]
+    length = 200_000_000 if TORTURE else 1000
+    if named == "folder":
+        length = 30_000_000 if TORTURE else 1000
+    if not TORTURE:
+        for module, bound in (
+            ("domains.knowledge.documents", "DOCUMENT"),
+            ("domains.knowledge.sources", "DOCUMENT"),
+            ("data.read", "CONTEXT"),
+            ("data.read", "ANSWER"),
+            ("endpoints.writer", "CONTEXT"),
+            ("grading.answers_file", "ANSWER"),
+        ):
+            monkeypatch.setattr(f"selfedit.{module}.MOST_{bound}", 600)
+    args = _long_command(named, length)
+    began = time.process_time()
+    said = call(*args)
+    assert said.code == 1, said
+    assert message in " ".join(said.err.split()), said.err
+    assert "characters, more than" in " ".join(said.err.split())
+    assert len(said.err) < 600
+    assert time.process_time() - began < (30 if TORTURE else 5)
 
 
 def test_paths_that_climb_out_are_no_places():

@@ -19,6 +19,7 @@ from selfedit.data.golds import FORM
 from selfedit.data.shapes import Passage, passages
 from selfedit.data.tasks import merge_tasks
 from selfedit.errors import InputError
+from selfedit.home import MOST_ANSWER, MOST_CONTEXT, check_length
 from selfedit.types import Query, Task
 
 _TASK = '{"title": "...", "context": "...", "questions": [{"question": "...", "answer": "..."}]}'
@@ -148,7 +149,20 @@ def _passages(source: Path | str, split: str) -> Iterator[Passage]:
     else:
         rows = values(path)
     for row in rows:
-        yield from passages(row.where, row.value, split, spaced=row.is_row)
+        for passage in passages(row.where, row.value, split, spaced=row.is_row):
+            _check_lengths(passage)
+            yield passage
+
+
+def _check_lengths(passage: Passage) -> None:
+    where = passage.where
+    advice = "a context is one passage; `selfedit learn` splits documents, `selfedit generate` too"
+    check_length(f"{where}: the context", len(passage.context), MOST_CONTEXT, advice)
+    check_length(f"{where}: the title", len(passage.title), MOST_ANSWER, "shorten it")
+    for query in passage.queries:
+        check_length(f"{where}: a question", len(query.question), MOST_ANSWER, "shorten it")
+        longest = max(map(len, query.answers))
+        check_length(f"{where}: an answer", longest, MOST_ANSWER, "an answer is a few words")
 
 
 def _dataset_name(source: str) -> tuple[str, str]:

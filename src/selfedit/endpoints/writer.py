@@ -15,7 +15,7 @@ from typing import Any
 from selfedit.config import EndpointSettings, SamplingSettings, stable_hash
 from selfedit.endpoints.client import Ask, Cache, Endpoint
 from selfedit.errors import InputError
-from selfedit.home import whole_text
+from selfedit.home import MOST_CONTEXT, check_length, whole_text
 from selfedit.types import Prompt
 
 _FORM = '{"title": "...", "context": "...", "edit": "..."}'
@@ -127,6 +127,7 @@ def _entry(where: str, line: str) -> dict[str, Any]:
         if not isinstance(entry.get(name), str):
             state = "must be a string" if name in entry else "is missing"
             raise InputError(f'{where}: "{name}" {state}; write {_FORM}')
+        check_length(f"{where}: the {name}", len(entry[name]), MOST_CONTEXT, "it is about one passage")
     if not entry["context"].strip():
         raise InputError(f'{where}: "context" is empty')
     if not isinstance(entry.get("title", ""), str):

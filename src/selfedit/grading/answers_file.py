@@ -10,6 +10,7 @@ from typing import Any
 
 from selfedit.endpoints.replies import without_thoughts
 from selfedit.errors import InputError
+from selfedit.home import MOST_ANSWER, check_length
 
 _FORM = '{"question": "...", "gold": "...", "answer": "..."}'
 _VERDICTS = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False}
@@ -70,7 +71,9 @@ def _text(where: str, name: str, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         several = " or a list of strings" if name == "gold" else ""
         raise InputError(f'{where}: "{name}" must be a string{several}')
-    return str(value).strip()
+    text = str(value).strip()
+    check_length(f"{where}: the {name}", len(text), MOST_ANSWER, "shorten it, or leave the line out")
+    return text
 
 
 def _verdict(where: str, value: Any) -> bool | None:

@@ -30,7 +30,7 @@ from selfedit.domains.knowledge.markdown import read_markdown, without_jsx
 from selfedit.domains.knowledge.plain import read_code, read_plain
 from selfedit.domains.knowledge.sentences import iterate_sentences
 from selfedit.errors import InputError
-from selfedit.home import MOST_BYTES, whole_file
+from selfedit.home import MOST_BYTES, MOST_DOCUMENT, check_length, whole_file
 from selfedit.types import Task
 from selfedit.words import iterate_words
 
@@ -103,7 +103,7 @@ def document_of(data: bytes, suffix: str, source: str, *, title: str = "") -> Do
     else:
         text = decoded(data, source)
         is_code = suffix in CODE or Path(source).name in CODE_NAMES
-        if suffix == ".mdx":
+        if suffix == ".mdx" and len(text) <= MOST_DOCUMENT:  # a longer one is refused below
             text = without_jsx(text)
         kind = "code" if is_code else "markdown" if suffix in MARKDOWN else "plain"
     if not text.strip() and left_out["page without text"]:
@@ -136,6 +136,7 @@ def text_document(text: str, *, title: str = "", source: str = "", markdown: boo
 def _parsed(text: str, name: str, kind: str) -> tuple[str, tuple[Section, ...], Counter[str]]:
     """Title ("" if there is none), sections, and what was left out. Raises InputError, naming the
     text."""
+    check_length(name, len(text), MOST_DOCUMENT, "split it into several files")
     text = clean_text(text)
     if not text.strip():
         raise InputError(f"{name} is empty: there is nothing to learn from it")

@@ -25,7 +25,7 @@ from selfedit.domains.knowledge.documents import (
 )
 from selfedit.domains.knowledge.kinds import CODE_NAMES, SUPPORTED
 from selfedit.errors import InputError
-from selfedit.home import MOST_BYTES, expanded
+from selfedit.home import MOST_BYTES, MOST_DOCUMENT, check_length, expanded
 
 _GLOB = frozenset("*?[")
 _LISTED = 5  # names in one note
@@ -48,18 +48,28 @@ class Sources:
 
 def read_sources(named: Sequence[str | Path | Document], *, allow_urls: bool = False) -> Sources:
     """Every document that is named, each file once. A file of a folder or glob that cannot be read is
-    left out with a note; one that is named itself raises InputError, and so do names of nothing.
+    left out with a note; one that is named itself raises InputError, and so do names of nothing, and
+    documents of more than MOST_DOCUMENT characters together.
 
     allow_urls: fetch addresses of the web. A file's source is its full path, by which a library knows
     it again from any folder.
     """
     documents: dict[str, Document] = {}
     notes: list[str] = []
+    length = 0
     for document in iter_sources(named, notes, allow_urls=allow_urls):
-        documents.setdefault(document.source, document)
+        if document.source not in documents:
+            documents[document.source] = document
+            length += sum(map(len, document.paragraphs))
+            check_length(_together(documents), length, MOST_DOCUMENT, "give them to several commands")
     if not documents:
         raise InputError("no document was named")
     return Sources(tuple(documents.values()), tuple(notes))
+
+
+def _together(documents: dict[str, Document]) -> str:
+    name, *others = documents
+    return f"{name} with {len(others):,} other documents" if others else name
 
 
 def iter_sources(
