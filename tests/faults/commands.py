@@ -163,6 +163,7 @@ def _child(args: Sequence[str], setting: Setting, out: str, err: str, begun: str
         os.close(number)
     faulthandler.enable(file=2)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup make torture` would have it ignored
     encoding = "ascii" if os.environ.get("LANG") == "C" else "utf-8"
     for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
         stream = None

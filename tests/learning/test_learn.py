@@ -383,7 +383,7 @@ def test_export_delete_and_what_they_refuse(library, owls, trams, tmp_path):
     with pytest.raises(AdapterError):
         library.delete(2)  # the current one
     folder = library.shelf.place(1)
-    library.delete(1)
+    Library("/no/such/model", library.folder).delete(1)  # which no deletion needs
     assert not folder.exists()
     with pytest.raises(AdapterError, match="deleted"):
         library.rollback()

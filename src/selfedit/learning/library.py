@@ -23,7 +23,7 @@ from selfedit.learning.forgetting import Forgotten, forget
 from selfedit.learning.learner import Learner, Report
 from selfedit.learning.quiz_writer import Quiz
 from selfedit.learning.shelf import Shelf
-from selfedit.learning.standing import Standing
+from selfedit.learning.standing import Standing, needed
 from selfedit.loops.estimate import Confirm
 from selfedit.memory.answering import Adapted, Answering
 from selfedit.memory.probe import SAMPLE, probe
@@ -233,10 +233,10 @@ class Library:
         with self._alone():
             self.store.mark_deleted(version)
             self._answering.pop(version, None)
-            needed = self.standing.needed()
-            if self.shelf.own(version) not in needed:
+            kept = needed(self.store)  # no model is loaded for it
+            if self.shelf.own(version) not in kept:
                 self.shelf.remove(version)
-            self.shelf.sweep(needed)
+            self.shelf.sweep(kept)
 
     def forget(self, document: str | Path, settings: LearnSettings | None = None) -> Forgotten:
         """Make a version without a document the current one, and show that its facts are gone

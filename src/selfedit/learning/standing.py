@@ -62,6 +62,20 @@ def adapter_names(record: AdapterRecord) -> set[str]:
     return {own, *(passage.adapter for passage in learned if passage.adapter)}
 
 
+def needed(store: Store) -> set[str]:
+    """The adapters that versions which are not deleted need, those below a stack among them."""
+    records = {record.version: record for record in store.adapters()}
+    names: set[str] = set()
+    for record in records.values():
+        names |= adapter_names(record)
+        below = record.parent if kind_of(record).startswith("stack") else None
+        while below is not None:
+            names.add(Shelf.own(below))
+            own = records.get(below) or store.adapter(below)
+            below = own.parent if kind_of(own).startswith("stack") else None
+    return names
+
+
 def named(documents: Sequence[LearnedDocument], own: str) -> list[LearnedDocument]:
     """The documents with the adapter of every passage named: own, where none is."""
     return [
@@ -134,19 +148,6 @@ class Standing:
         from selfedit.memory.blended import blended
 
         return lambda passages: blended(passages, self.embedder, self.store)
-
-    def needed(self) -> set[str]:
-        """The adapters that versions which are not deleted need, those below a stack among them."""
-        records = {record.version: record for record in self.store.adapters()}
-        names: set[str] = set()
-        for record in records.values():
-            names |= adapter_names(record)
-            below = record.parent if kind_of(record).startswith("stack") else None
-            while below is not None:
-                names.add(Shelf.own(below))
-                own = records.get(below) or self.store.adapter(below)
-                below = own.parent if kind_of(own).startswith("stack") else None
-        return names
 
     def stacked(self, record: AdapterRecord | None) -> Model:
         """The model with the adapters of a version and of those below it merged in, the oldest first;
