@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -311,6 +312,9 @@ class LanguageModel:
         return combined([_own(bank) for bank in adapters], mixes, num_layers=self.num_layers)
 
     def merged(self, adapters: Adapters, k: int, revision: str) -> LanguageModel:
+        # Models that nobody uses any more refer to themselves: they wait for the collector, which counts
+        # objects, not gigabytes. Eight documents stacked would hold eight models.
+        gc.collect()
         hf = copy.deepcopy(self.hf)
         add_to_weights(_own(adapters).over(hf), k)
         changed = self._other(hf, revision)
