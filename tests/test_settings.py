@@ -60,6 +60,19 @@ def test_without_its_weight_an_anchor_changes_no_digest_and_with_it_each_setting
     assert inner.digest() != InnerSettings().digest()
 
 
+def test_few_sequences_are_gone_over_more_often_unless_the_epochs_are_given():
+    train = TrainSettings(epochs=7, min_steps=140)
+    assert [train.passes(n) for n in (40, 20, 12, 7, 1)] == [7, 7, 12, 20, 21]  # 21: three times 7
+    assert train.passes(1, own=4) == 4
+    assert train.model_copy(update={"batch_size": 4}).passes(20) == 21
+    assert TrainSettings(epochs=7).passes(1) == 7
+    assert train.digest() != TrainSettings(epochs=7).digest()
+    assert LearnSettings().train.min_steps > 0
+    assert LearnSettings.model_validate({"train": {"epochs": 4}}).train.min_steps == 0
+    both = LearnSettings.model_validate({"train": {"epochs": 4, "min_steps": 9}}).train
+    assert (both.epochs, both.min_steps) == (4, 9)
+
+
 def test_every_setting_of_a_distillation_and_of_the_form_changes_a_digest():
     changes = [{}, {"weight": 2.0}, {"next_token": 0.0}, {"top_k": 3}]
     digests = [TrainSettings(distill=DistillSettings(**{"weight": 1.0, **c})).digest() for c in changes]

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+_MOST_PASSES = 3
 LARGEST_SEED = 2**62  # so that a few can be added and the store's 64 bits still hold it
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -108,10 +109,17 @@ class TrainSettings(Settings):
         "distill": {"weight": 0.0},
         "stop_below": 0.0,
         "order": "own",
+        "min_steps": 0,
     }
 
     learning_rate: float = Field(1e-3, gt=0, le=1)
     epochs: int = Field(10, ge=1, le=1000)
+    min_steps: int = Field(
+        0,
+        ge=0,
+        description="Steps of an adapter, at least: one of few sequences goes over them more often, up "
+        "to three times as often as `epochs` says.",
+    )
     batch_size: int = Field(1, ge=1, description="Sequences of one adapter in one step.")
     order: Literal["own", "common"] = Field(
         "own",
@@ -141,6 +149,14 @@ class TrainSettings(Settings):
         if both and self.anchor.top_k != self.distill.top_k:
             raise ValueError("anchor and distill must have the same top_k")
         return self
+
+    def passes(self, num_sequences: int, own: int | None = None) -> int:
+        """Epochs of a plan of so many sequences. own: what the plan says itself."""
+        if own is not None:
+            return own
+        steps = -(-num_sequences // self.batch_size)
+        wanted = -(-self.min_steps // max(1, steps))
+        return max(self.epochs, min(wanted, _MOST_PASSES * self.epochs))
 
     def untaught(self) -> TrainSettings:
         """Without teachers: next-token loss on the own sequences, and nothing else."""

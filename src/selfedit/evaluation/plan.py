@@ -28,7 +28,8 @@ def _estimate(bench: StoredBench, expected: Expected) -> Estimate:
     inner, plans, repeats = bench.settings.inner, expected.plans, expected.repeats
     if expected.rate is not None:
         sequences = [sequence for plan in plans for sequence in plan.sequences]
-        tokens = sum(map(bench.model.sequence_tokens, sequences)) * inner.train.epochs * repeats
+        passes = inner.train.passes(len(sequences))
+        tokens = sum(map(bench.model.sequence_tokens, sequences)) * passes * repeats
         return Estimate(len(bench.tasks), len(plans) * repeats, tokens, tokens / expected.rate)
     if expected.side_by_side:
         return estimate_plans(bench.model, plans, inner, repeats)

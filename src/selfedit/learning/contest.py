@@ -35,7 +35,7 @@ def compete(
     if settings.heat_epochs is None:
         groups = run(proposals, settings, _named(proposals, settings, progress), full=True)
         return [choose(group) for group in groups]
-    train = settings.train.model_copy(update={"epochs": settings.heat_epochs})
+    train = settings.train.model_copy(update={"epochs": settings.heat_epochs, "min_steps": 0})
     short = settings.model_copy(update={"train": train})
     heat = run(proposals, short, _named(proposals, short, progress), full=False)
     if not _num_finals(settings):

@@ -64,7 +64,7 @@ def estimate_plans(
             fits, length, _ = fitting(model, plan, settings.train.max_tokens)
         except InvalidSelfEdit:
             continue
-        tokens += length * (plan.epochs or settings.train.epochs) * repeats
+        tokens += length * settings.train.passes(len(fits.sequences), plan.epochs) * repeats
         sample = sample or replace(fits, sequences=fits.sequences[:_CALIBRATION], epochs=1)
     if sample is None:
         return Estimate(len(plans), 0, 0, 0.0)

@@ -56,7 +56,9 @@ class Job:
         note: str = "",
     ) -> Job:
         together = min(train.batch_size, len(plan.sequences))
-        steps = (plan.epochs or train.epochs) * -(-len(plan.sequences) // train.batch_size)
+        steps = train.passes(len(plan.sequences), plan.epochs) * -(
+            -len(plan.sequences) // train.batch_size
+        )
         return cls(key, task, edit, seed, plan, tokens, steps, together, note)
 
     @property

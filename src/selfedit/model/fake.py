@@ -201,11 +201,12 @@ class FakeModel:
         texts = [[sequence.text for sequence in plan.sequences] for plan in plans]
         records = [
             TrainingRecord(
-                losses=[1.0 / (step + 1) for step in range(plan.epochs or settings.epochs)],
+                losses=[1.0 / (step + 1) for step in range(passes)],
                 failure="loss was not finite at step 1" if "NaN" in " ".join(own) else "",
-                tokens=sum(map(self.count_tokens, own)) * (plan.epochs or settings.epochs),
+                tokens=sum(map(self.count_tokens, own)) * passes,
             )
             for plan, own in zip(plans, texts, strict=True)
+            for passes in [settings.passes(len(own), plan.epochs)]
         ]
         if on_step is not None:
             on_step(1, 1)

@@ -312,8 +312,8 @@ class LanguageModel:
         return combined([_own(bank) for bank in adapters], mixes, num_layers=self.num_layers)
 
     def merged(self, adapters: Adapters, k: int, revision: str) -> LanguageModel:
-        # Models that nobody uses any more refer to themselves: they wait for the collector, which counts
-        # objects, not gigabytes. Eight documents stacked would hold eight models.
+        # A model that nobody uses any more refers to itself, and waits for the collector, which counts
+        # objects and not gigabytes: eight documents stacked held eight models.
         gc.collect()
         hf = copy.deepcopy(self.hf)
         add_to_weights(_own(adapters).over(hf), k)

@@ -196,6 +196,7 @@ def _what(plans: Sequence[TrainingPlan]) -> str:
 
 
 def directed(settings: TrainSettings, plan: TrainingPlan) -> TrainSettings:
-    """The settings with the plan's own learning rate and epochs."""
-    changes = {"learning_rate": plan.learning_rate, "epochs": plan.epochs}
-    return settings.model_copy(update={k: v for k, v in changes.items() if v is not None})
+    """The settings with the plan's own learning rate, and its epochs."""
+    rate = settings.learning_rate if plan.learning_rate is None else plan.learning_rate
+    epochs = settings.passes(len(plan.sequences), plan.epochs)
+    return settings.model_copy(update={"learning_rate": rate, "epochs": epochs})

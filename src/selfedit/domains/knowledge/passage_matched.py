@@ -56,7 +56,7 @@ def passage_matched(bench: Bench) -> Outcome:
     wanted = [trained_tokens(own) for own in bench.outcome("own").trials]
     epochs = [
         _epochs(tokens, bench.model.sequence_tokens(passage_sequence(domain, task)))
-        or plain.train.epochs
+        or plain.train.passes(1)
         for task, tokens in zip(bench.tasks, wanted, strict=True)
     ]
     edits = [

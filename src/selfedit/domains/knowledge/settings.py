@@ -130,6 +130,7 @@ LEARNING: dict[str, dict[str, Any]] = {
     "train": {
         "learning_rate": 1.2e-3,
         "epochs": 7,
+        "min_steps": 140,  # a page's 20 statements seven times, a paragraph's 12 twelve times
         "anchor": {
             "weight": 3.0,
             "interval": 4,
@@ -148,7 +149,7 @@ HELD: dict[str, dict[str, Any]] = {
 # Without the anchor and the ends: what was learned by until 2026-11-26.
 PLAIN: dict[str, dict[str, Any]] = {
     "lora": {"layers": "upper-half"},
-    "train": {"learning_rate": 1e-3, "epochs": 10, "anchor": {"weight": 0.0}},
+    "train": {"learning_rate": 1e-3, "epochs": 10, "min_steps": 0, "anchor": {"weight": 0.0}},
     "knowledge": {"ends": False, "form": "text", "cue": "title", "neighbours": 0},
 }
 
@@ -234,7 +235,8 @@ class LearnSettings(InnerSettings):
         values = dict(values)
         for part, own in LEARNING.items():
             if isinstance(given := values.get(part, {}), dict | None):  # anything else is refused
-                values[part] = merged(own, given or {})
+                off = {"min_steps": 0} if "epochs" in (given or {}) else {}  # so many, and no more
+                values[part] = merged({**own, **off}, given or {})
         sampling, knowledge = values.get("sampling"), values.get("knowledge")
         if not isinstance(sampling, dict | None):
             return values
