@@ -196,6 +196,16 @@ def test_a_parquet_folder_with_the_real_library(tmp_path):
         read_tasks(tmp_path, "validation")
 
 
+def test_a_damaged_name_of_a_column_is_refused(tmp_path):
+    """Drawn by the fuzzing: pyarrow fails with an error of its strings, not with its own."""
+    datasets = pytest.importorskip("datasets")
+    file = tmp_path / "rows.parquet"
+    datasets.Dataset.from_list([{"context": "c", "question": "q", "answer": "a"}]).to_parquet(file)
+    file.write_bytes(file.read_bytes().replace(b"question", b"\xf3uestion"))
+    with pytest.raises(InputError, match="cannot be read after row 0"):
+        read_tasks(file)
+
+
 def test_a_byte_order_mark_and_odd_line_ends(tmp_path):
     line = json.dumps({"context": "a\u2028b"}, ensure_ascii=False)
     (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + f"{line}\r\n\r\n".encode())

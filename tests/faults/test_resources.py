@@ -102,7 +102,8 @@ def test_little_memory(folder, spare):
         if ended.code:  # SQLAlchemy logs what it could not roll back
             last = ended.err.splitlines()[-1]
             assert last.startswith("Error: "), ended.err
-            assert "memory" in last or "segment" in last, ended.err
+            # SQLite says so where there is none left for its own page.
+                assert any(word in last for word in ("memory", "segment", "disk I/O")), ended.err
     assert run(*learn("Velm"), setting=Setting(cwd=folder)).code == 0
     assert len(state(folder)["versions"]) in (2, 3)
     assert not left_behind(folder)
@@ -115,7 +116,7 @@ def _without_capabilities() -> None:
         raise OSError(ctypes.get_errno(), "capset")
 
 
-@pytest.mark.parametrize("place", ["lib", "lib/adapters", "."])
+@pytest.mark.parametrize("place", ["lib", "lib/passages", "."])
 def test_a_folder_that_is_read_only(folder, place):
     anybody = Setting(cwd=folder, before=_without_capabilities)
     before = state(folder)

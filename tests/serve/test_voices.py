@@ -80,6 +80,7 @@ def test_a_documents_title_takes_no_other_name(tmp_path):
         parents = {one["id"]: one["parent"] for one in client.get("/v1/models").json()["data"]}
         assert parents["v1"] == "base"
         assert client.get("/v1/models/v9").status_code == 404
+        assert len(client.get(f"/v1/models/{'a' * 5000}").text) < 1000
 
 
 @pytest.fixture(scope="module")

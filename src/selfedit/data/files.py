@@ -200,7 +200,7 @@ def _tables(path: Path, file: IO[bytes], kind: str) -> Iterator[Value]:
             for row in batch.to_pylist():
                 number += 1
                 yield Value(f"{path}, row {number}", row, is_row=True)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: names of columns
         raise InputError(f"{path} cannot be read after row {number}: {_first_line(error)}") from None
 
 

@@ -94,7 +94,8 @@ class Voices:
                 return voice
         known = [voice.id for voice in self.list()]
         more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
-        raise UnknownVoice(f"there is no model {name!r}; there are {', '.join(known[:_LISTED])}{more}")
+        said = name if len(name) <= _SAID else f"{name[:_SAID]}…"
+        raise UnknownVoice(f"there is no model {said!r}; there are {', '.join(known[:_LISTED])}{more}")
 
     def speaker(self, voice: Voice, prompt: Prompt) -> Speaker:
         """What writes the answer to a prompt. Raises AdapterError."""
@@ -207,6 +208,7 @@ class Voices:
 
 
 _LISTED = 20
+_SAID = 200  # characters of a name that nobody knows
 
 
 def _adapters_in(model: Model, folder: Path) -> Adapters:
