@@ -182,7 +182,7 @@ def test_a_single_finalist_is_trained_in_full_by_the_final_adapter_alone(tmp_pat
     assert model.calls["train"] == 2
     (passage,) = result.passages
     assert {len(losses) for losses in passage.losses} == {3}
-    assert len(result.final_losses) == LearnSettings().train.epochs
+    assert len(result.final_losses) == LearnSettings().train.passes(1)
 
 
 def test_a_routed_passages_single_finalist_is_trained_in_full(tmp_path):
@@ -191,4 +191,4 @@ def test_a_routed_passages_single_finalist_is_trained_in_full(tmp_path):
     (passage,) = result.passages
     (kept,) = passage.group.kept
     key = passage.group.candidates[kept].trials[0]
-    assert len(library.store.trials([key])[key].losses) == LearnSettings().train.epochs
+    assert len(library.store.trials([key])[key].losses) == LearnSettings().train.passes(1)
