@@ -63,7 +63,7 @@ def test_names_of_a_question():
 
 
 @pytest.mark.parametrize(
-    ("passages", "found", "left_alone"), [(1, 0.96, 0.98), (8, 0.94, 0.94), (200, 0.87, 0.82)]
+    ("passages", "found", "left_alone"), [(1, 0.955, 0.98), (8, 0.925, 0.95), (200, 0.86, 0.84)]
 )
 def test_held_out_articles_and_general_questions(shared_json, passages, found, left_alone):
     """The figures of docs/memory.md, a little below what was measured."""
