@@ -66,6 +66,8 @@ def test_few_sequences_are_gone_over_more_often_unless_the_epochs_are_given():
     assert train.passes(1, own=4) == 4
     assert train.model_copy(update={"batch_size": 4}).passes(20) == 21
     assert TrainSettings(epochs=7).passes(1) == 7
+    assert [train.steps(n) for n in (40, 12, 1)] == [280, 144, 21]
+    assert train.steps(12, own=4) == 48
     assert train.digest() != TrainSettings(epochs=7).digest()
     assert LearnSettings().train.min_steps > 0
     assert LearnSettings.model_validate({"train": {"epochs": 4}}).train.min_steps == 0

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-_MOST_PASSES = 3
 LARGEST_SEED = 2**62  # so that a few can be added and the store's 64 bits still hold it
+MOST_PASSES = 3  # times the epochs that few sequences are gone over, for `min_steps`
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -154,9 +154,15 @@ class TrainSettings(Settings):
         """Epochs of a plan of so many sequences. own: what the plan says itself."""
         if own is not None:
             return own
-        steps = -(-num_sequences // self.batch_size)
-        wanted = -(-self.min_steps // max(1, steps))
-        return max(self.epochs, min(wanted, _MOST_PASSES * self.epochs))
+        wanted = -(-self.min_steps // max(1, self._an_epoch(num_sequences)))
+        return max(self.epochs, min(wanted, MOST_PASSES * self.epochs))
+
+    def steps(self, num_sequences: int, own: int | None = None) -> int:
+        """Of a plan of so many sequences. own: its epochs, if it says so itself."""
+        return self.passes(num_sequences, own) * self._an_epoch(num_sequences)
+
+    def _an_epoch(self, num_sequences: int) -> int:
+        return -(-num_sequences // self.batch_size)
 
     def untaught(self) -> TrainSettings:
         """Without teachers: next-token loss on the own sequences, and nothing else."""

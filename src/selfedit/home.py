@@ -37,7 +37,7 @@ def regular_file(path: Path | str) -> Path:
         raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{_short(str(path))} cannot be read: {reason}") from None
+        raise InputError(f"{shortened(str(path))} cannot be read: {reason}") from None
     if stat.S_ISDIR(mode):
         raise InputError(f"{path} is a folder: name a file in it")
     if not stat.S_ISREG(mode):
@@ -79,7 +79,8 @@ def check_length(name: Path | str, length: int, most: int, advice: str) -> None:
         raise InputError(f"{name} has {length:,} characters, more than {most:,}: {advice}")
 
 
-def _short(name: str) -> str:
+def shortened(name: str) -> str:
+    """A name as a message shows it."""
     return name if len(name) <= 100 else f"{name[:100]}…"
 
 

@@ -6,8 +6,10 @@ import random
 
 import pytest
 
+from selfedit.memory.continual_kinds import RoutedMemory
 from selfedit.memory.questions import general_questions
-from selfedit.memory.router import Router, names
+from selfedit.memory.router import RULES, Router, names
+from selfedit.model.fake import FakeModel
 
 LAMPS = "Lamps of Orro\nThe lamps of Orro burn thistle oil, and are lit by the warden Ilda Prunt."
 BOATS = "Boats of Velm\nThe boats of Velm are painted saffron in the spring by the boatwrights."
@@ -53,6 +55,13 @@ def test_a_name_that_the_passage_lacks_leaves_the_question_alone():
     assert router.find("Who Founded The Hilltop Observatory First?")
     german = Router(["Sternwarte Tidewell\nDie Sternwarte liegt auf einem Berg und hat drei Kuppeln."])
     assert german.find("Wie viele Kuppeln hat die Sternwarte auf dem Land?")
+
+
+def test_what_is_stored_of_a_router_is_stored_under_its_rules(monkeypatch):
+    memory = RoutedMemory(FakeModel(), trainings=None)
+    before = memory.key
+    monkeypatch.setattr("selfedit.memory.continual_kinds.RULES", (*RULES[:-1], 1.0))
+    assert memory.key != before
 
 
 def test_names_of_a_question():

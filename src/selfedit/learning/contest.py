@@ -70,10 +70,9 @@ def _num_finals(settings: LearnSettings) -> int:
 
 def _named(proposals: Sequence[Proposal], settings: InnerSettings, progress: Progress) -> Progress:
     count, epochs = sum(len(own.edits) for own in proposals), settings.train.epochs
-    return Renamed(
-        progress,
-        f"training {count} candidate{'s' * (count != 1)} for {epochs} epoch{'s' * (epochs != 1)}",
-    )
+    what = f"training {count} candidate{'s' * (count != 1)}"
+    least = "at least " * (settings.train.min_steps > 0)
+    return Renamed(progress, f"{what} for {least}{epochs} epoch{'s' * (epochs != 1)}")
 
 
 def _leaders(group: Group, count: int) -> list[int]:

@@ -56,9 +56,7 @@ class Job:
         note: str = "",
     ) -> Job:
         together = min(train.batch_size, len(plan.sequences))
-        steps = train.passes(len(plan.sequences), plan.epochs) * -(
-            -len(plan.sequences) // train.batch_size
-        )
+        steps = train.steps(len(plan.sequences), plan.epochs)
         return cls(key, task, edit, seed, plan, tokens, steps, together, note)
 
     @property

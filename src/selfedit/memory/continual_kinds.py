@@ -21,6 +21,7 @@ from selfedit.memory.answering import Adapted, Answering
 from selfedit.memory.costs import clock
 from selfedit.memory.loaded import Loaded
 from selfedit.memory.routed import Routed
+from selfedit.memory.router import RULES
 from selfedit.progress import by_steps
 from selfedit.seams import Adapters, Model
 from selfedit.store import LearnedDocument, LearnedPassage
@@ -202,7 +203,9 @@ class RoutedMemory:
 
     @property
     def key(self) -> str:
-        return stable_hash(["routed", *(p.adapter for own in self.documents for p in own.passages)])
+        return stable_hash(
+            ["routed", RULES, *(p.adapter for own in self.documents for p in own.passages)]
+        )
 
     def answering(self) -> Routed:
         return Routed(self.documents, self.loaded)

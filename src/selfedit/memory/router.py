@@ -34,6 +34,8 @@ LATER_FROM = 0.6
 # share of questions about neighbours (`memory.neighbours`) that are left alone (docs/memory.md).
 ABSENT_NAME = 10.0
 _SAME = 1 - 1e-9
+# What is stored of answers that went through a router is stored under these.
+RULES = (START, GROWTH, LATER_FROM, ABSENT_NAME)
 
 _K1, _B = 1.5, 0.75  # the usual ones
 _STOP_WORDS = frozenset(
@@ -81,11 +83,11 @@ class Router:
 
     def add(self, text: str) -> None:
         """One more passage."""
-        words, counts = 0, Counter[str]()
-        for words, word in enumerate(iterate_words(text.lower()), 1):  # noqa: B007 (how many)
+        words, counts = Counter(iterate_words(text.lower())), Counter[str]()
+        for word, count in words.items():
             if word not in _STOP_WORDS:
-                counts[_stem(word)] += 1
-        english = words - counts.total() >= _ENGLISH_FROM * words
+                counts[_stem(word)] += count
+        english = words.total() - counts.total() >= _ENGLISH_FROM * words.total()
         self._titles.append(frozenset(rare_words(text.split("\n", 1)[0])) if english else None)
         for word, count in counts.items():
             self._places.setdefault(word, []).append((len(self._lengths), count))
@@ -167,7 +169,7 @@ def names(question: str) -> set[str]:
         words = list(iterate_words(sentence))
         capital = [word[0].isupper() for word in words]
         rare = [i for i, word in enumerate(words) if word.lower() not in _STOP_WORDS]
-        named = [i for i in rare if capital[i] and (i > 0 or capital[1:2] == [True])]
+        named = [i for i in rare if capital[i] and (i > 0 or any(capital[1:2]))]
         if len(named) < len(rare) or len(rare) < _HEADING_FROM:
             found.update(_stem(words[i].lower()) for i in named)
     return found

@@ -196,7 +196,7 @@ def _what(plans: Sequence[TrainingPlan]) -> str:
 
 
 def directed(settings: TrainSettings, plan: TrainingPlan) -> TrainSettings:
-    """The settings with the plan's own learning rate, and its epochs."""
+    """The settings with the plan's own learning rate and all of its epochs."""
     rate = settings.learning_rate if plan.learning_rate is None else plan.learning_rate
     epochs = settings.passes(len(plan.sequences), plan.epochs)
-    return settings.model_copy(update={"learning_rate": rate, "epochs": epochs})
+    return settings.model_copy(update={"learning_rate": rate, "epochs": epochs, "min_steps": 0})

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from selfedit.errors import AdapterError, InputError
 from selfedit.forward.threads import in_passing_thread
+from selfedit.home import shortened
 from selfedit.learning.library import Library
 from selfedit.learning.shelf import Shelf
 from selfedit.learning.standing import named
@@ -94,8 +95,8 @@ class Voices:
                 return voice
         known = [voice.id for voice in self.list()]
         more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
-        said = name if len(name) <= _SAID else f"{name[:_SAID]}…"
-        raise UnknownVoice(f"there is no model {said!r}; there are {', '.join(known[:_LISTED])}{more}")
+        there = ", ".join(known[:_LISTED])
+        raise UnknownVoice(f"there is no model {shortened(name)!r}; there are {there}{more}")
 
     def speaker(self, voice: Voice, prompt: Prompt) -> Speaker:
         """What writes the answer to a prompt. Raises AdapterError."""
@@ -208,7 +209,6 @@ class Voices:
 
 
 _LISTED = 20
-_SAID = 200  # characters of a name that nobody knows
 
 
 def _adapters_in(model: Model, folder: Path) -> Adapters:
