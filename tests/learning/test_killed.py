@@ -27,7 +27,8 @@ MOST = int(os.environ.get("SELFEDIT_KILLS", "9"))
 
 def learn(library: Library, place: str) -> None:
     text = f"# Lamps of {place}\n\nThe lamps of {place} burn {FACTS[place]} oil.\n"
-    quiz = [Query(f"What do the lamps of {place} burn?", (FACTS[place],))]
+    # In small letters: other lamps answer it once these are forgotten, a write after the commit.
+    quiz = [Query(f"What do the lamps of {place.lower()} burn?", (FACTS[place],))]
     library.learn(text_document(text, source=place), quiz, ROUTED)
 
 
@@ -134,5 +135,4 @@ def test_a_killed_command_leaves_one_state_or_the_other_and_can_be_given_again(t
                 library.model.load_adapter(library.shelf.adapter(place))
         library.close()
         shutil.rmtree(folder)
-    # Some were killed before the commit, and some after it; a forget's commit is its last write.
-    assert len(seen) == 2 or name == "forget"
+    assert len(seen) == 2  # some were killed before the commit, and some after it

@@ -27,7 +27,8 @@ def tasks():
             place.lower(),
             f"Lamps of {place}",
             f"The lamps of {place} burn {oil} oil.",
-            (Query(f"What do the lamps of {place} burn?", (oil,)),),
+            # Small letters show no names: the other lamps are found, too.
+            (Query(f"What do the lamps of {place.lower()} burn?", (oil,)),),
         )
         for place, oil in zip(PLACES, OILS, strict=True)
     ]
@@ -53,8 +54,7 @@ def test_every_way_answers_and_says_what_it_costs(tmp_path):
         assert own["router"] == {"right": 1.0, "among": 1.0, "bare": 0.0, "wrong": 0.0}
     ways = large["ways"]
     assert ways["in-context"]["tokens"] > ways["routed"]["tokens"] == ways["cpt"]["tokens"]
-    # The others lack the name that is asked about, so that none of them is shown.
-    assert ways["retrieval"]["tokens"] == ways["in-context"]["tokens"]
+    assert ways["retrieval"]["tokens"] > ways["in-context"]["tokens"]
     assert [ways[way]["trainings"] for way in ("base", "own", "routed", "cpt")] == [0, 6, 6, 1]
     # One for each passage, and of each library one by each way to train all together.
     assert model.calls["train"] == 6 + 2 * 2

@@ -234,7 +234,8 @@ def _advice(name: str, error: DBAPIError) -> str:
         ("locked", f"was kept busy for {BUSY_SECONDS:.0f} s by another process: end it, run again"),
         ("not a database", "is not an SQLite database: move that file away or choose another path"),
         ("malformed", "is damaged: restore it from a backup, or move it away to start a new one"),
-        ("disk i/o", "could not be read or written: check the disk and run again"),
+        # SQLite says so, too, where it has no memory left for a page.
+        ("disk i/o", "could not be read or written: check the disk and the free memory, and run again"),
         ("no such table", "lacks a table: restore it from a backup, or move it away"),
         ("relation", "lacks a table: restore it from a backup, or use an empty database"),
         ("password", "refused the user: check the password (PGPASSWORD, ~/.pgpass)"),
