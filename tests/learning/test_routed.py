@@ -14,6 +14,7 @@ import pytest
 from selfedit.domains.knowledge import text_document
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import AdapterError, InputError
+from selfedit.learning import exporting
 from selfedit.learning.library import Library, prompts_of
 from selfedit.model.fake import FakeModel
 from selfedit.types import Query
@@ -298,23 +299,24 @@ def test_an_export_is_whole_or_not_there(tmp_path, library, monkeypatch):
     """While a version's files go, and after a kill in its middle."""
     for i in range(2):
         learn(library, i, ROUTED)
-    copy, copied = shutil.copytree, []
+    copied = []
 
-    def cut(*args, **options):
-        copied.append(args)
+    def cut(adapter, target):
+        copied.append(adapter)
         if len(copied) == 2:
-            shutil.rmtree(args[0])
-        return copy(*args, **options)
+            shutil.rmtree(adapter)
+        return copy(adapter, target)
 
+    copy = exporting._copy
     folder = max((library.folder / "passages").iterdir())
-    copy(folder, tmp_path / "kept")
+    shutil.copytree(folder, tmp_path / "kept")
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "copytree", cut)
+        patch.setattr(exporting, "_copy", cut)
         with pytest.raises(AdapterError, match="No such file") as error:
             library.export(tmp_path / "out")
     assert len(str(error.value)) < 400
     assert not (tmp_path / "out").exists()
-    copy(tmp_path / "kept", folder, dirs_exist_ok=True)
+    shutil.copytree(tmp_path / "kept", folder, dirs_exist_ok=True)
     (tmp_path / "out" / ".selfedit-export" / folder.name).mkdir(parents=True)
     (tmp_path / "out" / folder.name).mkdir()  # moved already
     library.export(tmp_path / "out")
@@ -323,6 +325,20 @@ def test_an_export_is_whole_or_not_there(tmp_path, library, monkeypatch):
     assert not (tmp_path / "out" / ".selfedit-export").exists()
     with pytest.raises(AdapterError, match="not an empty folder"):
         library.export(tmp_path / "out")
+
+
+@pytest.mark.parametrize("documents", [1, 2])
+def test_an_export_of_a_read_only_library_is_not_read_only(tmp_path, library, documents):
+    """Its draft could not be moved up, and stayed."""
+    for i in range(documents):
+        learn(library, i, ROUTED)
+    for folder in (library.folder / "passages").iterdir():
+        for path in (*folder.iterdir(), folder):
+            path.chmod(0o555)
+    library.export(tmp_path / "out")
+    made = [tmp_path / "out", *(tmp_path / "out").rglob("*")]
+    assert len(made) > documents
+    assert all(path.stat().st_mode & 0o200 for path in made)
 
 
 def test_an_export_leaves_the_folder_of_somebody_else(tmp_path):

@@ -37,8 +37,9 @@ def export(
         with _drafted(target) as draft:
             made = _written(standing, record, draft, merged, gguf=gguf, llama_cpp=llama_cpp)
             place = target / made.relative_to(draft)
-    except (OSError, shutil.Error) as error:
-        raise AdapterError(f"version {record.version} cannot be exported: {_why(error)}") from error
+    except OSError as error:
+        why = f"{error.filename or ''}: {error.strerror or error}".removeprefix(": ")
+        raise AdapterError(f"version {record.version} cannot be exported: {why}") from error
     return place
 
 
@@ -68,14 +69,6 @@ def _drafted(target: Path) -> Iterator[Path]:
             with suppress(OSError):
                 target.rmdir()
         raise
-
-
-def _why(error: OSError) -> str:
-    """In one sentence: `copytree` tells of every file."""
-    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
-        name, _, reason = error.args[0][0]
-        return f"{name}: {reason.rpartition(']')[2].partition(': ')[0].strip() or reason}"
-    return f"{error.filename or ''}: {error.strerror or error}".removeprefix(": ")
 
 
 def _written(
@@ -111,8 +104,15 @@ def _written(
         )
     if gguf:
         return _gguf(standing.model, target, folder, False, llama_cpp)
-    shutil.copytree(folder, target, dirs_exist_ok=True)
+    _copy(folder, target)
     return target
+
+
+def _copy(adapter: Path, target: Path) -> None:
+    """Its files, without their modes: those of a library that is read-only could not be moved."""
+    target.mkdir(exist_ok=True)
+    for file in adapter.iterdir():
+        shutil.copyfile(file, target / file.name)
 
 
 def _gguf(model: Model, target: Path, adapter: Path, merged: bool, llama_cpp: Path | None) -> Path:
@@ -135,7 +135,7 @@ def _below(standing: Standing, record: AdapterRecord) -> AdapterRecord | None:
 def _folders(shelf: Shelf, record: AdapterRecord, names: list[str], target: Path) -> Path:
     """Each adapter in a folder of its name, and the table that says which passages each one holds."""
     for name in names:
-        shutil.copytree(shelf.adapter(name), target / name)
+        _copy(shelf.adapter(name), target / name)
     own = Shelf.own(record.version)
     passages = [
         {
