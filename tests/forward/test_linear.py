@@ -10,7 +10,9 @@ from torch import nn
 
 from selfedit.forward.linear import (
     FrozenLinear,
+    MixedLinear,
     back_through,
+    has_mixed,
     logits_of,
     plain_linears,
     use_onednn,
@@ -22,12 +24,15 @@ TOLERANCE = {"rtol": 1e-5, "atol": 1e-4}
 needs_onednn = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN"
 )
+needs_mixed = pytest.mark.skipif(
+    not has_mixed(), reason="this processor has no products of bfloat16 numbers"
+)
 
 
-def model(bias: bool = True) -> nn.Sequential:
+def model(bias: bool = True, mixed: bool = False) -> nn.Sequential:
     torch.manual_seed(0)
     made = nn.Sequential(nn.Linear(96, 64, bias=bias)).requires_grad_(False)
-    use_onednn(made)
+    use_onednn(made, mixed=mixed)
     return made
 
 
@@ -98,3 +103,39 @@ def test_plain_for_a_while():
     with plain_linears(made):
         assert type(made[0]) is nn.Linear
     assert type(made[0]) is FrozenLinear
+
+
+def rounded(values: torch.Tensor) -> torch.Tensor:
+    return values.bfloat16().double()
+
+
+@needs_mixed
+@pytest.mark.parametrize("shape", [(96,), (37, 96), (2, 5, 96), (0, 96)])
+def test_mixed_products_are_of_rounded_numbers_with_float32_sums(shape):
+    made = model(mixed=True)
+    assert type(made[0]) is MixedLinear
+    x = torch.randn(shape, requires_grad=True)
+    out = made(x)
+    gradient = torch.randn_like(out)
+    out.backward(gradient)
+    weight = rounded(made[0].weight)
+    expected = rounded(x) @ weight.T + made[0].bias.double()
+    torch.testing.assert_close(out.double(), expected, **TOLERANCE)
+    torch.testing.assert_close(x.grad.double(), rounded(gradient) @ weight, **TOLERANCE)
+
+
+@needs_mixed
+def test_a_mixed_head_that_changes_or_learns():
+    made = model(bias=False, mixed=True)
+    head, hidden, gradient = made[0], torch.randn(7, 96), torch.randn(7, 64)
+    with torch.no_grad():
+        head.weight.mul_(3)
+    weight = rounded(head.weight)
+    found = (logits_of(head, hidden).double(), back_through(head, gradient).double())
+    torch.testing.assert_close(found[0], rounded(hidden) @ weight.T, **TOLERANCE)
+    torch.testing.assert_close(found[1], rounded(gradient) @ weight, **TOLERANCE)
+    with plain_linears(made):
+        assert type(head) is nn.Linear
+    assert type(head) is MixedLinear
+    made.requires_grad_(True)
+    torch.testing.assert_close(made(hidden), hidden @ head.weight.T, **TOLERANCE)

@@ -67,7 +67,7 @@ def run_inner(
     return {
         "model": model.name,
         "device": model.device,
-        "dtype": str(model.hf.dtype).removeprefix("torch."),
+        "dtype": model.precision,
         "lora": lora.model_dump(mode="json"),
         "edits": len(work),
         "peer_edits": what.peer_edits or len(work),
@@ -237,7 +237,7 @@ class _Run:
         """The ratios, the device's ceilings, the model's sizes, and `ways`: one row for each."""
         model = self.bench.model
         main = Way(self._answering, self.widest)
-        ceiling = measure_ceiling(self.device, model.hf.dtype)
+        ceiling = measure_ceiling(self.device, torch.bfloat16 if model.mixed else model.hf.dtype)
         counts = Counts.of(model, self.bench.lora)
         rows: dict[str, Any] = {}
         for way, found in self.found.items():

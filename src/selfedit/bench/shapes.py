@@ -13,7 +13,7 @@ from selfedit.errors import InputError
 from selfedit.forward.memory import engine_from_environment
 from selfedit.model.embedded import embedded_folder, fetch_embedded
 from selfedit.model.language_model import LanguageModel
-from selfedit.model.load import pick_device, pick_dtype
+from selfedit.model.load import pick_device, pick_dtype, stored_as
 from selfedit.model.prompts import resolve_format
 from selfedit.model.tiny import byte_tokenizer
 
@@ -111,13 +111,14 @@ def shaped_model(
     tokenizer = byte_tokenizer() if shape == "tiny" else _embedded_tokenizer(status)
     status(f"drawing a model of the shape of {shape}")
     return LanguageModel(
-        draw(shape_config(shape), place, chosen),
+        draw(shape_config(shape), place, stored_as(chosen)),
         tokenizer,
         name=f"shape:{shape}",
         revision=f"random-{shape}",
         form=resolve_format(tokenizer, "auto"),
         engine=engine_from_environment(),
         status=status,
+        mixed=chosen == "mixed",
     )
 
 

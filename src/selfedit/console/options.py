@@ -44,7 +44,8 @@ Library = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
 Dtype = Annotated[
-    str, typer.Option("--dtype", help="auto (bfloat16 on CUDA, else float32), float32, bfloat16 …")
+    str,
+    typer.Option("--dtype", help="auto (bfloat16 on CUDA, else float32), float32, mixed, bfloat16 …"),
 ]
 Format = Annotated[
     str,

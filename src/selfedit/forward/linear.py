@@ -3,6 +3,9 @@
 torch's float32 products on a CPU are MKL's, which uses half of the vector unit on other makers'
 processors: on an AMD EPYC (Zen 5) 110 GFLOP/s a core, where oneDNN has 250 (docs/performance.md). For a
 few rows, as in decoding, oneDNN is faster because it reads weights that it laid out once.
+
+In mixed precision the same products are of bfloat16 numbers with float32 sums, which processors with
+instructions for them (AMX, AVX-512 BF16) do three to five times as fast (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -26,70 +29,111 @@ def multiply(x: Tensor, weight: Tensor) -> Tensor:
 
 
 class _Product(torch.autograd.Function):
-    """x @ weight.T of a frozen weight."""
+    """x @ weight.T of a frozen weight, by its module's products."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, layout: Tensor) -> Tensor:
-        ctx.save_for_backward(weight)
-        return multiply(x, layout)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, module: FrozenLinear) -> Tensor:
+        ctx.save_for_backward(weight)  # one that was written to since is an error
+        ctx.module = module
+        return module.product(x)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (weight,) = ctx.saved_tensors
-        return multiply(gradients[0], weight.T), None, None
+        _ = ctx.saved_tensors
+        return ctx.module.back_product(gradients[0]), None, None
 
 
 class FrozenLinear(nn.Linear):
     """An nn.Linear that uses oneDNN for a frozen float32 weight, and otherwise behaves as usual."""
 
-    _layout: tuple[int, Tensor] | None = None
+    # The version of the weight that was laid out, and its layouts.
+    _layout: tuple[int, tuple[Tensor, ...]] | None = None
 
     def forward(self, input: Tensor) -> Tensor:
         if self.weight.requires_grad or input.dtype != torch.float32 or input.numel() == 0:
             return super().forward(input)
         # As a matrix: of more dimensions oneDNN returns a view, which no model could change in place.
-        rows = _Product.apply(input.reshape(-1, self.in_features), self.weight, self._laid_out())
+        rows = _Product.apply(input.reshape(-1, self.in_features), self.weight, self)
         output = rows.view(*input.shape[:-1], self.out_features)
         return output if self.bias is None else output + self.bias
 
-    def _laid_out(self) -> Tensor:
+    def product(self, x: Tensor) -> Tensor:
+        """x @ weight.T; x: [N, in], float32."""
+        return multiply(x, self._laid_out()[0])
+
+    def back_product(self, gradient: Tensor) -> Tensor:
+        """gradient @ weight; gradient: [N, out], float32."""
+        return multiply(gradient, self.weight.T)
+
+    def _laid_out(self) -> tuple[Tensor, ...]:
         """The weight in oneDNN's own layout, if `use_onednn` found room for it."""
         if self._layout is None:
-            return self.weight
-        version, layout = self._layout
+            return (self.weight,)
+        version, layouts = self._layout
         if version != self.weight._version:  # it was written to
-            layout = self._lay_out()
-        return layout
+            layouts = self.lay_out()
+        return layouts
 
-    def _lay_out(self) -> Tensor:
+    def lay_out(self) -> tuple[Tensor, ...]:
         with torch.inference_mode(False), torch.no_grad():
-            layout = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach())
-        self._layout = (self.weight._version, layout)
-        return layout
+            layouts = self._layouts(self.weight.detach())
+        self._layout = (self.weight._version, layouts)
+        return layouts
+
+    def _layouts(self, weight: Tensor) -> tuple[Tensor, ...]:
+        return (torch.ops.mkldnn._reorder_linear_weight(weight),)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy starts without the layout: its weight may be another tensor."""
         return {name: value for name, value in self.__dict__.items() if name != "_layout"}
 
 
-def use_onednn(model: nn.Module) -> None:
-    """Turn a CPU model's plain float32 linear modules into `FrozenLinear`, if torch has oneDNN."""
-    kinds = (nn.Linear, FrozenLinear)  # a copy's are of the second kind already, without a layout
+class MixedLinear(FrozenLinear):
+    """A FrozenLinear whose products are of bfloat16 numbers; sums and results are float32."""
+
+    def product(self, x: Tensor) -> Tensor:
+        return multiply(x.bfloat16(), self._laid_out()[0]).float()
+
+    def back_product(self, gradient: Tensor) -> Tensor:
+        return multiply(gradient.bfloat16(), self._laid_out()[1]).float()
+
+    def _laid_out(self) -> tuple[Tensor, ...]:
+        return super()._laid_out() if self._layout is not None else self.lay_out()
+
+    def _layouts(self, weight: Tensor) -> tuple[Tensor, ...]:
+        half = weight.bfloat16()
+        lay_out = torch.ops.mkldnn._reorder_linear_weight
+        return lay_out(half), lay_out(half.T.contiguous())
+
+
+def has_mixed() -> bool:
+    """Whether this processor has instructions for products of bfloat16 numbers, and torch oneDNN."""
+    known = getattr(torch.cpu, "get_capabilities", dict)()  # from torch 2.10 on
+    return torch.backends.mkldnn.is_available() and any(
+        known.get(name, False) for name in ("amx_bf16", "avx512_bf16")
+    )
+
+
+def use_onednn(model: nn.Module, *, mixed: bool = False) -> None:
+    """Turn a CPU model's plain float32 linear modules into `FrozenLinear`, if torch has oneDNN; in
+    mixed precision into `MixedLinear`."""
+    kinds = (nn.Linear, FrozenLinear, MixedLinear)  # a copy's have no layout
     linears = [m for m in model.modules() if isinstance(m, nn.Linear) and type(m) in kinds]
     linears = [module for module in linears if _can(module.weight)]
     size = sum(module.weight.numel() * module.weight.element_size() for module in linears)
-    roomy = size <= _LAYOUT_SHARE * psutil.virtual_memory().total
+    roomy = mixed or size <= _LAYOUT_SHARE * psutil.virtual_memory().total
     for module in linears:
-        module.__class__ = FrozenLinear
+        module.__class__ = MixedLinear if mixed else FrozenLinear
         if roomy:
             assert isinstance(module, FrozenLinear)
             if module._layout is None:
-                module._lay_out()
+                module.lay_out()
 
 
 def layout_bytes(model: nn.Module) -> int:
     """Bytes of the weights in oneDNN's layout, in addition to the model's own."""
     laid_out = [m for m in model.modules() if isinstance(m, FrozenLinear) and m._layout is not None]
+    # In mixed precision two of half the size.
     return sum(module.weight.numel() * module.weight.element_size() for module in laid_out)
 
 
@@ -106,12 +150,12 @@ def same_weights(model: nn.Module) -> nn.Module:
 @contextmanager
 def plain_linears(model: nn.Module) -> Iterator[None]:
     """While open, the model is as transformers made it: other methods are timed on that."""
-    with plain(frozen_linears(model)):
+    with plain([module for module in model.modules() if isinstance(module, FrozenLinear)]):
         yield
 
 
 def frozen_linears(model: nn.Module) -> list[nn.Module]:
-    """The model's linear modules that use oneDNN."""
+    """The model's linear modules that use oneDNN for float32 products."""
     return [module for module in model.modules() if type(module) is FrozenLinear]
 
 
@@ -119,26 +163,27 @@ def frozen_linears(model: nn.Module) -> list[nn.Module]:
 def plain(frozen: Sequence[nn.Module]) -> Iterator[None]:
     """While open, these modules use torch's own products: MKL's, which are faster for one or two rows
     (all products of the embedded model: 40 ms against 55; for four rows 71 against 56)."""
+    kinds = [type(module) for module in frozen]
     for module in frozen:
         module.__class__ = nn.Linear
     try:
         yield
     finally:
-        for module in frozen:
-            module.__class__ = FrozenLinear
+        for module, kind in zip(frozen, kinds, strict=True):
+            module.__class__ = kind
 
 
 def logits_of(head: nn.Linear, hidden_MD: Tensor) -> Tensor:
     """Logits [M, V] without the bias and without an autograd graph, by the head's own product."""
     if isinstance(head, FrozenLinear) and hidden_MD.dtype == torch.float32:
-        return multiply(hidden_MD, head._laid_out())
+        return head.product(hidden_MD)
     return hidden_MD @ head.weight.T
 
 
 def back_through(head: nn.Linear, gradient_MV: Tensor) -> Tensor:
     """Gradient [M, D] with respect to the hidden states, from the one with respect to the logits."""
     if isinstance(head, FrozenLinear) and gradient_MV.dtype == torch.float32:
-        return multiply(gradient_MV, head.weight.T)
+        return head.back_product(gradient_MV)
     return gradient_MV @ head.weight
 
 

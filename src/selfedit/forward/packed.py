@@ -25,7 +25,7 @@ from selfedit.forward.attention import Packing, attending, padded_left
 from selfedit.forward.cache import growing_cache, select_rows
 from selfedit.forward.checkpointing import Checkpointed
 from selfedit.forward.head import Head, find_head
-from selfedit.forward.linear import same_weights
+from selfedit.forward.linear import plain_linears, same_weights
 from selfedit.forward.memory import is_out_of_memory
 from selfedit.forward.transfer import send
 
@@ -117,7 +117,7 @@ class Decoder:
     def _try_packing(self) -> bool:
         ids = self._probe_ids()
         try:
-            with torch.no_grad():
+            with self.probing():
                 apart = distance(self._packed(ids), self._padded(ids))
         except Exception as error:
             _reraise_if_out_of_memory(error)
@@ -130,6 +130,12 @@ class Decoder:
             self._say(f"packed states differ from padded ones by {apart:.1%}")
             return False
         return True
+
+    @contextmanager
+    def probing(self) -> Iterator[None]:
+        """While open, products are the model's own: mixed ones round too much for `close`."""
+        with torch.no_grad(), plain_linears(self.model):
+            yield
 
     def _say(self, reason: str) -> None:
         self.status(f"sequences of this architecture are padded, which is slower: {reason}")
@@ -154,7 +160,7 @@ class Decoder:
     def _try(self, first_layer: int) -> bool:
         ids = self._probe_ids()
         try:
-            with torch.no_grad():
+            with self.probing():
                 states = self.trunk(ids, first_layer)
                 return close(self.resume(states, first_layer), self._packed(ids))
         except Exception as error:
@@ -178,7 +184,7 @@ class Decoder:
         row = torch.tensor([1, 0, 1], device=self.device)
         both = [growing_cache(self.model.config) for _ in range(2)]
         try:
-            with torch.no_grad(), padded_left(self.model):
+            with self.probing(), padded_left(self.model):
                 shared = self.prefill(ids, row, first_layer, both[0], **layout)
                 alone = self.stack(
                     input_ids=ids[row],

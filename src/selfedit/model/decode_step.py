@@ -214,7 +214,7 @@ def _try_fixed_steps(decoder: Decoder) -> bool:
     position = (mask.cumsum(1) - 1).clamp(min=0)
     outputs: list[list[Tensor]] = []
     try:
-        with torch.no_grad():
+        with decoder.probing():
             for fixed in (False, True):
                 cache = growing_cache(decoder.model.config)
                 with padded_left(decoder.model):

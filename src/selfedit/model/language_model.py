@@ -59,7 +59,8 @@ class LanguageModel:
 
     name: what the user called it. revision: identity of the weights; adapters and trials carry it.
     origin: where the weights are from. engine: how it uses this machine. status: told what
-    a user should know while it works.
+    a user should know while it works. mixed: products of frozen weights are of bfloat16 numbers (a CPU's
+    float32 model).
     """
 
     def __init__(
@@ -73,9 +74,11 @@ class LanguageModel:
         origin: Origin | None = None,
         engine: EngineSettings | None = None,
         status: Callable[[str], None] = lambda text: None,
+        mixed: bool = False,
     ) -> None:
         self.hf, self.tokenizer = hf.eval().requires_grad_(False), tokenizer
-        use_onednn(self.hf)
+        self.mixed = mixed
+        use_onednn(self.hf, mixed=mixed)
         if self.hf.device.type == "cuda":
             # It builds a plan for each new shape of a batch, 23-37 ms each (transformers issue 48163),
             # and hardly two steps have one shape; other kernels need none.
@@ -89,7 +92,7 @@ class LanguageModel:
 
     @property
     def identity(self) -> list[str]:
-        return [self.revision, self.form, str(self.hf.dtype), *self._changes]
+        return [self.revision, self.form, f"torch.{self.precision}", *self._changes]
 
     def twin(self) -> LanguageModel:
         """This model again: the same weights behind modules of its own, and a tokenizer of its own, so
@@ -108,11 +111,16 @@ class LanguageModel:
         return self.decoder.device.type
 
     @property
+    def precision(self) -> str:
+        """As `load_model` takes it."""
+        return "mixed" if self.mixed else str(self.hf.dtype).removeprefix("torch.")
+
+    @property
     def where(self) -> dict[str, str]:
         """Device, with its number, and precision, as `load_model` takes them."""
         return {
             "device": str(self.decoder.device),
-            "dtype": str(self.hf.dtype).removeprefix("torch."),
+            "dtype": self.precision,
         }
 
     @cached_property
@@ -268,6 +276,7 @@ class LanguageModel:
             form=self.form,
             engine=self.engine,
             status=self.status,
+            mixed=self.mixed,
         )
 
     def planned_memory(self, lora: LoraSettings, settings: TrainSettings) -> WaveMemory:

@@ -10,6 +10,7 @@ from typing import Any
 
 from selfedit.config import EngineSettings
 from selfedit.errors import ModelError, OutOfMemory, SelfEditError
+from selfedit.forward.linear import has_mixed
 from selfedit.forward.memory import (
     engine_from_environment,
     is_out_of_memory,
@@ -23,7 +24,7 @@ from selfedit.model.prompts import PromptFormat, resolve_format, try_template
 from selfedit.model.published import Origin
 from selfedit.model.quiet import quiet_transformers
 
-DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
+DTYPES = ("auto", "float32", "mixed", "bfloat16", "float16", "float64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +57,29 @@ def pick_device(device: str = "auto") -> str:
 
 
 def pick_dtype(dtype: str, device: str) -> str:
-    """`auto`: bfloat16 on GPUs that have it (CUDA from compute capability 8.0 on), else float32. Raises
-    ModelError for an unknown name."""
+    """`auto`: bfloat16 on GPUs that have it (CUDA from compute capability 8.0 on), else float32.
+
+    `mixed`: float32, but products of frozen weights are of bfloat16 numbers, on CPUs that have
+    instructions for them. Raises ModelError for an unknown name, or `mixed` elsewhere.
+    """
     import torch
 
     if dtype not in DTYPES:
         raise ModelError(f"dtype {dtype!r}: use one of {', '.join(DTYPES)}.")
+    if dtype == "mixed" and not (device == "cpu" and has_mixed()):
+        where = "this processor has no instructions for it" if device == "cpu" else f"not for {device}"
+        raise ModelError(
+            f"dtype mixed is for CPUs with AMX or AVX-512 BF16 ({where}): use float32 or bfloat16."
+        )
     if dtype != "auto":
         return dtype
     has = device.startswith("cuda") and torch.cuda.get_device_capability(torch.device(device))[0] >= 8
     return "bfloat16" if has else "float32"
+
+
+def stored_as(dtype: str) -> str:
+    """torch's name of the weights' precision, for a chosen one."""
+    return "float32" if dtype == "mixed" else dtype
 
 
 def load_model(
@@ -122,7 +136,7 @@ def _load(
     stored = getattr(AutoConfig.from_pretrained(source, **trusted), "dtype", None)
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         source,
-        dtype=getattr(torch, dtype),
+        dtype=getattr(torch, stored_as(dtype)),
         use_safetensors=True,
         output_loading_info=True,
         **trusted,
@@ -148,6 +162,7 @@ def _load(
         ),
         engine=engine,
         status=status,
+        mixed=dtype == "mixed",
     )
     if not all(isinstance(token, int) for token in ending_tokens(hf, tokenizer)):
         raise ValueError("its eos_token_id is not the id of a token")

@@ -74,7 +74,7 @@ def _try_cache(decoder: Decoder) -> bool:
     texts = [(3, 5, 7), (2, 4, 6, 8)]
     new = [([0, 1], [1, 2]), ([0, 1], [3, 4]), ([0], [5])]  # the second text leaves at the third step
     try:
-        with torch.no_grad():
+        with decoder.probing():
             cache = growing_cache(decoder.model.config)
             logits, mask = prefill(decoder, texts, cache)
             steps = GrowingSteps(decoder, cache, mask, None, [0, 0])

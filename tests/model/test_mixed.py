@@ -1,0 +1,64 @@
+"""Mixed precision: float32 models whose frozen products are of bfloat16 numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from selfedit.config import LoraSettings, TrainSettings
+from selfedit.errors import ModelError
+from selfedit.forward.linear import MixedLinear, has_mixed
+from selfedit.model import load
+from selfedit.model.load import load_model, pick_dtype
+from selfedit.types import TrainingPlan, TrainingSequence
+
+needs_mixed = pytest.mark.skipif(
+    not has_mixed(), reason="this processor has no products of bfloat16 numbers"
+)
+
+
+@pytest.fixture
+def folder(tiny, tmp_path):
+    tiny.hf.float().save_pretrained(tmp_path / "model")
+    tiny.tokenizer.save_pretrained(tmp_path / "model")
+    return str(tmp_path / "model")
+
+
+def test_it_is_refused_where_there_are_no_products_for_it(monkeypatch):
+    with pytest.raises(ModelError, match="not for cuda"):
+        pick_dtype("mixed", "cuda")
+    monkeypatch.setattr(load, "has_mixed", lambda: False)
+    with pytest.raises(ModelError, match="no instructions.*use float32"):
+        pick_dtype("mixed", "cpu")
+
+
+@needs_mixed
+def test_it_is_another_model_and_packs_as_the_exact_one(folder):
+    exact, mixed = (load_model(folder, device="cpu", dtype=name) for name in ("float32", "mixed"))
+    assert exact.identity[2] == "torch.float32"
+    assert mixed.identity == [*exact.identity[:2], "torch.mixed", *exact.identity[3:]]
+    assert mixed.where == {"device": "cpu", "dtype": "mixed"}
+    assert mixed.decoder.packs()
+    assert mixed.decoder.has_trunk(1)
+    for other in (mixed, mixed.twin()):
+        assert any(type(module) is MixedLinear for module in other.hf.modules())
+        assert other.precision == "mixed"
+
+
+@needs_mixed
+def test_it_learns_what_the_exact_one_learns(folder):
+    plan = TrainingPlan((TrainingSequence("The lamps of Orro burn thistle oil."),) * 2)
+    lora, train = LoraSettings(rank=4), TrainSettings(epochs=20, learning_rate=1e-2)
+    losses = []
+    for name in ("float32", "mixed"):
+        model = load_model(folder, device="cpu", dtype=name)
+        bank, (record,) = model.train([plan], lora, train, [0])
+        merged = model.merged(bank, 0, "with it")
+        assert merged.precision == name
+        losses.append(record.losses)
+    assert losses[0] != losses[1]
+    # bfloat16 has 8 bits, so that a product's inputs are off by 0.4 % at most. Adam's first steps, which go
+    # by signs, make more of it.
+    assert losses[1][0] == pytest.approx(losses[0][0], rel=0.004)
+    learned = [own[0] - own[-1] for own in losses]
+    assert learned[0] > 0.5
+    assert learned[1] == pytest.approx(learned[0], rel=0.1)
