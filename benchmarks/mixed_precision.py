@@ -24,7 +24,7 @@ from selfedit.model.load import load_model
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
 
 PRECISIONS = ("float32", "mixed", "bfloat16")
-THINGS = "lamp oil thistle boat warden harbour owl moth tower granite lantern river meadow copper salt".split()
+THINGS = "lamp oil thistle boat warden harbour owl moth tower granite river meadow copper salt".split()
 
 
 def statements(place: str, count: int = 17) -> tuple[TrainingSequence, ...]:

@@ -27,7 +27,7 @@ def test_it_is_refused_where_there_are_no_products_for_it(monkeypatch):
     with pytest.raises(ModelError, match="not for cuda"):
         pick_dtype("mixed", "cuda")
     monkeypatch.setattr(load, "has_mixed", lambda: False)
-    with pytest.raises(ModelError, match="no instructions.*use float32"):
+    with pytest.raises(ModelError, match=r"no instructions.*use float32"):
         pick_dtype("mixed", "cpu")
 
 
@@ -56,8 +56,8 @@ def test_it_learns_what_the_exact_one_learns(folder):
         assert merged.precision == name
         losses.append(record.losses)
     assert losses[0] != losses[1]
-    # bfloat16 has 8 bits, so that a product's inputs are off by 0.4 % at most. Adam's first steps, which go
-    # by signs, make more of it.
+    # bfloat16 has 8 bits, so that a product's inputs are off by 0.4 % at most. Adam's first steps make
+    # more of it, since they go by signs.
     assert losses[1][0] == pytest.approx(losses[0][0], rel=0.004)
     learned = [own[0] - own[-1] for own in losses]
     assert learned[0] > 0.5

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import torch
+
 from selfedit.bench.floor import Counts, describe, measure_ceiling, synchronise
 from selfedit.bench.material import one_edit_each
 from selfedit.bench.outcome import RELEASED, Measured, middle, ratios, released_row, row

@@ -59,8 +59,8 @@ class LanguageModel:
 
     name: what the user called it. revision: identity of the weights; adapters and trials carry it.
     origin: where the weights are from. engine: how it uses this machine. status: told what
-    a user should know while it works. mixed: products of frozen weights are of bfloat16 numbers (a CPU's
-    float32 model).
+    a user should know while it works. mixed: products of a float32 model's frozen weights are of
+    bfloat16 numbers.
     """
 
     def __init__(
