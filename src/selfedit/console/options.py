@@ -350,7 +350,6 @@ class Training:
             "train": {
                 "learning_rate": self.learning_rate,
                 "epochs": self.epochs,
-                "min_steps": None if self.epochs is None else 0,  # so many epochs, and no more
                 "batch_size": self.batch_size,
                 "anchor": {"weight": self.anchor},
             }

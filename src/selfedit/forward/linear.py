@@ -108,7 +108,7 @@ class MixedLinear(FrozenLinear):
 
 def has_mixed() -> bool:
     """Whether this processor has instructions for products of bfloat16 numbers, and torch oneDNN."""
-    known = getattr(torch.cpu, "get_capabilities", dict)()  # from torch 2.10 on
+    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # from torch 2.10 on
     return torch.backends.mkldnn.is_available() and any(
         known.get(name, False) for name in ("amx_bf16", "avx512_bf16")
     )
