@@ -4,8 +4,9 @@ torch's float32 products on a CPU are MKL's, which uses half of the vector unit 
 processors: on an AMD EPYC (Zen 5) 110 GFLOP/s a core, where oneDNN has 250 (docs/performance.md). For a
 few rows, as in decoding, oneDNN is faster because it reads weights that it laid out once.
 
-In mixed precision the same products are of bfloat16 numbers with float32 sums, which processors with
-instructions for them (AMX, AVX-512 BF16) do three to five times as fast (docs/performance.md).
+In mixed precision the same products are of bfloat16 numbers, summed in float32 and rounded to bfloat16,
+which processors with instructions for them (AMX, AVX-512 BF16) do three to five times as fast
+(docs/performance.md).
 """
 
 from __future__ import annotations
@@ -89,7 +90,8 @@ class FrozenLinear(nn.Linear):
 
 
 class MixedLinear(FrozenLinear):
-    """A FrozenLinear whose products are of bfloat16 numbers; sums and results are float32."""
+    """A FrozenLinear whose products are of bfloat16 numbers: what goes in and what comes out is rounded
+    to them; only the sums inside are float32."""
 
     def product(self, x: Tensor) -> Tensor:
         return multiply(x.bfloat16(), self._laid_out()[0]).float()
@@ -108,7 +110,7 @@ class MixedLinear(FrozenLinear):
 
 def has_mixed() -> bool:
     """Whether this processor has instructions for products of bfloat16 numbers, and torch oneDNN."""
-    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # from torch 2.10 on
+    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in old ones
     return torch.backends.mkldnn.is_available() and any(
         known.get(name, False) for name in ("amx_bf16", "avx512_bf16")
     )
