@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from selfedit.config import LoraSettings, TrainSettings
@@ -18,7 +20,7 @@ needs_mixed = pytest.mark.skipif(
 
 @pytest.fixture
 def folder(tiny, tmp_path):
-    tiny.hf.float().save_pretrained(tmp_path / "model")
+    copy.deepcopy(tiny.hf).float().save_pretrained(tmp_path / "model")
     tiny.tokenizer.save_pretrained(tmp_path / "model")
     return str(tmp_path / "model")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.serve.conftest import LAMP, SETTINGS, learned
@@ -49,6 +51,17 @@ def test_feedback_that_says_nothing_to_learn_is_recorded_alone(client, service):
     assert later["job"] is None
     job = client.post(f"/api/interactions/{later['id']}/learn").json()
     assert service.jobs.wait(job["id"]).kind == "remember"
+
+
+def test_what_is_no_text_in_utf8_is_said_as_it_was(client):
+    """JSON can name half of a surrogate pair, which a client's broken cut of a text leaves."""
+    odd = "Whale oil \ud83d"
+    body = {"messages": SAID, "feedback": {"text": odd, "answer": odd}, "learn": False}
+    data = json.dumps(body).encode("ascii")
+    made = client.post("/api/interactions", content=data, headers={"content-type": "application/json"})
+    assert made.status_code == 201
+    (listed,) = client.get("/api/interactions").json()["interactions"]
+    assert (listed["feedback"]["text"], listed["feedback"]["answer"]) == (odd, odd)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
@@ -25,6 +25,7 @@ from selfedit.serve.answers import TooLate
 from selfedit.serve.engine import Busy
 from selfedit.serve.files import NoSuchFile
 from selfedit.serve.jobs import NoSuchJob
+from selfedit.serve.routes import Answer
 from selfedit.serve.security import Guard, error_body
 from selfedit.serve.service import Service
 from selfedit.serve.streams import Gone
@@ -63,6 +64,7 @@ def create_app(service: Service) -> FastAPI:
         lifespan=living,
         docs_url=None,
         redoc_url=None,
+        default_response_class=Answer,
     )
     app.state.service = service
     for name in ROUTERS:
@@ -101,35 +103,35 @@ def status_of(error: SelfEditError) -> int:
     return next((status for kinds, status in _STATUS if isinstance(error, kinds)), 400)
 
 
-async def _refused(request: Request, error: Exception) -> JSONResponse:
+async def _refused(request: Request, error: Exception) -> Answer:
     assert isinstance(error, SelfEditError)
     status = status_of(error)
     code = "model_not_found" if isinstance(error, UnknownVoice) else None
     param = "model" if isinstance(error, UnknownVoice) else None
-    return JSONResponse(error_body(status, str(error), param=param, code=code), status)
+    return Answer(error_body(status, str(error), param=param, code=code), status)
 
 
-async def _invalid(request: Request, error: Exception) -> JSONResponse:
+async def _invalid(request: Request, error: Exception) -> Answer:
     """Without the values: a document has no place in an error."""
     assert isinstance(error, RequestValidationError)
     first: Any = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"][1:]) or None
     said = f"{place}: {first['msg']}" if place else str(first["msg"])
-    return JSONResponse(error_body(422, said, param=place), 422)
+    return Answer(error_body(422, said, param=place), 422)
 
 
-async def _http(request: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> Answer:
     assert isinstance(error, HTTPException)
-    return JSONResponse(
+    return Answer(
         error_body(error.status_code, str(error.detail)), error.status_code, headers=error.headers
     )
 
 
-async def _gone(request: Request, error: Exception) -> JSONResponse:
+async def _gone(request: Request, error: Exception) -> Answer:
     """Nobody reads this; the status is counted, under nginx's name for it."""
-    return JSONResponse(error_body(499, "the client has closed the connection"), 499)
+    return Answer(error_body(499, "the client has closed the connection"), 499)
 
 
-async def _broken(request: Request, error: Exception) -> JSONResponse:
+async def _broken(request: Request, error: Exception) -> Answer:
     _log.error("%s %s: %s", request.method, request.url.path, type(error).__name__)
-    return JSONResponse(error_body(500, f"internal error: {type(error).__name__}"), 500)
+    return Answer(error_body(500, f"internal error: {type(error).__name__}"), 500)

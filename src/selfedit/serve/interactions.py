@@ -14,11 +14,12 @@ from selfedit.agents.remembering import record, short_settings, undo
 from selfedit.errors import InputError
 from selfedit.serve.jobs import Job
 from selfedit.serve.native import Body, Own
+from selfedit.serve.routes import Route
 from selfedit.serve.service import Service
 from selfedit.serve.shown import job_json
 from selfedit.store import AdapterRecord
 
-router = APIRouter()
+router = APIRouter(route_class=Route)
 Number = Annotated[int, Field(ge=1, le=2**31)]
 InPath = Annotated[int, Path(ge=1, le=2**31)]
 

@@ -9,18 +9,19 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from selfedit.errors import InputError
 from selfedit.serve.answers import Answers
 from selfedit.serve.jobs import ENDED, Job
 from selfedit.serve.learning_jobs import request_of
+from selfedit.serve.routes import Answer, Route
 from selfedit.serve.service import Service
 from selfedit.serve.shown import job_json, source_json, version_json
 from selfedit.serve.voices import BASE, CURRENT
 
-router = APIRouter()
+router = APIRouter(route_class=Route)
 
 
 def service_of(request: Request) -> Service:
@@ -175,7 +176,7 @@ async def learn(service: Own, body: LearnBody, accept: Annotated[str, Header()] 
     job = await run_in_threadpool(service.jobs.submit, "learn", request)
     if _SSE in accept:
         return StreamingResponse(_told(service, job, 0), media_type=_SSE)
-    return JSONResponse(job_json(job), status_code=202)
+    return Answer(job_json(job), status_code=202)
 
 
 @router.get("/api/jobs")

@@ -27,10 +27,11 @@ from selfedit.serve.openai_shapes import (
     usage_of,
 )
 from selfedit.serve.openai_types import Chat, Completing, Drawing
+from selfedit.serve.routes import Route
 from selfedit.serve.service import Service
 from selfedit.serve.streams import gathered, merged, sent
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=Route)
 
 
 @router.get("/models")

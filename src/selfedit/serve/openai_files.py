@@ -9,8 +9,9 @@ from fastapi.responses import Response
 
 from selfedit.errors import InputError
 from selfedit.serve.native import Own
+from selfedit.serve.routes import Route
 
-router = APIRouter(prefix="/v1/files")
+router = APIRouter(prefix="/v1/files", route_class=Route)
 
 
 @router.post("")

@@ -17,9 +17,10 @@ from selfedit.errors import InputError
 from selfedit.serve.jobs import Job, NoSuchJob
 from selfedit.serve.learning_jobs import request_of
 from selfedit.serve.native import Own
+from selfedit.serve.routes import Route
 from selfedit.serve.service import Service
 
-router = APIRouter(prefix="/v1/fine_tuning/jobs")
+router = APIRouter(prefix="/v1/fine_tuning/jobs", route_class=Route)
 _LEVELS = {"warning": "warn"}
 Limit = Annotated[int, Query(ge=1, le=100)]
 

@@ -15,11 +15,12 @@ from selfedit.report.learn_run import report_file
 from selfedit.report.run_report import run_report
 from selfedit.report.runs import headline, state
 from selfedit.serve.native import Own
+from selfedit.serve.routes import Route
 from selfedit.show.html import render_page
 from selfedit.store import LearnedDocument, RunRecord
 from selfedit.types import Trial
 
-router = APIRouter()
+router = APIRouter(route_class=Route)
 
 # A report shows texts of documents and models: it gets an origin of its own, and runs nothing.
 ALONE = {
