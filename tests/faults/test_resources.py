@@ -52,7 +52,7 @@ def refused(ended, *words: str) -> None:
 
 
 def test_a_disk_that_fills_up(small_disk):
-    """At each of many points: then the same command, with room, ends as undisturbed, or where its version
+    """At each of many points: then the same command, with room, ends as undisturbed; where its version
     was committed before the disk was full, as one that is given twice."""
     write_inputs(small_disk / "calm")
     wanted = []

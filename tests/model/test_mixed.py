@@ -9,8 +9,11 @@ import pytest
 from selfedit.config import LoraSettings, TrainSettings
 from selfedit.errors import ModelError
 from selfedit.forward.linear import MixedLinear, has_mixed
+from selfedit.forward.slots import takes_slots
 from selfedit.model import load
+from selfedit.model.decode_step import takes_fixed_steps
 from selfedit.model.load import load_model, pick_dtype
+from selfedit.model.recompute import takes_cache
 from selfedit.types import TrainingPlan, TrainingSequence
 
 needs_mixed = pytest.mark.skipif(
@@ -39,8 +42,14 @@ def test_it_is_another_model_and_packs_as_the_exact_one(folder):
     assert exact.identity[2] == "torch.float32"
     assert mixed.identity == [*exact.identity[:2], "torch.mixed", *exact.identity[3:]]
     assert mixed.where == {"device": "cpu", "dtype": "mixed"}
+    with mixed.decoder.probing():  # a real model's states differ by more than a probe allows
+        assert not any(isinstance(module, MixedLinear) for module in mixed.hf.modules())
     assert mixed.decoder.packs()
     assert mixed.decoder.has_trunk(1)
+    assert mixed.decoder.shares_prompts(1)
+    assert takes_slots(mixed.decoder)
+    assert takes_cache(mixed.decoder)
+    assert takes_fixed_steps(mixed.decoder)
     for other in (mixed, mixed.twin()):
         assert any(type(module) is MixedLinear for module in other.hf.modules())
         assert other.precision == "mixed"
