@@ -67,14 +67,18 @@ def seconds(name: str, unit: str, size: int) -> float:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_time_grows_no_faster_than_the_text(name):
-    """Ten times the text may take forty times the time, and a quarter of a second whatever it is."""
+    """Ten times the text may take forty times the time, and a quarter of a second whatever it is. What took
+    longer is measured again: Python may have collected its garbage, or the processor been shared."""
     read_text(name, "Warm. ")
     took = {unit: [seconds(name, unit, SIZES[0])] for unit in (REPEATED if TORTURE else REPEATED[::8])}
     for size in SIZES[1:]:
         for unit in sorted(took, key=lambda unit: -took[unit][-1])[: SLOWEST.get(size)]:
-            took[unit].append(seconds(name, unit, size))
-            *_, before, last = took[unit]
-            assert last <= 0.25 + 40 * before, (unit, size, took[unit])
+            most = 0.25 + 40 * took[unit][-1]
+            last = seconds(name, unit, size)
+            if last > most:
+                last = min(seconds(name, unit, size) for _ in range(2))
+            took[unit].append(last)
+            assert last <= most, (unit, size, took[unit])
     if TORTURE:
         unit = max(took, key=lambda unit: took[unit][-1] if len(took[unit]) == len(SIZES) else 0.0)
         ledger.note("growth", name, unit=unit, seconds=[round(one, 4) for one in took[unit]])
