@@ -67,8 +67,8 @@ def seconds(name: str, unit: str, size: int) -> float:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_time_grows_no_faster_than_the_text(name):
-    """Ten times the text may take forty times the time, and a quarter of a second whatever it is. What took
-    longer is measured again: Python may have collected its garbage, or the processor been shared."""
+    """Ten times the text may take forty times the time, and a quarter of a second whatever it is. What
+    took longer is measured again: Python may have collected garbage, or the processor been shared."""
     read_text(name, "Warm. ")
     took = {unit: [seconds(name, unit, SIZES[0])] for unit in (REPEATED if TORTURE else REPEATED[::8])}
     for size in SIZES[1:]:

@@ -176,7 +176,7 @@ def test_closed_streams(folder, closed):
 def test_nobody_reads_the_output(folder):
     os.mkfifo(folder / "pipe")
     reader = os.open(folder / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    running = Running(learn("Velm"), Setting(cwd=folder, stdout="pipe"))
+    running = Running(learn("Velm"), Setting(cwd=folder, stdout=str(folder / "pipe")))
     time.sleep(0.2)
     os.close(reader)
     assert not running.wait().crashed
