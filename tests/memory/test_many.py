@@ -86,11 +86,14 @@ def test_the_command_prints_a_table(tmp_path):
     ]
     (tmp_path / "data.json").write_text(json.dumps(data), encoding="utf-8")
     words = f"eval many --model fake --library {tmp_path / 'lib'} --data {tmp_path / 'data.json'}"
-    done = CliRunner().invoke(app, [*words.split(), "--contexts", "2,3"])
+    plot = tmp_path / "many.svg"
+    done = CliRunner().invoke(app, [*words.split(), "--contexts", "2,3", "--plot", str(plot)])
     assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
     assert "3 passages in memory" in done.output
     page = CliRunner().invoke(app, ["report", "1", "--library", str(tmp_path / "lib")])
     assert "retrieval" in page.output
-    for wrong in (["--contexts", "two"], ["--ways", "all"], ["--router", "dice"]):
+    assert "passages in memory" in plot.read_text()
+    wrongs = (["--contexts", "two"], ["--ways", "all"], ["--router", "dice"], ["--plot", "x.doc"])
+    for wrong in wrongs:
         failed = CliRunner().invoke(app, [*words.split(), *wrong])
         assert isinstance(failed.exception, InputError), wrong

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, cast
 
 import typer
@@ -14,6 +15,7 @@ from selfedit.console.settings import checked, given_only
 from selfedit.domains.knowledge.options import Statements
 from selfedit.domains.knowledge.settings import ROUTER_KINDS
 from selfedit.errors import InputError
+from selfedit.show.files import check_figure
 
 _WAYS = "in-context,retrieval,own,routed,cpt"
 
@@ -55,6 +57,10 @@ def many(
         bool, typer.Option("--topic/--no-topic", help="Put the title before each question.")
     ] = True,
     seed: options.Seed = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help="Plot accuracy over passages to this .svg, .png or .pdf file."),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Answer questions about many passages that are in memory at once.
@@ -73,6 +79,8 @@ def many(
     from selfedit.domains.knowledge.settings import LearnSettings
     from selfedit.memory.many import WAYS, ManySettings, Way
 
+    if plot is not None:
+        check_figure(plot)
     counts = _numbers(contexts)
     named = tuple(cast(Way, name) for name in _some_of("--ways", ways, WAYS))
     (finder,) = _some_of("--router", router, ROUTER_KINDS)
@@ -102,6 +110,14 @@ def many(
             progress=progress,
             status=status,
         )
+    if plot is not None:
+        from selfedit.domains.knowledge.many_report import AXES, curves
+        from selfedit.show.plots import interval_figure, save_figure
+
+        figure = interval_figure(curves(found.summary()), *AXES)
+        assert figure is not None, "there is at least one way"
+        save_figure(figure, plot)
+        status(f"wrote {plot}")
     if as_json:
         print_json(found.summary())
         return

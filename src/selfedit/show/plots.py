@@ -91,13 +91,15 @@ def interval_figure(
 
     figure, axes = _figure(width=6.4, height=3.0)
     handles = []
+    everywhere = {place for points in drawn.values() for place in points}
+    shift = 0.03 * max(1.0, (max(everywhere) - min(everywhere)) / 4)
     for number, points in enumerate(drawn.values()):
         places = sorted(points)
         values = [100 * points[place][0] for place in places]
         handles.append(
             axes.errorbar(
                 # Lines are shifted sideways, so that they do not hide each other's intervals.
-                [place + 0.03 * (number - (len(drawn) - 1) / 2) for place in places],
+                [place + shift * (number - (len(drawn) - 1) / 2) for place in places],
                 values,
                 yerr=[_reach(points, places, 1), _reach(points, places, 2)],
                 color=COLOURS[number % len(COLOURS)],

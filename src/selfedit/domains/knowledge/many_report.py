@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from selfedit.domains.evaluable import OwnRun
-from selfedit.show.page import Notes, Section, Table
+from selfedit.show.page import Notes, Plot, Section, Table
+from selfedit.show.plots import interval_lines
 from selfedit.show.wording import percent, points
+
+# The axes of accuracy over passages in memory.
+AXES = ("passages in memory", "accuracy, %")
 
 
 def _headline(result: Mapping[str, Any]) -> str:
@@ -17,7 +22,29 @@ def _headline(result: Mapping[str, Any]) -> str:
 
 
 def _sections(result: Mapping[str, Any]) -> tuple[Section, ...]:
-    return tuple(map(_section, result["libraries"]))
+    tables = tuple(map(_section, result["libraries"]))
+    if len(tables) == 1:
+        return tables
+    found = curves(result)
+    ends = (
+        f"{way} from {percent(own[min(own)][0])} with {min(own)} passages to "
+        f"{percent(own[max(own)][0])} with {max(own)}"
+        for way, own in found.items()
+    )
+    words = f"Accuracy by passages in memory: {'; '.join(ends)}"
+    plot = Plot(interval_lines(found, *AXES, words), words)
+    return (Section("Accuracy by passages in memory", (plot,)), *tables)
+
+
+def curves(result: Mapping[str, Any]) -> dict[str, dict[int, tuple[float, float, float]]]:
+    """Of each way, by the number of passages: accuracy and its interval, NaN where there is none."""
+    found: dict[str, dict[int, tuple[float, float, float]]] = {}
+    for own in result["libraries"]:
+        for way, row in own["ways"].items():
+            value, low, high = (row["accuracy"][name] for name in ("value", "low", "high"))
+            ends = (math.nan if end is None else end for end in (low, high))
+            found.setdefault(way, {})[own["passages"]] = (value, *ends)
+    return found
 
 
 def _section(own: Mapping[str, Any]) -> Section:
