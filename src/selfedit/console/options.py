@@ -350,6 +350,8 @@ class Training:
             "train": {
                 "learning_rate": self.learning_rate,
                 "epochs": self.epochs,
+                # So many epochs, and no more; said here, too, for what is laid over whole settings.
+                "min_steps": None if self.epochs is None else 0,
                 "batch_size": self.batch_size,
                 "anchor": {"weight": self.anchor},
             }
