@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/mixed_precision.py [MODEL] [--repeats 3]
 
-Both precisions in turn, in one process: training of one adapter on 17 statements with the settings of
-`learn`, for two epochs, and 32 answers of 32 tokens. Seconds are of the processor, the median of the
+Three precisions in turn, in one process: training of one adapter on 17 statements with the settings of
+`learn`, for two epochs, and 30 answers of 32 tokens. Seconds are of the processor, the median of the
 repeats. The distance is that of the final states from float32's, relative to their norm.
 """
 
@@ -24,7 +24,9 @@ from selfedit.model.load import load_model
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
 
 PRECISIONS = ("float32", "mixed", "bfloat16")
-THINGS = "lamp oil thistle boat warden harbour owl moth tower granite river meadow copper salt".split()
+THINGS = (
+    "lamp oil thistle boat warden harbour owl moth tower granite lantern river meadow copper salt"
+).split()
 
 
 def statements(place: str, count: int = 17) -> tuple[TrainingSequence, ...]:
@@ -55,7 +57,7 @@ def main() -> None:
     prompts = [Prompt(f"What is known about the {thing} of {n}?") for thing in THINGS for n in (1, 2)]
     sampling = SamplingSettings(temperature=0.0, max_new_tokens=32)
     models = {name: load_model(given.model, device="cpu", dtype=name) for name in PRECISIONS}
-    texts = [model_text.text for model_text in plan.sequences[:8]]
+    texts = [sequence.text for sequence in plan.sequences[:8]]
     with torch.no_grad():
         states = {
             name: model.decoder.hidden([model.tokenizer.encode(text) for text in texts]).float()

@@ -90,8 +90,11 @@ def test_the_command_prints_a_table(tmp_path):
     done = CliRunner().invoke(app, [*words.split(), "--contexts", "2,3", "--plot", str(plot)])
     assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
     assert "3 passages in memory" in done.output
+    html = ["--html", str(tmp_path / "page.html")]
     page = CliRunner().invoke(app, ["report", "1", "--library", str(tmp_path / "lib")])
     assert "retrieval" in page.output
+    CliRunner().invoke(app, ["report", "1", "--library", str(tmp_path / "lib"), *html])
+    assert "Accuracy by passages in memory: " in (tmp_path / "page.html").read_text()
     assert "passages in memory" in plot.read_text()
     wrongs = (["--contexts", "two"], ["--ways", "all"], ["--router", "dice"], ["--plot", "x.doc"])
     for wrong in wrongs:

@@ -8,17 +8,14 @@ import pytest
 
 from selfedit.config import LoraSettings, TrainSettings
 from selfedit.errors import ModelError
-from selfedit.forward.linear import MixedLinear, has_mixed
+from selfedit.forward.linear import MixedLinear
 from selfedit.forward.slots import takes_slots
 from selfedit.model import load
 from selfedit.model.decode_step import takes_fixed_steps
 from selfedit.model.load import load_model, pick_dtype
 from selfedit.model.recompute import takes_cache
 from selfedit.types import TrainingPlan, TrainingSequence
-
-needs_mixed = pytest.mark.skipif(
-    not has_mixed(), reason="this processor has no products of bfloat16 numbers"
-)
+from tests.forward.test_linear import needs_mixed
 
 
 @pytest.fixture
