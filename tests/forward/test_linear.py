@@ -13,8 +13,10 @@ from selfedit.forward.linear import (
     MixedLinear,
     back_through,
     has_mixed,
+    layout_bytes,
     logits_of,
     plain_linears,
+    same_weights,
     use_onednn,
 )
 
@@ -67,11 +69,23 @@ def test_head_products_equal_torchs():
 
 @needs_onednn
 def test_weights_that_change_are_laid_out_again():
-    made, x = model(bias=False), torch.randn(3, 96)
-    made(x)
+    made, x, gradient = model(bias=False), torch.randn(3, 96), torch.randn(3, 64)
+    made(x), back_through(made[0], gradient)
     with torch.no_grad():
         made[0].weight.mul_(2)
     torch.testing.assert_close(made(x), x @ made[0].weight.T, **TOLERANCE)
+    torch.testing.assert_close(back_through(made[0], gradient), gradient @ made[0].weight, **TOLERANCE)
+
+
+@needs_onednn
+def test_the_transpose_is_laid_out_when_a_gradient_passes_and_once_for_all_threads():
+    made = model()
+    other = same_weights(made)
+    assert set(made[0]._layouts) == {False}
+    back_through(other[0], torch.randn(3, 64))
+    assert set(made[0]._layouts) == {False, True}
+    assert made[0]._layouts is other[0]._layouts
+    assert layout_bytes(made) == 2 * 96 * 64 * 4
 
 
 @needs_onednn

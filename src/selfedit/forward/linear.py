@@ -20,7 +20,8 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-# oneDNN's layout keeps the weights in memory twice; it is used up to this share of the memory.
+# oneDNN's layouts are used where the weights take up to this share of the memory. They then stand three
+# times in it: as they are, laid out for the forward pass and, once a gradient has passed, for that.
 _LAYOUT_SHARE = 0.1
 
 
@@ -47,8 +48,9 @@ class _Product(torch.autograd.Function):
 class FrozenLinear(nn.Linear):
     """An nn.Linear that uses oneDNN for a frozen float32 weight, and otherwise behaves as usual."""
 
-    # The version of the weight that was laid out, and its layouts.
-    _layout: tuple[int, tuple[Tensor, ...]] | None = None
+    # Set by `use_onednn`. For the weight and, once it is used, its transpose: the version of the weight
+    # that was laid out, and the layout.
+    _layouts: dict[bool, tuple[int, Tensor]] | None = None
 
     def forward(self, input: Tensor) -> Tensor:
         if self.weight.requires_grad or input.dtype != torch.float32 or input.numel() == 0:
@@ -60,33 +62,37 @@ class FrozenLinear(nn.Linear):
 
     def product(self, x: Tensor) -> Tensor:
         """x @ weight.T; x: [N, in], float32."""
-        return multiply(x, self._laid_out()[0])
+        return multiply(x, self._laid_out())
 
     def back_product(self, gradient: Tensor) -> Tensor:
         """gradient @ weight; gradient: [N, out], float32."""
-        return multiply(gradient, self.weight.T)
+        return multiply(gradient, self._laid_out(transposed=True))
 
-    def _laid_out(self) -> tuple[Tensor, ...]:
-        """The weight in oneDNN's own layout, if `use_onednn` found room for it."""
-        if self._layout is None:
-            return (self.weight,)
-        version, layouts = self._layout
-        if version != self.weight._version:  # it was written to
-            layouts = self.lay_out()
-        return layouts
+    def _laid_out(self, *, transposed: bool = False) -> Tensor:
+        """The weight, or its transpose, in oneDNN's own layout if `use_onednn` found room for it."""
+        if self._layouts is None:
+            weight = self._multiplied(self.weight)
+            return weight.T if transposed else weight
+        version, layout = self._layouts.get(transposed, (-1, self.weight))
+        if version != self.weight._version:  # it was written to, or never laid out
+            layout = self.lay_out(self._layouts, transposed=transposed)
+        return layout
 
-    def lay_out(self) -> tuple[Tensor, ...]:
+    def lay_out(self, layouts: dict[bool, tuple[int, Tensor]], *, transposed: bool = False) -> Tensor:
         with torch.inference_mode(False), torch.no_grad():
-            layouts = self._layouts(self.weight.detach())
-        self._layout = (self.weight._version, layouts)
-        return layouts
+            weight = self._multiplied(self.weight.detach())
+            weight = weight.T.contiguous() if transposed else weight
+            layout: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight)
+        layouts[transposed] = self.weight._version, layout
+        return layout
 
-    def _layouts(self, weight: Tensor) -> tuple[Tensor, ...]:
-        return (torch.ops.mkldnn._reorder_linear_weight(weight),)
+    def _multiplied(self, weight: Tensor) -> Tensor:
+        """The weight as the products take it."""
+        return weight
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy starts without the layout: its weight may be another tensor."""
-        return {name: value for name, value in self.__dict__.items() if name != "_layout"}
+        """A copy starts without layouts: its weight may be another tensor."""
+        return {name: value for name, value in self.__dict__.items() if name != "_layouts"}
 
 
 class MixedLinear(FrozenLinear):
@@ -94,18 +100,13 @@ class MixedLinear(FrozenLinear):
     to them; only the sums inside are float32."""
 
     def product(self, x: Tensor) -> Tensor:
-        return multiply(x.bfloat16(), self._laid_out()[0]).float()
+        return super().product(x.bfloat16()).float()
 
     def back_product(self, gradient: Tensor) -> Tensor:
-        return multiply(gradient.bfloat16(), self._laid_out()[1]).float()
+        return super().back_product(gradient.bfloat16()).float()
 
-    def _laid_out(self) -> tuple[Tensor, ...]:
-        return super()._laid_out() if self._layout is not None else self.lay_out()
-
-    def _layouts(self, weight: Tensor) -> tuple[Tensor, ...]:
-        half = weight.bfloat16()
-        lay_out = torch.ops.mkldnn._reorder_linear_weight
-        return lay_out(half), lay_out(half.T.contiguous())
+    def _multiplied(self, weight: Tensor) -> Tensor:
+        return weight.bfloat16()
 
 
 def has_mixed() -> bool:
@@ -128,15 +129,17 @@ def use_onednn(model: nn.Module, *, mixed: bool = False) -> None:
         module.__class__ = MixedLinear if mixed else FrozenLinear
         if roomy:
             assert isinstance(module, FrozenLinear)
-            if module._layout is None:
-                module.lay_out()
+            if module._layouts is None:
+                module._layouts = {}
+                module.lay_out(module._layouts)
 
 
 def layout_bytes(model: nn.Module) -> int:
-    """Bytes of the weights in oneDNN's layout, in addition to the model's own."""
-    laid_out = [m for m in model.modules() if isinstance(m, FrozenLinear) and m._layout is not None]
-    # In mixed precision two of half the size.
-    return sum(module.weight.numel() * module.weight.element_size() for module in laid_out)
+    """Bytes of the weights and their transposes in oneDNN's layout, in addition to the model's own."""
+    laid_out = [m for m in model.modules() if isinstance(m, FrozenLinear) and m._layouts is not None]
+    return sum(
+        2 * module.weight.numel() * (2 if isinstance(module, MixedLinear) else 4) for module in laid_out
+    )
 
 
 def same_weights(model: nn.Module) -> nn.Module:
@@ -145,7 +148,7 @@ def same_weights(model: nn.Module) -> nn.Module:
     copied = copy.deepcopy(model, shared)
     for own, other in zip(model.modules(), copied.modules(), strict=True):
         if isinstance(own, FrozenLinear) and isinstance(other, FrozenLinear):
-            other._layout = own._layout
+            other._layouts = own._layouts
     return copied
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from selfedit.forward.attention import padded_left
+from selfedit.forward.cache import select_rows
 from selfedit.forward.packed import Decoder
 from selfedit.forward.transfer import send
 from selfedit.lora.bank import AdapterBank
@@ -28,7 +29,8 @@ def prefill(
 ) -> tuple[Tensor, Tensor]:
     """Logits [N, V] after each text, and the mask [N, S]; fills the cache.
 
-    Left padding: all rows end at one column. owners: each text's adapter of `bank`.
+    Left padding: all rows end at one column. owners: each text's adapter of `bank`. Without a bank
+    equal texts run once.
     """
     device = decoder.device
     width = max(map(len, texts))
@@ -40,27 +42,35 @@ def prefill(
     ids, mask = send(ids, device), send(mask, device)
     position = (mask.cumsum(1) - 1).clamp(min=0)
     distinct = list({text: n for n, text in enumerate(texts)}.values())
+    place = {texts[n]: i for i, n in enumerate(distinct)}
+    one = send(torch.tensor(distinct), device)
+    each = send(torch.tensor([place[text] for text in texts]), device)
+    shared = len(distinct) < len(texts)
     if bank is not None:
         route_rows(bank, owners, width)
-        if len(distinct) < len(texts) and decoder.shares_prompts(bank.first_layer):
-            place = {texts[n]: i for i, n in enumerate(distinct)}
-            one = send(torch.tensor(distinct), device)
+        if shared and decoder.shares_prompts(bank.first_layer):
             hidden = decoder.prefill(
                 ids[one],
-                send(torch.tensor([place[text] for text in texts]), device),
+                each,
                 bank.first_layer,
                 cache,
                 attention_mask=mask[one],
                 position_ids=position[one],
             )
             return decoder.head.logits(hidden[:, -1]), mask
+        shared = False
+    rows = one if shared else slice(None)
     with padded_left(decoder.model):
         output = decoder.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=position,
+            input_ids=ids[rows],
+            attention_mask=mask[rows],
+            position_ids=position[rows],
             use_cache=True,
             logits_to_keep=1,
             **{decoder.cache_name: cache},
         )
-    return output.logits[:, -1], mask
+    logits_NV = output.logits[:, -1]
+    if shared:
+        select_rows(cache.layers, each)
+        logits_NV = logits_NV[each]
+    return logits_NV, mask
