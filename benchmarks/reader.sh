@@ -5,26 +5,38 @@
 #   DATA=train.json EVAL=eval200.json benchmarks/reader.sh
 #
 # Defaults are for the embedded model on a few cores: hours. SMOKE=1 takes minutes and proves nothing.
+# INNER: how self-edits are written and trained, for the reader and the evaluations alike. OUT of other
+# settings has to be another folder; OUT/table.md is the result.
 set -euo pipefail
 : "${DATA:?contexts with questions to train on}" "${EVAL:?contexts with questions to evaluate on}"
-MODEL=${MODEL:-smollm2-135m} LIBRARY=${LIBRARY:-runs/reader}
-ROUNDS=${ROUNDS:-2} CONTEXTS=${CONTEXTS:-48} HELD_OUT=${HELD_OUT:-100}
+MODEL=${MODEL:-smollm2-135m} LIBRARY=${LIBRARY:-runs/reader} OUT=${OUT:-${LIBRARY:-runs/reader}/reader}
+ROUNDS=${ROUNDS:-2} CONTEXTS=${CONTEXTS:-48} HELD_OUT=${HELD_OUT:-100} INNER=${INNER-}
+CONDITIONS=${CONDITIONS:-base,in-context,passage,own}
 preset=(--rounds "$ROUNDS" --contexts "$CONTEXTS")
 [ -z "${SMOKE:-}" ] || { HELD_OUT=2 preset=(--preset smoke --probe 0); }
-run=(python -m selfedit)
-mkdir -p "$LIBRARY"
+here=$(dirname "$0")
+mkdir -p "$OUT"
 
-"${run[@]}" train reader --model "$MODEL" --library "$LIBRARY" --data "$DATA" "${preset[@]}" --yes --quiet \
-  ${STRATEGY:+--strategy "$STRATEGY"} --json > "$LIBRARY/reader.json"
-reader=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["policy"])' "$LIBRARY/reader.json")
-for model in "$MODEL" "$reader"; do
-  name=$(basename "$model")
-  "${run[@]}" eval knowledge --model "$model" --library "$LIBRARY" --data "$EVAL" --contexts "$HELD_OUT" \
-    --conditions base,in-context,passage,own ${STRATEGY:+--strategy "$STRATEGY"} --yes --quiet --json > "$LIBRARY/$name.eval.json"
-  python - "$name" "$LIBRARY/$name.eval.json" <<'PY'
-import json, sys
-found = json.load(open(sys.argv[2]))
-print(sys.argv[1] + ": " + ", ".join(f"{row['condition']} {100 * row['accuracy']:.1f} %" for row in found["rows"]))
-PY
-done
-"${run[@]}" report --library "$LIBRARY" || true
+settings="model $MODEL, data $DATA, $EVAL, ${preset[*]}, $HELD_OUT held-out contexts, $CONDITIONS, inner loop: $INNER"
+if [ ! -s "$OUT/settings" ]; then
+  echo "$settings" > "$OUT/settings"
+elif [ "$settings" != "$(cat "$OUT/settings")" ]; then
+  echo "$OUT holds results of other settings: $(cat "$OUT/settings"). Set OUT to another folder." >&2
+  exit 2
+fi
+
+selfedit() { # a whole result or none: selfedit RESULT COMMAND ...
+  local to=$1
+  shift
+  [ ! -s "$to" ] || return 0
+  # shellcheck disable=SC2086 # INNER is a list of options
+  python -m selfedit "$@" --library "$LIBRARY" $INNER --yes --quiet --json > "$to.part"
+  mv "$to.part" "$to"
+}
+
+selfedit "$OUT/train.json" train reader --model "$MODEL" --data "$DATA" "${preset[@]}"
+reader=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["policy"])' "$OUT/train.json")
+evaluate=(eval knowledge --data "$EVAL" --contexts "$HELD_OUT" --conditions "$CONDITIONS")
+selfedit "$OUT/without.json" "${evaluate[@]}" --model "$MODEL"
+selfedit "$OUT/with.json" "${evaluate[@]}" --model "$reader"
+python "$here/reader.py" "$OUT" | tee "$OUT/table.md"
