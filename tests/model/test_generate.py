@@ -146,23 +146,6 @@ def test_adapters_share_the_layers_below_them(tiny, monkeypatch):
     assert (shared[0] - shared[2]).abs().max() > 1e-3  # the adapters do differ
 
 
-def test_equal_prompts_are_read_once_and_written_apart(tiny):
-    """Each seed draws from an equal prompt what it draws from that prompt alone."""
-    seen = []
-    watch = tiny.decoder.layers[0].register_forward_hook(lambda m, a, out: seen.append(len(out)))
-    asked, seeds = [PROMPTS[i] for i in (0, 2, 0, 2, 0)], [1, 2, 3, 4, 5]
-    try:
-        together = tiny.sample(asked, SAMPLED, seeds, logprobs=True)
-    finally:
-        watch.remove()
-    assert seen[:2] == [2, 5]  # two prompts, then a step of five texts
-    assert len({reply.text for reply in together}) == 5
-    for prompt, seed, reply in zip(asked, seeds, together, strict=True):
-        (alone,) = tiny.sample([prompt], SAMPLED, [seed], logprobs=True)
-        assert alone.tokens == reply.tokens
-        assert alone.logprobs == pytest.approx(reply.logprobs, abs=1e-9)
-
-
 @pytest.mark.parametrize("sampling", [GREEDY, SAMPLED])
 @pytest.mark.parametrize("workers", [2, 4])
 def test_threads_side_by_side_change_no_reply(tiny, monkeypatch, sampling, workers):

@@ -9,7 +9,6 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from selfedit.forward.attention import padded_left
-from selfedit.forward.cache import select_rows
 from selfedit.forward.packed import Decoder
 from selfedit.forward.transfer import send
 from selfedit.lora.bank import AdapterBank
@@ -29,8 +28,7 @@ def prefill(
 ) -> tuple[Tensor, Tensor]:
     """Logits [N, V] after each text, and the mask [N, S]; fills the cache.
 
-    Left padding: all rows end at one column. owners: each text's adapter of `bank`. Without a bank
-    equal texts run once.
+    Left padding: all rows end at one column. owners: each text's adapter of `bank`.
     """
     device = decoder.device
     width = max(map(len, texts))
@@ -42,35 +40,27 @@ def prefill(
     ids, mask = send(ids, device), send(mask, device)
     position = (mask.cumsum(1) - 1).clamp(min=0)
     distinct = list({text: n for n, text in enumerate(texts)}.values())
-    place = {texts[n]: i for i, n in enumerate(distinct)}
-    one = send(torch.tensor(distinct), device)
-    each = send(torch.tensor([place[text] for text in texts]), device)
-    shared = len(distinct) < len(texts)
     if bank is not None:
         route_rows(bank, owners, width)
-        if shared and decoder.shares_prompts(bank.first_layer):
+        if len(distinct) < len(texts) and decoder.shares_prompts(bank.first_layer):
+            place = {texts[n]: i for i, n in enumerate(distinct)}
+            one = send(torch.tensor(distinct), device)
             hidden = decoder.prefill(
                 ids[one],
-                each,
+                send(torch.tensor([place[text] for text in texts]), device),
                 bank.first_layer,
                 cache,
                 attention_mask=mask[one],
                 position_ids=position[one],
             )
             return decoder.head.logits(hidden[:, -1]), mask
-        shared = False
-    rows = one if shared else slice(None)
     with padded_left(decoder.model):
         output = decoder.model(
-            input_ids=ids[rows],
-            attention_mask=mask[rows],
-            position_ids=position[rows],
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=position,
             use_cache=True,
             logits_to_keep=1,
             **{decoder.cache_name: cache},
         )
-    logits_NV = output.logits[:, -1]
-    if shared:
-        select_rows(cache.layers, each)
-        logits_NV = logits_NV[each]
-    return logits_NV, mask
+    return output.logits[:, -1], mask
