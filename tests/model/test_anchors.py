@@ -232,9 +232,10 @@ def test_generic_texts_that_no_step_draws_are_not_written():
     before.training.anchors = lambda settings, near=(), **how: replace(
         held, general=bare.training.anchors(TRAIN).general
     )
-    (one, _), (other, _) = (own.train([near], LORA, alone, [0]) for own in (bare, before))
-    # Other batches of writing: float64's last bits differ on some processors.
-    torch.testing.assert_close(one.weights_KP, other.weights_KP, rtol=0, atol=1e-9)
+    # Without a trunk, which reads all texts at once: its last bits depend on how many there are.
+    lora = LORA.model_copy(update={"layers": "all"})
+    (one, _), (other, _) = (own.train([near], lora, alone, [0]) for own in (bare, before))
+    assert torch.equal(one.weights_KP, other.weights_KP)
 
 
 def test_neighbours_are_held_to_what_the_bare_model_expects_in_them(monkeypatch):
