@@ -15,25 +15,19 @@ HELD_OUT=${HELD_OUT:-8} EDITS=${EDITS:-5}                            # of the ev
 TRIED=${TRIED:-60}                                                   # tasks of each split that the oracle tries
 SOURCE=${SOURCE:-"--sizes 3-5 --mini-seed 0"} INNER=${INNER-"--constrained"}
 [ -z "${SMOKE:-}" ] || { TASKS=2 CANDIDATES=3 HELD_OUT=2 EDITS=2 TRIED=6; }
-mkdir -p "$OUT"
 
-settings="model $MODEL, $ROUNDS rounds x $TASKS tasks x $CANDIDATES edits, $HELD_OUT held out x $EDITS, \
+source "$(dirname "$0")/results.sh"
+
+same_settings "model $MODEL, $ROUNDS rounds x $TASKS tasks x $CANDIDATES edits, $HELD_OUT held out x $EDITS, \
 $TRIED tried, $SOURCE, $INNER"
-if [ ! -s "$OUT/settings" ]; then
-  echo "$settings" > "$OUT/settings"
-elif [ "$settings" != "$(cat "$OUT/settings")" ]; then
-  echo "$OUT holds results of other settings: $(cat "$OUT/settings"). Set OUT to another folder." >&2
-  exit 2
-fi
 
 selfedit() { # a whole result or none: selfedit RESULT COMMAND ...
   local to=$1
   shift
   [ ! -s "$to" ] || return 0
   # shellcheck disable=SC2086 # SOURCE is a list of options
-  python -m selfedit "$@" --model "$MODEL" --library "$LIBRARY" --source mini $SOURCE --preset arc-small \
-    --yes --quiet --json > "$to.part"
-  mv "$to.part" "$to"
+  whole "$to" python -m selfedit "$@" --model "$MODEL" --library "$LIBRARY" --source mini $SOURCE \
+    --preset arc-small --yes --quiet --json
 }
 
 for split in training evaluation; do

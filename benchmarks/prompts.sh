@@ -19,23 +19,17 @@ DIRECTED=${DIRECTED-"--constrained"}
 BESIDE=${BESIDE:-base,in-context,passage} # in the 0th round's evaluation, beside the prompt's own edits
 [ -z "${SMOKE:-}" ] || { CONTEXTS=2 CANDIDATES=2 HELD_OUT=2; }
 here=$(dirname "$0")
-mkdir -p "$OUT"
+source "$here/results.sh"
 
-settings="model $MODEL, data $DATA, $EVAL, $ROUNDS rounds x $CONTEXTS contexts x $CANDIDATES edits, rule $RULE, \
+same_settings "model $MODEL, data $DATA, $EVAL, $ROUNDS rounds x $CONTEXTS contexts x $CANDIDATES edits, rule $RULE, \
 reward $REWARD, $HELD_OUT held-out contexts, beside $BESIDE, inner loop: $INNER, directed: $DIRECTED"
-if [ ! -s "$OUT/settings" ]; then
-  echo "$settings" > "$OUT/settings"
-elif [ "$settings" != "$(cat "$OUT/settings")" ]; then
-  echo "$OUT holds results of other settings: $(cat "$OUT/settings"). Set OUT to another folder." >&2
-  exit 2
-fi
 
 selfedit() { # the command with what all calls share; a whole result or none: selfedit RESULT COMMAND ...
   local to=$1
   shift
   # shellcheck disable=SC2086 # INNER and DIRECTED are lists of options
-  python -m selfedit "$@" --model "$MODEL" --library "$LIBRARY" --strategy "$strategy" $INNER $own \
-    --yes --quiet --json > "$to.part" && mv "$to.part" "$to"
+  whole "$to" python -m selfedit "$@" --model "$MODEL" --library "$LIBRARY" --strategy "$strategy" $INNER $own \
+    --yes --quiet --json
 }
 
 advance() { # the policy of round $round, evaluated: advance RESULT

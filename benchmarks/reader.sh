@@ -15,23 +15,16 @@ CONDITIONS=${CONDITIONS:-base,in-context,passage,own}
 preset=(--rounds "$ROUNDS" --contexts "$CONTEXTS")
 [ -z "${SMOKE:-}" ] || { HELD_OUT=2 preset=(--preset smoke --probe 0); }
 here=$(dirname "$0")
-mkdir -p "$OUT"
+source "$here/results.sh"
 
-settings="model $MODEL, data $DATA, $EVAL, ${preset[*]}, $HELD_OUT held-out contexts, $CONDITIONS, inner loop: $INNER"
-if [ ! -s "$OUT/settings" ]; then
-  echo "$settings" > "$OUT/settings"
-elif [ "$settings" != "$(cat "$OUT/settings")" ]; then
-  echo "$OUT holds results of other settings: $(cat "$OUT/settings"). Set OUT to another folder." >&2
-  exit 2
-fi
+same_settings "model $MODEL, data $DATA, $EVAL, ${preset[*]}, $HELD_OUT held-out contexts, $CONDITIONS, inner loop: $INNER"
 
 selfedit() { # a whole result or none: selfedit RESULT COMMAND ...
   local to=$1
   shift
   [ ! -s "$to" ] || return 0
   # shellcheck disable=SC2086 # INNER is a list of options
-  python -m selfedit "$@" --library "$LIBRARY" $INNER --yes --quiet --json > "$to.part"
-  mv "$to.part" "$to"
+  whole "$to" python -m selfedit "$@" --library "$LIBRARY" $INNER --yes --quiet --json
 }
 
 selfedit "$OUT/train.json" train reader --model "$MODEL" --data "$DATA" "${preset[@]}"

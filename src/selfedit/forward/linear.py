@@ -48,8 +48,8 @@ class _Product(torch.autograd.Function):
 class FrozenLinear(nn.Linear):
     """An nn.Linear that uses oneDNN for a frozen float32 weight, and otherwise behaves as usual."""
 
-    # Set by `use_onednn`. For the weight and, once it is used, its transpose: the version of the weight
-    # that was laid out, and the layout.
+    # None: without. Else of the weight and, once it is used, of its transpose: which version of the
+    # weight was laid out, and the layout.
     _layouts: dict[bool, tuple[int, Tensor]] | None = None
 
     def forward(self, input: Tensor) -> Tensor:
@@ -68,26 +68,26 @@ class FrozenLinear(nn.Linear):
         """gradient @ weight; gradient: [N, out], float32."""
         return multiply(gradient, self._laid_out(transposed=True))
 
-    def _laid_out(self, *, transposed: bool = False) -> Tensor:
-        """The weight, or its transpose, in oneDNN's own layout if `use_onednn` found room for it."""
-        if self._layouts is None:
-            weight = self._multiplied(self.weight)
-            return weight.T if transposed else weight
-        version, layout = self._layouts.get(transposed, (-1, self.weight))
-        if version != self.weight._version:  # it was written to, or never laid out
-            layout = self.lay_out(self._layouts, transposed=transposed)
-        return layout
+    def lay_out(self) -> None:
+        """Use oneDNN's own layouts from now on; they take room (`use_onednn`)."""
+        self._layouts = {}
+        self._laid_out()
 
-    def lay_out(self, layouts: dict[bool, tuple[int, Tensor]], *, transposed: bool = False) -> Tensor:
-        with torch.inference_mode(False), torch.no_grad():
-            weight = self._multiplied(self.weight.detach())
-            weight = weight.T.contiguous() if transposed else weight
-            layout: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight)
-        layouts[transposed] = self.weight._version, layout
+    def _laid_out(self, *, transposed: bool = False) -> Tensor:
+        """The weight, or its transpose, as the products take it."""
+        weight = self.weight.T if transposed else self.weight
+        if self._layouts is None:
+            return self._multiplied(weight)
+        version, layout = self._layouts.get(transposed, (-1, weight))
+        if version != weight._version:  # it was written to, or never laid out
+            with torch.inference_mode(False), torch.no_grad():
+                plain = self._multiplied(weight.detach()).contiguous()
+                layout = torch.ops.mkldnn._reorder_linear_weight(plain)
+            self._layouts[transposed] = weight._version, layout
         return layout
 
     def _multiplied(self, weight: Tensor) -> Tensor:
-        """The weight as the products take it."""
+        """The weight in the precision of the products."""
         return weight
 
     def __getstate__(self) -> dict[str, Any]:
@@ -130,8 +130,7 @@ def use_onednn(model: nn.Module, *, mixed: bool = False) -> None:
         if roomy:
             assert isinstance(module, FrozenLinear)
             if module._layouts is None:
-                module._layouts = {}
-                module.lay_out(module._layouts)
+                module.lay_out()
 
 
 def layout_bytes(model: nn.Module) -> int:
