@@ -44,14 +44,18 @@ class Head:
         )
 
 
-def template(bounds: DirectiveSettings) -> str:
-    """The instruction, with {title} and {context} to be filled in."""
+def template(bounds: DirectiveSettings, *, example: bool = True) -> str:
+    """The instruction, with {title} and {context} to be filled in.
+
+    example: whether it shows a head, without which a small model writes none that is valid. Where only
+    valid ones are sampled it is left out: the embedded model copied it 32 times of 32 (docs/rewards.md).
+    """
     low, high = bounds.rate_bounds
-    example = Head("implications", min(8, bounds.most_statements), _between(bounds), _epochs(bounds))
+    head = Head("implications", min(8, bounds.most_statements), _between(bounds), _epochs(bounds))
+    shown = f", such as\n{head.text()}\n" if example else f" with the keys {', '.join(_KEYS)}. "
     return (
         "A model will be trained on what you write, so that it knows the text below by heart. First "
-        "decide how, and write that as one line of JSON, such as\n"
-        f"{example.text()}\n"
+        f"decide how, and write that as one line of JSON{shown}"
         "strategy: implications (what follows from the text, a statement on each line), rewrite (the "
         "text in other words, with a line with only --- between one version and the next) or self-qa "
         '("Question 1: ..." with "Answer: ..." on the next line). statements: how many of them, at '

@@ -11,6 +11,7 @@ import typer
 
 from selfedit.config import merged
 from selfedit.console import options
+from selfedit.console.common import parts
 from selfedit.console.graders import endpoint_settings
 from selfedit.console.settings import (
     changed,
@@ -79,9 +80,20 @@ class Directed:
     constrained: Annotated[
         bool, typer.Option("--constrained", help="`directed`: sample only heads that are valid.")
     ] = False
+    rate_bounds: Annotated[
+        str | None,
+        typer.Option("--rate-bounds", help="`directed`: LOWEST,HIGHEST learning rate of a head."),
+    ] = None
+    epoch_bounds: Annotated[
+        str | None, typer.Option("--epoch-bounds", help="`directed`: FEWEST,MOST epochs of a head.")
+    ] = None
 
     def given(self) -> dict[str, Any]:
-        return {"knowledge": {"constrained": self.constrained or None}}
+        bounds = {
+            "rate_bounds": self.rate_bounds and parts(self.rate_bounds),
+            "epoch_bounds": self.epoch_bounds and parts(self.epoch_bounds),
+        }
+        return {"knowledge": {"constrained": self.constrained or None, "directives": bounds}}
 
 
 @dataclass(kw_only=True)

@@ -90,7 +90,8 @@ def edit_prompts(task: Task, settings: KnowledgeSettings) -> tuple[Prompt, ...]:
     own = settings.prompt_text
     if strategy == "directed":
         bounds = settings.directives
-        text = fill(directed.template(bounds) if own is None else own, task.title, task.context)
+        asked = directed.template(bounds, example=not settings.constrained) if own is None else own
+        text = fill(asked, task.title, task.context)
         return (Prompt(text, pattern=directed.pattern(bounds) if settings.constrained else ""),)
     template = TEMPLATES[strategy] if own is None else own
     prefix = PREFIXES.get(strategy, "") if own is None else ""
