@@ -12,12 +12,13 @@ set -euo pipefail
 MODEL=${MODEL:-smollm2-135m} LIBRARY=${LIBRARY:-runs/reader} OUT=${OUT:-${LIBRARY:-runs/reader}/reader}
 ROUNDS=${ROUNDS:-2} CONTEXTS=${CONTEXTS:-48} HELD_OUT=${HELD_OUT:-100} INNER=${INNER-}
 CONDITIONS=${CONDITIONS:-base,in-context,passage,own}
+READER=${READER-} # options of `train reader` alone, such as --merge
 preset=(--rounds "$ROUNDS" --contexts "$CONTEXTS")
 [ -z "${SMOKE:-}" ] || { HELD_OUT=2 preset=(--preset smoke --probe 0); }
 here=$(dirname "$0")
 source "$here/results.sh"
 
-same_settings "model $MODEL, data $DATA, $EVAL, ${preset[*]}, $HELD_OUT held-out contexts, $CONDITIONS, inner loop: $INNER"
+same_settings "model $MODEL, data $DATA, $EVAL, ${preset[*]}, $HELD_OUT held-out contexts, $CONDITIONS, inner loop: $INNER, reader: $READER"
 
 selfedit() { # a whole result or none: selfedit RESULT COMMAND ...
   local to=$1
@@ -27,7 +28,8 @@ selfedit() { # a whole result or none: selfedit RESULT COMMAND ...
   whole "$to" python -m selfedit "$@" --library "$LIBRARY" $INNER --yes --quiet --json
 }
 
-selfedit "$OUT/train.json" train reader --model "$MODEL" --data "$DATA" "${preset[@]}"
+# shellcheck disable=SC2086 # READER is a list of options
+selfedit "$OUT/train.json" train reader --model "$MODEL" --data "$DATA" "${preset[@]}" $READER
 reader=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["policy"])' "$OUT/train.json")
 evaluate=(eval knowledge --data "$EVAL" --contexts "$HELD_OUT" --conditions "$CONDITIONS")
 selfedit "$OUT/without.json" "${evaluate[@]}" --model "$MODEL"

@@ -399,12 +399,19 @@ def train_reader(
     """A reader (`algorithms.reader`): an outer loop that trains the one who answers. Then the probe.
 
     max_damage: share of the general answers that it may lose (`memory.guard`). probe_questions: of the
-    probe, at most; 0: none. The others: see `train`. Raises SelfEditError.
+    probe of a reader that is merged, at most; 0: none. The others: see `train`. Raises SelfEditError.
     """
     load = load or _loader(domain, model)
     model = load(model) if isinstance(model, str) else model
     name = model.name
-    reader = Reader(domain, settings.inner, settings.policy, settings.seed, settings.held_out)
+    reader = Reader(
+        domain,
+        settings.inner,
+        settings.policy,
+        settings.seed,
+        settings.held_out,
+        merge=settings.merge,
+    )
     done = train(
         domain,
         tasks,
@@ -420,7 +427,8 @@ def train_reader(
         on_round=on_round,
         notes=notes,
     )
-    if probe_questions == 0 or done.policy == name:
+    # One that is attached changes nothing where no document is; `learn` probes each document with it.
+    if probe_questions == 0 or not settings.merge or done.policy == name:
         return TrainedReader(done)
     found = probe(model, Adapted(other=load(done.policy)), progress=progress, sample=probe_questions)
     return TrainedReader(done, found, too_damaged(found, max_damage))

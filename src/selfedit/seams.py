@@ -283,6 +283,24 @@ class TrainsReaders(Protocol):
         documents[owners[i]] attached, too, and anchors with none. Raises OutOfMemory."""
         ...
 
+    @property
+    def has_reader(self) -> bool: ...
+
+    def reading(self, adapters: Adapters) -> Adapters:
+        """The adapters as they answer: each with this model's reader over it, if it has one."""
+        ...
+
+    def save_reader(self, adapters: Adapters, folder: Path) -> None:
+        """Write a model folder with these weights and a reader, the first of the adapters: the model
+        that is loaded from it attaches the reader wherever an adapter is attached, and never else. A
+        reader that this model has stays part of it. Raises ModelError, AdapterError."""
+        ...
+
+    def keep_reader(self, folder: Path) -> None:
+        """Write this model's reader, if it has one, to the folder of another model that grew from it.
+        Raises AdapterError."""
+        ...
+
 
 @runtime_checkable
 class GgufFiles(Protocol):

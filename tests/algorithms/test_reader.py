@@ -10,20 +10,22 @@ import torch
 from peft import LoraConfig, PeftModel
 
 from selfedit import experiments
-from selfedit.config import AnchorSettings, LoraSettings, TrainSettings
+from selfedit.algorithms.policy import write_policy
+from selfedit.config import AnchorSettings, LoraSettings, SamplingSettings, TrainSettings
 from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.reader import ReaderSettings
 from selfedit.domains.knowledge.settings import KnowledgeSettings, LearnSettings
-from selfedit.errors import InputError
+from selfedit.errors import AdapterError, InputError
 from selfedit.evaluation.lineage import refuse_overlap, trained_on
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.sequences import batches
 from selfedit.model.fake import FakeModel, load_fake
+from selfedit.model.load import load_model
 from selfedit.model.reader import frozen_bank
 from selfedit.report.runs import find_run
 from selfedit.report.train_run import train_report
 from selfedit.store import Store
-from selfedit.types import Prompt, TrainingSequence
+from selfedit.types import Prompt, TrainingPlan, TrainingSequence
 from tests.loops.test_outer import task
 
 LORA = LoraSettings(rank=3, alpha=6, layers="all")
@@ -136,6 +138,81 @@ def test_where_nothing_was_learned_it_is_held_to_the_bare_model(tiny, tmp_path, 
     _, record = tiny.train_reader(banks, owners, lessons, LORA, settings, SEED)
     assert record.drifts[0] == pytest.approx(0.0, abs=1e-9)
     assert record.drifts[-1] > 0
+
+
+GREEDY = SamplingSettings(temperature=0.0, max_new_tokens=8)
+ASKED = [Prompt("What colour?", kind="question"), Prompt("How many?", kind="question")]
+
+
+def said(model, **how):
+    scores = model.answer_scores(ASKED, ["red", "seven"], **how)
+    return torch.tensor([score.logprob for score in scores], dtype=torch.float64)
+
+
+@pytest.fixture
+def with_reader(tiny, tmp_path):
+    """A model that attaches a reader, as it is loaded; one of the same weights without; documents'
+    adapters of the latter, and the reader."""
+    banks = documents(tiny, tmp_path)
+    owners, lessons = zip(*LESSONS, strict=True)
+    reader, _ = tiny.train_reader(banks, owners, lessons, LORA, SETTINGS, SEED)
+    tiny.save_reader(reader, tmp_path / "model")
+    model, plain = (load_model(str(tmp_path / "model"), dtype="float64") for _ in range(2))
+    plain.reader = None
+    return model, plain, [bank.over(plain.hf) for bank in banks], reader.over(plain.hf)
+
+
+def test_an_attached_reader_reads_where_an_adapter_is_and_nowhere_else(with_reader):
+    model, plain, banks, reader = with_reader
+    assert (model.has_reader, plain.has_reader) == (True, False)
+    assert torch.equal(said(model), said(plain)), "where nothing is attached it is the bare model"
+    summed = plain.combine([banks[1], reader], [{0: 1.0, 1: 1.0}])
+    own = banks[1].over(model.hf)
+    read = said(model, adapters=own, owners=[0, 0])
+    assert (read - said(plain, adapters=summed, owners=[0, 0])).abs().max() <= 1e-9
+    assert (read - said(plain, adapters=banks[1], owners=[0, 0])).abs().max() > 1e-3
+    twin = model.twin()
+    texts = [
+        [one.text for one in m.sample(ASKED, GREEDY, [0, 0], adapters=bank, owners=[0, 0])]
+        for m, bank in ((model, own), (twin, own.over(twin.hf)), (plain, summed))
+    ]
+    assert texts[0] == texts[1] == texts[2]
+    moved = [TrainingSequence("red", ASKED[0])]
+    assert model.divergence(moved, own) == pytest.approx(plain.divergence(moved, summed), abs=1e-9)
+
+
+def test_documents_are_trained_without_the_reader(with_reader):
+    plan = TrainingPlan((TrainingSequence("Lamps burn oil."),))
+    trained = [m.train([plan], LORA, SETTINGS, [3])[0].weights_KP for m in with_reader[:2]]
+    assert torch.equal(*trained)
+
+
+def test_a_second_reader_learns_over_the_first_and_keeps_it(with_reader, tmp_path):
+    model, plain, banks, first = with_reader
+    owners, lessons = zip(*LESSONS, strict=True)
+    own = [bank.over(model.hf) for bank in banks]
+    second, _ = model.train_reader(own, owners, lessons, LORA, SETTINGS, SEED + 1)
+    model.save_reader(second, tmp_path / "again")
+    again = load_model(str(tmp_path / "again"), dtype="float64")
+    assert again.reader.settings.rank == 6
+    assert again.revision.split("-")[-1] != model.revision.split("-")[-1]
+    parts = [banks[0], first, second.over(plain.hf)]
+    whole = plain.combine(parts, [{0: 1.0, 1: 1.0, 2: 1.0}])
+    read = said(again, adapters=banks[0].over(again.hf), owners=[0, 0])
+    assert (read - said(plain, adapters=whole, owners=[0, 0])).abs().max() <= 1e-9
+
+
+def test_a_policy_that_grows_from_one_with_a_reader_has_it(with_reader, tmp_path):
+    model, _, banks, _ = with_reader
+    write_policy(model, banks[2].over(model.hf), tmp_path / "policy")
+    policy = load_model(str(tmp_path / "policy"), dtype="float64")
+    assert torch.equal(policy.reader.weights_KP, model.reader.weights_KP)
+
+
+def test_a_damaged_reader_is_an_error(with_reader, tmp_path):
+    (tmp_path / "model" / "reader" / "adapter_model.safetensors").write_bytes(b"no")
+    with pytest.raises(AdapterError, match="reader"):
+        load_model(str(tmp_path / "model"))
 
 
 TASKS = [task(i) for i in range(12)]

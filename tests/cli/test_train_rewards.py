@@ -77,5 +77,26 @@ def test_directed_edits(tmp_path, data):
                     "--conditions", "base,own,seal", "--policy", record["policy"],
                     "--library", tmp_path / "other", "--json")  # fmt: skip
     assert evaluated.returncode == 0, evaluated.stderr
+    report = run("report", "latest", "--library", tmp_path / "other")
+    assert "What RL changed in the choices" in report.stdout
     refused = run("train", "knowledge", "--data", data, "--model", "fake", "--constrained")
     assert "directed" in refused.stderr
+
+
+def test_bounds_of_directed_edits(tmp_path, data):
+    """Some of the fake's heads ask for more than 3 epochs."""
+    directed = ("--strategy", "directed", "--candidates", "8")
+    wide, narrow = (
+        json.loads(train(tmp_path / name, data, *directed, "--epoch-bounds", given).stdout)["rounds"][0]
+        for name, given in (("wide", "1,20"), ("narrow", "1,3"))
+    )
+    assert wide["invalid_edits"] < narrow["invalid_edits"]
+    for bounds, said in (
+        (("--epoch-bounds", "3,2"), "--epoch-bounds ('3', '2'): Value error, two numbers of epochs"),
+        (("--epoch-bounds", "1,x"), "--epoch-bounds 'x': Input should be a valid integer"),
+        (("--epoch-bounds", "1"), "--epoch-bounds ('1',): Field required"),
+        (("--rate-bounds", "0,1e-3"), "two rates above 0, in order, 1 at most"),
+    ):
+        refused = train(tmp_path, data, *directed, *bounds)
+        assert refused.returncode != 0
+        assert said in refused.stderr

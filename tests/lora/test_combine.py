@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from selfedit.config import LoraSettings, SamplingSettings, TrainSettings
+from selfedit.lora.combine import over_each
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
 
 GREEDY = SamplingSettings(temperature=0.0, max_new_tokens=8)
@@ -49,6 +50,25 @@ def test_a_sum_of_unlike_adapters_is_the_sum_of_their_updates(tiny):
         torch.testing.assert_close(down[0] @ up[0] * both.scaling, wanted)
     alone = logprobs(tiny, adapters=two, owners=[0, 0])
     torch.testing.assert_close(logprobs(tiny, adapters=both, owners=[1, 1]), alone)
+
+
+def test_one_adapter_over_each_of_a_bank(tiny):
+    """As each of them summed with it by itself."""
+    texts = ["Lamps burn oil.", "Boats are saffron.", "Whales sleep."]
+    plans = [TrainingPlan((TrainingSequence(text),)) for text in texts]
+    bank, _ = tiny.train(plans, WIDE, TRAIN, range(3))
+    before = bank.weights_KP.clone()
+    other = adapter(tiny, "Answer in a word.", HIGH, seed=9)
+    both = over_each(bank, other, num_layers=tiny.num_layers)
+    assert (both.num_adapters, both.settings.rank) == (3, 6)
+    for k in range(3):
+        alone = adapter(tiny, texts[k], seed=k)
+        wanted = tiny.combine([alone, other], [{0: 1.0, 1: 1.0}])
+        for name, (down, up) in both.factors.items():
+            own_down, own_up = wanted.factors[name]
+            apart = own_down[0] @ own_up[0] * wanted.scaling
+            assert (down[k] @ up[k] * both.scaling - apart).abs().max() <= 1e-9
+    assert torch.equal(bank.weights_KP, before)
 
 
 def test_a_merged_model_says_what_the_adapter_says(tiny):

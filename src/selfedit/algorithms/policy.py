@@ -12,7 +12,7 @@ from rich.filesize import decimal
 from selfedit.config import PolicySettings
 from selfedit.errors import AdapterError, ModelError, OverLimit, SelfEditError, StoreError
 from selfedit.loops.jobs import fitting
-from selfedit.seams import Adapters, Model
+from selfedit.seams import Adapters, Model, TrainsReaders
 from selfedit.types import SelfEdit, TrainingPlan, TrainingSequence
 
 
@@ -57,14 +57,28 @@ def update_policy(
 def write_policy(model: Model, adapters: Adapters, folder: Path) -> None:
     """The model with the first of the adapters merged in, as a folder that appears whole or not at all.
     Raises StoreError if it cannot be written."""
+
+    def merge(whole: Path) -> None:
+        adapter = whole.with_name("adapter")
+        model.save_adapter(adapters, 0, adapter)
+        model.save_merged(whole, adapter)
+        if isinstance(model, TrainsReaders):
+            model.keep_reader(whole)
+
+    write_whole(folder, merge)
+
+
+def write_whole(folder: Path, save: Callable[[Path], None]) -> None:
+    """A policy's folder, whole or not at all. save: writes it to a path in a folder of its own. Raises
+    StoreError if it cannot be written."""
     part = folder.with_name(f".{folder.name}.part")
     try:
         # Left by an earlier attempt that was killed or not recorded: gigabytes, perhaps.
         shutil.rmtree(part, ignore_errors=True)
-        model.save_adapter(adapters, 0, part / "adapter")
-        model.save_merged(part / "merged", part / "adapter")
+        part.mkdir(parents=True)
+        save(part / "whole")
         shutil.rmtree(folder, ignore_errors=True)
-        os.replace(part / "merged", folder)
+        os.replace(part / "whole", folder)
     except (OSError, AdapterError, ModelError) as error:
         raise StoreError(
             f"the policy cannot be written to {folder}: {error}. Its trials are kept: free some "

@@ -7,9 +7,11 @@ Plug-n-Play Knowledge Modules with Deep Context Distillation", arXiv 2503.08727.
 
 A round: each context's self-edits are trained into adapters as in the inner loop; the reader learns
 from the contexts' questions with their answers (loss on the answer alone), held to the bare model where
-no document is attached; and it is merged into the policy, so that the next round's adapters grow on a
-model that reads. The last contexts of a round are held out: what their adapters answer with and without
-the reader is measured, and never trained on.
+no document is attached. Then it lies beside the policy's weights, and is attached wherever a document
+is: what is written, and what is asked where nothing was learned, stays the bare model's. Or it is
+merged into the weights, so that the next round's adapters grow on a model that reads. The last contexts
+of a round are held out: what their adapters answer with and without the reader is measured, and never
+trained on.
 
 Left out: reinforcement of the reader (it imitates the gold answers); other tasks than questions.
 """
@@ -20,9 +22,10 @@ import math
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from selfedit.algorithms.policy import need_space, write_policy
+from selfedit.algorithms.policy import need_space, write_policy, write_whole
 from selfedit.config import ANSWER_SAMPLING, InnerSettings, PolicySettings, stable_hash
 from selfedit.domains.base import BaseDomain
 from selfedit.errors import AdapterError, InvalidSelfEdit, ModelError, SelfEditError
@@ -78,7 +81,8 @@ def _untried(domain: Domain, task: Task, edit: SelfEdit) -> Candidate:
 
 class Reader:
     """Implements `seams.Algorithm`. inner: how the documents' adapters are trained; settings: the
-    reader; held_out: share of a round's contexts that only measure, rounded down."""
+    reader; held_out: share of a round's contexts that only measure, rounded down; merge: whether it
+    becomes part of the weights, instead of being attached where a document is."""
 
     def __init__(
         self,
@@ -87,14 +91,17 @@ class Reader:
         settings: PolicySettings,
         seed: int,
         held_out: float = 0.25,
+        merge: bool = False,
     ) -> None:
+        self.merge = merge
         self.domain, self.inner, self.settings = domain, inner, settings
         self.seed, self.held_out = seed, held_out
 
     @property
     def identity(self) -> str:
         parts = [self.domain.digest(), self.inner.digest(), self.settings.digest()]
-        return f"reader {stable_hash([*parts, self.seed, self.held_out])}"
+        kind = "reader" if self.merge else "reader, attached"
+        return f"{kind} {stable_hash([*parts, self.seed, self.held_out])}"
 
     def improve(self, policy: Model, groups: Sequence[Group], out: Path, progress: Progress) -> Update:
         """See `seams.Algorithm`. Adapters are kept beside `out` until the round is whole, so that a
@@ -135,7 +142,10 @@ class Reader:
         numbers |= self.measured(policy, [h for h in held if h.task.id in measuring], reader, progress)
         if record.drifts:
             numbers["reader_drift"] = math.fsum(record.drifts) / len(record.drifts)
-        write_policy(policy, reader, out)
+        if self.merge:
+            write_policy(policy, reader, out)
+        else:
+            write_whole(out, partial(policy.save_reader, reader))
         shutil.rmtree(folder, ignore_errors=True)
         learned = tuple(own.edit for own in taught)
         return Update(out, learned, tuple(record.losses), numbers)

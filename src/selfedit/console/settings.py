@@ -92,7 +92,8 @@ def with_alpha(base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 def wrong_value(error: ValidationError) -> InputError:
     """A setting out of bounds, as the option that gave it."""
     first = error.errors()[0]
-    name = str(first["loc"][-1]).replace("_", "-") if first["loc"] else "settings"
+    named = [place for place in first["loc"] if isinstance(place, str)]  # others: places in a list
+    name = named[-1].replace("_", "-") if named else "settings"
     given = repr(first["input"])
     shown = given if len(given) <= _LONGEST else f"{given[:_LONGEST]}…"
     return InputError(f"--{name} {shown}: {first['msg']}")

@@ -52,6 +52,11 @@ class Evaluable:
     unchanged_counts: ClassVar[bool] = True
     draws: ClassVar[bool] = False
 
+    @property
+    def chooses(self) -> bool:
+        """Whether `choices` has anything to show."""
+        return False
+
     def __init_subclass__(cls, **options: Any) -> None:
         """A domain that has no name is called as its class is."""
         super().__init_subclass__(**options)

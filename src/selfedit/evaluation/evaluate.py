@@ -59,7 +59,7 @@ def evaluate(
         for name in settings.conditions:
             rows.append(_row(name, bench, bench.outcome(name), grader))
             on_row(rows[-1])
-        if domain.draws:
+        if domain.draws or domain.chooses:
             put_outcomes(bench.store, run.id, tasks, bench.outcomes)
         result = Evaluation(
             tuple(rows),

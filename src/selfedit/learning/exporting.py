@@ -8,12 +8,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from selfedit.errors import AdapterError, ModelError
 from selfedit.learning.shelf import Shelf
 from selfedit.learning.standing import Standing, adapter_names, kind_of, router_of
 from selfedit.memory.routed import passage_text
-from selfedit.seams import GgufFiles, Model
+from selfedit.seams import GgufFiles, Model, TrainsReaders
 from selfedit.store import AdapterRecord
 
 ROUTING = "routing.json"
@@ -88,8 +89,23 @@ def _written(
                 f"version {record.version} has {len(names)} adapters, which cannot be merged into "
                 "one file or model: `selfedit adapters consolidate` trains one from everything."
             )
-        return _folders(standing.shelf, record, names, target)
-    folder = _only(standing.shelf, record, names)
+        return _folders(standing, record, names, target)
+    with _answering(standing.model, _only(standing.shelf, record, names), target) as folder:
+        return _one(standing, record, folder, target, merged, gguf=gguf, llama_cpp=llama_cpp)
+
+
+def _one(
+    standing: Standing,
+    record: AdapterRecord,
+    folder: Path,
+    target: Path,
+    merged: bool,
+    *,
+    gguf: bool,
+    llama_cpp: Path | None,
+) -> Path:
+    """The same of a version that is one adapter, in `folder`."""
+    kind = kind_of(record)
     if merged:
         stacks = kind.startswith("stack")
         base = standing.stacked(_below(standing, record)) if stacks else standing.model
@@ -106,6 +122,19 @@ def _written(
         return _gguf(standing.model, target, folder, False, llama_cpp)
     _copy(folder, target)
     return target
+
+
+@contextmanager
+def _answering(model: Model, adapter: Path, work: Path) -> Iterator[Path]:
+    """The adapter as it answers: its folder, or one of its sum with the model's reader, while it is
+    used. work: a folder that may be written to."""
+    if not isinstance(model, TrainsReaders) or not model.has_reader:
+        yield adapter
+        return
+    with TemporaryDirectory(dir=work, prefix=".reading-") as name:
+        summed = Path(name) / adapter.name
+        model.save_adapter(model.reading(model.load_adapter(adapter)), 0, summed)
+        yield summed
 
 
 def _copy(adapter: Path, target: Path) -> None:
@@ -132,10 +161,11 @@ def _below(standing: Standing, record: AdapterRecord) -> AdapterRecord | None:
     return None if record.parent is None else standing.store.adapter(record.parent)
 
 
-def _folders(shelf: Shelf, record: AdapterRecord, names: list[str], target: Path) -> Path:
+def _folders(standing: Standing, record: AdapterRecord, names: list[str], target: Path) -> Path:
     """Each adapter in a folder of its name, and the table that says which passages each one holds."""
     for name in names:
-        _copy(shelf.adapter(name), target / name)
+        with _answering(standing.model, standing.shelf.adapter(name), target) as folder:
+            _copy(folder, target / name)
     own = Shelf.own(record.version)
     passages = [
         {

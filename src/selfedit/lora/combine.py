@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,15 +23,38 @@ def combined(banks: Sequence[AdapterBank], mixes: Mixes, *, num_layers: int) -> 
     are those of its parts side by side, so that its rank is the sum of theirs. The banks may differ in
     rank, layers and modules. They belong to one model.
     """
-    model = banks[0].model
     alone = all(list(mix.values()) == [1.0] for mix in mixes)
     shapes = {(bank.settings.digest(), *(target.name for target in bank.targets)) for bank in banks}
     if alone and len(shapes) == 1:
-        copy = banks[0].like(len(mixes), model)
+        copy = banks[0].like(len(mixes), banks[0].model)
         for k, mix in enumerate(mixes):
             copy.weights_KP[k] = banks[next(iter(mix))].weights_KP[0]
         return copy
-    rank = max(sum(banks[i].settings.rank for i in mix) for mix in mixes)
+    parts = [[Part(banks[i], 0, weight) for i, weight in mix.items()] for mix in mixes]
+    return _summed(banks, parts, num_layers)
+
+
+def over_each(bank: AdapterBank, other: AdapterBank, *, num_layers: int) -> AdapterBank:
+    """A bank of the sums of each of the bank's adapters and the first of another one, exact as those of
+    `combined`. Both belong to one model."""
+    parts = [[Part(bank, k, 1.0), Part(other, 0, 1.0)] for k in range(bank.num_adapters)]
+    return _summed([bank, other], parts, num_layers)
+
+
+class Part(NamedTuple):
+    """Adapter k of a bank, as a part of a sum."""
+
+    bank: AdapterBank
+    k: int
+    weight: float
+
+
+def _summed(
+    banks: Sequence[AdapterBank], sums: Sequence[Sequence[Part]], num_layers: int
+) -> AdapterBank:
+    """A bank with an adapter for each sum, of the modules of all these banks."""
+    model = banks[0].model
+    rank = max(sum(part.bank.settings.rank for part in parts) for parts in sums)
     modules = {target.name: target.linear for bank in banks for target in bank.targets}
     order = {name: place for place, name in enumerate(dict(model.named_modules()))}
     targets = placed(sorted(modules.items(), key=lambda own: order[own[0]]), rank)
@@ -42,24 +66,22 @@ def combined(banks: Sequence[AdapterBank], mixes: Mixes, *, num_layers: int) -> 
         num_layers=num_layers,
         dtype=banks[0].weights_KP.dtype,
         targets=targets,
-    ).like(len(mixes), model)
+    ).like(len(sums), model)
     for name, (down_KIR, up_KRO) in whole.factors.items():
-        for k, mix in enumerate(mixes):
-            _fill(down_KIR[k], up_KRO[k], name, [(banks[i], weight) for i, weight in mix.items()])
+        for k, parts in enumerate(sums):
+            _fill(down_KIR[k], up_KRO[k], name, parts)
     return whole
 
 
-def _fill(
-    down_IR: Tensor, up_RO: Tensor, name: str, parts: Sequence[tuple[AdapterBank, float]]
-) -> None:
+def _fill(down_IR: Tensor, up_RO: Tensor, name: str, parts: Sequence[Part]) -> None:
     """A module's factors of a sum: those of its parts, one behind the other."""
     at = 0
-    for bank, weight in parts:
+    for bank, k, weight in parts:
         if name in bank.factors:
             down, up = bank.factors[name]
             end = at + bank.settings.rank
-            down_IR[:, at:end] = down[0]
-            up_RO[at:end] = weight * bank.scaling * up[0]
+            down_IR[:, at:end] = down[k]
+            up_RO[at:end] = weight * bank.scaling * up[k]
             at = end
 
 

@@ -127,15 +127,16 @@ def plain_modes(folder: Path) -> None:
 
 
 def load_adapter(
-    model: PreTrainedModel, folder: Path, *, num_layers: int, base_revision: str
+    model: PreTrainedModel, folder: Path, *, num_layers: int, base_revision: str | None
 ) -> AdapterBank:
     """A bank of one from a folder that `save_adapter` wrote.
 
-    Names, shapes and dtypes are checked before anything is allocated, values before anything is used.
+    base_revision: of the model; None: the adapter lies among the model's own files. Names, shapes and
+    dtypes are checked before anything is allocated, values before anything is used.
     Raises AdapterError when files are missing or damaged, or belong to other base weights.
     """
     note = _read_json(folder / NOTE)
-    if note.get("base_revision") != base_revision:
+    if base_revision not in (None, note.get("base_revision")):
         raise AdapterError(
             f"the adapter in {folder} belongs to {note.get('base_model')} "
             f"({note.get('base_revision')}), not to this model ({base_revision}). "

@@ -325,8 +325,24 @@ class FakeModel:
         return changed
 
     def save_merged(self, folder: Path, adapter: Path) -> None:
+        self._save(folder, self.load_adapter(adapter))
+
+    @property
+    def has_reader(self) -> bool:
+        return False
+
+    def reading(self, adapters: Adapters) -> Adapters:
+        return adapters
+
+    def save_reader(self, adapters: Adapters, folder: Path) -> None:
+        self._save(folder, adapters)
+
+    def keep_reader(self, folder: Path) -> None:
+        """What the fake has learned once it does not forget."""
+
+    def _save(self, folder: Path, adapters: Adapters) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"from": self.revision, "texts": self.load_adapter(adapter).texts})
+        text = json.dumps({"from": self.revision, "texts": _own(adapters).texts})
         (folder / "fake_model.json").write_text(text, encoding="utf-8")
 
 

@@ -19,7 +19,7 @@ from selfedit.forward.linear import layout_bytes, same_weights, use_onednn
 from selfedit.forward.memory import memory_budget
 from selfedit.forward.packed import Decoder
 from selfedit.lora.bank import AdapterBank
-from selfedit.lora.combine import add_to_weights, combined
+from selfedit.lora.combine import add_to_weights, combined, over_each
 from selfedit.lora.files import Base, load_adapter, save_adapter
 from selfedit.lora.memory import WaveMemory
 from selfedit.lora.sequences import TokenSequence
@@ -31,7 +31,7 @@ from selfedit.model.generate import ending_tokens
 from selfedit.model.gguf import find_converter, save_adapter_gguf, save_merged_gguf
 from selfedit.model.identity import changes
 from selfedit.model.prompts import Rendered, render
-from selfedit.model.published import Origin, save_merged
+from selfedit.model.published import READER, Origin, save_merged, save_model
 from selfedit.model.reader import train_reader
 from selfedit.model.reinforce import prompt_states, reinforce, sample_logprobs
 from selfedit.model.training import Training
@@ -60,7 +60,8 @@ class LanguageModel:
     name: what the user called it. revision: identity of the weights; adapters and trials carry it.
     origin: where the weights are from. engine: how it uses this machine. status: told what
     a user should know while it works. mixed: products of a float32 model's frozen weights are of
-    bfloat16 numbers.
+    bfloat16 numbers. reader: a bank of one, which is attached wherever an adapter is, and never in a
+    training (`algorithms.reader`); the revision tells it, too.
     """
 
     def __init__(
@@ -75,7 +76,9 @@ class LanguageModel:
         engine: EngineSettings | None = None,
         status: Callable[[str], None] = lambda text: None,
         mixed: bool = False,
+        reader: AdapterBank | None = None,
     ) -> None:
+        self.reader = reader
         self.hf, self.tokenizer = hf.eval().requires_grad_(False), tokenizer
         self.mixed = mixed
         use_onednn(self.hf, mixed=mixed)
@@ -153,6 +156,18 @@ class LanguageModel:
     def writing(self) -> Writing:
         return Writing(self)
 
+    @property
+    def has_reader(self) -> bool:
+        return self.reader is not None
+
+    def reading(self, adapters: Adapters) -> AdapterBank:
+        """The adapters as they answer: each with the reader over it, if there is one. Raises ModelError
+        for adapters of another kind of model."""
+        bank = _own(adapters)
+        if self.reader is None:
+            return bank
+        return over_each(bank, self.reader, num_layers=self.num_layers)
+
     def render(self, prompt: Prompt) -> Rendered:
         return render(self.tokenizer, prompt, self.form)
 
@@ -178,7 +193,7 @@ class LanguageModel:
         on_done: Callable[[int], None] | None = None,
     ) -> list[Completion]:
         """Completions in the order of the prompts (see `model.generate.generate`)."""
-        bank = None if adapters is None else _own(adapters)
+        bank = None if adapters is None else self.reading(adapters)
         rendered = [self.render(prompt) for prompt in prompts]
         return self.writing.write(
             rendered, sampling, seeds, bank=bank, owners=owners, logprobs=logprobs, on_done=on_done
@@ -197,7 +212,7 @@ class LanguageModel:
         A reply continues the prompt, its prefix included, and so begins with a space unless it follows
         directly. Raises OutOfMemory.
         """
-        bank = None if adapters is None else _own(adapters)
+        bank = None if adapters is None else self.reading(adapters)
         readings = Reading.of_all(self.render, prompts, replies, owners)
         return answer_scores(self.decoder, readings, bank)
 
@@ -263,7 +278,7 @@ class LanguageModel:
         on_step: Callable[[int, int], None] | None = None,
     ) -> tuple[AdapterBank, TrainingRecord]:
         """One adapter over others, which are frozen (see `seams.TrainsReaders`)."""
-        banks = [_own(bank) for bank in documents]
+        banks = [self.reading(bank) for bank in documents]
         return train_reader(self, banks, owners, sequences, lora, settings, seed, on_step)
 
     def _other(self, hf: PreTrainedModel, revision: str, tokenizer: Any = None) -> LanguageModel:
@@ -277,6 +292,7 @@ class LanguageModel:
             engine=self.engine,
             status=self.status,
             mixed=self.mixed,
+            reader=None if self.reader is None else self.reader.over(hf),
         )
 
     def planned_memory(self, lora: LoraSettings, settings: TrainSettings) -> WaveMemory:
@@ -304,7 +320,7 @@ class LanguageModel:
         adapted = self if other is None else other
         if not isinstance(adapted, LanguageModel) or not _speak_alike(self, adapted):
             raise ModelError(f"{adapted.name} and {self.name} have different tokenizers")
-        bank = None if adapters is None else _own(adapters)
+        bank = None if adapters is None else adapted.reading(adapters)
         data = [self.encode(sequence, _MOST_READ) for sequence in sequences]
         return divergence(Reader(self.decoder), Reader(adapted.decoder, bank, k), data, on_done=on_done)
 
@@ -334,6 +350,19 @@ class LanguageModel:
         """A model folder with the adapter's update added to the weights, in their stored dtype."""
         self.load_adapter(adapter)  # refuses an adapter of other weights
         save_merged(self.hf, self.tokenizer, adapter, folder, self.origin.dtype)
+
+    def save_reader(self, adapters: Adapters, folder: Path) -> None:
+        """A model folder with these weights and, beside them, a reader (see `seams.TrainsReaders`)."""
+        bank = _own(adapters)
+        if self.reader is not None:
+            bank = combined([self.reader, bank], [{0: 1.0, 1: 1.0}], num_layers=self.num_layers)
+        save_model(self.hf, self.tokenizer, folder, self.origin.dtype)
+        self.save_adapter(bank, 0, folder / READER)
+
+    def keep_reader(self, folder: Path) -> None:
+        """This model's reader, if it has one, for a model that grew from it."""
+        if self.reader is not None:
+            self.save_adapter(self.reader, 0, folder / READER)
 
     def save_gguf(
         self, folder: Path, adapter: Path, *, merged: bool = False, llama_cpp: Path | None = None

@@ -17,11 +17,12 @@ from selfedit.forward.memory import (
     less_fragmentation,
 )
 from selfedit.home import DEFAULT_MODEL, expanded
+from selfedit.lora.files import load_adapter
 from selfedit.model import embedded
 from selfedit.model.generate import ending_tokens
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.prompts import PromptFormat, resolve_format, try_template
-from selfedit.model.published import Origin
+from selfedit.model.published import READER, Origin
 from selfedit.model.quiet import quiet_transformers
 
 DTYPES = ("auto", "float32", "mixed", "bfloat16", "float16", "float64")
@@ -167,6 +168,8 @@ def _load(
     if not all(isinstance(token, int) for token in ending_tokens(hf, tokenizer)):
         raise ValueError("its eos_token_id is not the id of a token")
     try_template(model.render)
+    if folder is not None and (own := Path(folder) / READER).is_dir():
+        model.reader = load_adapter(model.hf, own, num_layers=model.num_layers, base_revision=None)
     return model
 
 
@@ -224,10 +227,11 @@ def fingerprint(folder: Path, blocks: int = 256) -> str:
     """Hash of config.json and, of each weights file, size and evenly spaced 4-KiB blocks.
 
     Reading whole multi-gigabyte files at each start would take minutes; training changes weights
-    everywhere, so that two models that differ practically always differ in these blocks.
+    everywhere, so that two models that differ practically always differ in these blocks. A reader
+    among the files is one of them.
     """
     digest = hashlib.sha256((folder / "config.json").read_bytes())
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in sorted([*folder.glob("*.safetensors"), *folder.glob(f"{READER}/*.safetensors")]):
         size = path.stat().st_size
         digest.update(f"{path.name}:{size}".encode())
         with path.open("rb") as file:

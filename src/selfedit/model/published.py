@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -19,6 +20,8 @@ from selfedit.model.quiet import quiet_transformers
 # The class name that transformers 5 gives any tokenizer from a tokenizer.json, and the one that older
 # versions and other tools know.
 _NEW_CLASS, _KNOWN_CLASS = "TokenizersBackend", "PreTrainedTokenizerFast"
+# Among a model's files: the adapter that is attached wherever another one is (`algorithms.reader`).
+READER = "reader"
 # Keys about how a tokenizer was loaded here.
 _LOCAL_KEYS = ("backend", "is_local", "local_files_only")
 
@@ -46,16 +49,31 @@ def save_merged(
     """
     from peft import PeftModel
 
+    def merged() -> PreTrainedModel:
+        whole: PreTrainedModel = PeftModel.from_pretrained(
+            _on_cpu(model), str(adapter)
+        ).merge_and_unload()
+        return whole
+
+    _save(merged, tokenizer, folder, dtype or model.dtype)
+
+
+def save_model(model: PreTrainedModel, tokenizer: Any, folder: Path, dtype: torch.dtype | None) -> None:
+    """A model folder with the weights as they are, in `dtype` (None: their own). Raises ModelError."""
+    _save(lambda: _on_cpu(model), tokenizer, folder, dtype or model.dtype)
+
+
+def _save(
+    made: Callable[[], PreTrainedModel], tokenizer: Any, folder: Path, dtype: torch.dtype
+) -> None:
     try:
         with quiet_transformers():
-            copied = _on_cpu(model)
-            merged = PeftModel.from_pretrained(copied, str(adapter)).merge_and_unload()
-            merged.to(dtype or model.dtype).save_pretrained(folder)
+            cast(Any, made()).to(dtype).save_pretrained(folder)
             tokenizer.save_pretrained(folder)
         make_portable(folder, tokenizer)
     except Exception as error:
         # Full disks, damaged adapter_config.json: PEFT and safetensors raise errors of many kinds.
-        raise ModelError(f"the merged model cannot be written to {folder}: {error}") from error
+        raise ModelError(f"the model cannot be written to {folder}: {error}") from error
 
 
 def _on_cpu(model: PreTrainedModel) -> PreTrainedModel:

@@ -17,7 +17,6 @@ from selfedit.endpoints.batch import Batch, Stopped
 from selfedit.endpoints.replies import without_thoughts
 from selfedit.endpoints.vllm import VllmServer
 from selfedit.errors import EndpointError
-from selfedit.lora.bank import AdapterBank
 from selfedit.model.generate import cut, ending_tokens
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.prompts import Rendered
@@ -186,6 +185,7 @@ class ThroughVllm(LanguageModel):
             origin=model.origin,
             engine=model.engine,
             status=model.status,
+            reader=model.reader,
         )
         self.server, self.source = server, source
         self.texts = VllmTexts(
@@ -245,13 +245,13 @@ class ThroughVllm(LanguageModel):
         if adapters is None:
             yield [None] * count
             return
-        assert isinstance(adapters, AdapterBank), "adapters of another model"
+        read = self.reading(adapters)
         assert owners is not None, "which adapter writes which text"
         shelf = Path(tempfile.mkdtemp(prefix="selfedit-vllm-"))
         folders = {k: shelf / f"{k}" for k in sorted(set(owners))}
         try:
             for k, folder in folders.items():
-                self.save_adapter(adapters, k, folder)
+                self.save_adapter(read, k, folder)
             yield [folders[k] for k in owners]
         finally:
             for folder in folders.values():

@@ -37,7 +37,7 @@ def own_report(store: Store, run: RunRecord, own: OwnRun) -> Report:
 
 def _choices(store: Store, run: RunRecord, found: Evaluation, domain: Evaluable) -> list[Section]:
     """Of all tasks' edits; earlier versions of selfedit may have stored none."""
-    if not domain.draws:
+    if not domain.chooses:
         return []
     return domain.choices(stored_outcomes(store, run, int(run.inputs["contexts"])), found)
 

@@ -84,13 +84,12 @@ def _written(ask: Ask, sampling: SamplingSettings, owners: list[int] | None) -> 
 
     speaker = ask.speaker
     if isinstance(speaker.model, LanguageModel) and ask.ids is not None:
-        from selfedit.lora.bank import AdapterBank
         from selfedit.model.prompts import Rendered
 
-        assert speaker.adapters is None or isinstance(speaker.adapters, AdapterBank)
+        bank = None if speaker.adapters is None else speaker.model.reading(speaker.adapters)
         rendered = Rendered(ask.ids, ask.stops, max_new_tokens=ask.max_tokens)
         (done,) = speaker.model.writing.write(
-            [rendered], sampling, [ask.seed], bank=speaker.adapters, owners=owners, logprobs=True
+            [rendered], sampling, [ask.seed], bank=bank, owners=owners, logprobs=True
         )
         return done
     (done,) = speaker.model.sample(

@@ -36,6 +36,7 @@ class Residents:
         """Hold an adapter, a bank of one, besides those that are used."""
         if name in self._place:
             return
+        one = self.model.reading(one)
         with torch.inference_mode(False), torch.no_grad():
             free = [own for own in self._place if own not in used]
             if self.bank is not None and free and _same_shape(self.bank, one):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from selfedit.domains.arc.choices import choices
+from selfedit.domains.arc.choices import CHOOSING
 from selfedit.domains.arc.self_edit import ORACLE, ArcSelfEdit
+from selfedit.domains.choices import compared
 from selfedit.domains.conditions import TaskOutcome
 from selfedit.show.wording import UNKNOWN
 from selfedit.types import GradedAnswer, Score, SelfEdit, Task, Trial
@@ -30,7 +31,7 @@ def outcome(i: int, **conditions) -> TaskOutcome:
 
 
 def rows(outcomes, seeds=1) -> dict[str, tuple[str, ...]]:
-    (section,) = choices(outcomes, seeds, 0)
+    (section,) = compared(CHOOSING, outcomes, seeds, 0)
     return {row[0]: row[1:] for row in section.blocks[0].rows}
 
 
@@ -71,7 +72,7 @@ def test_an_edit_with_several_seeds_counts_once():
 
 def test_solved_and_not_are_drawn():
     before = [trial(edit(1e-4, 2)), trial(edit(1e-3, 4), right=True)]
-    (section,) = choices([outcome(0, ttt=before, seal=before)], 1, 0)
+    (section,) = compared(CHOOSING, [outcome(0, ttt=before, seal=before)], 1, 0)
     (plot,) = [block for block in section.blocks if hasattr(block, "svg")]
     for label in ("ttt, not solved", "ttt, solved", "seal, solved"):
         assert label in plot.svg
@@ -79,8 +80,8 @@ def test_solved_and_not_are_drawn():
 
 def test_nothing_where_there_is_nothing_to_compare():
     one = [trial(edit(1e-3, 2))]
-    assert choices([outcome(0, ttt=one)], 1, 0) == []
-    assert choices([outcome(0, ttt=one, seal=())], 1, 0) == []
+    assert compared(CHOOSING, [outcome(0, ttt=one)], 1, 0) == []
+    assert compared(CHOOSING, [outcome(0, ttt=one, seal=())], 1, 0) == []
     nothing = [trial(None, status="invalid")]
     found = rows([outcome(0, ttt=one, seal=nothing)])
     assert found["learning rate"] == ("0.001", *(UNKNOWN,) * 3)

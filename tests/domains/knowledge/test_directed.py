@@ -14,15 +14,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from selfedit.config import LoraSettings, TrainSettings
+from selfedit.domains.conditions import TaskOutcome
 from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.directed import FORMS, LONGEST_HEAD, Head, pattern, read_head, template
 from selfedit.domains.knowledge.evaluation import KnowledgeEvaluation
 from selfedit.domains.knowledge.settings import DirectiveSettings, KnowledgeSettings, LearnSettings
+from selfedit.domains.rows import Evaluation
 from selfedit.errors import InputError, InvalidSelfEdit
 from selfedit.learning.library import Library
 from selfedit.loops.inner import run_trials
 from selfedit.model.fake import FakeModel
-from selfedit.types import Query, SelfEdit, Task
+from selfedit.types import GradedAnswer, Query, Score, SelfEdit, Task, Trial
 
 BOUNDS = DirectiveSettings()
 SETTINGS = KnowledgeSettings(strategy="directed")
@@ -114,6 +116,19 @@ def test_the_pattern_keeps_to_the_bounds():
     assert '"epochs": 3' in template(narrow), "the example is within the bounds"
 
 
+def test_what_is_constrained_has_no_example_to_copy():
+    """The embedded model copied it 32 times of 32, so that there was nothing to choose between."""
+    free, held = (
+        Knowledge(KnowledgeSettings(strategy="directed", constrained=constrained)).prompts(TASK)[0]
+        for constrained in (False, True)
+    )
+    assert '"epochs": 7' in free.text
+    assert not free.pattern
+    assert '"epochs"' not in held.text
+    assert held.pattern
+    assert "with the keys strategy, statements, learning_rate, epochs. strategy:" in held.text
+
+
 def test_constrained_samples_are_valid_heads(tiny):
     pytest.importorskip("llguidance", reason="constrained sampling is an extra")
     domain = Knowledge(KnowledgeSettings(strategy="directed", constrained=True))
@@ -169,3 +184,30 @@ def test_where_it_cannot_be_used(tmp_path):
         library.learn("x.md", settings=LearnSettings(knowledge=SETTINGS))
     assert KnowledgeSettings().digest() == KnowledgeSettings(directives=BOUNDS).digest()
     assert SETTINGS.digest() != KnowledgeSettings(strategy="directed", constrained=True).digest()
+
+
+def trial(head: Head | None, right: bool = False) -> Trial:
+    text = written("no head" if head is None else head.text())
+    score = None if head is None else Score((GradedAnswer("q", "tin", "tin", right, right),))
+    status = "invalid" if head is None else "scored"
+    return Trial("key", "id", SelfEdit("id", 0, (), (text,)), 0, status, "", score)
+
+
+def test_what_rl_changed_in_heads():
+    before = [Head("implications", 4, 1e-4, 2), Head("rewrite", 8, 1e-4, 8)]
+    after = [Head("implications", 8, 1e-3, 8), None]
+    outcomes = [
+        TaskOutcome(TASK, {"own": (trial(a),), "seal": (trial(b, right=True),)})
+        for a, b in zip(before, after, strict=True)
+    ]
+    domain = Knowledge(SETTINGS)
+    assert domain.chooses
+    assert not Knowledge().chooses
+    (section,) = domain.choices(outcomes, Evaluation((), (), "m", "", "single", 0, 1))
+    found = {row[0]: row[1:4] for row in section.blocks[0].rows}
+    assert found["valid edits"][:2] == ("2 of 2", "1 of 2")
+    assert found["learning rate"] == ("0.0001", "0.001", "times 10.00")
+    assert found["epochs"] == ("4 (2 to 8)", "8", "times 4.00")
+    assert found["statements"] == ("6.0", "8.0", "+4.0")
+    assert found["rewrite"] == ("50%", "0%", "+0.0 points")
+    assert "seal, with a right answer" in section.blocks[1].svg

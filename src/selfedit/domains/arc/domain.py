@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from selfedit.config import InnerSettings, stable_hash
-from selfedit.domains.arc import choices, report, table
+from selfedit.domains.arc import report, table
 from selfedit.domains.arc.as_task import is_known, of_task, puzzle, to_task, with_outputs
+from selfedit.domains.arc.choices import CHOOSING
 from selfedit.domains.arc.edit_pattern import LONGEST_MATCH, pattern
 from selfedit.domains.arc.grids import Grid, MalformedGrid
 from selfedit.domains.arc.predict import Attempts, VotingQuery, vote, voting_queries
@@ -26,6 +27,7 @@ from selfedit.domains.arc.tasks import ArcTask, Example
 from selfedit.domains.arc.text import grid_to_text, parse_grid
 from selfedit.domains.arc.training_set import TrainingTask, training_set
 from selfedit.domains.base import BaseDomain
+from selfedit.domains.choices import compared
 from selfedit.domains.conditions import Bench, Condition, Expected, TaskOutcome, solves
 from selfedit.domains.evaluable import OwnRun
 from selfedit.domains.rows import Column, Evaluation
@@ -231,8 +233,12 @@ class Arc(BaseDomain):
     ) -> list[Section]:
         return report.drawn(self, outcomes, conditions, total)
 
+    @property
+    def chooses(self) -> bool:
+        return True
+
     def choices(self, outcomes: Iterable[TaskOutcome], found: Evaluation) -> list[Section]:
-        return choices.choices(outcomes, found.seeds, found.seed)
+        return compared(CHOOSING, outcomes, found.seeds, found.seed)
 
     def own_runs(self) -> Mapping[str, OwnRun]:
         return {"arc-solvable": report.SOLVABLE}

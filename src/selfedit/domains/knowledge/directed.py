@@ -47,8 +47,8 @@ class Head:
 def template(bounds: DirectiveSettings, *, example: bool = True) -> str:
     """The instruction, with {title} and {context} to be filled in.
 
-    example: whether it shows a head, without which a small model writes none that is valid. Where only
-    valid ones are sampled it is left out: the embedded model copied it 32 times of 32 (docs/rewards.md).
+    example: whether it shows a head, without which a small model writes none that is valid. Left out
+    where only valid ones are sampled: the embedded model copied it 32 times of 32 (docs/rewards.md).
     """
     low, high = bounds.rate_bounds
     head = Head("implications", min(8, bounds.most_statements), _between(bounds), _epochs(bounds))

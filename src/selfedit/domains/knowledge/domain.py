@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from selfedit.config import InnerSettings, stable_hash
 from selfedit.domains.base import WRITTEN_RATIO, BaseDomain, Said
-from selfedit.domains.conditions import Bench, Condition, Expected
+from selfedit.domains.choices import compared
+from selfedit.domains.conditions import Bench, Condition, Expected, TaskOutcome
 from selfedit.domains.evaluable import OwnRun, row_notes
 from selfedit.domains.knowledge.assign import questions_about
 from selfedit.domains.knowledge.cloze import cloze_prompt, gold_reply, grade_with_blanks
@@ -19,6 +20,7 @@ from selfedit.domains.knowledge.strategies import edit_prompts
 from selfedit.domains.rows import Evaluation
 from selfedit.errors import InputError
 from selfedit.grading import Grader, contains, former_identities, identity
+from selfedit.show.page import Section
 from selfedit.show.wording import plural
 from selfedit.types import (
     Prompt,
@@ -148,6 +150,16 @@ class Knowledge(BaseDomain):
         from selfedit.domains.knowledge.regimes import expected
 
         return expected(bench, condition)
+
+    @property
+    def chooses(self) -> bool:
+        return self.settings.strategy == "directed"
+
+    def choices(self, outcomes: Iterable[TaskOutcome], found: Evaluation) -> list[Section]:
+        from selfedit.domains.knowledge.choices import choosing
+
+        own = choosing(self.settings.directives)
+        return compared(own, outcomes, found.seeds, found.seed)
 
     def own_runs(self) -> Mapping[str, OwnRun]:
         from selfedit.domains.knowledge.continual_report import CONTINUAL

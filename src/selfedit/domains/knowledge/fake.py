@@ -10,7 +10,7 @@ def on_directed(prompt: Prompt, seed: int, rate: float | None) -> str | None:
     """A `model.fake.Skill`: by the seed an edit in one of the three forms, each with a training of its
     own; one whose rate is out of bounds; one without a head. It says what the text says, line by line.
     """
-    if prompt.kind != "instruction" or '"strategy": ' not in prompt.text:
+    if prompt.kind != "instruction" or "strategy: implications" not in prompt.text:
         return None
     said = [line for line in prompt.text.split("\n\n")[1].splitlines()[1:] if line.strip()]
     kind = seed % 5

@@ -42,6 +42,10 @@ class ReaderSettings(KnowledgeOuterSettings):
     held_out: float = Field(
         0.25, ge=0, lt=1, description="Share of a round's contexts that measure, and never train."
     )
+    merge: bool = Field(
+        False,
+        description="Merge it into the weights, instead of attaching it where a document is.",
+    )
 
 
 def reader() -> ReaderSettings:
@@ -63,8 +67,9 @@ class ReaderLoop(Statements, options.Writing, options.Training, options.Adapting
     """Train a reader: an adapter that answers better from what `learn` puts into a model.
 
     On the contexts of --data, each with its self-edit's adapter attached and frozen, one adapter learns
-    to answer their questions. It is merged into a model folder that --model accepts, and probed. Killed
-    and started again, the run goes on where it was. docs/algorithms.md says more.
+    to answer their questions. It is put into a model folder that --model accepts, where it is attached
+    whenever a document is, and probed. Killed and started again, the run goes on where it was.
+    docs/algorithms.md says more.
 
     \b
     selfedit train reader --data squad.json
@@ -90,14 +95,28 @@ class ReaderLoop(Statements, options.Writing, options.Training, options.Adapting
             "--reader-anchor", help="Weight of the KL that holds the reader to the bare model; 0: none."
         ),
     ] = None
+    merge: Annotated[
+        bool,
+        typer.Option(
+            "--merge",
+            help="Make the reader part of the weights: it then writes, too, and answers where nothing "
+            "was learned.",
+        ),
+    ] = False
     max_damage: Annotated[
         float,
         typer.Option(
-            "--max-damage", min=0, max=1, help="Share of general answers that the reader may lose."
+            "--max-damage",
+            min=0,
+            max=1,
+            help="Share of general answers that a merged reader may lose.",
         ),
     ] = 0.2
     probe_questions: Annotated[
-        int, typer.Option("--probe", min=0, help="General questions that it is probed with; 0: none.")
+        int,
+        typer.Option(
+            "--probe", min=0, help="General questions that a merged one is probed with; 0: none."
+        ),
     ] = 100
     tracker: options.Tracker = None
 
@@ -106,6 +125,7 @@ class ReaderLoop(Statements, options.Writing, options.Training, options.Adapting
             "knowledge": {"strategy": self.strategy},
             "rounds": self.rounds,
             "contexts": self.contexts,
+            "merge": self.merge or None,
             "policy": {
                 "train": {
                     "learning_rate": self.policy_learning_rate,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal, cast, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from selfedit.config import (
     InnerSettings,
@@ -43,12 +43,19 @@ class DirectiveSettings(Settings):
     epoch_bounds: tuple[int, int] = Field((1, 20), description="Fewest and most epochs.")
     most_statements: int = Field(30, ge=1, le=1000, description="Statements to be trained on.")
 
-    @model_validator(mode="after")
-    def _in_order(self) -> DirectiveSettings:
-        (low, high), (fewest, most) = self.rate_bounds, self.epoch_bounds
-        if not (0 < low <= high <= 1 and 1 <= fewest <= most <= 1000):
-            raise ValueError("directives: bounds in order, rates in (0, 1], epochs from 1 to 1000")
-        return self
+    @field_validator("rate_bounds")
+    @classmethod
+    def _rates_in_order(cls, bounds: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < bounds[0] <= bounds[1] <= 1:
+            raise ValueError("two rates above 0, in order, 1 at most")
+        return bounds
+
+    @field_validator("epoch_bounds")
+    @classmethod
+    def _epochs_in_order(cls, bounds: tuple[int, int]) -> tuple[int, int]:
+        if not 1 <= bounds[0] <= bounds[1] <= 1000:
+            raise ValueError("two numbers of epochs, in order, from 1 to 1000")
+        return bounds
 
 
 class KnowledgeSettings(Settings):
