@@ -120,8 +120,12 @@ def _one(
         )
     if gguf:
         return _gguf(standing.model, target, folder, False, llama_cpp)
-    _copy(folder, target)
+    _copy(folder, target, _has_reader(standing.model))
     return target
+
+
+def _has_reader(model: Model) -> bool:
+    return isinstance(model, TrainsReaders) and model.has_reader
 
 
 @contextmanager
@@ -137,11 +141,19 @@ def _answering(model: Model, adapter: Path, work: Path) -> Iterator[Path]:
         yield summed
 
 
-def _copy(adapter: Path, target: Path) -> None:
-    """Its files, without their modes: those of a library that is read-only could not be moved."""
+def _copy(adapter: Path, target: Path, has_read: bool) -> None:
+    """Its files, without their modes: those of a library that is read-only could not be moved.
+
+    has_read: whether it is the sum with a reader, which the model that has the reader must not load."""
     target.mkdir(exist_ok=True)
     for file in adapter.iterdir():
         shutil.copyfile(file, target / file.name)
+    if has_read:
+        from selfedit.lora.files import NOTE
+
+        note = json.loads((target / NOTE).read_text(encoding="utf-8"))
+        note["base_revision"] += ", without its reader"
+        (target / NOTE).write_text(json.dumps(note, indent=1), encoding="utf-8")
 
 
 def _gguf(model: Model, target: Path, adapter: Path, merged: bool, llama_cpp: Path | None) -> Path:
@@ -165,7 +177,7 @@ def _folders(standing: Standing, record: AdapterRecord, names: list[str], target
     """Each adapter in a folder of its name, and the table that says which passages each one holds."""
     for name in names:
         with _answering(standing.model, standing.shelf.adapter(name), target) as folder:
-            _copy(folder, target / name)
+            _copy(folder, target / name, _has_reader(standing.model))
     own = Shelf.own(record.version)
     passages = [
         {

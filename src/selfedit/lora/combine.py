@@ -16,6 +16,14 @@ from selfedit.lora.targets import placed
 Mixes = Sequence[Mapping[int, float]]
 
 
+class _Part(NamedTuple):
+    """Adapter k of a bank, as a part of a sum."""
+
+    bank: AdapterBank
+    k: int
+    weight: float
+
+
 def combined(banks: Sequence[AdapterBank], mixes: Mixes, *, num_layers: int) -> AdapterBank:
     """A bank with an adapter for each mix, the sum of the first adapters of the banks it names.
 
@@ -30,27 +38,19 @@ def combined(banks: Sequence[AdapterBank], mixes: Mixes, *, num_layers: int) -> 
         for k, mix in enumerate(mixes):
             copy.weights_KP[k] = banks[next(iter(mix))].weights_KP[0]
         return copy
-    parts = [[Part(banks[i], 0, weight) for i, weight in mix.items()] for mix in mixes]
+    parts = [[_Part(banks[i], 0, weight) for i, weight in mix.items()] for mix in mixes]
     return _summed(banks, parts, num_layers)
 
 
 def over_each(bank: AdapterBank, other: AdapterBank, *, num_layers: int) -> AdapterBank:
     """A bank of the sums of each of the bank's adapters and the first of another one, exact as those of
     `combined`. Both belong to one model."""
-    parts = [[Part(bank, k, 1.0), Part(other, 0, 1.0)] for k in range(bank.num_adapters)]
+    parts = [[_Part(bank, k, 1.0), _Part(other, 0, 1.0)] for k in range(bank.num_adapters)]
     return _summed([bank, other], parts, num_layers)
 
 
-class Part(NamedTuple):
-    """Adapter k of a bank, as a part of a sum."""
-
-    bank: AdapterBank
-    k: int
-    weight: float
-
-
 def _summed(
-    banks: Sequence[AdapterBank], sums: Sequence[Sequence[Part]], num_layers: int
+    banks: Sequence[AdapterBank], sums: Sequence[Sequence[_Part]], num_layers: int
 ) -> AdapterBank:
     """A bank with an adapter for each sum, of the modules of all these banks."""
     model = banks[0].model
@@ -73,7 +73,7 @@ def _summed(
     return whole
 
 
-def _fill(down_IR: Tensor, up_RO: Tensor, name: str, parts: Sequence[Part]) -> None:
+def _fill(down_IR: Tensor, up_RO: Tensor, name: str, parts: Sequence[_Part]) -> None:
     """A module's factors of a sum: those of its parts, one behind the other."""
     at = 0
     for bank, k, weight in parts:
