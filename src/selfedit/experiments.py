@@ -411,6 +411,7 @@ def train_reader(
         settings.seed,
         settings.held_out,
         merge=settings.merge,
+        own_words=settings.own_words,
     )
     done = train(
         domain,

@@ -6,12 +6,12 @@ helps with documents that it has never seen. After the knowledge extractor of Ca
 Plug-n-Play Knowledge Modules with Deep Context Distillation", arXiv 2503.08727.
 
 A round: each context's self-edits are trained into adapters as in the inner loop; the reader learns
-from the contexts' questions with their answers (loss on the answer alone), held to the bare model where
-no document is attached. Then it lies beside the policy's weights, and is attached wherever a document
-is: what is written, and what is asked where nothing was learned, stays the bare model's. Or it is
-merged into the weights, so that the next round's adapters grow on a model that reads. The last contexts
-of a round are held out: what their adapters answer with and without the reader is measured, and never
-trained on.
+from the contexts' questions with the gold answers (loss on the answer alone), or with the model's own
+right answers, given the context, which say more; and it is held to the bare model where no document is
+attached. Then it lies beside the policy's weights, and is attached wherever a document is: what is
+written, and what is asked where nothing was learned, stays the bare model's. Or it is merged into the
+weights, so that the next round's adapters grow on a model that reads. The last contexts of a round are
+held out: what their adapters answer with and without the reader is measured, and never trained on.
 
 Left out: reinforcement of the reader (it imitates the gold answers); other tasks than questions.
 """
@@ -33,7 +33,16 @@ from selfedit.loops.inner import train
 from selfedit.loops.jobs import asked_trials, plan_jobs
 from selfedit.loops.waves import WaveBudget, plan_waves
 from selfedit.progress import Progress, Tracked, by_steps
-from selfedit.seams import Adapters, Domain, Model, PolicyRef, TrainsReaders, TrialRunner, Update
+from selfedit.seams import (
+    Adapters,
+    Domain,
+    GoldReplies,
+    Model,
+    PolicyRef,
+    TrainsReaders,
+    TrialRunner,
+    Update,
+)
 from selfedit.types import Candidate, Group, Proposal, SelfEdit, Task, TrainingSequence
 
 Pair = tuple[Task, SelfEdit]
@@ -82,7 +91,8 @@ def _untried(domain: Domain, task: Task, edit: SelfEdit) -> Candidate:
 class Reader:
     """Implements `seams.Algorithm`. inner: how the documents' adapters are trained; settings: the
     reader; held_out: share of a round's contexts that only measure, rounded down; merge: whether it
-    becomes part of the weights, instead of being attached where a document is."""
+    becomes part of the weights, instead of being attached where a document is; own_words: whether the
+    lessons are the model's own right answers with the context at hand, instead of the gold ones."""
 
     def __init__(
         self,
@@ -92,8 +102,9 @@ class Reader:
         seed: int,
         held_out: float = 0.25,
         merge: bool = False,
+        own_words: bool = False,
     ) -> None:
-        self.merge = merge
+        self.merge, self.own_words = merge, own_words
         self.domain, self.inner, self.settings = domain, inner, settings
         self.seed, self.held_out = seed, held_out
 
@@ -101,6 +112,7 @@ class Reader:
     def identity(self) -> str:
         parts = [self.domain.digest(), self.inner.digest(), self.settings.digest()]
         kind = "reader" if self.merge else "reader, attached"
+        kind += ", own words" if self.own_words else ""
         return f"{kind} {stable_hash([*parts, self.seed, self.held_out])}"
 
     def improve(self, policy: Model, groups: Sequence[Group], out: Path, progress: Progress) -> Update:
@@ -119,9 +131,16 @@ class Reader:
         held = self.adapters(policy, pairs, folder, progress)
         measuring = {g.task.id for g in groups[len(groups) - int(self.held_out * len(groups)) :]}
         taught = [own for own in held if own.task.id not in measuring]
-        lessons = [(k, lesson) for k, own in enumerate(taught) for lesson in self.lessons(own.task)]
+        tasks = {own.task.id: own.task for own in taught}
+        answers = self.answers(policy, list(tasks.values()), progress)
+        lessons = [
+            (k, lesson)
+            for k, own in enumerate(taught)
+            for lesson in self.lessons(own.task, answers[own.task.id])
+        ]
         if not lessons:
             note = "no context has both a self-edit that could be trained and a question"
+            note += " that the model answers right with the context at hand" if self.own_words else ""
             return Update(None, note=f"{note}, so the policy stays as it was")
         progress.start("training the reader", 100)
         reader, record = policy.train_reader(
@@ -150,11 +169,27 @@ class Reader:
         learned = tuple(own.edit for own in taught)
         return Update(out, learned, tuple(record.losses), numbers)
 
-    def lessons(self, task: Task) -> Iterator[TrainingSequence]:
-        """A context's questions as they are asked, with their gold answers; blanks are none."""
-        for query, prompt in zip(task.queries, self.domain.queries(task), strict=True):
-            if query.form == "question" and query.gold.strip():
-                yield TrainingSequence(query.gold.strip(), prompt)
+    def answers(self, policy: Model, tasks: Sequence[Task], progress: Progress) -> dict[str, list[str]]:
+        """What the reader is to say to each question of each task; "" where there is no lesson."""
+        if not self.own_words:
+            return {task.id: [query.gold.strip() for query in task.queries] for task in tasks}
+        assert isinstance(self.domain, GoldReplies)
+        prompts = [prompt for task in tasks for prompt in self.domain.open_book(task)]
+        progress.start("answering with the contexts at hand", len(prompts))
+        replies = policy.sample(prompts, ANSWER_SAMPLING, [0] * len(prompts), on_done=progress.advance)
+        texts = iter([reply.text.strip() for reply in replies])
+        said = {task.id: [next(texts) for _ in task.queries] for task in tasks}
+        graded = {task.id: self.domain.score(task, said[task.id]).answers for task in tasks}
+        return {
+            name: [one.answer.strip() if one.correct else "" for one in own]
+            for name, own in graded.items()
+        }
+
+    def lessons(self, task: Task, answers: Sequence[str]) -> Iterator[TrainingSequence]:
+        """A context's questions as they are asked, with these answers; blanks are none."""
+        for query, prompt, answer in zip(task.queries, self.domain.queries(task), answers, strict=True):
+            if query.form == "question" and answer:
+                yield TrainingSequence(answer, prompt)
 
     def adapters(
         self, policy: Model, pairs: Sequence[Pair], folder: Path, progress: Progress

@@ -42,6 +42,10 @@ class ReaderSettings(KnowledgeOuterSettings):
     held_out: float = Field(
         0.25, ge=0, lt=1, description="Share of a round's contexts that measure, and never train."
     )
+    own_words: bool = Field(
+        False,
+        description="It learns the model's own right answers, given the context, not the gold ones.",
+    )
     merge: bool = Field(
         False,
         description="Merge it into the weights, instead of attaching it where a document is.",
@@ -95,6 +99,14 @@ class ReaderLoop(Statements, options.Writing, options.Training, options.Adapting
             "--reader-anchor", help="Weight of the KL that holds the reader to the bare model; 0: none."
         ),
     ] = None
+    own_words: Annotated[
+        bool,
+        typer.Option(
+            "--own-words",
+            help="Teach it the model's own right answers, given the context, which say more than the "
+            "given ones.",
+        ),
+    ] = False
     merge: Annotated[
         bool,
         typer.Option(
@@ -125,6 +137,7 @@ class ReaderLoop(Statements, options.Writing, options.Training, options.Adapting
             "knowledge": {"strategy": self.strategy},
             "rounds": self.rounds,
             "contexts": self.contexts,
+            "own_words": self.own_words or None,
             "merge": self.merge or None,
             "policy": {
                 "train": {
