@@ -25,7 +25,7 @@ from selfedit.model.reader import frozen_bank
 from selfedit.report.runs import find_run
 from selfedit.report.train_run import train_report
 from selfedit.store import Store
-from selfedit.types import Prompt, TrainingPlan, TrainingSequence
+from selfedit.types import Prompt, Query, TrainingPlan, TrainingSequence
 from tests.loops.test_outer import task
 
 LORA = LoraSettings(rank=3, alpha=6, layers="all")
@@ -223,12 +223,12 @@ READING = ReaderSettings(
 )
 
 
-def train(tmp_path, model=None, load=load_fake, tasks=TASKS, name="run", probes=0):
+def train(tmp_path, model=None, load=load_fake, tasks=TASKS, name="run", probes=0, settings=READING):
     store = Store(tmp_path / name / "store.sqlite")
     domain = Knowledge(READING.inner.knowledge)
     folder = tmp_path / name / "policies"
     done = experiments.train_reader(
-        domain, tasks, model or FakeModel(), READING, store, load=load, folder=folder,
+        domain, tasks, model or FakeModel(), settings, store, load=load, folder=folder,
         probe_questions=probes,
     )  # fmt: skip
     return store, done
@@ -273,6 +273,28 @@ def test_its_lessons_are_questions_of_training_contexts_alone(tmp_path, monkeypa
         assert set(lessons) <= {one.queries[0].gold for one in own}
         assert held_out.queries[0].gold not in lessons
         assert len(lessons) == record.metrics["questions"] >= 2
+
+
+def test_its_lessons_may_be_right_answers_in_the_models_own_words(tmp_path, monkeypatch):
+    """Where it is wrong with the context at hand, there is no lesson."""
+    taught = []
+    original = FakeModel.train_reader
+
+    def noted(self, documents, owners, sequences, *rest):
+        taught.extend((own.prompt.text.splitlines()[-1], own.text) for own in sequences)
+        return original(self, documents, owners, sequences, *rest)
+
+    monkeypatch.setattr(FakeModel, "train_reader", noted)
+    wrong = [replace(own, queries=(Query(own.queries[0].question, ("gold",)),)) for own in TASKS[:6]]
+    own_words = READING.model_copy(update={"own_words": True})
+    _, done = train(tmp_path, tasks=[*wrong, *TASKS[6:]], settings=own_words)
+    assert 0 < len(taught) == sum(r.metrics.get("questions", 0) for r in done.trained.rounds) < 6
+    for question, answer in taught:
+        number = question.removeprefix("Which stone is tower number").split()[0]
+        assert int(number) >= 6
+        assert answer == f"The tower number{number} is made of stone{number}."
+    _, none = train(tmp_path, tasks=wrong, name="none", settings=own_words)
+    assert "answers right with the context at hand" in none.trained.rounds[0].note
 
 
 @pytest.mark.parametrize("stop_at", [2, 4, 5, 7, 9])
