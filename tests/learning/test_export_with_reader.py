@@ -17,8 +17,7 @@ from tests.learning.test_winner import LAMP, LAMPS, NOISE, Surprised
 ASKED = [Prompt("What do the lamps of Orro burn?", kind="question")]
 
 
-@pytest.fixture
-def library(tiny, tmp_path):
+def read_library(tiny, folder, **memory) -> Library:
     """With a version, and a model that reads it by a reader of another shape."""
     model = tiny.twin()
     model.revision = "tiny with a reader"
@@ -27,8 +26,9 @@ def library(tiny, tmp_path):
     )
     reader.weights_KP += 0.05
     model.reader = reader
-    library = Library(model, tmp_path / "library")
-    assert library.learn(LAMPS, [LAMP], LearnSettings.model_validate(NOISE), grader=Surprised()).version
+    library = Library(model, folder)
+    settings = LearnSettings.model_validate(NOISE | memory)
+    assert library.learn(LAMPS, [LAMP], settings, grader=Surprised()).version
     return library
 
 
@@ -36,7 +36,8 @@ def said(model, **how) -> float:
     return model.answer_scores(ASKED, ["thistle oil"], **how)[0].logprob
 
 
-def test_an_exported_adapter_has_the_reader_in_it(tiny, library, tmp_path):
+def test_an_exported_adapter_has_the_reader_in_it(tiny, tmp_path):
+    library = read_library(tiny, tmp_path / "library")
     model = library.model
     own = model.load_adapter(library.shelf.find(1))
     assert own.settings.rank == NOISE["lora"]["rank"], "the library keeps the document's alone"
@@ -53,3 +54,15 @@ def test_an_exported_adapter_has_the_reader_in_it(tiny, library, tmp_path):
     merged = load_model(str(library.export(tmp_path / "merged", merged=True)), dtype="float64")
     assert not merged.has_reader
     assert abs(said(merged) - read) <= 1e-4  # what is computed once, such as angles, is in float32
+
+
+def test_a_stack_answers_without_the_reader_and_so_does_its_export(tiny, tmp_path):
+    library = read_library(tiny, tmp_path / "library", memory="stack")
+    own = library.model.load_adapter(library.shelf.find(1))
+    alone = said(tiny, adapters=own.over(tiny.hf), owners=[0])
+    assert abs(said(library.standing.stacked(library.store.adapter(1))) - alone) <= 1e-9
+    folder = library.export(tmp_path / "out")
+    whole = load_peft(tiny.hf, folder, num_layers=tiny.num_layers)
+    assert abs(said(tiny, adapters=whole, owners=[0]) - alone) <= 1e-9
+    merged = load_model(str(library.export(tmp_path / "merged", merged=True)), dtype="float64")
+    assert abs(said(merged) - alone) <= 1e-4

@@ -301,11 +301,11 @@ def test_an_export_is_whole_or_not_there(tmp_path, library, monkeypatch):
         learn(library, i, ROUTED)
     copied = []
 
-    def cut(adapter, target, has_read):
+    def cut(adapter, target, **how):
         copied.append(adapter)
         if len(copied) == 2:
             shutil.rmtree(adapter)
-        return copy(adapter, target, has_read)
+        return copy(adapter, target, **how)
 
     copy = exporting._copy
     folder = max((library.folder / "passages").iterdir())

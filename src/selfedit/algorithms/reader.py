@@ -13,7 +13,7 @@ written, and what is asked where nothing was learned, stays the bare model's. Or
 weights, so that the next round's adapters grow on a model that reads. The last contexts of a round are
 held out: what their adapters answer with and without the reader is measured, and never trained on.
 
-Left out: reinforcement of the reader (it imitates the gold answers); other tasks than questions.
+Left out: reinforcement of the reader (it imitates answers); other tasks than questions.
 """
 
 from __future__ import annotations

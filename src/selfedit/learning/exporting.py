@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -90,46 +90,41 @@ def _written(
                 "one file or model: `selfedit adapters consolidate` trains one from everything."
             )
         return _folders(standing, record, names, target)
-    with _answering(standing.model, _only(standing.shelf, record, names), target) as folder:
-        return _one(standing, record, folder, target, merged, gguf=gguf, llama_cpp=llama_cpp)
+    return _one(standing, record, target, merged, gguf=gguf, llama_cpp=llama_cpp)
 
 
 def _one(
     standing: Standing,
     record: AdapterRecord,
-    folder: Path,
     target: Path,
     merged: bool,
     *,
     gguf: bool,
     llama_cpp: Path | None,
 ) -> Path:
-    """The same of a version that is one adapter, in `folder`."""
-    kind = kind_of(record)
-    if merged:
-        stacks = kind.startswith("stack")
-        base = standing.stacked(_below(standing, record)) if stacks else standing.model
-        if gguf:
-            return _gguf(base, target, folder, True, llama_cpp)
-        base.save_merged(target, folder)
-        return target
-    if kind.startswith("stack") and _below(standing, record) is not None:
+    """The same of a version that is one adapter."""
+    stacks = kind_of(record).startswith("stack")
+    below = _below(standing, record) if stacks else None
+    if below is not None and not merged:
         raise AdapterError(
             f"version {record.version} stands on others, and its adapter alone says little: export "
             "it with --merged."
         )
-    if gguf:
-        return _gguf(standing.model, target, folder, False, llama_cpp)
-    _copy(folder, target, _has_reader(standing.model))
-    return target
-
-
-def _has_reader(model: Model) -> bool:
-    return isinstance(model, TrainsReaders) and model.has_reader
+    base = standing.stacked(below)
+    adapter = _only(standing.shelf, record, sorted(adapter_names(record)))
+    # What is merged into weights, as a stack is, answers without a reader.
+    with nullcontext(adapter) if stacks else _as_read(base, adapter, target) as folder:
+        if gguf:
+            return _gguf(base, target, folder, merged, llama_cpp)
+        if merged:
+            base.save_merged(target, folder)
+        else:
+            _copy(folder, target, is_sum=folder != adapter)
+        return target
 
 
 @contextmanager
-def _answering(model: Model, adapter: Path, work: Path) -> Iterator[Path]:
+def _as_read(model: Model, adapter: Path, work: Path) -> Iterator[Path]:
     """The adapter as it answers: its folder, or one of its sum with the model's reader, while it is
     used. work: a folder that may be written to."""
     if not isinstance(model, TrainsReaders) or not model.has_reader:
@@ -141,14 +136,14 @@ def _answering(model: Model, adapter: Path, work: Path) -> Iterator[Path]:
         yield summed
 
 
-def _copy(adapter: Path, target: Path, has_read: bool) -> None:
+def _copy(adapter: Path, target: Path, *, is_sum: bool) -> None:
     """Its files, without their modes: those of a library that is read-only could not be moved.
 
-    has_read: whether it is the sum with a reader, which the model that has the reader must not load."""
+    is_sum: whether a reader is in it. The note says so, and a model that has the reader refuses it."""
     target.mkdir(exist_ok=True)
     for file in adapter.iterdir():
         shutil.copyfile(file, target / file.name)
-    if has_read:
+    if is_sum:
         from selfedit.lora.files import NOTE
 
         note = json.loads((target / NOTE).read_text(encoding="utf-8"))
@@ -176,8 +171,9 @@ def _below(standing: Standing, record: AdapterRecord) -> AdapterRecord | None:
 def _folders(standing: Standing, record: AdapterRecord, names: list[str], target: Path) -> Path:
     """Each adapter in a folder of its name, and the table that says which passages each one holds."""
     for name in names:
-        with _answering(standing.model, standing.shelf.adapter(name), target) as folder:
-            _copy(folder, target / name, _has_reader(standing.model))
+        adapter = standing.shelf.adapter(name)
+        with _as_read(standing.model, adapter, target) as folder:
+            _copy(folder, target / name, is_sum=folder != adapter)
     own = Shelf.own(record.version)
     passages = [
         {

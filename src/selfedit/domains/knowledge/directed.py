@@ -48,7 +48,7 @@ def template(bounds: DirectiveSettings, *, example: bool = True) -> str:
     """The instruction, with {title} and {context} to be filled in.
 
     example: whether it shows a head, without which a small model writes none that is valid. Left out
-    where only valid ones are sampled: the embedded model copied it 32 times of 32 (docs/rewards.md).
+    where only valid ones are sampled: the embedded model copied it 32 times of 32 (docs/log.md).
     """
     low, high = bounds.rate_bounds
     head = Head("implications", min(8, bounds.most_statements), _between(bounds), _epochs(bounds))
