@@ -59,4 +59,5 @@ for round in $(seq 0 "$ROUNDS"); do
     fi
   done
 done
+python "$here/prompts.py" "$OUT" > "$OUT/table.md" # if it was killed above, there is none
 exit "$failed"

@@ -31,6 +31,10 @@ selfedit() { # a whole result or none: selfedit RESULT COMMAND ...
 # shellcheck disable=SC2086 # READER is a list of options
 selfedit "$OUT/train.json" train reader --model "$MODEL" --data "$DATA" "${preset[@]}" $READER
 reader=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["policy"])' "$OUT/train.json")
+if [ "$reader" = "$MODEL" ]; then
+  echo "no reader came of it: $OUT/train.json says why" >&2
+  exit 1
+fi
 evaluate=(eval knowledge --data "$EVAL" --contexts "$HELD_OUT" --conditions "$CONDITIONS")
 selfedit "$OUT/without.json" "${evaluate[@]}" --model "$MODEL"
 selfedit "$OUT/with.json" "${evaluate[@]}" --model "$reader"

@@ -364,6 +364,17 @@ POLICY_TRAINING: dict[str, dict[str, Any]] = {
 }
 
 
+# The options of `Improving` that each algorithm reads.
+_STEPS = ("clip", "clip_high", "kl_weight", "kl_stop")
+ALGORITHM_OPTIONS: dict[str, tuple[str, ...]] = {
+    "rest-em": (),
+    "grpo": ("normalisation", "scale", *_STEPS),
+    "ppo": _STEPS,
+    "rloo": _STEPS,
+    "dpo": ("kl_weight",),
+}
+
+
 class AlgorithmSettings(Settings):
     """How a policy learns from its scored self-edits (docs/algorithms.md)."""
 
@@ -398,7 +409,9 @@ class AlgorithmSettings(Settings):
         "(KL, nats per token); None: never.",
     )
     invalid_reward: float | None = Field(
-        0.0, description="What an invalid or failed self-edit has earned; None: it is left out."
+        0.0,
+        description="What an invalid or failed self-edit has earned, or what the worst other of its "
+        "context has, if that is less; None: it is left out.",
     )
 
     def identity(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from selfedit.algorithms.gradient import First
 from selfedit.algorithms.named import named
-from selfedit.algorithms.reader import Reader, Untried
+from selfedit.algorithms.reader import Reader, Untried, held_out
 from selfedit.config import EvaluationSettings, JudgeSettings, OuterSettings
 from selfedit.corpus.experiment import generate as generate  # noqa: PLC0414
 from selfedit.data import drawn, take
@@ -355,7 +355,8 @@ def train(
         until,
     )
     if confirm is not None and (finished := len(run.finished())) < run.until:
-        trust = None if settings.reward == "proxy" else earlier(store, model.name, settings)
+        is_rewarded = reward is None and settings.reward != "proxy"
+        trust = earlier(store, model.name, settings) if is_rewarded else None
         ahead = settings.model_copy(update={"rounds": run.until})
         plan = replace(plan_outer(model, domain, run.tasks, ahead, finished), trust=trust)
         if not confirm(plan):
@@ -404,12 +405,16 @@ def train_reader(
     load = load or _loader(domain, model)
     model = load(model) if isinstance(model, str) else model
     name = model.name
+    one_each = settings.inner.model_copy(update={"seeds": 1})  # nothing is compared
+    settings = settings.model_copy(update={"inner": one_each})
+    kept, _ = _rewardable(domain, tasks)
+    sampled = drawn(kept, settings.seed)[: settings.rounds * settings.contexts]
     reader = Reader(
         domain,
         settings.inner,
         settings.policy,
         settings.seed,
-        settings.held_out,
+        held_out(sampled, settings.held_out),
         merge=settings.merge,
         own_words=settings.own_words,
     )

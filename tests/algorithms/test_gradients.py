@@ -197,6 +197,10 @@ def test_options_of_an_algorithm_bring_its_own_training():
     assert given_only(Improving(policy_epochs=5).given()) == {"policy": {"train": {"epochs": 5}}}
     with pytest.raises(InputError, match=r"--clip-high.*--algorithm"):
         Improving(clip_high=0.3).given()
+    with pytest.raises(InputError, match=r"--normalisation: not with rloo.*--algorithm grpo\."):
+        Improving(algorithm="rloo", normalisation="dapo", clip=0.1).given()
+    with pytest.raises(InputError, match=r"--clip, --kl-stop: not with dpo.*grpo or ppo or rloo"):
+        Improving(algorithm="dpo", clip=0.1, kl_weight=0.1, kl_stop=1).given()
 
 
 # -- what an edit earned ------------------------------------------------------------------------------
@@ -218,9 +222,14 @@ def test_advantages_are_those_of_the_papers():
     assert relative([one], "none")[0] == pytest.approx([-0.5, 0, 0.5])
     both = relative([one, two], "batch")
     assert both[0][2] - both[0][0] == pytest.approx((both[1][0] - both[1][1]) / 0.2)
+    equal = earned([group(0.0, 0.0)], 0.0)
+    of_round = relative([*equal, two], "batch")  # std of (0, 0, 0.2, 0) is 0.1
+    assert of_round == [pytest.approx([1, -1], abs=1e-4)], "where edits do not differ there are none"
     assert not earned([group(0.3)], 0.0)[0].differ
     assert not earned([group(0.3, 0.3)], 0.0)[0].differ
     assert earned([group(0.3, None)], invalid=None)[0].rewards == (0.3,)
+    gains = earned([group(-1.0, None, 0.5)], invalid=0.0)[0].rewards
+    assert gains == (-1.0, -1.0, 0.5), "an invalid one has not earned more than the worst"
     left_out = group(None, 0.5, statuses=["unscored", "scored"])
     assert earned([left_out, group(None, questions=False)], 0.0)[0].rewards == (0.5,)
 
@@ -300,6 +309,22 @@ def test_it_begins_on_policy_and_writes_a_model(tiny, tmp_path, rounds_of_tiny, 
             own.improve(replaced_name(tiny, out), rounds_of_tiny, out, Silent()).metrics["value_error"]
             < 0.5 * before
         ), "the next round begins with it"
+
+
+@pytest.mark.parametrize("name", ["grpo", "ppo"])
+def test_a_step_is_of_completions_however_many_an_edit_has(tiny, tmp_path, rounds_of_tiny, name):
+    def doubled(edit):
+        return SelfEdit(
+            edit.task_id, edit.index, edit.prompts * 2, edit.completions * 2, edit.drawn * 2
+        )
+
+    groups = [
+        replace(own, candidates=tuple(replace(c, edit=doubled(c.edit)) for c in own.candidates))
+        for own in rounds_of_tiny
+    ]
+    update = algorithm_of_tiny(tiny, name, kl_stop=None).improve(tiny, groups, tmp_path / "r", Silent())
+    assert len(update.losses) == 9, "3 epochs of 12 completions, 4 a step"
+    assert "kl_to_first" in update.metrics
 
 
 def replaced_name(tiny, folder):

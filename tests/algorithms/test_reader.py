@@ -11,6 +11,7 @@ from peft import LoraConfig, PeftModel
 
 from selfedit import experiments
 from selfedit.algorithms.policy import write_policy
+from selfedit.algorithms.reader import held_out
 from selfedit.config import AnchorSettings, LoraSettings, SamplingSettings, TrainSettings
 from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.reader import ReaderSettings
@@ -256,6 +257,25 @@ def test_rounds_of_a_reader(tmp_path):
     with pytest.raises(InputError, match="was trained on"):
         refuse_overlap(domain, seen, TASKS)
     refuse_overlap(domain, seen, [task(99)])
+
+
+def test_a_context_that_is_held_out_is_so_in_every_round(tmp_path, monkeypatch):
+    """Six contexts in rounds of four: the second round samples two of the first one's again."""
+    taught = []
+    original = FakeModel.train_reader
+
+    def noted(self, documents, owners, sequences, *rest):
+        taught.append({own.text for own in sequences})
+        return original(self, documents, owners, sequences, *rest)
+
+    monkeypatch.setattr(FakeModel, "train_reader", noted)
+    _, done = train(tmp_path, tasks=TASKS[:6])
+    golds = [task.queries[0].gold for task in done.trained.tasks]
+    first, second = taught
+    assert first == set(golds[:3]), "the fourth measures"
+    assert second >= set(golds[:2]), "what was taught does not measure in the next round"
+    assert "read_before" not in done.trained.rounds[1].metrics
+    assert [len(held_out(TASKS[:n], 0.25)) for n in (3, 4, 7, 8)] == [0, 1, 1, 2]
 
 
 def test_its_lessons_are_questions_of_training_contexts_alone(tmp_path, monkeypatch):

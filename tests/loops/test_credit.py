@@ -42,15 +42,31 @@ def trial(own: SelfEdit, seed: int, *right: bool) -> Trial:
 
 def test_questions_are_about_sentences():
     """Three sentences, each restated twice: the order of the prompts."""
-    about = DOMAIN.about(TASK, edit(0, *"abcdef"))
+    said = [
+        "Tin is what the tower of Pask is made of.",
+        "The keeper of the tower is called Jory Pask.",
+        "The harbour is what nobody has asked about.",
+    ]
+    other = [text.replace("is ", "was ") for text in said]
+    about = DOMAIN.about(TASK, edit(0, *said, *other))
     assert about == ((1,), (0,), (), (1,), (0,), ())
+    # What is not trained on has no credit: nothing, an invented name, the same again.
+    own = edit(0, "", "Its keeper is Doran Vey.", said[2], said[0], said[1], said[1])
+    assert DOMAIN.about(TASK, own) == ((), (), (), (1,), (0,), ())
+    itself = edit(0, "The tower of Pask is made of tin.", *said[1:])
+    assert DOMAIN.about(TASK, itself) == ((), (0,), ())
     whole = Knowledge(KnowledgeSettings(strategy="implications"))
     with pytest.raises(InputError, match="sentences"):
         whole.about(TASK, edit(0, "a"))
 
 
 def test_a_gain_goes_to_the_statement_over_all_seeds():
-    own = edit(0, "tin again", "Jory again", "harbour")
+    own = edit(
+        0,
+        "Tin is what the tower of Pask is made of.",
+        "Jory Pask is its keeper.",
+        "Nobody has ever asked about that harbour.",
+    )
     trials = [trial(own, 0, True, False), trial(own, 1, False, False)]
     before = worths(trial(own, 9, False, True).score)
     group = Group(TASK, 0.5, (candidate_of(trials),))

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from selfedit.loops.rounds import RoundRecord, context_values, put_round, stored_groups
+from selfedit.loops.rounds import (
+    RoundRecord,
+    context_values,
+    put_round,
+    round_record,
+    stored_groups,
+)
+from selfedit.model.fake import FakeModel
+from selfedit.seams import Update
 from selfedit.store import Store
 from selfedit.types import Candidate, Group, Query, SelfEdit, Task
 
@@ -53,3 +61,18 @@ def test_groups_of_a_round(tmp_path):
         Query("What?", ("tin",)),
         0.75,
     )
+
+
+def test_every_edit_was_invalid_is_said_only_if_it_was():
+    """A cascade finds an edit invalid before it is trained, so that it has no trial."""
+    own = Task("t", "T", "C", (Query("Which?", ("this",)),))
+    bad = Candidate(SelfEdit("t", 0, (), ("no",)), (None,), "invalid", "it is empty")
+    good = Candidate(SelfEdit("t", 1, (), ("yes",)), (0.0,), trials=("key",))
+
+    def note(*candidates):
+        return round_record(
+            1, FakeModel(), [0.0], [Group(own, 0.0, candidates)], Update(None), 1.0
+        ).note
+
+    assert "no edit was selected" in note(bad, good)
+    assert "every edit was invalid (it is empty)" in note(bad, bad)

@@ -72,10 +72,21 @@ def test_trials_of_a_run_that_was_killed_count(tmp_path):
         def improve(self, *args):
             raise Killed
 
-    run = outer(tmp_path, settings=settings, algorithm=Broken())
-    with pytest.raises(Killed):
-        run.run()
-    assert earlier(run.store, "fake", settings).edits == 4
+    for _ in range(2):  # the second finds every trial there, and stores none
+        run = outer(tmp_path, settings=settings, algorithm=Broken())
+        with pytest.raises(Killed):
+            run.run()
+        assert earlier(run.store, "fake", settings).edits == 4
+
+
+def test_trials_that_two_runs_share_count_once(tmp_path):
+    settings = SETTINGS.model_copy(update={"rounds": 1})
+    run = outer(tmp_path, settings=settings)
+    run.run()
+    outer(tmp_path, settings=settings.model_copy(update={"rule": "best"})).run()
+    assert len({one.inputs["key"] for one in run.store.runs(None)}) == 2
+    found = earlier(run.store, "fake", settings)
+    assert (found.contexts, found.edits) == (2, 4)
 
 
 def test_what_the_plan_says():

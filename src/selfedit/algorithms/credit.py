@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from selfedit.types import Completion, Group, Sample, SelfEdit
+from selfedit.types import Candidate, Completion, Group, Sample, SelfEdit
 
 Scale = Literal["group", "batch", "none"]
 
@@ -34,29 +34,36 @@ class Earned:
 def earned(groups: Iterable[Group], invalid: float | None) -> list[Earned]:
     """What the edits of each context have earned: the mean reward over their seeds.
 
-    invalid: what one that was invalid or failed has earned, which is the policy's doing; None: it is
-    left out. An edit without any reward (a context without questions, one that was not tried) is left
-    out always.
+    invalid: what one that was invalid or failed has earned, which is the policy's doing, but never more
+    than the worst of the others, as gains can be negative; None: it is left out. An edit without any
+    reward (a context without questions, one that was not tried) is left out always.
     """
     found = []
     for group in groups:
         pairs = []
+        known = [own.reward for own in group.candidates if not _bad(own) and own.reward is not None]
+        floor = None if invalid is None else min([invalid, *known])
         for candidate in group.candidates:
-            bad = candidate.status in ("invalid", "failed")
-            reward = invalid if bad and group.task.queries else candidate.reward
+            reward = floor if _bad(candidate) and group.task.queries else candidate.reward
             if reward is not None:
                 pairs.append((candidate.edit, reward))
         found.append(Earned(tuple(e for e, _ in pairs), tuple(r for _, r in pairs)))
     return found
 
 
+def _bad(candidate: Candidate) -> bool:
+    return candidate.status in ("invalid", "failed")
+
+
 def relative(groups: Sequence[Earned], scale: Scale) -> list[list[float]]:
-    """Advantages of each context's edits: what they earned less the context's mean (Shao et al., arXiv
-    2402.03300), divided by the standard deviation of the context, of all, or by nothing (Liu et al.,
-    arXiv 2503.20783)."""
+    """Advantages of the edits of each context in which they differ: what they earned less the context's
+    mean (Shao et al., arXiv 2402.03300), divided by the standard deviation of the context, of all
+    contexts, the others among them, or by nothing (Liu et al., arXiv 2503.20783)."""
     whole = _deviation([reward for group in groups for reward in group.rewards])
     result = []
     for group in groups:
+        if not group.differ:
+            continue
         by = {"group": _deviation(group.rewards), "batch": whole, "none": 1.0}[scale]
         mean = math.fsum(group.rewards) / len(group.rewards)
         result.append([(reward - mean) / by for reward in group.rewards])

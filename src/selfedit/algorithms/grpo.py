@@ -89,7 +89,7 @@ class GRPO(PolicyGradient):
         numbers = {"contexts_without_signal": float(len(known) - len(useful))}
         pairs = [
             (edit, advantage)
-            for group, own in zip(useful, relative(useful, self.scale), strict=True)
+            for group, own in zip(useful, relative(known, self.scale), strict=True)
             for edit, advantage in zip(group.edits, own, strict=True)
         ]
         found = [sample for edit, advantage in pairs for sample in samples(edit, advantage)]

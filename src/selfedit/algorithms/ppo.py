@@ -17,8 +17,10 @@ policy; its clip. Unlike the others it learns from a single edit of a context, t
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -60,24 +62,26 @@ class PPO(PolicyGradient):
             note = "all self-edits earned the same, so the policy stays as it was"
             return Update(None, note=note)
         kept = fitting_samples(policy, found, self.policy.train.max_tokens)
+        numbers = {"too_long": float(len(found) - len(kept))}
         temperature = self.sampling.temperature
         if self.beta > 0:
             kept = held_to(self.first.model(policy), reread(policy, kept, temperature), temperature)
             distances = distances_of(kept, len(edits))
+            numbers["kl_to_first"] = math.fsum(distances) / len(distances)
             rewards = [r - self.beta * d for r, d in zip(rewards, distances, strict=True)]
         features_ND = features(policy, edits)
         head = ValueHead.beside(Path(policy.name), features_ND.shape[1])
         values = head(features_ND)
         advantages = whitened([r - v for r, v in zip(rewards, values.tolist(), strict=True)])
-        error = head.fit(features_ND, torch.tensor(rewards, dtype=torch.float64))
-        numbers = {"too_long": float(len(found) - len(kept)), "value_error": error}
+        numbers["value_error"] = head.fit(features_ND, torch.tensor(rewards, dtype=torch.float64))
         learned = [edit for edit, own in zip(edits, advantages, strict=True) if own > 0]
         objective = Watched(self.loss, temperature, self.settings.kl_stop)
         head.save(out)  # before the policy, so that a policy that is whole has its value head
+        # The loss is of tokens: a step is so many completions, whatever edit they belong to.
+        single = [replace(own, unit=None) for own in credited(kept, advantages)]
         return follow(
-            policy, credited(kept, advantages), objective, learned, self.policy, self.seed, out,
-            progress, numbers,
-        )  # fmt: skip
+            policy, single, objective, learned, self.policy, self.seed, out, progress, numbers
+        )
 
     def loss(
         self, logprobs: Sequence[Tensor], drawn: Sequence[Drawn]

@@ -10,8 +10,9 @@ from the contexts' questions with the gold answers (loss on the answer alone), o
 right answers, given the context, which say more; and it is held to the bare model where no document is
 attached. Then it lies beside the policy's weights, and is attached wherever a document is: what is
 written, and what is asked where nothing was learned, stays the bare model's. Or it is merged into the
-weights, so that the next round's adapters grow on a model that reads. The last contexts of a round are
-held out: what their adapters answer with and without the reader is measured, and never trained on.
+weights, so that the next round's adapters grow on a model that reads. Some contexts are held out, in
+every round that samples them: what their adapters answer with and without the round's reader is
+measured, and never trained on.
 
 Left out: reinforcement of the reader (it imitates answers); other tasks than questions.
 """
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -88,11 +89,17 @@ def _untried(domain: Domain, task: Task, edit: SelfEdit) -> Candidate:
     return Candidate(edit, (None,), "unscored", said)
 
 
+def held_out(tasks: Sequence[Task], share: float) -> frozenset[str]:
+    """Ids of that share of the tasks, evenly spread, so that each round has about its share."""
+    counted = [math.floor(n * share) for n in range(len(tasks) + 1)]
+    return frozenset(task.id for n, task in enumerate(tasks) if counted[n + 1] > counted[n])
+
+
 class Reader:
-    """Implements `seams.Algorithm`. inner: how the documents' adapters are trained; settings: the
-    reader; held_out: share of a round's contexts that only measure, rounded down; merge: whether it
-    becomes part of the weights, instead of being attached where a document is; own_words: whether the
-    lessons are the model's own right answers with the context at hand, instead of the gold ones."""
+    """Implements `seams.Algorithm`. inner: how the documents' adapters are trained, one seed each;
+    settings: the reader; measuring: ids of the contexts that only measure; merge: whether it becomes
+    part of the weights, instead of being attached where a document is; own_words: whether the lessons
+    are the model's own right answers with the context at hand, instead of the gold ones."""
 
     def __init__(
         self,
@@ -100,20 +107,20 @@ class Reader:
         inner: InnerSettings,
         settings: PolicySettings,
         seed: int,
-        held_out: float = 0.25,
+        measuring: Collection[str] = (),
         merge: bool = False,
         own_words: bool = False,
     ) -> None:
         self.merge, self.own_words = merge, own_words
         self.domain, self.inner, self.settings = domain, inner, settings
-        self.seed, self.held_out = seed, held_out
+        self.seed, self.measuring = seed, frozenset(measuring)
 
     @property
     def identity(self) -> str:
         parts = [self.domain.digest(), self.inner.digest(), self.settings.digest()]
         kind = "reader" if self.merge else "reader, attached"
         kind += ", own words" if self.own_words else ""
-        return f"{kind} {stable_hash([*parts, self.seed, self.held_out])}"
+        return f"{kind} {stable_hash([*parts, self.seed, sorted(self.measuring)])}"
 
     def improve(self, policy: Model, groups: Sequence[Group], out: Path, progress: Progress) -> Update:
         """See `seams.Algorithm`. Adapters are kept beside `out` until the round is whole, so that a
@@ -129,8 +136,7 @@ class Reader:
         ]
         folder = out.with_name(f"{out.name}.adapters")
         held = self.adapters(policy, pairs, folder, progress)
-        measuring = {g.task.id for g in groups[len(groups) - int(self.held_out * len(groups)) :]}
-        taught = [own for own in held if own.task.id not in measuring]
+        taught = [own for own in held if own.task.id not in self.measuring]
         tasks = {own.task.id: own.task for own in taught}
         answers = self.answers(policy, list(tasks.values()), progress)
         lessons = [
@@ -158,7 +164,8 @@ class Reader:
                 "start again with a lower --policy-learning-rate."
             )
         numbers = {"documents": float(len(taught)), "questions": float(len(lessons))}
-        numbers |= self.measured(policy, [h for h in held if h.task.id in measuring], reader, progress)
+        measuring = [own for own in held if own.task.id in self.measuring]
+        numbers |= self.measured(policy, measuring, reader, progress)
         if record.drifts:
             numbers["reader_drift"] = math.fsum(record.drifts) / len(record.drifts)
         if self.merge:
@@ -196,18 +203,17 @@ class Reader:
     ) -> list[Held]:
         """An adapter for each edit that can be trained, wave by wave; those that are in the folder are
         read. Invalid ones, and those whose training fails, are left out."""
-        one_seed = self.inner.model_copy(update={"seeds": 1})
-        asked = asked_trials(policy, self.domain, pairs, one_seed)
-        jobs, _ = plan_jobs(policy, self.domain, asked, one_seed)
+        asked = asked_trials(policy, self.domain, pairs, self.inner)
+        jobs, _ = plan_jobs(policy, self.domain, asked, self.inner)
         progress.start("training the documents' adapters", len(jobs))
         failed: set[str] = set()
-        for wave in plan_waves(jobs, WaveBudget.of(policy, one_seed)):
+        for wave in plan_waves(jobs, WaveBudget.of(policy, self.inner)):
             missing = [job for job in wave.jobs if not (folder / job.key).is_dir()]
             progress.advance(len(wave.jobs) - len(missing))
             if not missing:
                 continue
             tracked = Tracked(progress)
-            bank, records = train(policy, wave.part(missing), one_seed, tracked)
+            bank, records = train(policy, wave.part(missing), self.inner, tracked)
             for k, (job, record) in enumerate(zip(missing, records, strict=True)):
                 if record.failure:
                     failed.add(job.key)
@@ -222,8 +228,8 @@ class Reader:
     def measured(
         self, policy: Model, held: Sequence[Held], reader: Adapters, progress: Progress
     ) -> dict[str, float]:
-        """Share of the held-out contexts' questions that their adapters answer right, by themselves and
-        with the reader over them."""
+        """Share of the held-out contexts' questions that their adapters answer right, as the policy
+        reads them (with the reader of the round before, if there is one), and with the new reader."""
         if not any(own.task.queries for own in held):
             return {}
         banks = [own.adapter for own in held]

@@ -79,8 +79,8 @@ def reader_line(record: RoundRecord) -> str:
     if "read_before" in found:
         held = (
             f"; held-out contexts: {percent(found['read_before'])} of "
-            f"{found['held_out_questions']:.0f} questions from their adapters alone, "
-            f"{percent(found['read_after'])} with the reader"
+            f"{found['held_out_questions']:.0f} questions without it, "
+            f"{percent(found['read_after'])} with it"
         )
     losses = f"{record.losses[0]:.2f} -> {record.losses[-1]:.2f}"
     return (

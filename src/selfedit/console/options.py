@@ -414,21 +414,24 @@ class Improving:
     def given(self) -> dict[str, Any]:
         """With the algorithm's own training where nothing else is given. Raises InputError for options
         of another algorithm."""
-        from selfedit.config import POLICY_TRAINING, merged
+        from selfedit.config import ALGORITHM_OPTIONS, POLICY_TRAINING, merged
         from selfedit.errors import InputError
 
-        names = ("normalisation", "scale", "clip", "clip_high", "kl_weight", "kl_stop")
-        own = {name: getattr(self, name) for name in names}
-        given = ", ".join("--" + k.replace("_", "-") for k, value in own.items() if value is not None)
-        if given and self.algorithm in (None, "rest-em"):
-            raise InputError(f"{given}: rest-em has no such setting; add --algorithm grpo, for one.")
+        name = self.algorithm or "rest-em"
+        own = {option: getattr(self, option) for option in ALGORITHM_OPTIONS["grpo"]}  # all there are
+        fits = ALGORITHM_OPTIONS.get(name, own)
+        others = [option for option, value in own.items() if value is not None and option not in fits]
+        if others:
+            given = ", ".join("--" + k.replace("_", "-") for k in others)
+            having = [k for k, known in ALGORITHM_OPTIONS.items() if set(others) <= set(known)]
+            raise InputError(f"{given}: not with {name}; it takes --algorithm {' or '.join(having)}.")
         train = {
             "learning_rate": self.policy_learning_rate,
             "epochs": self.policy_epochs,
             "batch_size": self.policy_batch_size,
         }
         chosen = {name: value for name, value in train.items() if value is not None}
-        usual = POLICY_TRAINING.get(self.algorithm or "rest-em", {})
+        usual = POLICY_TRAINING.get(name, {})
         return {
             "algorithm": {"name": self.algorithm, **own},
             "policy": {"train": merged(usual, chosen)},

@@ -82,7 +82,7 @@ def round_record(
     note = update.note
     if update.policy is None:
         note = note or "no edit was selected, so the policy stays as it was"
-        if num_invalid and num_invalid == trials:
+        if edits and statuses["invalid"] == edits:
             note = f"every edit was invalid ({reason}), so the policy stays as it was"
     return RoundRecord(
         number=number,

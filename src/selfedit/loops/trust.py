@@ -30,13 +30,17 @@ def measured(groups: Sequence[Group]) -> dict[str, float]:
 def earlier(store: Store, model: str, settings: OuterSettings) -> Reliability:
     """Of the rewards that earlier runs with this model, inner loop and reward have stored: of finished
     rounds, and of the trials of runs that have none yet."""
-    found: list[Rewards] = []
-    seen: set[str] = set()
+    by_key: defaultdict[str, list[RunRecord]] = defaultdict(list)
     for run in store.runs(None):
-        key = str(run.inputs.get("key"))
-        if run.kind == "train" and run.model == model and key not in seen and _same(run, settings):
-            seen.add(key)
-            found += _of_run(store, run, key)
+        if run.kind == "train" and run.model == model and _same(run, settings):
+            by_key[str(run.inputs.get("key"))].append(run)
+    found: list[Rewards] = []
+    seen: set[str] = set()  # what several runs share, such as two algorithms' first rounds, counts once
+    for key, runs in by_key.items():
+        for edits in _of_runs(store, runs, key):
+            fresh = [list(own.values()) for own in edits if seen.isdisjoint(own)]
+            seen.update(*edits)
+            found.append(fresh)
     return reliability(found)
 
 
@@ -66,17 +70,24 @@ def _covers(stored: Mapping[str, Any], wanted: Mapping[str, Any], identity: Mapp
     return True
 
 
-def _of_run(store: Store, run: RunRecord, key: str) -> Iterator[Rewards]:
-    records = stored_rounds(store, key, int(run.settings.get("rounds") or 0))
+def _of_runs(
+    store: Store, runs: Sequence[RunRecord], key: str
+) -> Iterator[list[dict[str, float | None]]]:
+    """Of each context, the rewards of each edit by the keys of its trials. runs: the calls of one run;
+    each is the first to store some of its trials."""
+    records = stored_rounds(store, key, int(runs[0].settings.get("rounds") or 0))
     if records:
         for record in records:
-            yield from rewards_of(stored_groups(store, key, record))
+            for group in stored_groups(store, key, record):
+                yield [dict(zip(own.trials, own.rewards, strict=False)) for own in group.candidates]
         return
-    by_task: defaultdict[str, dict[tuple[str, ...], dict[int, float | None]]] = defaultdict(dict)
-    for trial in store.iter_trials(run.id):
-        edits = by_task[trial.task_id]
-        edits.setdefault(trial.edit.completions, {})[trial.seed] = trial.reward
-    yield from ([list(own.values()) for own in edits.values()] for edits in by_task.values())
+    by_task: defaultdict[str, defaultdict[tuple[str, ...], dict[str, float | None]]] = defaultdict(
+        lambda: defaultdict(dict)
+    )
+    for run in runs:
+        for trial in store.iter_trials(run.id):
+            by_task[trial.task_id][trial.edit.completions][trial.key] = trial.reward
+    yield from (list(edits.values()) for edits in by_task.values())
 
 
 def said(found: Reliability, seeds: int) -> str:

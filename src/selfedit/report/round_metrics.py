@@ -23,8 +23,11 @@ _KNOWN: dict[str, tuple[str, str]] = {
     "margin": ("margin", "how much more the better edit of a pair has gained, nats"),
     "pairs_right": ("pairs right", "share of pairs where it has"),
     "value_error": ("value error", "mean squared error of the value head before its fit"),
-    "read_before": ("adapters", "held-out questions that adapters answer right by themselves"),
-    "read_after": ("with reader", "the same with the reader over them"),
+    "read_before": (
+        "adapters",
+        "held-out questions answered right before the round's reader",
+    ),
+    "read_after": ("with reader", "the same with that reader over them"),
 }
 _SHARES = {"valid", "distinct", "clipped", "pairs_right", "read_before", "read_after"}
 

@@ -14,7 +14,7 @@ from selfedit.domains.knowledge.assign import questions_about
 from selfedit.domains.knowledge.cloze import cloze_prompt, gold_reply, grade_with_blanks
 from selfedit.domains.knowledge.presets import PRESETS
 from selfedit.domains.knowledge.self_quiz import open_book
-from selfedit.domains.knowledge.sequences import training_plan
+from selfedit.domains.knowledge.sequences import restatements, training_plan
 from selfedit.domains.knowledge.settings import KnowledgeSettings, LearnSettings
 from selfedit.domains.knowledge.strategies import edit_prompts
 from selfedit.domains.rows import Evaluation
@@ -91,13 +91,16 @@ class Knowledge(BaseDomain):
         )
 
     def about(self, task: Task, edit: SelfEdit) -> tuple[tuple[int, ...], ...]:
-        """See `seams.Statements`: of `sentences`. Raises InputError for other strategies."""
+        """See `seams.Statements`: of `sentences`. One that is not trained on, such as a restatement
+        that invented a number, is about nothing. Raises InputError for other strategies."""
         if self.settings.strategy != "sentences":
             raise InputError(
                 f"an edit of {self.settings.strategy} is one text: --credit statement is for the "
                 "strategy sentences."
             )
-        return questions_about(task, len(edit.completions))
+        about = questions_about(task, len(edit.completions))
+        trained, _ = restatements(task, edit, self.settings)
+        return tuple(own if said else () for own, said in zip(about, trained, strict=True))
 
     def own_questions(
         self, tasks: Sequence[Task], kind: QuestionKind, write: Said

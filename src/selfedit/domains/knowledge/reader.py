@@ -40,7 +40,7 @@ class ReaderSettings(KnowledgeOuterSettings):
     policy: PolicySettings = READING
     contexts: int = Field(24, ge=2, description="Contexts of each round.")
     held_out: float = Field(
-        0.25, ge=0, lt=1, description="Share of a round's contexts that measure, and never train."
+        0.25, ge=0, lt=1, description="Share of the contexts that measure, and never train."
     )
     own_words: bool = Field(
         False,

@@ -178,21 +178,11 @@ def _sentence_statements(task: Task, edit: SelfEdit, settings: KnowledgeSettings
     """
     sentences = split_sentences(task.context)
     originals = _fresh(sentences, {comparable(task.context)})
-    restated, reasons = [], []
-    asked = restatable_sentences(task) or sentences
-    for i, completion in enumerate(_with_prefixes(edit)):
-        statement = restatement(completion)
-        if reason := degeneracy(statement):
-            reasons.append((not statement and degeneracy(completion)) or reason)
-        elif settings.faithful and not is_faithful(asked[i % len(asked)], statement):
-            reasons.append("it lost or invented a name or a number")
-        else:
-            restated.append(statement)
-    seen = _prompt_lines(task, edit) | {comparable(task.context)} | set(map(comparable, sentences))
-    fresh = _fresh(restated, seen)
+    restated, reasons = restatements(task, edit, settings)
+    fresh = [statement for statement in restated if statement]
     if not fresh:
         reason = "every restatement only repeats its sentence or the prompt"
-        if not restated:
+        if len(reasons) == len(restated):
             reason = (
                 f"no restatement can be used; of the first, {reasons[0]}"
                 if reasons
@@ -201,6 +191,30 @@ def _sentence_statements(task: Task, edit: SelfEdit, settings: KnowledgeSettings
         raise InvalidSelfEdit(f"nothing to train on: {reason}")
     cap = max(settings.max_sequences, len(sentences) * (settings.restatements + 1))
     return (originals + fresh)[:cap]
+
+
+def restatements(
+    task: Task, edit: SelfEdit, settings: KnowledgeSettings
+) -> tuple[list[str], list[str]]:
+    """What each completion of an edit of `sentences` adds to what is trained on, "" for nothing; and
+    why those cannot be used that say nothing, or something else than their sentence. The others of
+    which nothing is used repeat a sentence, the prompt or an earlier restatement."""
+    sentences = split_sentences(task.context)
+    asked = restatable_sentences(task) or sentences
+    seen = _prompt_lines(task, edit) | {comparable(task.context)} | set(map(comparable, sentences))
+    restated, reasons = [], []
+    for i, completion in enumerate(_with_prefixes(edit)):
+        statement = restatement(completion)
+        if reason := degeneracy(statement):
+            reasons.append((not statement and degeneracy(completion)) or reason)
+        elif settings.faithful and not is_faithful(asked[i % len(asked)], statement):
+            reasons.append("it lost or invented a name or a number")
+        elif (key := comparable(statement)) not in seen:
+            seen.add(key)
+            restated.append(statement)
+            continue
+        restated.append("")
+    return restated, reasons
 
 
 def restatement(completion: str) -> str:
