@@ -13,20 +13,23 @@ MODEL=${MODEL:-smollm2-135m} LIBRARY=${LIBRARY:-runs/mini-arc} OUT=${OUT:-${LIBR
 TASKS=${TASKS:-11} CANDIDATES=${CANDIDATES:-15} ROUNDS=${ROUNDS:-1} # of training
 HELD_OUT=${HELD_OUT:-8} EDITS=${EDITS:-5}                            # of the evaluation
 TRIED=${TRIED:-60}                                                   # tasks of each split that the oracle tries
-SOURCE=${SOURCE:-"--sizes 3-5 --mini-seed 0"} INNER=${INNER-"--constrained"}
+SOURCE=${SOURCE:-"--sizes 3-5 --mini-seed 0"}
+ADAPT=${ADAPT-}                # how every task is learned, by the oracle, too: --examples, --rank, --step-limit
+INNER=${INNER-"--constrained"} # how self-edits are written
 [ -z "${SMOKE:-}" ] || { TASKS=2 CANDIDATES=3 HELD_OUT=2 EDITS=2 TRIED=6; }
 
 source "$(dirname "$0")/results.sh"
 
 same_settings "model $MODEL, $ROUNDS rounds x $TASKS tasks x $CANDIDATES edits, $HELD_OUT held out x $EDITS, \
-$TRIED tried, $SOURCE, $INNER"
+$TRIED tried, $SOURCE, $ADAPT, $INNER"
+[[ $INNER != *--constrained* ]] || python -c 'import llguidance' # before hours of trainings that need none
 
 selfedit() { # a whole result or none: selfedit RESULT COMMAND ...
   local to=$1
   shift
   [ ! -s "$to" ] || return 0
-  # shellcheck disable=SC2086 # SOURCE is a list of options
-  whole "$to" python -m selfedit "$@" --model "$MODEL" --library "$LIBRARY" --source mini $SOURCE \
+  # shellcheck disable=SC2086 # SOURCE and ADAPT are lists of options
+  whole "$to" python -m selfedit "$@" --model "$MODEL" --library "$LIBRARY" --source mini $SOURCE $ADAPT \
     --preset arc-small --yes --quiet --json
 }
 

@@ -14,11 +14,14 @@ from selfedit.domains.arc import (
     parse_ids,
     select,
 )
-from selfedit.domains.arc.options import _comments
+from selfedit.domains.arc.mini import mini_tasks
+from selfedit.domains.arc.options import _comments, choose_tasks
 from selfedit.domains.arc.selection import PAPER_IDS, LengthFilter
-from selfedit.domains.arc.sources import read_tasks
+from selfedit.domains.arc.settings import ArcSettings
+from selfedit.domains.arc.sources import known_tasks, read_tasks
 from selfedit.domains.arc.tasks import task_from_json, task_to_json
 from selfedit.errors import InputError
+from selfedit.model.fake import FakeModel
 
 PAIR = {"input": [[0, 1]], "output": [[1, 0]]}
 TASK = {"train": [PAIR, PAIR], "test": [PAIR]}
@@ -192,6 +195,21 @@ def test_find_by_id(monkeypatch, tmp_path):
     write(tmp_path / "007bbfb7", TASK)
     assert len(find_task("007bbfb7").train) == 2
     assert len(find_task("007bbfb7", "arc-agi-1").train) == 5
+
+
+def test_ids_may_have_a_number_sign_and_be_many(tmp_path):
+    (tmp_path / "ids.txt").write_text("# solved by the oracle\ntask#1\n  # more\nabc # the second\n")
+    assert parse_ids(str(tmp_path / "ids.txt"), "training") == ("task#1", "abc")
+    many = ",".join(task.id for task in mini_tasks("training")[:9])
+    chosen = choose_tasks(
+        FakeModel(), ArcSettings(), mini_tasks("training"), "training", many, None, None
+    )
+    assert len(chosen.tasks) == 9, "too long for the name of a file"
+
+
+def test_outputs_of_small_tasks_are_known():
+    small = mini_tasks("evaluation")[3]
+    assert known_tasks([small.id, "none"]) == [small]
 
 
 def test_ids(tmp_path):

@@ -67,6 +67,25 @@ def test_a_plan_follows_the_edit():
     assert {sequence.supervise for sequence in everything.sequences} == {"all"}
 
 
+def test_an_oracle_over_the_limit_is_estimated_within_it():
+    settings = COMPACT.model_copy(update={"step_limit": 15, "oracle_epochs": 4})
+    domain, task = Arc(settings), to_task(mirrored(), "compact")
+    with pytest.raises(OverLimit):
+        domain.plan(mirrored(), domain.oracle())
+    plan = domain.expected_plan(task)
+    assert (len(plan.sequences), plan.epochs) == (20, 1), "ten steps an epoch"
+    least = Arc(settings.model_copy(update={"step_limit": 1}))
+    assert least.expected_plan(task).epochs == 1
+
+
+def test_a_prompt_shows_the_presets_own_oracle_and_a_constrained_one_nothing_to_copy():
+    task, small = to_task(mirrored(), "compact"), {"short_prompt": True, "oracle_learning_rate": 1e-3}
+    shown = Arc(COMPACT.model_copy(update=small))
+    assert shown.oracle().text() in shown.prompts(task)[0].text
+    constrained = Arc(COMPACT.model_copy(update=small | {"constrained": True}))
+    assert "0.001" not in constrained.prompts(task)[0].text
+
+
 def test_steps_over_the_limit_are_not_spent():
     model, task = FakeModel(skills=Arc.skills()), to_task(mirrored(), "compact")
     domain = Arc(COMPACT, batch_size=2)

@@ -85,9 +85,10 @@ def test_a_task_is_found_by_its_id(tasks):
     assert mini_task("mini-3to5-0-training-007-nothing") is None
     assert mini_task("007bbfb7") is None
     assert mini_task("mini-3to99-0-training-007-x") is None
+    assert mini_task(f"mini-3to5-{'1' * 5000}-training-007-x") is None
 
 
-@pytest.mark.parametrize("text", ["1-5", "5-3", "3-40", "three", "", "3-"])
+@pytest.mark.parametrize("text", ["1-5", "5-3", "3-40", "three", "", "3-", "1" * 5000])
 def test_sizes_that_there_are_not(text):
     with pytest.raises(InputError, match="sizes"):
         mini_tasks("training", 0, *sizes_of(text))

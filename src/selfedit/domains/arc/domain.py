@@ -83,7 +83,8 @@ class Arc(BaseDomain):
     def prompts(self, task: Task) -> tuple[Prompt, ...]:
         """One: the demonstrations, and what a self-edit is."""
         own = self.settings
-        text = instruction(of_task(task).train, own.grid, own.short_prompt)
+        like = None if own.constrained else self.oracle()
+        text = instruction(of_task(task).train, own.grid, own.short_prompt, like)
         if not own.constrained:
             return (Prompt(text),)
         # A character takes at most one token, so no sampling setting cuts off a constrained edit.
@@ -101,18 +102,15 @@ class Arc(BaseDomain):
 
     def plan(self, task: ArcTask, edit: ArcSelfEdit) -> TrainingPlan:
         """Raises OverLimit."""
-        made = training_set(task, edit.groups, self.settings.seed, self.settings.data.limit)
-        steps = -(-len(made) // self.batch_size) * edit.num_train_epochs
+        made = self._planned(task, edit)
+        count = len(made.sequences)
+        steps = self._steps(made) * edit.num_train_epochs
         if steps > self.settings.step_limit:
             raise OverLimit(
-                f"{steps:,} steps ({len(made)} examples, batch {self.batch_size}, "
+                f"{steps:,} steps ({count} examples, batch {self.batch_size}, "
                 f"{edit.num_train_epochs} epochs) are more than the {self.settings.step_limit} allowed"
             )
-        return TrainingPlan(
-            tuple(self._sequence(one, edit) for one in made),
-            learning_rate=edit.learning_rate,
-            epochs=edit.num_train_epochs,
-        )
+        return made
 
     def oracle(self) -> ArcSelfEdit:
         """The fixed best configuration: all groups, loss on outputs."""
@@ -192,8 +190,11 @@ class Arc(BaseDomain):
         return CONDITIONS
 
     def expected_plan(self, task: Task) -> TrainingPlan:
-        """The oracle's: as if every edit asked for as much."""
-        return self.plan(of_task(task), self.oracle())
+        """The oracle's, within the step limit: as if every edit asked for as much."""
+        oracle = self.oracle()
+        made = self._planned(of_task(task), oracle)
+        allowed = max(1, self.settings.step_limit // self._steps(made))
+        return replace(made, epochs=min(oracle.num_train_epochs, allowed))
 
     def expected(self, bench: Bench, condition: str) -> Expected:
         found = super().expected(bench, condition)
@@ -245,6 +246,19 @@ class Arc(BaseDomain):
 
     def _views(self, task: ArcTask) -> tuple[VotingQuery, ...]:
         return voting_queries(task, self.settings.seed)
+
+    def _planned(self, task: ArcTask, edit: ArcSelfEdit) -> TrainingPlan:
+        """What the edit asks for, whatever the limit."""
+        made = training_set(task, edit.groups, self.settings.seed, self.settings.data.limit)
+        return TrainingPlan(
+            tuple(self._sequence(one, edit) for one in made),
+            learning_rate=edit.learning_rate,
+            epochs=edit.num_train_epochs,
+        )
+
+    def _steps(self, plan: TrainingPlan) -> int:
+        """Of an epoch."""
+        return -(-len(plan.sequences) // self.batch_size)
 
     def _sequence(self, one: TrainingTask, edit: ArcSelfEdit) -> TrainingSequence:
         return TrainingSequence(

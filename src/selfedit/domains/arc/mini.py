@@ -27,7 +27,7 @@ NUM_TASKS = 200  # of a split
 SMALLEST, LARGEST = 3, 5  # sides of an input grid, unless told otherwise
 _LIMITS = (2, 10)
 _COLOURS = 5  # of a task, at most
-_ID = re.compile(r"mini-(\d+)to(\d+)-(\d+)-(training|evaluation)-(\d+)")
+_ID = re.compile(r"mini-(\d{1,2})to(\d{1,2})-(\d{1,20})-(training|evaluation)-(\d{1,3})-")
 
 Rule = Callable[[Cells], Cells]
 
@@ -139,7 +139,7 @@ def mini_task(task_id: str) -> ArcTask | None:
 
 def sizes_of(text: str) -> tuple[int, int]:
     """ "3-5" as numbers. Raises InputError."""
-    match = re.fullmatch(r"\s*(\d+)(?:\s*-\s*(\d+))?\s*", text)
+    match = re.fullmatch(r"\s*(\d{1,2})(?:\s*-\s*(\d{1,2}))?\s*", text)
     if match is None:
         raise InputError(f"--sizes {text}: the sides of input grids, such as 3-5 or 4.")
     return int(match[1]), int(match[2] or match[1])

@@ -70,6 +70,9 @@ OracleEpochs = Annotated[int | None, typer.Option("--epochs", help="Of the oracl
 Constrained = Annotated[
     bool, typer.Option("--constrained", help="Sample only self-edits of the right form.")
 ]
+StepLimit = Annotated[
+    int | None, typer.Option("--step-limit", help="What asks for more steps than this fails.")
+]
 Voting = Annotated[
     bool,
     typer.Option("--voting", help="Two attempts by a vote instead of one greedy answer."),
@@ -119,12 +122,14 @@ class Learning:
     preset: Preset = "arc-small"
     examples: Examples = None
     constrained: Constrained = False
+    step_limit: StepLimit = None
     voting: Voting = False
 
     def given(self) -> dict[str, Any]:
         return {
             "arc": {
                 "data": {"limit": self.examples},
+                "step_limit": self.step_limit,
                 "constrained": self.constrained or None,
                 "prediction": "voting" if self.voting else None,
             }
@@ -154,16 +159,12 @@ class OuterLoop(
     Killed and started again, the run goes on where it was; a finished round is never repeated.
     """
 
-    step_limit: Annotated[
-        int | None,
-        typer.Option("--step-limit", help="Self-edits that ask for more steps than this fail."),
-    ] = None
     voting: Annotated[
         bool, typer.Option("--voting", help="Reward two attempts by a vote, not one greedy answer.")
     ] = False
 
     def given(self) -> dict[str, Any]:
-        return {"arc": {"step_limit": self.step_limit, "seed": self.seed}}
+        return {"arc": {"seed": self.seed}}
 
     def domain_class(self) -> type[Arc]:
         from selfedit.domains.arc.domain import Arc
@@ -276,7 +277,7 @@ def choose_tasks(
     limit: int | None,
 ) -> Chosen:
     """Those of the tasks that the options name, in the settings' form of grids. Raises InputError."""
-    from selfedit.domains.arc import longest_prompt, parse_filter, parse_ids, select
+    from selfedit.domains.arc import longest_prompt, parse_filter, parse_ids, select, sources
     from selfedit.domains.arc.as_task import to_task
     from selfedit.domains.arc.selection import PAPER_FILTERED
 
@@ -290,7 +291,7 @@ def choose_tasks(
     notes = [f"tasks were filtered: {text}" for text in filters or ()]
     if ids == PAPER_FILTERED:
         notes.append("tasks were filtered: those that the paper's own model solves under its oracle")
-    elif ids is not None and Path(ids).is_file():
+    elif ids is not None and sources.is_there(Path(ids)) and Path(ids).is_file():
         notes += _comments(Path(ids))
     return Chosen([to_task(task, form) for task in kept], tuple(notes))
 

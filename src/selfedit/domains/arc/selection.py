@@ -110,7 +110,8 @@ def _measured(task: ArcTask, one: LengthFilter, prompt_tokens: Callable[[ArcTask
 def _ids_of_file(path: Path) -> list[str]:
     _, text = read_text(path)
     if not text.lstrip().startswith("["):
-        return [line.partition("#")[0] for line in text.splitlines()]
+        lines = [line.strip() for line in text.splitlines()]
+        return [line.partition(" #")[0] for line in lines if not line.startswith("#")]
     try:
         ids = json.loads(text)
     except (ValueError, RecursionError) as error:

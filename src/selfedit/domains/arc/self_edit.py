@@ -176,10 +176,8 @@ _CHOICES = "\n".join(
     ]
 )
 _ANSWER = f"Answer with one JSON object of this form and nothing else:\n{_FORM}"
-_SHORT = (
-    "Choose the settings with which a model learns this puzzle. Answer with one JSON object like this "
-    f"one, with your own values, and nothing else:\n{ORACLE.text()}"
-)
+_SHORT = "Choose the settings with which a model learns this puzzle."
+_LIKE = "Answer with one JSON object like this one, with your own values, and nothing else:"
 
 
 def parse_self_edit(text: str) -> ArcSelfEdit:
@@ -194,14 +192,22 @@ def parse_self_edit(text: str) -> ArcSelfEdit:
         raise InvalidSelfEdit(_reason(error)) from None
 
 
-def instruction(examples: Sequence[Example], form: GridFormat = "rows", short: bool = False) -> str:
+def instruction(
+    examples: Sequence[Example],
+    form: GridFormat = "rows",
+    short: bool = False,
+    like: ArcSelfEdit | None = ORACLE,
+) -> str:
     """The prompt for a self-edit: the task's demonstrations, the choices, the form of the answer.
 
-    short: without the meaning of the choices, for models so small that more words confuse them.
+    short: without the meaning of the choices, for models so small that more words confuse them. like:
+    the example that a short one shows; None: the form alone, where only valid edits are sampled, so
+    that there is nothing to copy (docs/log.md, 2026-11-27).
     """
     shown = demonstrations(examples, form)
     if short:
-        return f"{shown}\n\n{_SHORT}"
+        answer = _ANSWER if like is None else f"{_LIKE}\n{like.text()}"
+        return f"{shown}\n\n{_SHORT} {answer}"
     return f"{_BEGIN}\n\n{shown}\n\n{_CHOICES}\n\n{_ANSWER}"
 
 

@@ -89,9 +89,11 @@ def find_task(name: str, dataset: Dataset | None = None, task_id: str | None = N
 
 
 def known_tasks(ids: Iterable[str]) -> list[ArcTask]:
-    """Those of the tasks that are in a dataset, ARC-AGI-1 before ARC-AGI-2."""
+    """Those of the tasks that are in a dataset, ARC-AGI-1 before ARC-AGI-2, or small ones."""
+    from selfedit.domains.arc.mini import mini_task
+
     wanted = set(ids)
-    found: dict[str, ArcTask] = {}
+    found = {task_id: small for task_id in wanted if (small := mini_task(task_id)) is not None}
     for place in DATASETS:
         for task in load_dataset(place, "all"):
             if task.id in wanted:

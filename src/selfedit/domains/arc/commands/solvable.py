@@ -17,7 +17,15 @@ from selfedit.console.groups import grouped
 from selfedit.console.plan import announce_work
 from selfedit.console.progress import RichProgress
 from selfedit.console.settings import given_by
-from selfedit.domains.arc.options import Choosing, Examples, Oracle, Preset, Voting, inner_with
+from selfedit.domains.arc.options import (
+    Choosing,
+    Examples,
+    Oracle,
+    Preset,
+    StepLimit,
+    Voting,
+    inner_with,
+)
 from selfedit.show.files import check_writable, write_whole
 
 if TYPE_CHECKING:
@@ -32,6 +40,7 @@ class Trying(Choosing, Oracle, options.Adapting):
 
     preset: Preset = "arc-small"
     examples: Examples = None
+    step_limit: StepLimit = None
     voting: Voting = False
     seeds: Annotated[
         int | None, typer.Option("--seeds", help="Trainings of each task; all have to solve it.")
@@ -44,6 +53,7 @@ class Trying(Choosing, Oracle, options.Adapting):
     def given(self) -> dict[str, object]:
         domain = {
             "data": {"limit": self.examples},
+            "step_limit": self.step_limit,
             "prediction": "voting" if self.voting else None,
         }
         return {"arc": domain, "seeds": self.seeds, "seed": self.seed}
