@@ -22,6 +22,7 @@ import argparse
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,7 +89,17 @@ def main() -> None:
     store = Store(given.folder / "reward_validity.sqlite")
     chosen = recorded(given.contexts)
     model = None if given.report else load_model()
+    if model is not None:
+        same_model(store, model)
     run(store, chosen, given.seeds, model)
+
+
+def same_model(store: Store, model: Model) -> None:
+    """Exits if the folder holds what another model has said, or this one in another precision."""
+    key, own = stable_hash(["reward validity", "model"]), {"model": repr(model.identity)}
+    if store.cached([key]).get(key, own) != own:
+        sys.exit("The folder holds trainings of another model or precision: use another one.")
+    store.put_cached("reward validity", {key: own})
 
 
 # -- trainings -------------------------------------------------------------------------------------
@@ -132,7 +143,8 @@ def rows_of(
     """[edit][seed] flattened; None if it is not in the store and there is no model."""
     key = stable_hash(
         [one.task.title, one.task.context, one.edits, list(seeds), SETTINGS.digest(), DOMAIN.digest(),
-         {name: own.identity() for name, own in MEASURES.items()}, list(OTHERS)]
+         {name: own.identity() for name, own in MEASURES.items()},
+         {name: [kind, own.identity()] for name, (kind, own) in OTHERS.items()}]
     )  # fmt: skip
     if not (known := store.cached([key])):
         if model is None:
