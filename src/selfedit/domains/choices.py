@@ -61,6 +61,7 @@ class Choosing(Generic[Edit]):
     choices: Sequence[Choice[Edit]]
     good: Callable[[Score | None], bool]
     goodness: str
+    counted: str = "valid edits"  # those that `read` takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def compared(
     before, after = (
         _written(choosing, [own.trials.get(name, ()) for own in every], seeds) for name in names
     )
-    rows = [_counted(before, after)]
+    rows = [_counted(choosing.counted, before, after)]
     rows += [_row(choice, before, after, seed) for choice in choosing.choices]
     rows.append(_different(choosing, before, after))
     headings = ("choice", f"{names[0]}: no RL", f"{names[1]}: after RL", "change", "95 % interval")
@@ -130,11 +131,11 @@ def _written(choosing: Choosing[Edit], by_task: Sequence[Sequence[Trial]], seeds
     return Written(tuple(edits), invalid, solved)
 
 
-def _counted(before: Written[Edit], after: Written[Edit]) -> tuple[str, ...]:
+def _counted(name: str, before: Written[Edit], after: Written[Edit]) -> tuple[str, ...]:
     def said(own: Written[Edit]) -> str:
         return f"{len(own.valid)} of {len(own.valid) + own.invalid}"
 
-    return ("valid edits", said(before), said(after), "", "")
+    return (name, said(before), said(after), "", "")
 
 
 def _different(

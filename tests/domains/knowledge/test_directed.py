@@ -205,7 +205,7 @@ def test_what_rl_changed_in_heads():
     assert not Knowledge().chooses
     (section,) = domain.choices(outcomes, Evaluation((), (), "m", "", "single", 0, 1))
     found = {row[0]: row[1:4] for row in section.blocks[0].rows}
-    assert found["valid edits"][:2] == ("2 of 2", "1 of 2")
+    assert found["edits with a valid head"][:2] == ("2 of 2", "1 of 2")
     assert found["learning rate"] == ("0.0001", "0.001", "times 10.00")
     assert found["epochs"] == ("4 (2 to 8)", "8", "times 4.00")
     assert found["statements"] == ("6.0", "8.0", "+4.0")

@@ -28,6 +28,7 @@ def choosing(bounds: DirectiveSettings) -> Choosing[Head]:
         ),
         good=_some_right,
         goodness="with a right answer",
+        counted="edits with a valid head",
     )
 
 
