@@ -156,6 +156,12 @@ def evaluate(
     checked = _refuse_seen(bench, policy, trained)
     _agree(bench, confirm)
     said = list(notes)
+    if policy is not None and not bench.asks_for_policy:
+        about = [name for name, own in bench.conditions.items() if own.needs_policy]
+        bench.progress.warn(
+            f"--policy has no row: none of the conditions {', '.join(settings.conditions)} is about it; "
+            f"add {' or '.join(about)} to --conditions."
+        )
     if bench.asks_for_policy and not checked:
         said.append(
             f"whether the policy was trained on these {domain.noun}s was not checked: it is not of "

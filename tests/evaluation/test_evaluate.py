@@ -23,6 +23,7 @@ from selfedit.grading import contains, offline
 from selfedit.grading.graders import exact
 from selfedit.model.fake import FakeModel
 from selfedit.model.tiny import tiny_model
+from selfedit.progress import Silent
 from selfedit.report.by_round import accuracy_by_round
 from selfedit.report.evaluation_blocks import cell, evaluation_sections
 from selfedit.show.markdown import page_markdown
@@ -102,6 +103,21 @@ class Broken(FakeModel):
         if self.calls["train"] + 1 == self.stop_at:
             raise KeyboardInterrupt
         return super().train(*args, **kwargs)
+
+
+def test_a_policy_that_no_condition_is_about_is_said(tmp_path):
+    said = []
+
+    class Noted(Silent):
+        def warn(self, text):
+            said.append(text)
+
+    policy = FakeModel("policy", "fake-policy")
+    for names in (("base", "own"), ("base", "seal")):
+        evaluate(FakeModel(), TASKS, store(tmp_path), settings(names), policy=policy, progress=Noted())
+    assert said == [
+        "--policy has no row: none of the conditions base, own is about it; add seal to --conditions."
+    ]
 
 
 @pytest.mark.parametrize("regime", ["single", "cpt"])
