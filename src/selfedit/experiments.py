@@ -159,7 +159,7 @@ def evaluate(
     if policy is not None and not bench.asks_for_policy:
         about = [name for name, own in bench.conditions.items() if own.needs_policy]
         bench.progress.warn(
-            f"--policy has no row: none of the conditions {', '.join(settings.conditions)} is about it; "
+            f"--policy has no row: no condition of {', '.join(settings.conditions)} is about it; "
             f"add {' or '.join(about)} to --conditions."
         )
     if bench.asks_for_policy and not checked:

@@ -116,7 +116,7 @@ def test_a_policy_that_no_condition_is_about_is_said(tmp_path):
     for names in (("base", "own"), ("base", "seal")):
         evaluate(FakeModel(), TASKS, store(tmp_path), settings(names), policy=policy, progress=Noted())
     assert said == [
-        "--policy has no row: none of the conditions base, own is about it; add seal to --conditions."
+        "--policy has no row: no condition of base, own is about it; add seal to --conditions."
     ]
 
 
