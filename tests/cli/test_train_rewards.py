@@ -43,7 +43,7 @@ def test_the_plan_and_the_report_say_what_rewards_are_worth(tmp_path, data):
 
 def test_another_reward_another_learner_and_credit_by_statement(tmp_path, data):
     done = train(tmp_path, data, "--reward", "mixed", "--reward-place", "own", "--learner", "first",
-                 "--credit", "statement", "--common-order")  # fmt: skip
+                 "--credit", "statement", "--common-order", "--candidates", "4")  # fmt: skip
     assert done.returncode == 0, done.stderr
     (record,) = json.loads(done.stdout)["rounds"]
     assert record["mean_reward"] == pytest.approx(0.75), "right, and a probability of a half"

@@ -78,12 +78,11 @@ def test_an_oracle_over_the_limit_is_estimated_within_it():
     assert least.expected_plan(task).epochs == 1
 
 
-def test_a_prompt_shows_the_presets_own_oracle_and_a_constrained_one_nothing_to_copy():
-    task, small = to_task(mirrored(), "compact"), {"short_prompt": True, "oracle_learning_rate": 1e-3}
-    shown = Arc(COMPACT.model_copy(update=small))
-    assert shown.oracle().text() in shown.prompts(task)[0].text
-    constrained = Arc(COMPACT.model_copy(update=small | {"constrained": True}))
-    assert "0.001" not in constrained.prompts(task)[0].text
+def test_a_constrained_prompt_shows_nothing_to_copy():
+    task, short = to_task(mirrored(), "compact"), COMPACT.model_copy(update={"short_prompt": True})
+    assert ORACLE.text() in Arc(short).prompts(task)[0].text
+    constrained = Arc(short.model_copy(update={"constrained": True})).prompts(task)[0].text
+    assert "0.0001" not in constrained
 
 
 def test_steps_over_the_limit_are_not_spent():

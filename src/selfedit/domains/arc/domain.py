@@ -83,8 +83,7 @@ class Arc(BaseDomain):
     def prompts(self, task: Task) -> tuple[Prompt, ...]:
         """One: the demonstrations, and what a self-edit is."""
         own = self.settings
-        like = None if own.constrained else self.oracle()
-        text = instruction(of_task(task).train, own.grid, own.short_prompt, like)
+        text = instruction(of_task(task).train, own.grid, own.short_prompt, not own.constrained)
         if not own.constrained:
             return (Prompt(text),)
         # A character takes at most one token, so no sampling setting cuts off a constrained edit.

@@ -177,7 +177,10 @@ _CHOICES = "\n".join(
 )
 _ANSWER = f"Answer with one JSON object of this form and nothing else:\n{_FORM}"
 _SHORT = "Choose the settings with which a model learns this puzzle."
-_LIKE = "Answer with one JSON object like this one, with your own values, and nothing else:"
+_LIKE = (
+    "Answer with one JSON object like this one, with your own values, and nothing else:\n"
+    f"{ORACLE.text()}"
+)
 
 
 def parse_self_edit(text: str) -> ArcSelfEdit:
@@ -196,18 +199,17 @@ def instruction(
     examples: Sequence[Example],
     form: GridFormat = "rows",
     short: bool = False,
-    like: ArcSelfEdit | None = ORACLE,
+    example: bool = True,
 ) -> str:
     """The prompt for a self-edit: the task's demonstrations, the choices, the form of the answer.
 
-    short: without the meaning of the choices, for models so small that more words confuse them. like:
-    the example that a short one shows; None: the form alone, where only valid edits are sampled, so
-    that there is nothing to copy (docs/log.md, 2026-11-27).
+    short: without the meaning of the choices, for models so small that more words confuse them.
+    example: whether a short one shows one. Left out where only valid edits are sampled, so that there
+    is nothing to copy (docs/log.md, 2026-11-27).
     """
     shown = demonstrations(examples, form)
     if short:
-        answer = _ANSWER if like is None else f"{_LIKE}\n{like.text()}"
-        return f"{shown}\n\n{_SHORT} {answer}"
+        return f"{shown}\n\n{_SHORT} {_LIKE if example else _ANSWER}"
     return f"{_BEGIN}\n\n{shown}\n\n{_CHOICES}\n\n{_ANSWER}"
 
 
