@@ -207,7 +207,7 @@ def restatements(
         statement = restatement(completion)
         if reason := degeneracy(statement):
             reasons.append((not statement and degeneracy(completion)) or reason)
-        elif settings.faithful and not is_faithful(asked[i % len(asked)], statement):
+        elif settings.faithful and asked and not is_faithful(asked[i % len(asked)], statement):
             reasons.append("it lost or invented a name or a number")
         elif (key := comparable(statement)) not in seen:
             seen.add(key)
