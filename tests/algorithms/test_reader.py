@@ -278,6 +278,18 @@ def test_a_context_that_is_held_out_is_so_in_every_round(tmp_path, monkeypatch):
     assert [len(held_out(TASKS[:n], 0.25)) for n in (3, 4, 7, 8)] == [0, 1, 1, 2]
 
 
+def test_its_plan_has_one_training_an_edit_and_no_rewards(tmp_path):
+    plans = []
+    inner = READING.inner.model_copy(update={"seeds": 3})
+    experiments.train_reader(
+        Knowledge(inner.knowledge), TASKS, FakeModel(), READING.model_copy(update={"inner": inner}),
+        Store(tmp_path / "store.sqlite"), load=load_fake, folder=tmp_path / "policies",
+        probe_questions=0, confirm=lambda plan: plans.append(plan) or True,
+    )  # fmt: skip
+    (plan,) = plans
+    assert (plan.seeds, plan.trust) == (1, None)
+
+
 def test_its_lessons_are_questions_of_training_contexts_alone(tmp_path, monkeypatch):
     taught = []
     original = FakeModel.train_reader

@@ -90,12 +90,13 @@ def _written(
                 "one file or model: `selfedit adapters consolidate` trains one from everything."
             )
         return _folders(standing, record, names, target)
-    return _one(standing, record, target, merged, gguf=gguf, llama_cpp=llama_cpp)
+    return _one(standing, record, names, target, merged, gguf=gguf, llama_cpp=llama_cpp)
 
 
 def _one(
     standing: Standing,
     record: AdapterRecord,
+    names: list[str],
     target: Path,
     merged: bool,
     *,
@@ -111,7 +112,7 @@ def _one(
             "it with --merged."
         )
     base = standing.stacked(below)
-    adapter = _only(standing.shelf, record, sorted(adapter_names(record)))
+    adapter = _only(standing.shelf, record, names)
     # What is merged into weights, as a stack is, answers without a reader.
     with nullcontext(adapter) if stacks else _as_read(base, adapter, target) as folder:
         if gguf:

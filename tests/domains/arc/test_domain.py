@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from selfedit.config import TrainSettings
+from selfedit.console.settings import given_by
 from selfedit.domains.arc.as_task import is_known, of_task, to_task
+from selfedit.domains.arc.commands.solvable import Trying
 from selfedit.domains.arc.domain import Arc
 from selfedit.domains.arc.edit_pattern import LONGEST_MATCH
 from selfedit.domains.arc.grids import Grid
+from selfedit.domains.arc.options import Evaluating, OuterLoop, inner_with
 from selfedit.domains.arc.self_edit import ORACLE
 from selfedit.domains.arc.settings import ArcDataSettings, ArcInnerSettings, ArcSettings
 from selfedit.domains.arc.tasks import ArcTask, Example
@@ -76,6 +79,13 @@ def test_an_oracle_over_the_limit_is_estimated_within_it():
     assert (len(plan.sequences), plan.epochs) == (20, 1), "ten steps an epoch"
     least = Arc(settings.model_copy(update={"step_limit": 1}))
     assert least.expected_plan(task).epochs == 1
+
+
+def test_every_command_takes_a_step_limit():
+    assert Evaluating(step_limit=7).settings().inner.arc.step_limit == 7
+    assert OuterLoop(step_limit=7).settings().inner.arc.step_limit == 7
+    tried = inner_with("arc-small", given_by(Trying(step_limit=7)))
+    assert tried.arc.step_limit == 7
 
 
 def test_a_constrained_prompt_shows_nothing_to_copy():
