@@ -15,26 +15,28 @@ HELD_OUT=${HELD_OUT:-8} EDITS=${EDITS:-5}                            # of the ev
 TRIED=${TRIED:-60}                                                   # tasks of each split that the oracle tries
 SOURCE=${SOURCE:-"--sizes 3-5 --mini-seed 0"}
 ADAPT=${ADAPT-}                # how every task is learned, by the oracle, too: --examples, --rank, --step-limit
+ORACLE=${ORACLE-}              # the fixed best self-edit: --learning-rate, --epochs, --groups
 INNER=${INNER-"--constrained"} # how self-edits are written
 [ -z "${SMOKE:-}" ] || { TASKS=2 CANDIDATES=3 HELD_OUT=2 EDITS=2 TRIED=6; }
 
 source "$(dirname "$0")/results.sh"
 
 same_settings "model $MODEL, $ROUNDS rounds x $TASKS tasks x $CANDIDATES edits, $HELD_OUT held out x $EDITS, \
-$TRIED tried, $SOURCE, $ADAPT, $INNER"
+$TRIED tried, $SOURCE, $ADAPT, ${ORACLE:+$ORACLE, }$INNER"
 [[ $INNER != *--constrained* ]] || python -c 'import llguidance' # before hours of trainings that need none
 
 selfedit() { # a whole result or none: selfedit RESULT COMMAND ...
   local to=$1
   shift
   [ ! -s "$to" ] || return 0
-  # shellcheck disable=SC2086 # SOURCE and ADAPT are lists of options
+  # shellcheck disable=SC2086 # lists of options
   whole "$to" python -m selfedit "$@" --model "$MODEL" --library "$LIBRARY" --source mini $SOURCE $ADAPT \
     --preset arc-small --yes --quiet --json
 }
 
 for split in training evaluation; do
-  selfedit "$OUT/$split.json" arc solvable --split "$split" --limit "$TRIED" --out "$OUT/$split.txt"
+  # shellcheck disable=SC2086
+  selfedit "$OUT/$split.json" arc solvable --split "$split" --limit "$TRIED" --out "$OUT/$split.txt" $ORACLE
   python - "$split" "$OUT/$split.json" <<'PY'
 import json, sys
 found = json.load(open(sys.argv[2]))
@@ -42,7 +44,7 @@ print(f"{sys.argv[1]}: {len(found['solvable'])} of {len(found['tried'])} tasks s
       f"{len(found['in_context'])} without training")
 PY
 done
-# shellcheck disable=SC2086 # INNER is a list of options
+# shellcheck disable=SC2086
 selfedit "$OUT/train.json" train arc --split training --ids "$OUT/training.txt" --rounds "$ROUNDS" \
   --contexts "$TASKS" --candidates "$CANDIDATES" $INNER
 policy=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["policy"])' "$OUT/train.json")
@@ -52,6 +54,6 @@ if [ "$policy" = "$MODEL" ]; then
 fi
 # shellcheck disable=SC2086
 selfedit "$OUT/eval.json" eval arc --split evaluation --ids "$OUT/evaluation.txt" --limit "$HELD_OUT" \
-  --candidates "$EDITS" --conditions in-context,ttt,seal,oracle --policy "$policy" $INNER \
+  --candidates "$EDITS" --conditions in-context,ttt,seal,oracle --policy "$policy" $ORACLE $INNER \
   --markdown "$OUT/table.md"
 cat "$OUT/table.md"

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from selfedit.cli.app import app
-from selfedit.domains.arc.commands.tasks import parse_groups
+from selfedit.domains.arc.options import parse_groups
 from selfedit.errors import InputError, SelfEditError
 
 TASK = {
@@ -139,8 +139,16 @@ def test_list(file):
     assert "no task is left" in str(arc("list", file, "--filter", "max-cells=19").exception)
     assert "--model" in str(arc("list", file, "--filter", "max-tokens=15").exception)
     assert arc("list", file, "--filter", "max-tokens=500", "--model", "fake").exit_code == 0
-    assert "name that file" in str(arc("list", "--solutions", file).exception)
+    assert "give that file, too" in str(arc("list", "--solutions", file).exception)
     assert "arc-agi-1 and arc-agi-2" in str(arc("list", "--dataset", "x").exception)
+
+
+def test_list_of_small_tasks(file):
+    done = arc("list", "--source", "mini", "--sizes", "3", "--split", "evaluation", "--json")
+    listed = json.loads(done.stdout)["tasks"]
+    assert len(listed) == 200
+    assert all(task["id"].startswith("mini-3to3-0-evaluation-") for task in listed)
+    assert "leave out that file" in str(arc("list", file, "--source", "mini").exception)
 
 
 def test_score(file, tmp_path):

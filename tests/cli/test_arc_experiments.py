@@ -140,6 +140,11 @@ def test_small_tasks_of_our_own(tmp_path):
     solved = json.loads(done.stdout)["solvable"]
     assert solved, "the fake model turns and mirrors"
     assert all(name.startswith("mini-3to5-0-training-") for name in solved)
+    assert '"use_chain_augmentations": true' in json.loads(done.stdout)["filter"]
+    fewer = run(*args("arc solvable", tmp_path / "a", *mini, "--limit", "1", "--groups", "basic,size"))
+    by = json.loads(fewer.stdout)["filter"]
+    assert '"use_size_augmentations": true' in by
+    assert '"use_chain_augmentations": false' in by
     trained = run(*args("train arc", tmp_path / "a", *mini, "--ids", ids, "--candidates", "3"))
     assert trained.returncode == 0, trained.stderr
     (record,) = json.loads(trained.stdout)["rounds"]

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
 from selfedit.config import merged
 from selfedit.console import options
-from selfedit.console.common import status
+from selfedit.console.common import parts, status
 from selfedit.console.settings import changed, given_by, given_only, preset_settings
+from selfedit.domains.arc.settings import ArcGroup
 from selfedit.domains.arc.submission import write_predictions
 from selfedit.domains.options import Prepared, ToTrain, named_conditions
 from selfedit.errors import InputError
@@ -67,6 +68,13 @@ Examples = Annotated[
 ]
 OracleLearningRate = Annotated[float | None, typer.Option("--learning-rate", help="Of the oracle.")]
 OracleEpochs = Annotated[int | None, typer.Option("--epochs", help="Of the oracle.")]
+OracleGroups = Annotated[
+    str | None,
+    typer.Option(
+        "--groups",
+        help="Augmentations of the oracle: some of basic,size,chain,repeat, or none (default: all).",
+    ),
+]
 Constrained = Annotated[
     bool, typer.Option("--constrained", help="Sample only self-edits of the right form.")
 ]
@@ -100,19 +108,24 @@ class Choosing:
             model, inner.arc, self.found(), self.split, self.ids, self.filters, self.limit
         )
 
-    def found(self) -> list[ArcTask]:
-        """All tasks of the source. Raises InputError."""
+    def found(self, file: str = "--tasks") -> list[ArcTask]:
+        """All tasks of the source. file: how the command takes one. Raises InputError."""
+        split = cast("sources.Split", self.split)
         if self.source == "mini":
             from selfedit.domains.arc.mini import mini_tasks, sizes_of
 
             if self.tasks is not None or self.solutions is not None:
-                raise InputError("--source mini makes its tasks: leave out --tasks and --solutions.")
-            split = cast("sources.Split", self.split)
+                raise InputError(f"--source mini makes its tasks: leave out {file} and --solutions.")
             return mini_tasks(split, self.mini_seed, *sizes_of(self.sizes))
         if self.source != "arc":
             raise InputError(f"--source {self.source}: use arc or mini.")
-        hint = "name it with --tasks"
-        return read_or_load(self.tasks, self.solutions, self.dataset, self.split, hint)
+        from selfedit.domains.arc.sources import load_dataset, read_tasks
+
+        if self.tasks is not None:
+            return read_tasks(self.tasks, self.solutions)
+        if self.solutions is not None:
+            raise InputError(f"--solutions belongs to a file of challenges: give {file}, too.")
+        return load_dataset(cast("sources.Dataset", self.dataset), split)
 
 
 @dataclass(kw_only=True)
@@ -142,9 +155,17 @@ class Oracle:
 
     learning_rate: OracleLearningRate = None
     epochs: OracleEpochs = None
+    groups: OracleGroups = None
 
     def given(self) -> dict[str, Any]:
-        return {"arc": {"oracle_learning_rate": self.learning_rate, "oracle_epochs": self.epochs}}
+        groups = None if self.groups is None else parse_groups(self.groups)
+        return {
+            "arc": {
+                "data": {"groups": groups},
+                "oracle_learning_rate": self.learning_rate,
+                "oracle_epochs": self.epochs,
+            }
+        }
 
 
 @dataclass(kw_only=True)
@@ -296,17 +317,16 @@ def choose_tasks(
     return Chosen([to_task(task, form) for task in kept], tuple(notes))
 
 
-def read_or_load(
-    file: Path | None, solutions: Path | None, dataset: str, split: str, hint: str
-) -> list[ArcTask]:
-    """The tasks of a file or folder, else of a dataset. hint: how a command's file is named."""
-    from selfedit.domains.arc.sources import load_dataset, read_tasks
-
-    if file is not None:
-        return read_tasks(file, solutions)
-    if solutions is not None:
-        raise InputError(f"--solutions belongs to a file of challenges; {hint}")
-    return load_dataset(cast("sources.Dataset", dataset), cast("sources.Split", split))
+def parse_groups(text: str) -> tuple[ArcGroup, ...]:
+    """The groups that --groups names. Raises InputError for one that there is not."""
+    names = parts(text)
+    known = get_args(ArcGroup)
+    if names == ("none",) or not names:
+        return ()
+    for name in names:
+        if name not in known:
+            raise InputError(f"--groups {name}: there is {', '.join(known)}, and none.")
+    return tuple(name for name in known if name in names)
 
 
 def _comments(path: Path) -> list[str]:

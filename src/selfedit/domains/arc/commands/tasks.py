@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from selfedit.console import options
-from selfedit.console.common import err, model_loader, out, parts, print_json
+from selfedit.console.common import err, model_loader, out, print_json
 from selfedit.domains.arc import options as choosing
-from selfedit.domains.arc.settings import ArcDataSettings, ArcGroup
-from selfedit.errors import InputError
+from selfedit.domains.arc.settings import ArcDataSettings
 from selfedit.show.files import write_whole
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def augment(
     from selfedit.domains.arc.training_set import geometric_set, sample, training_set
 
     found = _find(task, dataset, task_id)
-    chosen = parse_groups(groups)
+    chosen = choosing.parse_groups(groups)
     if not geometric_only:
         made = training_set(found, chosen, seed, limit or _DEFAULTS.limit)
     else:
@@ -108,7 +107,7 @@ def augment(
 
 
 def list_(
-    source: Annotated[
+    file: Annotated[
         Path | None, typer.Argument(help="A JSON file or folder of ARC, in place of a dataset.")
     ] = None,
     dataset: choosing.Dataset = "arc-agi-1",
@@ -122,12 +121,23 @@ def list_(
         str | None, typer.Option("--model", "-m", help="Whose tokens max-tokens counts.")
     ] = None,
     solutions: choosing.Solutions = None,
+    source: choosing.Source = "arc",
+    sizes: choosing.Sizes = "3-5",
+    mini_seed: choosing.MiniSeed = 0,
     as_json: options.Json = False,
 ) -> None:
     """Tasks by dataset and split, id, and length of their prompt."""
     from selfedit.domains.arc import longest_prompt, parse_filter, parse_ids, select
 
-    tasks = choosing.read_or_load(source, solutions, dataset, split, "name that file")
+    tasks = choosing.Choosing(
+        tasks=file,
+        solutions=solutions,
+        dataset=dataset,
+        split=split,
+        source=source,
+        sizes=sizes,
+        mini_seed=mini_seed,
+    ).found("that file")
     wanted = [parse_filter(text) for text in filters or ()]
     count = None
     if model is not None and any(one.measure == "max-tokens" for one in wanted):
@@ -138,18 +148,6 @@ def list_(
 
     chosen = parse_ids(ids, cast("Split", split)) if ids is not None else None
     _show_list(select(tasks, chosen, wanted, count), as_json)
-
-
-def parse_groups(text: str) -> tuple[ArcGroup, ...]:
-    """The groups that --groups names. Raises InputError for one that there is not."""
-    names = parts(text)
-    known = get_args(ArcGroup)
-    if names == ("none",) or not names:
-        return ()
-    for name in names:
-        if name not in known:
-            raise InputError(f"--groups {name}: there is {', '.join(known)}, and none.")
-    return tuple(name for name in known if name in names)
 
 
 def _find(name: str, dataset: str | None, task_id: str | None) -> ArcTask:
