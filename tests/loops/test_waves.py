@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from selfedit.config import EngineSettings, InnerSettings, LoraSettings, TrainSettings
+from selfedit.errors import InvalidSelfEdit
+from selfedit.loops.jobs import fitting
 from selfedit.loops.waves import Job, Wave, WaveBudget, plan_waves
 from selfedit.model.tiny import tiny_model
 from selfedit.types import SelfEdit, Task, TrainingPlan, TrainingSequence
@@ -32,6 +36,15 @@ def test_every_job_is_in_one_wave_within_the_budget():
     for wave in waves:
         assert wave.slots == 1 or sum(j.mean_length for j in wave.jobs) <= 100
     assert list(plan_waves([], BUDGET)) == []
+
+
+@pytest.mark.parametrize("texts", [("a",), ("a", "b"), ("",)])
+def test_texts_in_which_nothing_can_be_predicted_are_refused(tiny, texts):
+    plan = TrainingPlan(tuple(map(TrainingSequence, texts)))
+    with pytest.raises(InvalidSelfEdit, match="nothing to train on"):
+        fitting(tiny, plan, 100)
+    one_more = replace(plan, sequences=(*plan.sequences, TrainingSequence("ab")))
+    assert fitting(tiny, one_more, 100)[0] == one_more
 
 
 def test_waves_do_not_depend_on_the_order_of_the_jobs():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from selfedit.config import LoraSettings, SamplingSettings, TrainSettings
+from selfedit.config import ALL_LINEAR, LoraSettings, SamplingSettings, TrainSettings
 from selfedit.lora.combine import over_each
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
 
@@ -69,6 +70,21 @@ def test_one_adapter_over_each_of_a_bank(tiny):
             apart = own_down[0] @ own_up[0] * wanted.scaling
             assert (down[k] @ up[k] * both.scaling - apart).abs().max() <= 1e-9
     assert torch.equal(bank.weights_KP, before)
+
+
+@pytest.mark.parametrize("modules", [("q_proj",), ("q_proj", "up_proj"), ALL_LINEAR])
+def test_a_sum_of_unlike_adapters_can_be_saved(tiny, tmp_path, modules):
+    """Its folder names the modules of both."""
+    own = LoraSettings(rank=2, alpha=4, layers="0-0", target_modules=modules)
+    other = HIGH.model_copy(update={"target_modules": ("v_proj", "down_proj")})
+    both = over_each(
+        adapter(tiny, "Lamps burn oil.", own),
+        adapter(tiny, "Answer in a word.", other, seed=9),
+        num_layers=tiny.num_layers,
+    )
+    tiny.save_adapter(both, 0, tmp_path / "sum")
+    again = tiny.load_adapter(tmp_path / "sum")
+    assert torch.equal(again.weights_KP, both.weights_KP)
 
 
 def test_a_merged_model_says_what_the_adapter_says(tiny):

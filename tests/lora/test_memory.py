@@ -22,6 +22,7 @@ from selfedit.lora.sequences import WHOLE, TokenSequence, batches
 from selfedit.lora.train import BankTrainer
 from selfedit.model.tiny import tiny_model
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
+from tests.model.architectures import tiny_architecture
 
 CPU = torch.device("cpu")
 WITHIN = 0.15  # of the measured peak: the issue's bound
@@ -68,6 +69,18 @@ def test_planned_is_measured(tiny, layers, modules, checkpointing, adapters, lon
     options = {"checkpointing": checkpointing}
     measured = measured_peak(lambda: run(tiny, data, [train] * adapters, lora, **options), CPU)
     assert planned == pytest.approx(measured, rel=WITHIN)
+
+
+@pytest.mark.parametrize("kind", ["qwen3_moe", "mixtral", "gpt_oss"])
+def test_experts_in_one_tensor_are_planned_for(kind):
+    """How much they keep depends on the routing, so within a third; without them, a half or less of it
+    was planned."""
+    model = tiny_architecture(kind)
+    plans = [TrainingPlan(tuple(TrainingSequence("abcdefghij " * n) for n in (18, 20, 15)))] * 3
+    train = TrainSettings(epochs=1, batch_size=3, max_tokens=512)
+    planned = model.planned_memory(ALL, train)(plans, range(3))
+    measured = measured_peak(lambda: model.train(plans, ALL, train, range(3)), CPU)
+    assert planned > 0.75 * measured
 
 
 @pytest.mark.parametrize("slots", [1, 2, 4])

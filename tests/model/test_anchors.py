@@ -199,6 +199,18 @@ def test_loops_and_empties_are_dropped_and_few_are_told():
     assert not loops([1, 1, 1])  # too short to tell
 
 
+def test_a_base_models_replies_keep_the_space_before_them():
+    bare = model(chat=False)
+    said = " Bees make honey in their hives."
+    drawn = tuple(bare.tokenizer(f"{said}\nQ", add_special_tokens=False)["input_ids"])
+    bare.writing.write = lambda rendered, sampling, seeds, **own: [
+        Completion(said.strip(), tokens=drawn if own["logprobs"] else ()) for _ in rendered
+    ]
+    held = bare.training.anchors(TRAIN).general
+    assert len(held) == 10
+    assert all(bare.tokenizer.decode(sequence.ids[:-1]).endswith(said) for sequence in held)
+
+
 def test_no_usable_text_at_all_trains_without():
     bare = model()
     bare.writing.write = lambda rendered, sampling, seeds, **own: [Completion("")] * len(rendered)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -77,3 +79,13 @@ def test_other_texts_are_tokenised_as_ever(qwen_like: Any) -> None:
     written = qwen_like.apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False)
     ids = control_tokens(qwen_like).ids_of_template(written, [])
     assert ids == qwen_like(written)["input_ids"]
+
+
+def test_a_tokenizer_is_looked_through_once_and_not_kept(qwen_like: Any) -> None:
+    assert control_tokens(qwen_like) is control_tokens(qwen_like)
+    tokenizer = byte_tokenizer()
+    control_tokens(tokenizer)
+    seen = ref(tokenizer)
+    del tokenizer
+    gc.collect()
+    assert seen() is None

@@ -16,9 +16,11 @@ from selfedit.lora.routing import Routing
 from selfedit.model.generate import generate
 from selfedit.model.prefill import prefill
 from selfedit.model.prompts import render
+from selfedit.model.recompute import takes_cache
 from selfedit.model.sampling import choose
 from selfedit.model.tiny import byte_tokenizer, tiny_model
 from selfedit.types import Prompt, TrainingPlan, TrainingSequence
+from tests.model.architectures import tiny_architecture
 from tests.sampled import texts
 
 GREEDY = SamplingSettings(temperature=0, top_p=1, max_new_tokens=12)
@@ -205,6 +207,17 @@ def test_a_model_with_workers_writes_in_threads(monkeypatch):
     assert model.sample(asked, SAMPLED, range(12)) == expected
     assert len(set(names)) == 3
     assert set(texts(expected[4:8])) <= {"yes", "no"}
+
+
+def test_every_thread_writes_with_a_cache(monkeypatch):
+    """A window that slides has to be tried first, before adapters are attached."""
+    monkeypatch.setattr(sys.modules["selfedit.model.generate"], "FEWEST_APART", 2)
+    model = tiny_architecture("mistral")
+    model.engine = EngineSettings(workers=2)
+    lora = LoraSettings(rank=4, alpha=64, layers="upper-half")
+    bank = AdapterBank(model.hf, lora, [1], num_layers=model.num_layers)
+    model.sample(PROMPTS, GREEDY, [0] * 4, adapters=bank, owners=[0] * 4)
+    assert [takes_cache(decoder) for decoder in (model.decoder, *model.others)] == [True, True]
 
 
 def test_progress_counts_every_prompt(tiny):

@@ -123,3 +123,31 @@ def test_a_template_that_refuses_a_system_role_is_never_given_one(tiny):
     model = LanguageModel(tiny.hf, tokenizer, name="tiny", revision="tiny-0", form="chat")
     plan = TrainingPlan((TrainingSequence("Ada", Prompt("Who?", turns=TURNS)),))
     assert all(model.encode(sequence, 64).ids for sequence in plan.sequences)
+
+
+LLAMA = (
+    "{%- if not date_string is defined %}{%- if strftime_now is defined %}"
+    "{%- set date_string = strftime_now('%d %b %Y') %}{%- else %}{%- set date_string = '26 Jul 2024' %}"
+    "{%- endif %}{%- endif %}Today Date: {{ date_string }}\n"
+)
+GPT_OSS = (
+    "{%- macro system() %}Current date: {{ strftime_now('%Y-%m-%d') }}{% endmacro %}{{ system() }}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("beginning", "expected"),
+    [(LLAMA, "Today Date: 26 Jul 2024\n"), (GPT_OSS, "Current date: 2024-07-26\n")],
+)
+def test_a_prompt_is_the_same_on_any_day(tiny, beginning, expected):
+    tokenizer = byte_tokenizer()
+    without = LanguageModel(tiny.hf, tokenizer, name="tiny", revision="tiny-0", form="chat").identity
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = own = beginning + tokenizer.chat_template
+    model = LanguageModel(tiny.hf, tokenizer, name="tiny", revision="tiny-0", form="chat")
+    text = tokenizer.decode(model.render(Prompt("Who?")).ids)
+    assert text.startswith(expected)
+    assert "Who?" in text
+    assert tokenizer.chat_template == own, "a folder that is saved keeps the model's template"
+    assert "one date" in model.identity[-1]
+    assert "one date" not in str(without)

@@ -115,9 +115,12 @@ def fitting(model: Model, plan: TrainingPlan, max_tokens: int) -> tuple[Training
     """The plan without the conversations that are longer than max_tokens, its tokens, and what was left
     out. A text is cut when it is trained on; a conversation would lose the reply that it is for.
 
-    Raises OverLimit if nothing is left.
+    Raises OverLimit if nothing is left, and InvalidSelfEdit if nothing can be predicted: of a text, its
+    first token is given.
     """
     lengths = [model.sequence_tokens(sequence) for sequence in plan.sequences]
+    if max(lengths, default=0) < 2 and not any(sequence.prompt for sequence in plan.sequences):
+        raise InvalidSelfEdit("nothing to train on: no text is longer than a token")
     kept = [
         (sequence, length)
         for sequence, length in zip(plan.sequences, lengths, strict=True)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
+from selfedit.config import ALL_LINEAR
 from selfedit.lora.bank import AdapterBank
-from selfedit.lora.targets import placed
+from selfedit.lora.targets import layer_index, placed, takes_all
 
 # Of each new adapter: which ones it is the sum of, and each one's weight.
 Mixes = Sequence[Mapping[int, float]]
@@ -58,7 +59,8 @@ def _summed(
     modules = {target.name: target.linear for bank in banks for target in bank.targets}
     order = {name: place for place, name in enumerate(dict(model.named_modules()))}
     targets = placed(sorted(modules.items(), key=lambda own: order[own[0]]), rank)
-    settings = banks[0].settings.model_copy(update={"rank": rank, "alpha": float(rank)})
+    shape = _covering(banks) | {"rank": rank, "alpha": float(rank)}
+    settings = banks[0].settings.model_copy(update=shape)
     whole = AdapterBank(
         model,
         settings,
@@ -71,6 +73,18 @@ def _summed(
         for k, parts in enumerate(sums):
             _fill(down_KIR[k], up_KRO[k], name, parts)
     return whole
+
+
+def _covering(banks: Sequence[AdapterBank]) -> dict[str, Any]:
+    """Settings that name the modules of all the banks, as a file of their sum has to."""
+    layers = {bank.settings.layers for bank in banks}
+    if len(layers) > 1:
+        places = [layer_index(target.name) or 0 for bank in banks for target in bank.targets]
+        layers = {f"{min(places)}-{max(places)}"}
+    modules: tuple[str, ...] = ALL_LINEAR
+    if not any(takes_all(bank.settings) for bank in banks):
+        modules = tuple(dict.fromkeys(m for bank in banks for m in bank.settings.target_modules))
+    return {"layers": layers.pop(), "target_modules": modules}
 
 
 def _fill(down_IR: Tensor, up_RO: Tensor, name: str, parts: Sequence[_Part]) -> None:

@@ -14,8 +14,6 @@ from selfedit.config import AnchorSettings, TrainSettings
 from selfedit.seams import Drawn
 
 WHOLE = ((0, sys.maxsize),)
-# Between the seed of an adapter's own order and that of its anchors.
-_APART = 1 << 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +122,7 @@ def anchored(
 ) -> Iterator[Step]:
     """An adapter's steps with its anchors.
 
-    The own order is that of `batches`; the anchors are drawn from the same seed apart from it, so that
+    The own order is that of `batches`; the anchors are drawn by a generator of their own, so that
     neither an anchor nor a neighbour in the bank changes anything else of a step.
     """
     drawn = _draws(settings.anchor, seed, anchors)
@@ -134,7 +132,7 @@ def anchored(
 
 def _draws(settings: AnchorSettings, seed: int, anchors: Anchors) -> Iterator[list[TokenSequence]]:
     """Anchors of one step after the other: all are seen before one is seen again."""
-    generator = torch.Generator().manual_seed(seed + _APART)
+    generator = torch.Generator().manual_seed(seed)  # not that of the order, though it begins alike
     general, neighbours = (_cycle(pool, generator) for pool in (anchors.general, anchors.neighbours))
     share = settings.neighbour_share
     if not (anchors.general and anchors.neighbours):

@@ -14,7 +14,7 @@ from selfedit.forward.packed import Decoder
 from selfedit.lora.groups import takes_groups
 from selfedit.lora.loss import chunk_on
 from selfedit.lora.measured import kept_by_layers, size_of
-from selfedit.lora.targets import Target, find_targets, first_layer, last, layer_index
+from selfedit.lora.targets import Target, find_targets, first_layer, last, layer_index, stacked
 
 # Modules that read the same tensor, which the bank gathers once.
 _READS = {
@@ -92,6 +92,8 @@ class Sizes:
             for name, module in layer.named_modules()
             if isinstance(module, torch.nn.Linear | Conv1D)
         }
+        modules = dict(decoder.layers.named_modules())
+        is_known = linears.keys() <= _KNOWN and not any(stacked(modules))
         config = decoder.model.config.get_text_config()
         width, heads = size_of(config, "hidden_size", 0), size_of(config, "num_attention_heads", 1)
         head_width = size_of(config, "head_dim", width // heads)
@@ -131,7 +133,7 @@ class Sizes:
             stretches=decoder.packs() and (decoder.device.type == "cpu" or grouped),
             grouped=decoder.packs() and grouped,
             trunk=trunk,
-            other=None if not targets or linears.keys() <= _KNOWN else kept_by_layers(decoder),
+            other=kept_by_layers(decoder) if targets and not is_known else None,
             capped=decoder.head.cap is not None,
             chunk=chunk_on(decoder.device),
         )

@@ -176,7 +176,7 @@ def _find(model: PreTrainedModel) -> Linears:
         else:
             result.modules[name] = module
     result.left_out.update(
-        dict.fromkeys(_stacked(own), "several matrices in one tensor, such as all experts")
+        dict.fromkeys(stacked(own), "several matrices in one tensor, such as all experts")
     )
     return result
 
@@ -186,7 +186,7 @@ def is_usual(name: str) -> bool:
     return last(name) in ALL_LINEAR and len(re.findall(r"\.\d+(?=\.)", name)) == 1
 
 
-def _stacked(modules: dict[str, nn.Module]) -> Iterator[str]:
+def stacked(modules: Mapping[str, nn.Module]) -> Iterator[str]:
     """Names of tensors that stack a matrix for each expert."""
     for name, module in modules.items():
         if "conv" in type(module).__name__.lower():

@@ -48,10 +48,12 @@ Write = Callable[[Sequence[Rendered], SamplingSettings, Sequence[int]], list[Com
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A prompt as the model sees it. opening: a text that it continues, sampled, and learned whole."""
+    """A prompt as the model sees it. opening: a text that it continues, sampled, and learned whole.
+    as_drawn: what follows is the tokens that were drawn, since a base model's begin with a space."""
 
     rendered: Rendered
     opening: bool = False
+    as_drawn: bool = False
 
 
 @cache
@@ -69,13 +71,14 @@ def generic_prompts(
     """The first `count` prompts, half of them short questions of fact. The others: for a chat model
     questions and instructions in turn, for a base model openings."""
     own = shipped()
-    short = [Asked(render(Prompt(text, kind="question"))) for text in own["short"]]
+    drawn = form == "plain"
+    short = [Asked(render(Prompt(text, kind="question")), as_drawn=drawn) for text in own["short"]]
     if form == "chat":
         turns = zip(own["questions"], own["instructions"], strict=True)
         long = [Asked(render(Prompt(text))) for pair in turns for text in pair]
     else:
         openings = [tuple(opened(tokenizer, plain(tokenizer, text))) for text in own["openings"]]
-        long = [Asked(Rendered(ids), opening=True) for ids in openings]
+        long = [Asked(Rendered(ids), opening=True, as_drawn=drawn) for ids in openings]
     both = min(len(short), len(long))
     turns_of_both = [asked for pair in zip(short, long, strict=False) for asked in pair]
     return [*turns_of_both, *short[both:], *long[both:]][:count]
@@ -109,6 +112,8 @@ class AnchorWriter:
             "reply_tokens": settings.reply_tokens,
             "top_k": settings.top_k,
         }
+        if any(one.as_drawn for one in asked):
+            note["version"] = 2  # before, no space came between a base model's prompt and its reply
         found = self._kept(stable_hash(note), note, asked, settings)
         return tuple(replace(sequence, soft_weight=settings.weight) for sequence in found)
 
@@ -136,12 +141,12 @@ class AnchorWriter:
 
     def _written(self, asked: Sequence[Asked], settings: AnchorSettings) -> tuple[TokenSequence, ...]:
         self.status(f"writing {len(asked)} texts for the anchor, once for this model")
-        replies: dict[int, str] = {}
+        replies: dict[int, Completion] = {}
         for opening, sampling in ((False, GREEDY), (True, DRAWN)):
             own = [i for i, one in enumerate(asked) if one.opening == opening]
             limit = sampling.model_copy(update={"max_new_tokens": settings.reply_tokens})
-            texts = self.write([asked[i].rendered for i in own], limit, own) if own else []
-            replies |= {i: text.text for i, text in zip(own, texts, strict=True)}
+            prompts = [asked[i].rendered for i in own]
+            replies |= zip(own, self.write(prompts, limit, own) if own else (), strict=True)
         sequences = [self._sequence(one, replies[i]) for i, one in enumerate(asked)]
         good = [sequence for sequence in sequences if sequence is not None]
         if len(good) < min(FEWEST, len(asked)):
@@ -151,15 +156,23 @@ class AnchorWriter:
             )
         return tuple(soften(self.decoder, good, settings.top_k)) if good else ()
 
-    def _sequence(self, asked: Asked, reply: str) -> TokenSequence | None:
+    def _sequence(self, asked: Asked, reply: Completion) -> TokenSequence | None:
         """The text as a sequence; None if it is empty or a loop."""
-        text = self.tokenizer(reply, add_special_tokens=False)["input_ids"]
-        if not reply.strip() or not text or loops(text):
+        text = self._drawn(reply) if asked.as_drawn else plain(self.tokenizer, reply.text)
+        if not reply.text.strip() or not text or loops(text):
             return None
         start = len(asked.rendered.ids)
         # The last place says how likely the text ends there; its token is a placeholder.
         ids = (*asked.rendered.ids, *text, self.tokenizer.eos_token_id or 0)
         return TokenSequence(ids, WHOLE if asked.opening else ((start, len(ids)),), hard=0.0)
+
+    def _drawn(self, reply: Completion) -> list[int]:
+        """The first drawn tokens that say all of the reply; none if it is not what was drawn."""
+        drawn = list(reply.tokens)
+        for end in range(1, len(drawn) + 1):
+            if self.tokenizer.decode(drawn[:end], skip_special_tokens=True).strip() == reply.text:
+                return drawn[:end]
+        return []
 
 
 def loops(ids: Sequence[int]) -> bool:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, proxy
 
 from selfedit.model.tokens import plain
 from selfedit.types import Prompt
@@ -32,9 +32,12 @@ _known: WeakKeyDictionary[Any, ControlTokens] = WeakKeyDictionary()
 def control_tokens(tokenizer: Any) -> ControlTokens:
     """Those of a tokenizer, found once."""
     try:
-        return _known.setdefault(tokenizer, ControlTokens(tokenizer))
+        known = _known.get(tokenizer)
     except TypeError:  # one that cannot be remembered
         return ControlTokens(tokenizer)
+    if known is None:
+        known = _known[tokenizer] = ControlTokens(proxy(tokenizer))  # which must not keep its key alive
+    return known
 
 
 class ControlTokens:

@@ -109,7 +109,8 @@ def generate(
         if row.prompt.pattern:
             row.constraint = Constraint(row.prompt.pattern, tokenizer, vocabulary, sorted(stop_ids))
     # All are probed now, before adapters are attached to the model.
-    takes_cache(decoder)
+    for own in (decoder, *beside):
+        takes_cache(own)
     if bank is not None:
         decoder.shares_prompts(bank.first_layer)
     if graph is not None:

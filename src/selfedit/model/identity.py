@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from selfedit.lora.targets import is_usual, linears
 from selfedit.model.prompts import renders_as_before
+from selfedit.model.tokens import has_date
 
 if TYPE_CHECKING:
     from selfedit.model.language_model import LanguageModel
@@ -18,4 +19,6 @@ def changes(model: LanguageModel) -> list[str]:
         found.append("all linear modules")
     if not renders_as_before(model.tokenizer, model.form, model.render):
         found.append("one beginning, no thoughts")
+    if model.form == "chat" and has_date(model.tokenizer):
+        found.append("one date")
     return found

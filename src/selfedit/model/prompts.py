@@ -11,7 +11,7 @@ from typing import Any, Literal
 from selfedit.endpoints.replies import THOUGHTS
 from selfedit.errors import ModelError
 from selfedit.model.control_tokens import control_tokens
-from selfedit.model.tokens import NO_THOUGHTS, opened, plain
+from selfedit.model.tokens import in_template, opened, plain
 from selfedit.types import Prompt
 
 PromptFormat = Literal["auto", "chat", "plain"]
@@ -71,9 +71,7 @@ def render_turns(tokenizer: Any, turns: Sequence[tuple[str, str]]) -> tuple[int,
     texts, hidden = controls.hidden_texts([text for _, text in turns])
     messages = [{"role": role, "content": text} for (role, _), text in zip(turns, texts, strict=True)]
     try:
-        asked = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, **NO_THOUGHTS
-        )
+        asked = in_template(tokenizer, messages, add_generation_prompt=True)
     except Exception as error:
         # A template is a program: it refuses a role or an order in any way it likes.
         raise ModelError(f"the model's chat template refuses these turns: {error}") from error
@@ -138,13 +136,11 @@ def _chat(tokenizer: Any, prompt: Prompt) -> list[str]:
     done = asked = ""
     for user, assistant in (*prompt.turns, (prompt.text, None)):
         messages.append({"role": "user", "content": user})
-        asked = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, **NO_THOUGHTS
-        )
+        asked = in_template(tokenizer, messages, add_generation_prompt=True)
         parts.append(asked.removeprefix(done))
         if assistant is not None:
             messages.append({"role": "assistant", "content": assistant})
-            done = tokenizer.apply_chat_template(messages, tokenize=False, **NO_THOUGHTS)
+            done = in_template(tokenizer, messages)
             parts.append(done.removeprefix(asked))
     if "".join(parts) != asked:
         parts = [asked]

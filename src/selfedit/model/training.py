@@ -179,9 +179,8 @@ class Training:
         """Kept at hand: the planner and every wave ask for them."""
         if own not in self._at_hand:
             model, status = self.teacher, self.model.status
-            write = AnchorWriter(
-                model.decoder, model.tokenizer, model.identity, model.writing.write, status
-            )
+            replies = partial(model.writing.write, logprobs=True)  # and with them the drawn tokens
+            write = AnchorWriter(model.decoder, model.tokenizer, model.identity, replies, status)
             asked = generic_prompts(model.form, own.num_prompts, model.render, model.tokenizer)
             self._at_hand[own] = write(asked, own)
         return self._at_hand[own]
