@@ -78,6 +78,8 @@ def test_what_the_policy_was_trained_on_is_refused(tmp_path):
     text = page.read_text(encoding="utf-8")
     assert valid in text
     assert f"{record['failed_edits']} failed" in text
+    trained = 12 - record["invalid_edits"] - record["failed_edits"]
+    assert f"that of the {trained} edits with a reward" in text
     assert "passage" not in text
     assert "demonstrations and 1 test input of task" in text
     policy = ["--conditions", "seal", "--policy", record["policy"]]

@@ -185,7 +185,18 @@ def _rounds(
 
 
 def _round_notes(records: Sequence[RoundRecord]) -> list[str]:
-    return [f"round {record.number}: {record.note}" for record in records if record.note]
+    """What a reader of the numbers must know of each round."""
+    found = []
+    for record in records:
+        out = record.invalid_edits + record.failed_edits
+        if 0 < out < record.num_edits:
+            found.append(
+                f"round {record.number}: the mean edit is that of the {record.num_edits - out} edits "
+                f"with a reward; invalid or failed: {out}"
+            )
+        if record.note:
+            found.append(f"round {record.number}: {record.note}")
+    return found
 
 
 def _round_row(record: RoundRecord, own: Measured) -> tuple[str, ...]:
