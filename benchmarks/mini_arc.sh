@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The paper's few-shot table (section 4.2) on small tasks of our own, for models to which ARC's give nothing
-# to reward: which tasks the oracle solves, one round of RL on some, the table on others, and what RL
-# changed in the choices. No task of the training split is one of the evaluation split. Killed and started
-# again, it goes on where it was.
+# to reward: which tasks the oracle solves and the model as it is does not (one that it solves rewards edits
+# that change nothing), one round of RL on some, the table on others, and what RL changed in the choices.
+# No task of the training split is one of the evaluation split. Killed and started again, it goes on where
+# it was.
 #
 #   benchmarks/mini_arc.sh
 #
@@ -37,15 +38,21 @@ selfedit() { # a whole result or none: selfedit RESULT COMMAND ...
 for split in training evaluation; do
   # shellcheck disable=SC2086
   selfedit "$OUT/$split.json" arc solvable --split "$split" --limit "$TRIED" --out "$OUT/$split.txt" $ORACLE
-  python - "$split" "$OUT/$split.json" <<'PY'
+  python - "$split" "$OUT/$split.json" "$OUT/$split.learned.txt" <<'PY'
 import json, sys
-found = json.load(open(sys.argv[2]))
-print(f"{sys.argv[1]}: {len(found['solvable'])} of {len(found['tried'])} tasks solved by the oracle, "
-      f"{len(found['in_context'])} without training")
+split, solvable, ids = sys.argv[1:]
+found = json.load(open(solvable))
+tried, already = len(found["tried"]), found["in_context"]
+learned = [name for name in found["solvable"] if name not in already]
+print(f"{split}: {len(found['solvable'])} of {tried} tasks solved by the oracle, {len(already)} without training")
+if not learned:
+    sys.exit(f"no {split} task is solved by the oracle alone; raise TRIED, or give it more examples (ADAPT, ORACLE)")
+said = f"# Tasks were filtered: {len(learned)} of {tried} tried were solved by {found['filter']}, and not in context."
+open(ids, "w").write("\n".join([said, *learned]) + "\n")
 PY
 done
 # shellcheck disable=SC2086
-selfedit "$OUT/train.json" train arc --split training --ids "$OUT/training.txt" --rounds "$ROUNDS" \
+selfedit "$OUT/train.json" train arc --split training --ids "$OUT/training.learned.txt" --rounds "$ROUNDS" \
   --contexts "$TASKS" --candidates "$CANDIDATES" $INNER
 policy=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["policy"])' "$OUT/train.json")
 if [ "$policy" = "$MODEL" ]; then
@@ -53,7 +60,7 @@ if [ "$policy" = "$MODEL" ]; then
   exit 1
 fi
 # shellcheck disable=SC2086
-selfedit "$OUT/eval.json" eval arc --split evaluation --ids "$OUT/evaluation.txt" --limit "$HELD_OUT" \
+selfedit "$OUT/eval.json" eval arc --split evaluation --ids "$OUT/evaluation.learned.txt" --limit "$HELD_OUT" \
   --candidates "$EDITS" --conditions in-context,ttt,seal,oracle --policy "$policy" $ORACLE $INNER \
   --markdown "$OUT/table.md"
 cat "$OUT/table.md"
