@@ -11,6 +11,7 @@ import pytest
 
 from selfedit.corpus.experiment import generate
 from selfedit.corpus.generate import Corpus
+from selfedit.corpus.ledger import Ledger
 from selfedit.corpus.lines import Stamp, line_of
 from selfedit.corpus.passages import Passage, Passages
 from selfedit.corpus.workers import Chunk, Here, Policy, Processes
@@ -120,6 +121,26 @@ def test_killed_at_any_moment_it_ends_the_same(tmp_path, monkeypatch, budget):
             break
     assert done, "some moment was behind the last write"
     assert moment > 3
+
+
+def test_killed_while_a_larger_budget_takes_a_chunk_back(tmp_path, monkeypatch):
+    folder, out, calm = documents(tmp_path / "docs"), tmp_path / "c.jsonl", tmp_path / "calm.jsonl"
+    corpus(folder, calm).run()
+    corpus(folder, out, budget=150).run()
+    cut = Ledger._cut_to
+
+    def dies(self, size):
+        shorter = out.stat().st_size > size
+        cut(self, size)
+        if shorter:
+            raise Killed
+
+    monkeypatch.setattr(Ledger, "_cut_to", dies)
+    with pytest.raises(Killed):
+        corpus(folder, out).run()
+    monkeypatch.setattr(Ledger, "_cut_to", cut)
+    corpus(folder, out).run()
+    assert out.read_bytes() == calm.read_bytes()
 
 
 def test_a_finished_corpus_is_not_written_again(tmp_path):

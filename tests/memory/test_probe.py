@@ -136,7 +136,8 @@ def test_a_model_that_knows_nothing_cannot_be_judged_and_says_so():
     assert result.notes[0] == cannot_judge(result)
     assert "0 of 96" in result.notes[0]
     few = replace(result, general_before=19, general_after=0, general_kept=0.0)
-    assert cannot_judge(few)
+    assert "0 of 96" in cannot_judge(few)
+    assert "--probe-questions" in cannot_judge(replace(few, num_right=60))
     assert too_damaged(few, 0.1) == ""
     assert too_damaged(replace(few, general_before=20), 0.1)
 

@@ -116,9 +116,10 @@ class Ledger:
     def reopen(self) -> None:
         """Take back what only fitted into a smaller budget: the chunk is written again, and whole."""
         with self._explained():
-            self._cut_to(self.before.size)
+            # In this order, since a file that is longer than it should be is cut when it is opened.
             self.now = self.before
             self._put("now", asdict(self.now))
+            self._cut_to(self.now.size)
 
     def add(
         self, lines: Iterable[Line], budget: int | None, written: int, invalid: Counter[str]

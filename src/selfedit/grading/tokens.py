@@ -136,7 +136,9 @@ def _number(
     if piece.kind == "sign":
         return None
     if piece.tail in ("st", "nd", "rd", "th") and piece.kind == "number":
-        return Token(f"o{int(float(piece.text))}", piece.sentence, piece.clause), place + 1
+        rank_of = numerals.figures(piece.text)  # None: a version, such as 1.2.3rd
+        if rank_of is not None:
+            return Token(f"o{int(rank_of)}", piece.sentence, piece.clause), place + 1
     tail = unit(piece.tail) if piece.tail and units else None
     scale = {"k": 1e3, **numerals.SCALES}.get(piece.tail)
     if piece.tail and tail is None and scale is None:

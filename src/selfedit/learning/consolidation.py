@@ -211,7 +211,10 @@ def _lost(result: LearnResult) -> float:
 
 
 def _verdict(result: LearnResult, settings: LearnSettings) -> Verdict:
-    lost, n = _lost(result), result.num_questions
+    n = result.num_questions
+    if n == 0:
+        return Verdict(True, "no question was asked of what they know")
+    lost = _lost(result)
     told = f"{round(result.accuracy_before * n)} of {n} right before, "
     told += f"{round(result.accuracy_after * n)} of {n} after"
     if lost > settings.max_forgetting + 1e-9:

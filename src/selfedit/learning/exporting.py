@@ -159,7 +159,12 @@ def _gguf(model: Model, target: Path, adapter: Path, merged: bool, llama_cpp: Pa
 
 
 def _only(shelf: Shelf, record: AdapterRecord, names: list[str]) -> Path:
-    """The one adapter of a version."""
+    """The one adapter of a version. Raises AdapterError if it has none."""
+    if kind_of(record) == "routed" and not names:
+        raise AdapterError(
+            f"version {record.version} has no adapter: what it knew was forgotten, and it answers as "
+            "the bare model."
+        )
     name = names[0] if kind_of(record) == "routed" else Shelf.own(record.version)
     folder = shelf.adapter(name)
     return shelf.find(record.version) if name == Shelf.own(record.version) else folder

@@ -36,8 +36,14 @@ def cannot_judge(result: ProbeResult) -> str:
     """Why the general questions cannot tell what was lost, or "" if they can."""
     if result.general_before >= FEWEST_JUDGED:
         return ""
-    return (
-        "What was lost of general knowledge cannot be judged: the bare model answers only "
-        f"{result.num_right} of {result.num_general} general questions right. --max-damage was not "
-        "applied."
-    )
+    if result.num_right >= FEWEST_RIGHT:
+        why = (
+            f"only {result.general_before} general questions were asked, and {FEWEST_JUDGED} are "
+            "needed (--probe-questions)"
+        )
+    else:
+        why = (
+            f"the bare model answers only {result.num_right} of {result.num_general} general questions "
+            "right"
+        )
+    return f"What was lost of general knowledge cannot be judged: {why}. --max-damage was not applied."
