@@ -6,8 +6,9 @@ import pytest
 
 from selfedit.config import MeasureSettings
 from selfedit.grading.reliability import reliability
-from selfedit.loops.trust import earlier, said
+from selfedit.loops.trust import earlier, rewards_of, said
 from selfedit.model.fake import FakeModel
+from selfedit.types import Candidate, Group, SelfEdit, Task
 from tests.loops.test_outer import SETTINGS, TASKS, outer
 
 
@@ -28,6 +29,14 @@ def test_earlier_rounds_are_counted_once_and_only_if_they_compare(tmp_path):
     assert earlier(run.store, "fake", likely).edits == 0
     outer(tmp_path, settings=likely).run()
     assert earlier(run.store, "fake", likely).edits == 4
+
+
+def test_edits_that_say_the_same_count_once():
+    edit = SelfEdit("a", 0, (), ())
+    one, two = (Candidate(edit, (0.2 * n, 0.3), trials=(f"{n}-0", f"{n}-1")) for n in (1, 2))
+    rated = Candidate(edit, (0.5,))  # without a trial
+    group = Group(Task("a", "a", ""), 0.0, (one, two, one, rated, rated, two))
+    assert rewards_of([group]) == [[[0.2, 0.3], [0.4, 0.3], [0.5], [0.5]]]
 
 
 def test_a_run_of_before_a_setting_was_added_compares_while_it_is_off(tmp_path):

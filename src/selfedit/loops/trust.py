@@ -17,8 +17,17 @@ _COUNTS = ("candidates", "seeds", "seed")
 
 
 def rewards_of(groups: Iterable[Group]) -> list[Rewards]:
-    """Of each context: [edit][seed]."""
-    return [[list(one.rewards) for one in group.candidates] for group in groups]
+    """Of each context: [edit][seed]. Edits that say the same have the same trials, and are one: as
+    several they would look like edits that do not differ."""
+    return [
+        [list(one.rewards) for place, one in enumerate(group.candidates) if _is_first(group, place)]
+        for group in groups
+    ]
+
+
+def _is_first(group: Group, place: int) -> bool:
+    trials = group.candidates[place].trials
+    return not trials or all(one.trials != trials for one in group.candidates[:place])
 
 
 def measured(groups: Sequence[Group]) -> dict[str, float]:
@@ -35,11 +44,15 @@ def earlier(store: Store, model: str, settings: OuterSettings) -> Reliability:
         if run.kind == "train" and run.model == model and _same(run, settings):
             by_key[str(run.inputs.get("key"))].append(run)
     found: list[Rewards] = []
-    seen: set[str] = set()  # what several runs share, such as two algorithms' first rounds, counts once
+    # What several runs share, such as two algorithms' first rounds, or two edits, counts once.
+    seen: set[str] = set()
     for key, runs in by_key.items():
         for edits in _of_runs(store, runs, key):
-            fresh = [list(own.values()) for own in edits if seen.isdisjoint(own)]
-            seen.update(*edits)
+            fresh: list[list[float | None]] = []
+            for own in edits:
+                if seen.isdisjoint(own):
+                    fresh.append(list(own.values()))
+                seen.update(own)
             found.append(fresh)
     return reliability(found)
 

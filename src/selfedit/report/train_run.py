@@ -12,6 +12,7 @@ from selfedit.evaluation.lineage import rounds_of
 from selfedit.grading.reliability import Rewards
 from selfedit.grading.statistics import Interval, accuracy_interval, paired_difference, verdict
 from selfedit.loops.rounds import RoundRecord, context_values, stored_groups
+from selfedit.loops.trust import rewards_of
 from selfedit.report.one_context import Seen, choose_context, context_section, contexts_section
 from selfedit.report.rewards import measured_as, rewards_section
 from selfedit.report.round_metrics import is_reader, writing_section
@@ -114,7 +115,7 @@ def _read(groups: Iterable[Group], number: int, seen: dict[str, Seen]) -> Measur
     """Note each context in `seen`, and collect what the round measured."""
     measured = Measured()
     for group in groups:
-        measured.rewards.append([list(one.rewards) for one in group.candidates])
+        measured.rewards += rewards_of([group])
         own = seen.setdefault(group.task.id, Seen(group.task.id, group.task.title))
         rewards = [one.reward for one in group.candidates if one.reward is not None]
         best = max(rewards, default=None)
