@@ -23,7 +23,7 @@ INNER=${INNER-"--constrained"} # how self-edits are written
 source "$(dirname "$0")/results.sh"
 
 same_settings "model $MODEL, $ROUNDS rounds x $TASKS tasks x $CANDIDATES edits, $HELD_OUT held out x $EDITS, \
-$TRIED tried, $SOURCE, $ADAPT, ${ORACLE:+$ORACLE, }$INNER"
+$TRIED tried, not in context, $SOURCE, $ADAPT, ${ORACLE:+$ORACLE, }$INNER"
 [[ $INNER != *--constrained* ]] || python -c 'import llguidance' # before hours of trainings that need none
 
 selfedit() { # a whole result or none: selfedit RESULT COMMAND ...
@@ -37,22 +37,17 @@ selfedit() { # a whole result or none: selfedit RESULT COMMAND ...
 
 for split in training evaluation; do
   # shellcheck disable=SC2086
-  selfedit "$OUT/$split.json" arc solvable --split "$split" --limit "$TRIED" --out "$OUT/$split.txt" $ORACLE
-  python - "$split" "$OUT/$split.json" "$OUT/$split.learned.txt" <<'PY'
+  selfedit "$OUT/$split.json" arc solvable --split "$split" --limit "$TRIED" $ORACLE \
+    --out "$OUT/$split.txt" --only-learned
+  python - "$split" "$OUT/$split.json" <<'PY'
 import json, sys
-split, solvable, ids = sys.argv[1:]
-found = json.load(open(solvable))
-tried, already = len(found["tried"]), found["in_context"]
-learned = [name for name in found["solvable"] if name not in already]
-print(f"{split}: {len(found['solvable'])} of {tried} tasks solved by the oracle, {len(already)} without training")
-if not learned:
-    sys.exit(f"no {split} task is solved by the oracle alone; raise TRIED, or give it more examples (ADAPT, ORACLE)")
-said = f"# Tasks were filtered: {len(learned)} of {tried} tried were solved by {found['filter']}, and not in context."
-open(ids, "w").write("\n".join([said, *learned]) + "\n")
+found = json.load(open(sys.argv[2]))
+print(f"{sys.argv[1]}: {len(found['solvable'])} of {len(found['tried'])} tasks solved by the oracle, "
+      f"{len(found['in_context'])} without training")
 PY
 done
 # shellcheck disable=SC2086
-selfedit "$OUT/train.json" train arc --split training --ids "$OUT/training.learned.txt" --rounds "$ROUNDS" \
+selfedit "$OUT/train.json" train arc --split training --ids "$OUT/training.txt" --rounds "$ROUNDS" \
   --contexts "$TASKS" --candidates "$CANDIDATES" $INNER
 policy=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["policy"])' "$OUT/train.json")
 if [ "$policy" = "$MODEL" ]; then
@@ -60,7 +55,7 @@ if [ "$policy" = "$MODEL" ]; then
   exit 1
 fi
 # shellcheck disable=SC2086
-selfedit "$OUT/eval.json" eval arc --split evaluation --ids "$OUT/evaluation.learned.txt" --limit "$HELD_OUT" \
+selfedit "$OUT/eval.json" eval arc --split evaluation --ids "$OUT/evaluation.txt" --limit "$HELD_OUT" \
   --candidates "$EDITS" --conditions in-context,ttt,seal,oracle --policy "$policy" $ORACLE $INNER \
   --markdown "$OUT/table.md"
 cat "$OUT/table.md"

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from selfedit.domains.arc.solvable import Solvable, Tried
 from tests.cli.test_cli import run, start
 
 TURNED = "3c9b0459,74dd1130,6150a2bd"  # what the fake model can learn
@@ -79,7 +80,7 @@ def test_what_the_policy_was_trained_on_is_refused(tmp_path):
     assert valid in text
     assert f"{record['failed_edits']} failed" in text
     trained = 12 - record["invalid_edits"] - record["failed_edits"]
-    assert f"that of the {trained} edits with a reward" in text
+    assert f"that of the {trained} of 12 edits that have a reward" in text
     assert "passage" not in text
     assert "demonstrations and 1 test input of task" in text
     policy = ["--conditions", "seal", "--policy", record["policy"]]
@@ -132,6 +133,23 @@ def test_what_cannot_work_is_refused_at_once(tmp_path):
         done = run(*args("eval arc", tmp_path / "a", *more))
         assert done.returncode == 1
         assert said in done.stderr
+
+
+def test_the_ids_can_be_those_that_only_training_solves(tmp_path):
+    def tried(name, solved, in_context):
+        return Tried(name, solved, in_context, "scored", "", 1.0, ())
+
+    all_ = (tried("a", True, False), tried("b", True, True), tried("c", False, True))
+    found = Solvable(all_, "fake", "the oracle")
+
+    def ids(text):
+        return [line for line in text.splitlines() if not line.startswith("#")]
+
+    assert ids(found.ids_file()) == ["a", "b"]
+    assert ids(found.ids_file(only_learned=True)) == ["a"]
+    assert "1 of 3 tried were solved by the oracle, and not in context." in found.ids_file(True)
+    refused = run(*args("arc solvable", tmp_path / "a", "--only-learned"))
+    assert "--out" in refused.stderr
 
 
 def test_small_tasks_of_our_own(tmp_path):

@@ -173,6 +173,23 @@ def test_forgetting_takes_no_training_and_shows_what_is_gone(library):
     assert library.current() is None
 
 
+def test_a_version_that_has_no_adapter_left_says_so(library):
+    """No edit of the lamps gives the answer that is wanted, and the boats are forgotten."""
+    chosen = LearnSettings(memory="routed", candidates=2)
+    wanted = [Query(BOAT, ("saffron",)), *quiz("Orro", "coal")]
+    assert library.learn([lamps("Orro", "thistle"), BOATS], wanted, chosen).committed
+    assert library.forget("boats").version == 2
+    with pytest.raises(AdapterError, match="has no adapter: what it knew was forgotten"):
+        library.export(library.folder.parent / "out")
+
+
+def test_documents_without_a_question_can_be_consolidated(library):
+    library.learn([lamps("Orro", "thistle"), BOATS], [Query(BOAT, ("saffron",))], ROUTED)
+    library.forget("boats")
+    done = library.consolidate()
+    assert (done.committed, done.num_questions, done.reason) == (True, 0, "no question was asked")
+
+
 def test_a_library_of_one_adapter_goes_on_routed_and_can_forget(library):
     learn(library, 0, SINGLE)
     learn_boats(library)

@@ -131,13 +131,14 @@ LLAMA = (
     "{%- endif %}{%- endif %}Today Date: {{ date_string }}\n"
 )
 GPT_OSS = (
-    "{%- macro system() %}Current date: {{ strftime_now('%Y-%m-%d') }}{% endmacro %}{{ system() }}\n"
+    "{%- macro system() %}{{ 'Current date: ' + strftime_now('%Y-%m-%d') + ', ' }}{% endmacro %}"
+    "{{ system() }}{{ strftime_now('%d')|int - 1 }}\n"  # as Mistral finds yesterday's
 )
 
 
 @pytest.mark.parametrize(
     ("beginning", "expected"),
-    [(LLAMA, "Today Date: 26 Jul 2024\n"), (GPT_OSS, "Current date: 2024-07-26\n")],
+    [(LLAMA, "Today Date: 26 Jul 2024\n"), (GPT_OSS, "Current date: 2024-07-26, 25\n")],
 )
 def test_a_prompt_is_the_same_on_any_day(tiny, beginning, expected):
     tokenizer = byte_tokenizer()

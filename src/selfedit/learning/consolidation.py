@@ -211,18 +211,17 @@ def _lost(result: LearnResult) -> float:
 
 
 def _verdict(result: LearnResult, settings: LearnSettings) -> Verdict:
-    n = result.num_questions
-    if n == 0:
-        return Verdict(True, "no question was asked of what they know")
-    lost = _lost(result)
-    told = f"{round(result.accuracy_before * n)} of {n} right before, "
-    told += f"{round(result.accuracy_after * n)} of {n} after"
-    if lost > settings.max_forgetting + 1e-9:
-        return Verdict(
-            False,
-            f"one adapter knows {100 * lost:.0f} points less than many, more than the "
-            f"{100 * settings.max_forgetting:.0f} allowed (--max-forgetting): {told}",
-        )
+    n, told = result.num_questions, "no question was asked"
+    if n > 0:
+        lost = _lost(result)
+        told = f"{round(result.accuracy_before * n)} of {n} right before, "
+        told += f"{round(result.accuracy_after * n)} of {n} after"
+        if lost > settings.max_forgetting + 1e-9:
+            return Verdict(
+                False,
+                f"one adapter knows {100 * lost:.0f} points less than many, more than the "
+                f"{100 * settings.max_forgetting:.0f} allowed (--max-forgetting): {told}",
+            )
     if result.probe is not None and (damage := too_damaged(result.probe, settings.max_damage)):
         return Verdict(False, damage)
     return Verdict(True, told)

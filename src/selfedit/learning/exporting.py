@@ -160,12 +160,15 @@ def _gguf(model: Model, target: Path, adapter: Path, merged: bool, llama_cpp: Pa
 
 def _only(shelf: Shelf, record: AdapterRecord, names: list[str]) -> Path:
     """The one adapter of a version. Raises AdapterError if it has none."""
-    if kind_of(record) == "routed" and not names:
+    if kind_of(record) != "routed":
+        name = Shelf.own(record.version)
+    elif names:
+        name = names[0]
+    else:
         raise AdapterError(
             f"version {record.version} has no adapter: what it knew was forgotten, and it answers as "
             "the bare model."
         )
-    name = names[0] if kind_of(record) == "routed" else Shelf.own(record.version)
     folder = shelf.adapter(name)
     return shelf.find(record.version) if name == Shelf.own(record.version) else folder
 

@@ -132,7 +132,7 @@ def anchored(
 
 def _draws(settings: AnchorSettings, seed: int, anchors: Anchors) -> Iterator[list[TokenSequence]]:
     """Anchors of one step after the other: all are seen before one is seen again."""
-    generator = torch.Generator().manual_seed(seed)  # not that of the order, though it begins alike
+    generator = torch.Generator().manual_seed(seed)  # it begins as the order's does, which does no harm
     general, neighbours = (_cycle(pool, generator) for pool in (anchors.general, anchors.neighbours))
     share = settings.neighbour_share
     if not (anchors.general and anchors.neighbours):

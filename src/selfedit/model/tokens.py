@@ -8,8 +8,8 @@ from weakref import WeakKeyDictionary
 
 # Templates of models that think first are asked not to (Qwen 3, GLM, SmolLM 3; DeepSeek, Granite).
 _NO_THOUGHTS = {"enable_thinking": False, "thinking": False}
-# Templates that write the date (Llama 3.2, gpt-oss) are given one, since a prompt must not change at
-# midnight: that on which Llama's falls back, a Friday. A macro of that name hides the clock.
+# Templates that write the date (Llama 3.2, SmolLM 3, gpt-oss) are given one, since a prompt must not
+# change at midnight: that on which Llama's falls back, a Friday. A macro of that name hides the clock.
 _CLOCK = "strftime_now"
 _DATE = {
     "%Y": "2024", "%y": "24", "%m": "07", "%-m": "7", "%d": "26", "%-d": "26", "%e": "26", "%j": "208",

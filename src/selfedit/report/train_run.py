@@ -49,13 +49,16 @@ _HEADINGS = (
 class Measured:
     """A round's contexts that have questions and rewards: without edits, mean edit, best edit.
 
-    rewards: of all its contexts, [context][edit][seed].
+    rewards: of all its contexts, [context][edit][seed]. edits, rewarded: how many edits they have, and
+    how many of those have a reward.
     """
 
     baseline: list[float] = field(default_factory=list)
     mean: list[float] = field(default_factory=list)
     best: list[float] = field(default_factory=list)
     rewards: list[Rewards] = field(default_factory=list)
+    edits: int = 0
+    rewarded: int = 0
 
 
 def train_report(store: Store, run: RunRecord, context: str | None) -> Report:
@@ -119,6 +122,8 @@ def _read(groups: Iterable[Group], number: int, seen: dict[str, Seen]) -> Measur
         own = seen.setdefault(group.task.id, Seen(group.task.id, group.task.title))
         rewards = [one.reward for one in group.candidates if one.reward is not None]
         best = max(rewards, default=None)
+        measured.edits += len(group.candidates)
+        measured.rewarded += len(rewards)
         if number not in own.rounds:
             own.rounds.append(number)
             own.baselines.append(group.baseline)
@@ -167,14 +172,14 @@ def _rounds(
             "edits were rated by a judge, not trained: their numbers are its ratings, with 1 as 0% and "
             "5 as 100%, and do not compare with the accuracy without edits"
         )
-        return (table, Notes((note, *_round_notes(records))))
+        return (table, Notes((note, *_round_notes(records, measured))))
     notes = [
         f"{reward}; intervals: 95 %, bootstrap over the round's {noun}s",
         f"the best edit of each {noun} is the best of several tries: by chance alone it is above the "
         "mean, so only the mean edit can be compared with the policy without edits",
         f"rounds may have sampled different {noun}s, so their difference does not show what RL did: "
         f"selfedit eval compares policies on the same {noun}s",
-        *_round_notes(records),
+        *_round_notes(records, measured),
     ]
     plot = interval_lines(_curves(records, measured), "round", "reward, %", "Reward over rounds")
     said = "; ".join(
@@ -185,15 +190,15 @@ def _rounds(
     return (table, Plot(plot, said), Notes(tuple(notes)))
 
 
-def _round_notes(records: Sequence[RoundRecord]) -> list[str]:
+def _round_notes(records: Sequence[RoundRecord], measured: dict[int, Measured]) -> list[str]:
     """What a reader of the numbers must know of each round."""
     found = []
     for record in records:
-        out = record.invalid_edits + record.failed_edits
-        if 0 < out < record.num_edits:
+        own = measured[record.number]
+        if 0 < own.rewarded < own.edits:
             found.append(
-                f"round {record.number}: the mean edit is that of the {record.num_edits - out} edits "
-                f"with a reward; invalid or failed: {out}"
+                f"round {record.number}: the mean edit is that of the {own.rewarded} of {own.edits} "
+                "edits that have a reward"
             )
         if record.note:
             found.append(f"round {record.number}: {record.note}")

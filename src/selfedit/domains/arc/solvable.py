@@ -45,14 +45,16 @@ class Solvable:
             "filter": self.how,
         }
 
-    def ids_file(self) -> str:
-        """The ids, one per line, after comments that say what was filtered and how."""
+    def ids_file(self, only_learned: bool = False) -> str:
+        """The ids, one per line, after comments that say what was filtered and how. only_learned:
+        without those that are solved in context, which reward a self-edit that changes nothing."""
+        ids = [one.id for one in self.tried if one.solved and not (only_learned and one.in_context)]
         said = (
-            f"Tasks were filtered: {len(self.ids)} of {len(self.tried)} tried were solved by "
-            f"{self.how}.\n"
+            f"Tasks were filtered: {len(ids)} of {len(self.tried)} tried were solved by {self.how}"
+            f"{', and not in context' if only_learned else ''}.\n"
             "Results on these tasks hold for tasks that are known to be solvable, not for ARC."
         )
-        return "\n".join([*(f"# {line}" for line in said.splitlines()), *self.ids]) + "\n"
+        return "\n".join([*(f"# {line}" for line in said.splitlines()), *ids]) + "\n"
 
 
 def solvable(bench: Bench) -> Solvable:

@@ -26,6 +26,7 @@ from selfedit.domains.arc.options import (
     Voting,
     inner_with,
 )
+from selfedit.errors import InputError
 from selfedit.show.files import check_writable, write_whole
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ class Trying(Choosing, Oracle, options.Adapting):
     ids_file: Annotated[
         Path | None, typer.Option("--out", help="Write the solved tasks' ids to this file, for --ids.")
     ] = None
+    only_learned: Annotated[
+        bool,
+        typer.Option("--only-learned", help="Leave out of it what is solved without training."),
+    ] = False
 
     def given(self) -> dict[str, object]:
         domain = {
@@ -89,6 +94,8 @@ def run(
 
     if trying.ids_file is not None:
         check_writable(trying.ids_file)
+    elif trying.only_learned:
+        raise InputError("--only-learned is about the file of --out: name one.")
     settings = ArcEvaluation(
         conditions=("in-context", "oracle"), inner=inner_with(trying.preset, given_by(trying))
     )
@@ -108,7 +115,7 @@ def run(
             on_trials=_say,
         )
     if trying.ids_file is not None:
-        write_whole(trying.ids_file, result.ids_file())
+        write_whole(trying.ids_file, result.ids_file(trying.only_learned))
         status(f"wrote {trying.ids_file}")
     if going.as_json:
         print_json({**result.summary(), "notes": chosen.notes})

@@ -121,9 +121,9 @@ def list_(
         str | None, typer.Option("--model", "-m", help="Whose tokens max-tokens counts.")
     ] = None,
     solutions: choosing.Solutions = None,
-    source: choosing.Source = "arc",
-    sizes: choosing.Sizes = "3-5",
-    mini_seed: choosing.MiniSeed = 0,
+    source: choosing.Source = choosing.Choosing.source,
+    sizes: choosing.Sizes = choosing.Choosing.sizes,
+    mini_seed: choosing.MiniSeed = choosing.Choosing.mini_seed,
     as_json: options.Json = False,
 ) -> None:
     """Tasks by dataset and split, id, and length of their prompt."""
