@@ -7,22 +7,26 @@
 #   DATA=train.json EVAL=eval200.json benchmarks/compare_algorithms.sh
 #
 # Defaults are for the embedded model on a few cores: hours. SMOKE=1 takes minutes and proves nothing.
+# INNER: how self-edits are written and trained, for training and evaluation alike. RULE: ReST-EM's.
 set -euo pipefail
 : "${DATA:?contexts with questions to train on}" "${EVAL:?contexts with questions to evaluate on}"
 MODEL=${MODEL:-smollm2-135m} LIBRARY=${LIBRARY:-runs/algorithms} STRATEGY=${STRATEGY:-implications}
 ROUNDS=${ROUNDS:-2} CONTEXTS=${CONTEXTS:-40} CANDIDATES=${CANDIDATES:-4} HELD_OUT=${HELD_OUT:-100}
+INNER=${INNER-} RULE=${RULE:-best}
 ALGORITHMS=${ALGORITHMS:-"rest-em grpo grpo:dr_grpo grpo:dapo rloo ppo dpo"}
 [ -z "${SMOKE:-}" ] || { ROUNDS=1 CONTEXTS=2 CANDIDATES=2 HELD_OUT=2; }
 run=(python -m selfedit)
-common=(--model "$MODEL" --library "$LIBRARY" --strategy "$STRATEGY" --yes --quiet)
-mkdir -p "$LIBRARY"
+# shellcheck disable=SC2206 # INNER is a list of options
+common=(--model "$MODEL" --library "$LIBRARY" --strategy "$STRATEGY" $INNER --yes --quiet)
+OUT=${OUT:-$LIBRARY}
+mkdir -p "$OUT"
 
 for algorithm in $ALGORITHMS; do
   name=${algorithm%%:*} variant=${algorithm#*:}
   how=(--algorithm "$name")
   [ "$variant" = "$algorithm" ] || how+=(--normalisation "$variant")
-  [ "$name" != rest-em ] || how+=(--rule best)
-  out="$LIBRARY/${algorithm/:/-}"
+  [ "$name" != rest-em ] || how+=(--rule "$RULE")
+  out="$OUT/${algorithm/:/-}"
   "${run[@]}" train knowledge "${common[@]}" --data "$DATA" --rounds "$ROUNDS" --contexts "$CONTEXTS" \
     --candidates "$CANDIDATES" "${how[@]}" ${REWARD:+--reward "$REWARD"} --json > "$out.train.json"
   policy=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["policy"])' "$out.train.json")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +19,15 @@ from selfedit.model.prompts import Rendered
 
 class VllmStandIn:
     """root: what it says that it has loaded. requests: the paths and bodies that it was sent; loaded:
-    the adapters that it knows now. broken: fails every completion. reloads: whether it can be given
-    other weights; busy: it is writing for somebody else."""
+    the adapters that it knows now. broken: fails every completion. resets: requests that it cuts off
+    next. reloads: whether it can be given other weights; busy: it is writing for somebody else."""
 
     def __init__(self, model: LanguageModel, root: str = "tiny", *, reloads: bool = False) -> None:
         self.model, self.root, self.reloads, self.busy = model, root, reloads, False
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.loaded: dict[str, Any] = {}
         self.most_loaded = 0
-        self.broken = False
+        self.broken, self.resets = False, 0
         self._lock = threading.Lock()
         outer = self
 
@@ -36,6 +39,14 @@ class VllmStandIn:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 with outer._lock:
+                    if outer.resets:
+                        outer.resets -= 1
+                        now = struct.pack("ii", 1, 0)  # on closing: no goodbye
+                        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
+                        self.rfile.close()
+                        self.wfile = BytesIO()
+                        self.connection.close()
+                        return
                     outer.requests.append((self.path, body))
                     status, value = outer._answer(self.path, body)
                 outer._reply(self, status, value)
@@ -43,7 +54,10 @@ class VllmStandIn:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(ThreadingHTTPServer):
+            request_queue_size = 128  # more than are sent at a time
+
+        self._server = Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
@@ -63,21 +77,28 @@ class VllmStandIn:
         handler.wfile.write(data)
 
     def _answer(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
-        if path == "/v1/load_lora_adapter":
-            assert body["lora_name"] not in self.loaded
-            self.loaded[body["lora_name"]] = self.model.load_adapter(Path(body["lora_path"]))
-            self.most_loaded = max(self.most_loaded, len(self.loaded))
-            return 200, {}
-        if path == "/v1/unload_lora_adapter":
-            del self.loaded[body["lora_name"]]
-            return 200, {}
+        if path.endswith("load_lora_adapter"):
+            return self._adapter(path, body)
         if path in ("/collective_rpc", "/reset_prefix_cache"):
             return (
                 (200, self._developed(path, body)) if self.reloads else (404, {"detail": "Not Found"})
             )
         if self.broken:
-            return 500, {"error": {"message": "out of blocks"}}
+            return 500, _error("out of blocks")
+        if body["model"] not in ("bare", *self.loaded):
+            return 404, _error(f"The model `{body['model']}` does not exist.")
         return 200, {"choices": [self._written(body)]}
+
+    def _adapter(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        name = body["lora_name"]
+        if path == "/v1/unload_lora_adapter":
+            known = self.loaded.pop(name, None)
+            return (404, _error(f"{name} cannot be found")) if known is None else (200, {})
+        if name in self.loaded:
+            return 400, _error(f"{name} has already been loaded")
+        self.loaded[name] = self.model.load_adapter(Path(body["lora_path"]))
+        self.most_loaded = max(self.most_loaded, len(self.loaded))
+        return 200, {}
 
     def _developed(self, path: str, body: dict[str, Any]) -> Any:
         if path == "/reset_prefix_cache":
@@ -116,3 +137,7 @@ class VllmStandIn:
             "finish_reason": "stop" if ended else "length",
             "logprobs": {"token_logprobs": values} if "logprobs" in body else None,
         }
+
+
+def _error(message: str) -> dict[str, Any]:
+    return {"error": {"message": message}}

@@ -241,7 +241,8 @@ def test_ctrl_c_does_not_wait_for_who_never_answers(serve):
     ],
 )
 def test_a_vllm_server_that_is_none(serve, monkeypatch, talk, said):
-    monkeypatch.setattr("selfedit.endpoints.vllm.LARGEST_REPLY", 2**20)
+    monkeypatch.setattr("selfedit.endpoints.vllm_http.LARGEST_REPLY", 2**20)
+    monkeypatch.setattr("selfedit.endpoints.vllm_http._PAUSES", (0.0, 0.0))
     with pytest.raises(EndpointError, match=said):
         VllmServer(serve(talk).url.removesuffix("/v1"), seconds=0.5)
 

@@ -112,6 +112,45 @@ def test_a_server_that_fails_writes_no_empty_text(there):
         VllmServer("127.0.0.1:8000")
 
 
+def test_what_is_cut_off_is_sent_again(there, monkeypatch):
+    monkeypatch.setattr("selfedit.endpoints.vllm_http._PAUSES", (0.0, 0.0))
+    model = tiny_model()
+    through, wanted = ThroughVllm(model, VllmServer(there.url)), model.sample(PROMPTS, GREEDY, [0] * 3)
+    there.resets = 2
+    assert through.sample(PROMPTS, GREEDY, [0, 0, 0]) == wanted
+    there.resets = 100
+    with pytest.raises(EndpointError, match="does not answer"):
+        through.sample(PROMPTS, GREEDY, [0, 0, 0])
+
+
+def test_adapters_of_a_server_and_a_client_that_start_anew(there, tmp_path):
+    model = tiny_model()
+    model.save_adapter(bank_of(model, 1), 0, tmp_path)
+    body = {"prompt": [1, 2, 3], "max_tokens": 8, "temperature": 0.0, "top_p": 1.0, "seed": 0}
+
+    def ask(server):
+        data = server.write(server.http.connection(), body, tmp_path, "key")
+        return json.loads(data)["choices"][0]["token_ids"]
+
+    first = VllmServer(there.url)
+    wanted = ask(first)
+    assert ask(first) == wanted
+    assert len(there.loaded) == 1
+    second = VllmServer(there.url)  # of a process that does not know what the first has left
+    assert ask(second) == wanted
+    assert len(there.loaded) == 2, "under a name of its own, as the weights may be others"
+    there.loaded.clear()  # vLLM is started anew
+    assert ask(first) == ask(second) == wanted
+    there.loaded.clear()
+    first.close()
+    assert ask(second) == wanted
+    second.close()
+    assert not there.loaded
+    first.base = "gone"
+    with pytest.raises(EndpointError, match="does not exist"):
+        first.write(first.http.connection(), body)
+
+
 def test_other_weights_are_refused(there, folder, tmp_path):
     there.root = str(folder)
     server, said = VllmServer(there.url), []

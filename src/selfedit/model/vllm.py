@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from selfedit.config import SamplingSettings
 from selfedit.endpoints.batch import Batch, Stopped
 from selfedit.endpoints.replies import without_thoughts
 from selfedit.endpoints.vllm import VllmServer
+from selfedit.endpoints.vllm_http import Connection
 from selfedit.errors import EndpointError
 from selfedit.model.generate import cut, ending_tokens
 from selfedit.model.language_model import LanguageModel
@@ -25,20 +25,6 @@ from selfedit.types import Completion, Prompt, Sample
 
 ROWS = 64  # requests at a time: vLLM itself decides how many it writes together
 _SEEDS = 2**63
-
-
-class _Line:
-    """One thread's connection, which another thread may cut."""
-
-    def __init__(self, server: VllmServer) -> None:
-        self.connection = server.connection()
-
-    def cut(self) -> None:
-        with suppress(OSError, AttributeError):
-            self.connection.sock.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        self.connection.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +63,11 @@ class VllmTexts:
         """
         asks = [_Ask(n, *row) for n, row in enumerate(zip(rendered, seeds, folders, strict=True))]
         asks.sort(key=lambda ask: str(ask.folder))  # few adapters at a time
-        batch: Batch[_Ask, _Line, Completion] = Batch(
-            lambda line, ask: self._written(batch, line, ask, sampling, logprobs)
+        batch: Batch[_Ask, Connection, Completion] = Batch(
+            lambda connection, ask: self._written(batch, connection, ask, sampling, logprobs)
         )
         found: dict[int, Completion] = {}
-        lines = [_Line(self.server) for _ in range(min(self.rows, len(asks)))]
+        lines = [self.server.http.connection() for _ in range(min(self.rows, len(asks)))]
         for ask, completion in batch.run(asks, lines):
             found[ask.place] = completion
             if on_done is not None:
@@ -90,25 +76,23 @@ class VllmTexts:
 
     def _written(
         self,
-        batch: Batch[_Ask, _Line, Completion],
-        line: _Line,
+        batch: Batch[_Ask, Connection, Completion],
+        connection: Connection,
         ask: _Ask,
         sampling: SamplingSettings,
         logprobs: bool,
     ) -> Completion:
         if batch.stop.is_set():
             raise Stopped
-        with self.server.speaker(ask.folder) as name:
-            body = self._body(name, ask, sampling, logprobs)
-            stops = list(ask.prompt.stops)
-            completion = self._asked(line, body | ({"stop": stops} if stops else {}), ask)
-            if stops and not completion.text:  # a first blank line is no end
-                completion = self._asked(line, body, ask)
+        body = self._body(ask, sampling, logprobs)
+        stops = list(ask.prompt.stops)
+        completion = self._asked(connection, body | ({"stop": stops} if stops else {}), ask)
+        if stops and not completion.text:  # a first blank line is no end
+            completion = self._asked(connection, body, ask)
         return completion
 
-    def _body(self, name: str, ask: _Ask, sampling: SamplingSettings, logprobs: bool) -> dict[str, Any]:
+    def _body(self, ask: _Ask, sampling: SamplingSettings, logprobs: bool) -> dict[str, Any]:
         return {
-            "model": name,
             "prompt": list(ask.prompt.ids),
             "max_tokens": ask.prompt.max_new_tokens or sampling.max_new_tokens,
             "temperature": sampling.temperature,
@@ -119,9 +103,9 @@ class VllmTexts:
             **({"logprobs": 0} if logprobs else {}),
         }
 
-    def _asked(self, line: _Line, body: dict[str, Any], ask: _Ask) -> Completion:
-        line.connection.close()  # an idle one may have been closed at the other end
-        data = self.server.whole(line.connection, "/v1/completions", body)
+    def _asked(self, connection: Connection, body: dict[str, Any], ask: _Ask) -> Completion:
+        connection.close()  # an idle one may have been closed at the other end
+        data = self.server.write(connection, body, ask.folder)
         try:
             choice = json.loads(data)["choices"][0]
             drawn = tuple(int(token) for token in choice["token_ids"])

@@ -16,7 +16,8 @@ from functools import partial
 from typing import Any
 
 from selfedit.endpoints.connection import LARGEST_REPLY
-from selfedit.endpoints.vllm import VllmServer, said
+from selfedit.endpoints.vllm import VllmServer
+from selfedit.endpoints.vllm_http import said
 from selfedit.errors import EndpointError, InputError
 from selfedit.serve.engine import Ask, Busy, Piece, Ticket, Token
 from selfedit.serve.text_stream import Shown
@@ -57,6 +58,7 @@ class VllmEngine:
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._server.close()
 
     def _write(self, ticket: Ticket) -> None:
         with self._lock:
@@ -64,10 +66,8 @@ class VllmEngine:
             self._running += 1
         try:
             if not ticket.cancelled.is_set():
-                speaker = ticket.ask.speaker
-                with self._server.speaker(speaker.folder, speaker.key) as name:
-                    for piece in self._pieces(ticket, name):
-                        ticket.tell(piece)
+                for piece in self._pieces(ticket):
+                    ticket.tell(piece)
         except EndpointError as error:
             ticket.tell(Piece(error=error))
         except Exception as error:
@@ -79,11 +79,11 @@ class VllmEngine:
 
     # -- texts --
 
-    def _pieces(self, ticket: Ticket, name: str) -> Iterator[Piece]:
+    def _pieces(self, ticket: Ticket) -> Iterator[Piece]:
         """The last one is told when vLLM has counted the tokens."""
         ask = ticket.ask
         shown, told, last = Shown(ask.stops, raw=ask.raw), 0, None
-        for chunk in self._chunks(ticket, _body(ask, name)):
+        for chunk in self._chunks(ticket):
             if chunk.get("usage") and last is not None:
                 yield replace(last, num_tokens=chunk["usage"]["completion_tokens"] - told)
                 return
@@ -105,11 +105,14 @@ class VllmEngine:
         if last is not None:
             yield last
 
-    def _chunks(self, ticket: Ticket, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def _chunks(self, ticket: Ticket) -> Iterator[dict[str, Any]]:
         """A stream, until it ends or nobody reads it any more: closing it tells vLLM."""
-        with closing(self._server.connection()) as connection:
-            response = self._server.sent(connection, "/v1/completions", body)
-            for line in iter(partial(response.readline, LARGEST_REPLY), b""):
+        ask = ticket.ask
+        with (
+            closing(self._server.http.connection()) as connection,
+            self._server.writing(connection, _body(ask), ask.speaker.folder, ask.speaker.key) as reply,
+        ):
+            for line in iter(partial(reply.readline, LARGEST_REPLY), b""):
                 if ticket.cancelled.is_set():
                     return
                 data = line.removeprefix(b"data: ").strip()
@@ -121,9 +124,8 @@ class VllmEngine:
                 yield chunk
 
 
-def _body(ask: Ask, name: str) -> dict[str, Any]:
+def _body(ask: Ask) -> dict[str, Any]:
     body: dict[str, Any] = {
-        "model": name,
         "prompt": list(ask.ids or ()),
         "max_tokens": ask.max_tokens,
         "temperature": ask.temperature,
