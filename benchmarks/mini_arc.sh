@@ -17,7 +17,7 @@ TRIED=${TRIED:-60}                                                   # tasks of 
 SOURCE=${SOURCE:-"--sizes 3-5 --mini-seed 0"}
 ADAPT=${ADAPT-}                # how every task is learned, by the oracle, too: --examples, --rank, --step-limit
 ORACLE=${ORACLE-}              # the fixed best self-edit: --learning-rate, --epochs, --groups
-INNER=${INNER-"--constrained"} # how self-edits are written
+INNER=${INNER-"--constrained"} # how self-edits are written: --rate-bounds 1e-5,1e-2 --epoch-bounds 1,3, too
 [ -z "${SMOKE:-}" ] || { TASKS=2 CANDIDATES=3 HELD_OUT=2 EDITS=2 TRIED=6; }
 
 source "$(dirname "$0")/results.sh"

@@ -63,6 +63,29 @@ def test_the_table(tmp_path):
     assert json.loads(run(*args("eval arc", tmp_path / "a", *conditions)).stdout) == result
 
 
+def test_bounds_of_edits(tmp_path):
+    """The fake model's edits ask for two epochs or for 1,000, at rates of 1e-6 or 1e-4."""
+    more = ["--ids", TURNED, "--candidates", "4"]
+    free, held = (
+        json.loads(run(*args("train arc", tmp_path / name, *more, *bounds)).stdout)["rounds"][0]
+        for name, bounds in (("free", ()), ("held", ("--epoch-bounds", "1,3")))
+    )
+    assert held["invalid_edits"] > free["invalid_edits"]
+    assert free["failed_edits"] > held["failed_edits"] == 0
+    # The oracle is none of them: it has two epochs, as always.
+    bounds = ["--rate-bounds", "1e-5,5e-5", "--epoch-bounds", "3,5"]
+    conditions = ["--conditions", "ttt,oracle", "--ids", TURNED]
+    done = run(*args("eval arc", tmp_path / "a", *conditions, *bounds))
+    assert done.returncode == 0, done.stderr
+    rows = {row["condition"]: row for row in json.loads(done.stdout)["rows"]}
+    assert rows["ttt"]["invalid"] == rows["ttt"]["models"]
+    assert any("not from 0.00001 to 0.00005" in reason for reason, _ in rows["ttt"]["reasons"])
+    assert rows["oracle"]["by_context"] == [1.0, 1.0, 1.0]
+    page = tmp_path / "report.html"
+    assert run("report", "latest", "--library", tmp_path / "a", "--html", page).returncode == 0
+    assert "oracle, test input 1: right" in page.read_text(encoding="utf-8")
+
+
 def test_what_the_policy_was_trained_on_is_refused(tmp_path):
     """And the round says how many of its edits were valid, of which some failed."""
     done = run(*args("train arc", tmp_path / "a", "--ids", TURNED, "--candidates", "4"))

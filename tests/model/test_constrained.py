@@ -11,6 +11,7 @@ import pytest
 from selfedit.config import LoraSettings, SamplingSettings, TrainSettings, stable_hash
 from selfedit.domains.arc.edit_pattern import LONGEST_MATCH, pattern
 from selfedit.domains.arc.self_edit import parse_self_edit
+from selfedit.domains.arc.settings import ArcBounds
 from selfedit.endpoints.writer import EndpointWriter
 from selfedit.errors import InputError
 from selfedit.loops.sampler import asked_as
@@ -33,6 +34,14 @@ def sampling(temperature, top_p=1.0, tokens=20):
 def test_every_constrained_self_edit_is_valid(tiny, temperature, top_p):
     replies = texts(tiny.sample([EDIT] * 12, sampling(temperature, top_p), list(range(12))))
     assert len({parse_self_edit(reply) for reply in replies}) > (1 if temperature else 0)
+
+
+@needs_llguidance
+def test_constrained_self_edits_keep_to_bounds(tiny):
+    bounds = ArcBounds(rate_bounds=(1e-5, 1e-2), epoch_bounds=(1, 3))
+    asked = [Prompt("edit", pattern=pattern(bounds), max_new_tokens=LONGEST_MATCH)] * 12
+    replies = texts(tiny.sample(asked, sampling(1.0), list(range(12))))
+    assert len({parse_self_edit(reply, bounds) for reply in replies}) > 1
 
 
 @needs_llguidance

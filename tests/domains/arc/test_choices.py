@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from selfedit.domains.arc.choices import CHOOSING
+from selfedit.domains.arc.choices import choosing
 from selfedit.domains.arc.self_edit import ORACLE, ArcSelfEdit
+from selfedit.domains.arc.settings import ArcBounds
 from selfedit.domains.choices import compared
 from selfedit.domains.conditions import TaskOutcome
 from selfedit.show.wording import UNKNOWN
@@ -31,7 +32,7 @@ def outcome(i: int, **conditions) -> TaskOutcome:
 
 
 def rows(outcomes, seeds=1) -> dict[str, tuple[str, ...]]:
-    (section,) = compared(CHOOSING, outcomes, seeds, 0)
+    (section,) = compared(choosing(ArcBounds()), outcomes, seeds, 0)
     return {row[0]: row[1:] for row in section.blocks[0].rows}
 
 
@@ -63,6 +64,15 @@ def test_rates_are_factors_and_the_rest_are_differences():
     )
 
 
+def test_out_of_bounds_is_not_chosen():
+    both = [trial(edit(1e-3, 2)), trial(edit(1e-3, 9), status="invalid")]
+    own = choosing(ArcBounds(epoch_bounds=(1, 3)))
+    (section,) = compared(own, [outcome(0, ttt=both, seal=both)], 1, 0)
+    rows_ = {row[0]: row[1:] for row in section.blocks[0].rows}
+    assert rows_["valid edits"][0] == "1 of 2"
+    assert rows_["epochs"][0] == "2"
+
+
 def test_an_edit_with_several_seeds_counts_once():
     twice = [trial(edit(1e-3, 2)), trial(edit(1e-3, 2)), trial(edit(1e-4, 2)), trial(edit(1e-4, 2))]
     found = rows([outcome(0, ttt=twice, seal=twice)], seeds=2)
@@ -72,7 +82,7 @@ def test_an_edit_with_several_seeds_counts_once():
 
 def test_solved_and_not_are_drawn():
     before = [trial(edit(1e-4, 2)), trial(edit(1e-3, 4), right=True)]
-    (section,) = compared(CHOOSING, [outcome(0, ttt=before, seal=before)], 1, 0)
+    (section,) = compared(choosing(ArcBounds()), [outcome(0, ttt=before, seal=before)], 1, 0)
     (plot,) = [block for block in section.blocks if hasattr(block, "svg")]
     for label in ("ttt, not solved", "ttt, solved", "seal, solved"):
         assert label in plot.svg
@@ -80,8 +90,8 @@ def test_solved_and_not_are_drawn():
 
 def test_nothing_where_there_is_nothing_to_compare():
     one = [trial(edit(1e-3, 2))]
-    assert compared(CHOOSING, [outcome(0, ttt=one)], 1, 0) == []
-    assert compared(CHOOSING, [outcome(0, ttt=one, seal=())], 1, 0) == []
+    assert compared(choosing(ArcBounds()), [outcome(0, ttt=one)], 1, 0) == []
+    assert compared(choosing(ArcBounds()), [outcome(0, ttt=one, seal=())], 1, 0) == []
     nothing = [trial(None, status="invalid")]
     found = rows([outcome(0, ttt=one, seal=nothing)])
     assert found["learning rate"] == ("0.001", *(UNKNOWN,) * 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -11,14 +12,16 @@ from selfedit.config import TrainSettings
 from selfedit.console.settings import given_by
 from selfedit.domains.arc.as_task import is_known, of_task, to_task
 from selfedit.domains.arc.commands.solvable import Trying
+from selfedit.domains.arc.conditions import ArcEvaluation
 from selfedit.domains.arc.domain import Arc
 from selfedit.domains.arc.edit_pattern import LONGEST_MATCH
 from selfedit.domains.arc.grids import Grid
 from selfedit.domains.arc.options import Evaluating, OuterLoop, inner_with
+from selfedit.domains.arc.presets import arc_small
 from selfedit.domains.arc.self_edit import ORACLE
-from selfedit.domains.arc.settings import ArcDataSettings, ArcInnerSettings, ArcSettings
+from selfedit.domains.arc.settings import ArcBounds, ArcDataSettings, ArcInnerSettings, ArcSettings
 from selfedit.domains.arc.tasks import ArcTask, Example
-from selfedit.errors import InvalidSelfEdit, OverLimit
+from selfedit.errors import InputError, InvalidSelfEdit, OverLimit
 from selfedit.loops.inner import run_trials
 from selfedit.model.fake import FakeModel
 from selfedit.model.tiny import tiny_model
@@ -93,6 +96,72 @@ def test_a_constrained_prompt_shows_nothing_to_copy():
     assert ORACLE.text() in Arc(short).prompts(task)[0].text
     constrained = Arc(short.model_copy(update={"constrained": True})).prompts(task)[0].text
     assert "0.0001" not in constrained
+
+
+BOUNDED = COMPACT.model_copy(
+    update={"bounds": ArcBounds(rate_bounds=(1e-5, 1e-2), epoch_bounds=(1, 3))}
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"learning_rate": 0.05}, "training.learning_rate is 0.05, not from 0.00001 to 0.01"),
+        ({"num_train_epochs": 4}, "training.num_train_epochs is 4, not from 1 to 3"),
+    ],
+)
+def test_what_is_out_of_bounds_is_an_invalid_trial(asked, said):
+    model, task = FakeModel(skills=Arc.skills()), to_task(mirrored(), "compact")
+    within, out = edit(0, num_train_epochs=3), edit(1, **asked)
+    trials = run_trials(model, Arc(BOUNDED), [(task, within), (task, out)], inner(arc=BOUNDED))
+    assert [(trial.status, trial.reason) for trial in trials] == [("scored", ""), ("invalid", said)]
+    assert trials[1].reward is None
+    assert Arc(COMPACT).parse(task, out).epochs == asked.get("num_train_epochs", 2), "without bounds"
+
+
+def test_bounds_are_asked_for_and_sampled():
+    task = to_task(mirrored(), "compact")
+    (free,), (told,) = Arc(COMPACT).prompts(task), Arc(BOUNDED).prompts(task)
+    (held,) = Arc(BOUNDED.model_copy(update={"constrained": True})).prompts(task)
+    assert "from 0.00001 to 0.01" not in free.text
+    for prompt in (told, held):
+        assert "from 0.00001 to 0.01" in prompt.text
+        assert "from 1 to 3" in prompt.text
+    assert not told.pattern
+    assert re.fullmatch(held.pattern, edit(num_train_epochs=3).text)
+    assert not re.fullmatch(held.pattern, edit(num_train_epochs=4).text)
+
+
+@pytest.mark.parametrize("command", [Evaluating, OuterLoop])
+def test_bounds_as_options(command):
+    def given(**bounds):
+        return command(**bounds).settings().inner.arc
+
+    assert given().bounds == ArcBounds()
+    own = given(rate_bounds="1e-5,1e-2", epoch_bounds="1,3")
+    assert own.bounds == BOUNDED.bounds
+    for bounds, said in (
+        ({"epoch_bounds": "3,2"}, "--epoch-bounds ('3', '2'): Value error, two numbers of epochs"),
+        ({"epoch_bounds": "1,x"}, "--epoch-bounds 'x': Input should be a valid integer"),
+        ({"rate_bounds": "1e-3"}, r"--rate-bounds ('1e-3',): Field required"),
+        ({"rate_bounds": "1e-3,0.5"}, "two rates, in order, from 1e-9 to 0.1"),
+        ({"rate_bounds": "nan,1e-3"}, "two rates, in order, from 1e-9 to 0.1"),
+    ):
+        with pytest.raises(InputError, match=re.escape(said)):
+            given(**bounds)
+
+
+def test_without_bounds_digests_stay_what_they_are():
+    """Of commit 9058463, before there were bounds."""
+    small = arc_small().inner
+    held = small.arc.model_copy(update={"constrained": True})
+    assert ArcSettings().digest() == "354c039a7cb0d197afb027f191c73987"
+    assert small.arc.digest() == "718bdb7c2ddc68d61af8ff30aa925886"
+    assert held.digest() == "9f1a4a803027f5eace9af88eed853f73"
+    assert Arc().digest() == "90641322a14534e834fbd37cdbf69713"
+    assert Arc.of(small).digest() == "614f4d9567d90ffb0476db658c7005ae"
+    assert ArcEvaluation().digest() == "703d8c710ba4b64c814db798625708fb"
+    assert BOUNDED.digest() != COMPACT.digest()
 
 
 def test_steps_over_the_limit_are_not_spent():

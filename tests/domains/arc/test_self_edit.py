@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from selfedit.config import stable_hash
 from selfedit.domains.arc import Example, Grid
+from selfedit.domains.arc.edit_pattern import pattern
 from selfedit.domains.arc.self_edit import (
     LONGEST_OBJECT,
     ORACLE,
@@ -14,6 +16,7 @@ from selfedit.domains.arc.self_edit import (
     instruction,
     parse_self_edit,
 )
+from selfedit.domains.arc.settings import ArcBounds
 from selfedit.errors import InvalidSelfEdit
 
 TEXT = ORACLE.text()
@@ -178,3 +181,32 @@ def test_instructions_name_every_choice():
     assert "true or false" in nothing_to_copy
     assert "0.0001" not in nothing_to_copy
     assert "Input 1:\n01\nOutput 1:\n10" in instruction([DEMONSTRATION], "compact")
+
+
+def test_without_bounds_prompts_stay_what_they_are():
+    """Hash of commit 9058463, before there were bounds: texts in a store are found by their prompts."""
+    asked = [
+        instruction([DEMONSTRATION], short=short, example=example)
+        for short in (False, True)
+        for example in (True, False)
+    ]
+    assert stable_hash([asked, pattern()]) == "ef2c8f0d27419722f88ffddb70d1492f"
+
+
+@pytest.mark.parametrize("short", [False, True])
+@pytest.mark.parametrize("example", [False, True])
+def test_instructions_say_the_bounds(short, example):
+    def asked(**bounds):
+        return instruction([DEMONSTRATION], short=short, example=example, bounds=ArcBounds(**bounds))
+
+    both = asked(rate_bounds=(1e-3, 1e-2), epoch_bounds=(3, 4))
+    assert "from 0.001 to 0.01" in both
+    assert "from 3 to 4" in both
+    assert "at most 0.1" not in both
+    assert "1000" not in both
+    assert "from 3 to 4" not in asked(rate_bounds=(1e-3, 1e-2))
+    assert "0.001" not in asked(epoch_bounds=(3, 4))
+    if short and example:
+        bounds = ArcBounds(rate_bounds=(1e-3, 1e-2), epoch_bounds=(3, 4))
+        shown = parse_self_edit(both, bounds)
+        assert (shown.learning_rate, shown.num_train_epochs) == (1e-3, 3)

@@ -25,9 +25,10 @@ class ArcEvaluation(EvaluationSettings):
 
 def oracle(bench: Bench) -> Outcome:
     """One edit for each task, always the same: the fixed best configuration."""
-    said = _domain(bench).oracle().text()
+    domain = _domain(bench).of_oracle()
+    said = domain.oracle().text()
     edits = [[SelfEdit(task.id, 0, (), (said,))] for task in bench.tasks]
-    return adapted(bench, bench.model, bench.domain, edits, bench.settings.inner)
+    return adapted(bench, bench.model, domain, edits, bench.settings.inner)
 
 
 def _domain(bench: Bench) -> Arc:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Self
 from selfedit.config import InnerSettings, stable_hash
 from selfedit.domains.arc import report, table
 from selfedit.domains.arc.as_task import is_known, of_task, puzzle, to_task, with_outputs
-from selfedit.domains.arc.choices import CHOOSING
+from selfedit.domains.arc.choices import choosing
 from selfedit.domains.arc.edit_pattern import LONGEST_MATCH, pattern
 from selfedit.domains.arc.grids import Grid, MalformedGrid
 from selfedit.domains.arc.predict import Attempts, VotingQuery, vote, voting_queries
 from selfedit.domains.arc.presets import PRESETS
 from selfedit.domains.arc.self_edit import ORACLE, ArcSelfEdit, Training, instruction, parse_self_edit
-from selfedit.domains.arc.settings import ArcInnerSettings, ArcSettings
+from selfedit.domains.arc.settings import ArcBounds, ArcInnerSettings, ArcSettings
 from selfedit.domains.arc.sources import read_tasks
 from selfedit.domains.arc.submission import read_attempts, submission_to_json
 from selfedit.domains.arc.tasks import ArcTask, Example
@@ -83,18 +83,20 @@ class Arc(BaseDomain):
     def prompts(self, task: Task) -> tuple[Prompt, ...]:
         """One: the demonstrations, and what a self-edit is."""
         own = self.settings
-        text = instruction(of_task(task).train, own.grid, own.short_prompt, not own.constrained)
+        text = instruction(
+            of_task(task).train, own.grid, own.short_prompt, not own.constrained, own.bounds
+        )
         if not own.constrained:
             return (Prompt(text),)
         # A character takes at most one token, so no sampling setting cuts off a constrained edit.
-        return (Prompt(text, max_new_tokens=LONGEST_MATCH, pattern=pattern()),)
+        return (Prompt(text, max_new_tokens=LONGEST_MATCH, pattern=pattern(own.bounds)),)
 
     def parse(self, task: Task, edit: SelfEdit) -> TrainingPlan:
         """The training set that the edit asks for, with its learning rate and epochs.
 
         Raises InvalidSelfEdit, and OverLimit for more steps than are allowed.
         """
-        return self.plan(of_task(task), parse_self_edit(edit.text))
+        return self.plan(of_task(task), parse_self_edit(edit.text, self.settings.bounds))
 
     def canonical(self, task: Task, edit: SelfEdit) -> str:
         return parse_self_edit(edit.text).text()
@@ -126,6 +128,10 @@ class Arc(BaseDomain):
             num_train_epochs=own.oracle_epochs,
         )
         return ArcSelfEdit(data_generation=data, training=training)
+
+    def of_oracle(self) -> Arc:
+        """The domain in which the oracle's edit is tried: no policy writes it, so it has no bounds."""
+        return Arc(self.settings.model_copy(update={"bounds": ArcBounds()}), self.batch_size)
 
     def queries(self, task: Task) -> tuple[Prompt, ...]:
         """The test inputs behind the demonstrations, or every view of them that votes."""
@@ -238,7 +244,7 @@ class Arc(BaseDomain):
         return True
 
     def choices(self, outcomes: Iterable[TaskOutcome], found: Evaluation) -> list[Section]:
-        return compared(CHOOSING, outcomes, found.seeds, found.seed)
+        return compared(choosing(self.settings.bounds), outcomes, found.seeds, found.seed)
 
     def own_runs(self) -> Mapping[str, OwnRun]:
         return {"arc-solvable": report.SOLVABLE}

@@ -78,6 +78,13 @@ OracleGroups = Annotated[
 Constrained = Annotated[
     bool, typer.Option("--constrained", help="Sample only self-edits of the right form.")
 ]
+RateBounds = Annotated[
+    str | None,
+    typer.Option("--rate-bounds", help="LOWEST,HIGHEST learning rate of a self-edit."),
+]
+EpochBounds = Annotated[
+    str | None, typer.Option("--epoch-bounds", help="FEWEST,MOST epochs of a self-edit.")
+]
 StepLimit = Annotated[
     int | None, typer.Option("--step-limit", help="What asks for more steps than this fails.")
 ]
@@ -135,13 +142,20 @@ class Learning:
     preset: Preset = "arc-small"
     examples: Examples = None
     constrained: Constrained = False
+    rate_bounds: RateBounds = None
+    epoch_bounds: EpochBounds = None
     step_limit: StepLimit = None
     voting: Voting = False
 
     def given(self) -> dict[str, Any]:
+        bounds = {
+            "rate_bounds": self.rate_bounds and parts(self.rate_bounds),
+            "epoch_bounds": self.epoch_bounds and parts(self.epoch_bounds),
+        }
         return {
             "arc": {
                 "data": {"limit": self.examples},
+                "bounds": bounds,
                 "step_limit": self.step_limit,
                 "constrained": self.constrained or None,
                 "prediction": "voting" if self.voting else None,

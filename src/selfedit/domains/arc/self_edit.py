@@ -13,19 +13,21 @@ from typing import Any, Literal, NoReturn, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from selfedit.domains.arc.settings import ArcGroup
+from selfedit.domains.arc.settings import MAX_LEARNING_RATE, ArcBounds, ArcGroup
 from selfedit.domains.arc.tasks import Example
 from selfedit.domains.arc.text import GridFormat, demonstrations
+from selfedit.domains.bounds import check, in_words
 from selfedit.errors import InvalidSelfEdit
 
 Strategy = Literal["train_using_all_tokens", "train_using_output_tokens"]
 
 # An object with generous white space is about 400 characters long.
 LONGEST_OBJECT = 4000
-# 0.1 is a hundred times what AdamW tolerates on a LoRA adapter. A lower
-# value may be a bad idea, which the reward teaches, but not an invalid edit.
-MAX_LEARNING_RATE = 0.1
 MAX_EPOCHS = 1000  # as in TrainSettings; the run says how many steps are too many
+
+_ANY_RATE = f"above 0, at most {MAX_LEARNING_RATE}"
+_ANY_EPOCHS = f"from 1 to {MAX_EPOCHS}"
+_UNBOUNDED = ArcBounds()
 
 # A brace that begins an object, as opposed to one in prose.
 _OBJECT = re.compile(r'\{[ \t\r\n]*+["}]')
@@ -68,13 +70,12 @@ class Training(_Part):
         gt=0,
         le=MAX_LEARNING_RATE,
         allow_inf_nan=False,
-        description=f"a number above 0, at most {MAX_LEARNING_RATE}; small ones learn slowly, large "
-        "ones break the model",
+        description=f"a number {_ANY_RATE}; small ones learn slowly, large ones break the model",
     )
     num_train_epochs: int = Field(
         ge=1,
         le=MAX_EPOCHS,
-        description=f"a whole number from 1 to {MAX_EPOCHS}: how often the whole set is seen; too many "
+        description=f"a whole number {_ANY_EPOCHS}: how often the whole set is seen; too many "
         "steps in all are not trained and count as a failure",
     )
 
@@ -177,22 +178,23 @@ _CHOICES = "\n".join(
 )
 _ANSWER = f"Answer with one JSON object of this form and nothing else:\n{_FORM}"
 _SHORT = "Choose the settings with which a model learns this puzzle."
-_LIKE = (
-    "Answer with one JSON object like this one, with your own values, and nothing else:\n"
-    f"{ORACLE.text()}"
-)
 
 
-def parse_self_edit(text: str) -> ArcSelfEdit:
+def parse_self_edit(text: str, bounds: ArcBounds = _UNBOUNDED) -> ArcSelfEdit:
     """The self-edit in a model's reply. Time is linear in the text's length.
 
     Raises InvalidSelfEdit with a short reason: no object, several, one that is cut off, too long, no
     JSON, has a key twice, too few or too many keys, or a value of another type or out of bounds.
     """
     try:
-        return ArcSelfEdit.model_validate(_only_object(text))
+        edit = ArcSelfEdit.model_validate(_only_object(text))
     except ValidationError as error:
         raise InvalidSelfEdit(_reason(error)) from None
+    if bounds.rate_bounds is not None:
+        check(edit.learning_rate, "training.learning_rate", *bounds.rate_bounds)
+    if bounds.epoch_bounds is not None:
+        check(edit.num_train_epochs, "training.num_train_epochs", *bounds.epoch_bounds)
+    return edit
 
 
 def instruction(
@@ -200,6 +202,7 @@ def instruction(
     form: GridFormat = "rows",
     short: bool = False,
     example: bool = True,
+    bounds: ArcBounds = _UNBOUNDED,
 ) -> str:
     """The prompt for a self-edit: the task's demonstrations, the choices, the form of the answer.
 
@@ -208,9 +211,43 @@ def instruction(
     is nothing to copy (docs/log.md, 2026-11-27).
     """
     shown = demonstrations(examples, form)
+    if short and example:
+        return f"{shown}\n\n{_SHORT} {_like(bounds)}"
+    answer = _within(_ANSWER, bounds)
     if short:
-        return f"{shown}\n\n{_SHORT} {_LIKE if example else _ANSWER}"
-    return f"{_BEGIN}\n\n{shown}\n\n{_CHOICES}\n\n{_ANSWER}"
+        return f"{shown}\n\n{_SHORT} {answer}"
+    return f"{_BEGIN}\n\n{shown}\n\n{_within(_CHOICES, bounds)}\n\n{answer}"
+
+
+def _within(text: str, bounds: ArcBounds) -> str:
+    """The choices, or the form of the answer, with the bounds that are set."""
+    if bounds.rate_bounds is not None:
+        said = in_words(*bounds.rate_bounds)
+        text = text.replace(_ANY_RATE, said).replace(": number", f": number {said}")
+    if bounds.epoch_bounds is not None:
+        said = in_words(*bounds.epoch_bounds)
+        text = text.replace(_ANY_EPOCHS, said).replace(": whole number", f": whole number {said}")
+    return text
+
+
+def _like(bounds: ArcBounds) -> str:
+    """By one example, which is within the bounds."""
+    training: dict[str, Any] = {}
+    said = []
+    if bounds.rate_bounds is not None:
+        low, high = bounds.rate_bounds
+        training["learning_rate"] = min(max(ORACLE.learning_rate, low), high)
+        said.append(f"learning_rate {in_words(low, high)}")
+    if bounds.epoch_bounds is not None:
+        fewest, most = bounds.epoch_bounds
+        training["num_train_epochs"] = min(max(ORACLE.num_train_epochs, fewest), most)
+        said.append(f"num_train_epochs {in_words(fewest, most)}")
+    shown = ORACLE.model_copy(update={"training": ORACLE.training.model_copy(update=training)})
+    within = f" ({', '.join(said)})" if said else ""
+    return (
+        f"Answer with one JSON object like this one, with your own values{within}, and nothing else:\n"
+        f"{shown.text()}"
+    )
 
 
 def _only_object(text: str) -> Any:

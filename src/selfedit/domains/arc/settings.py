@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from selfedit.config import (
     LARGEST_SEED,
@@ -16,6 +16,11 @@ from selfedit.config import (
     Settings,
     TrainSettings,
 )
+from selfedit.domains.bounds import EpochBounds
+
+# 0.1 is a hundred times what AdamW tolerates on a LoRA adapter. A lower
+# value may be a bad idea, which the reward teaches, but not an invalid edit.
+MAX_LEARNING_RATE = 0.1
 
 ArcGroup = Literal["basic", "size", "chain", "repeat"]
 
@@ -29,8 +34,28 @@ class ArcDataSettings(Settings):
     limit: int = Field(250, ge=1, description="Training tasks of one ARC task, at most.")
 
 
+class ArcBounds(Settings):
+    """What a self-edit may ask for, where that is less than any edit may; the prompt says so."""
+
+    rate_bounds: tuple[float, float] | None = Field(
+        None, description="Lowest and highest learning rate of a self-edit; None: above 0, at most 0.1."
+    )
+    epoch_bounds: EpochBounds | None = Field(
+        None, description="Fewest and most epochs of a self-edit; None: 1 to 1000."
+    )
+
+    @field_validator("rate_bounds")
+    @classmethod
+    def _rates_in_order(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+        if bounds is not None and not 1e-9 <= bounds[0] <= bounds[1] <= MAX_LEARNING_RATE:
+            raise ValueError(f"two rates, in order, from 1e-9 to {MAX_LEARNING_RATE}")
+        return bounds
+
+
 class ArcSettings(Settings):
     """How a task of ARC becomes prompts, training sequences and queries (arXiv 2506.10943, 4.2)."""
+
+    added: ClassVar[dict[str, Any]] = {"bounds": ArcBounds().identity()}
 
     grid: Literal["rows", "compact"] = Field(
         "rows",
@@ -46,13 +71,18 @@ class ArcSettings(Settings):
     constrained: bool = Field(
         False, description="Sample only self-edits of the right form, so that every edit is valid."
     )
+    bounds: ArcBounds = Field(
+        ArcBounds(), description="Of self-edits alone: the oracle may have any rate and epochs."
+    )
     step_limit: int = Field(
         375, ge=1, description="A self-edit that asks for more steps fails, without being trained."
     )
     prediction: Literal["greedy", "voting"] = Field(
         "greedy", description="One answer to a test input, or two attempts by a vote over its views."
     )
-    oracle_learning_rate: float = Field(1e-4, gt=0, le=0.1, description="Rate of the fixed best edit.")
+    oracle_learning_rate: float = Field(
+        1e-4, gt=0, le=MAX_LEARNING_RATE, description="Rate of the fixed best edit."
+    )
     oracle_epochs: int = Field(2, ge=1, le=1000)
     seed: int = Field(
         0, ge=0, le=LARGEST_SEED, description="Seed of the training sets and of the voting views."

@@ -9,11 +9,10 @@ rate and the epochs. What is out of bounds is an invalid edit, and nothing is re
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Literal, get_args
 
+from selfedit.domains.bounds import check, in_words, plain, rates, whole_numbers
 from selfedit.domains.knowledge.settings import DirectiveSettings
 from selfedit.errors import InvalidSelfEdit
 
@@ -22,7 +21,6 @@ FORMS: tuple[Form, ...] = get_args(Form)
 
 LONGEST_HEAD = 400  # characters; one with every value is about 90 long
 _KEYS = ("strategy", "statements", "learning_rate", "epochs")
-_MANTISSAS = ("1", "1.5", "2", "3", "5", "7")  # of the rates that a constrained head can name
 _SHOWN = 40
 
 
@@ -40,7 +38,7 @@ class Head:
         """As it is asked for: one line of JSON."""
         values = {name: getattr(self, name) for name in _KEYS}
         return json.dumps(values | {"learning_rate": 0}).replace(
-            '"learning_rate": 0', f'"learning_rate": {_plain(self.learning_rate)}'
+            '"learning_rate": 0', f'"learning_rate": {plain(self.learning_rate)}'
         )
 
 
@@ -50,7 +48,6 @@ def template(bounds: DirectiveSettings, *, example: bool = True) -> str:
     example: whether it shows a head, without which a small model writes none that is valid. Left out
     where only valid ones are sampled: the embedded model copied it 32 times of 32 (docs/log.md).
     """
-    low, high = bounds.rate_bounds
     head = Head("implications", min(8, bounds.most_statements), _between(bounds), _epochs(bounds))
     shown = f", such as\n{head.text()}\n" if example else f" with the keys {', '.join(_KEYS)}. "
     return (
@@ -59,8 +56,8 @@ def template(bounds: DirectiveSettings, *, example: bool = True) -> str:
         "strategy: implications (what follows from the text, a statement on each line), rewrite (the "
         "text in other words, with a line with only --- between one version and the next) or self-qa "
         '("Question 1: ..." with "Answer: ..." on the next line). statements: how many of them, at '
-        f"most {bounds.most_statements}. learning_rate: from {_plain(low)} to {_plain(high)}. epochs: "
-        f"from {bounds.epoch_bounds[0]} to {bounds.epoch_bounds[1]}. Below that line, write them."
+        f"most {bounds.most_statements}. learning_rate: {in_words(*bounds.rate_bounds)}. epochs: "
+        f"{in_words(*bounds.epoch_bounds)}. Below that line, write them."
         "\n\n{title}\n{context}\n\nTraining data:"
     )
 
@@ -76,28 +73,14 @@ def _epochs(bounds: DirectiveSettings) -> int:
 
 def pattern(bounds: DirectiveSettings) -> str:
     """A regular expression of edits whose head is valid, with any text below it."""
-    low, high = bounds.rate_bounds
-    rates = sorted(
-        {
-            value
-            for mantissa in _MANTISSAS
-            for power in range(-9, 1)
-            if low <= float(value := Decimal(mantissa).scaleb(power)) <= high
-        }
-        | {Decimal(repr(low)), Decimal(repr(high))}
-    )
     choices = {
         "strategy": f'"({"|".join(FORMS)})"',
-        "statements": _numbers(1, bounds.most_statements),
-        "learning_rate": f"({'|'.join(re.escape(f'{rate.normalize():f}') for rate in rates)})",
-        "epochs": _numbers(*bounds.epoch_bounds),
+        "statements": whole_numbers(1, bounds.most_statements),
+        "learning_rate": rates(*bounds.rate_bounds),
+        "epochs": whole_numbers(*bounds.epoch_bounds),
     }
     said = ", ".join(f'"{name}": {choices[name]}' for name in _KEYS)
     return rf"\{{{said}\}}\n(.|\n)+"
-
-
-def _numbers(low: int, high: int) -> str:
-    return f"({'|'.join(map(str, range(low, high + 1)))})"
 
 
 def read_head(text: str, bounds: DirectiveSettings) -> tuple[Head, str]:
@@ -133,20 +116,16 @@ def _whole(value: dict[str, Any], name: str, low: int, high: int) -> int:
     said = value[name]
     if type(said) is not int:  # True is an int in Python
         raise InvalidSelfEdit(f"{name} is {_shown(said)}, not a whole number")
-    return int(_bounded(said, name, low, high))
+    check(said, name, low, high)
+    return said
 
 
 def _number(value: dict[str, Any], name: str, low: float, high: float) -> float:
     said = value[name]
     if type(said) not in (int, float):
         raise InvalidSelfEdit(f"{name} is {_shown(said)}, not a number")
-    return float(_bounded(said, name, low, high))
-
-
-def _bounded(said: float, name: str, low: float, high: float) -> float:
-    if not low <= said <= high:
-        raise InvalidSelfEdit(f"{name} is {_shown(said)}, not from {_plain(low)} to {_plain(high)}")
-    return said
+    check(said, name, low, high)
+    return float(said)
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -167,11 +146,6 @@ def _no_constant(name: str) -> Any:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_distinct, parse_int=_small, parse_constant=_no_constant)
-
-
-def _plain(number: float) -> str:
-    """Without an exponent, as people write it."""
-    return f"{Decimal(repr(number)).normalize():f}"
 
 
 def _shown(value: object) -> str:

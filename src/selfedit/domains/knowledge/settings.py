@@ -12,6 +12,7 @@ from selfedit.config import (
     Settings,
     merged,
 )
+from selfedit.domains.bounds import EpochBounds
 
 Strategy = Literal[
     "implications",
@@ -40,7 +41,7 @@ class DirectiveSettings(Settings):
     rate_bounds: tuple[float, float] = Field(
         (1e-4, 5e-3), description="Lowest and highest learning rate."
     )
-    epoch_bounds: tuple[int, int] = Field((1, 20), description="Fewest and most epochs.")
+    epoch_bounds: EpochBounds = Field((1, 20), description="Fewest and most epochs.")
     most_statements: int = Field(30, ge=1, le=1000, description="Statements to be trained on.")
 
     @field_validator("rate_bounds")
@@ -48,13 +49,6 @@ class DirectiveSettings(Settings):
     def _rates_in_order(cls, bounds: tuple[float, float]) -> tuple[float, float]:
         if not 0 < bounds[0] <= bounds[1] <= 1:
             raise ValueError("two rates above 0, in order, 1 at most")
-        return bounds
-
-    @field_validator("epoch_bounds")
-    @classmethod
-    def _epochs_in_order(cls, bounds: tuple[int, int]) -> tuple[int, int]:
-        if not 1 <= bounds[0] <= bounds[1] <= 1000:
-            raise ValueError("two numbers of epochs, in order, from 1 to 1000")
         return bounds
 
 
