@@ -10,6 +10,7 @@ import pytest
 
 from selfedit.domains.arc.solvable import Solvable, Tried
 from tests.cli.test_cli import run, start
+from tests.cli.test_recorded_keys import stored
 
 TURNED = "3c9b0459,74dd1130,6150a2bd"  # what the fake model can learn
 RECOLOURED = "0d3d703e"  # what it cannot
@@ -84,6 +85,23 @@ def test_bounds_of_edits(tmp_path):
     page = tmp_path / "report.html"
     assert run("report", "latest", "--library", tmp_path / "a", "--html", page).returncode == 0
     assert "oracle, test input 1: right" in page.read_text(encoding="utf-8")
+
+
+def test_the_oracle_is_trained_once(tmp_path):
+    """`eval arc` finds the trials of `arc solvable`, however edits are to be written."""
+    library = tmp_path / "a"
+    done = run(*args("arc solvable", library, "--ids", TURNED, "--learning-rate", "2e-3"))
+    assert done.returncode == 0, done.stderr
+    trained = stored(library / "store.sqlite")["trials"]
+    assert trained[0] == 3
+    oracle = ["--conditions", "oracle", "--ids", TURNED, "--learning-rate", "2e-3"]
+    for written in ([], ["--constrained"], ["--constrained", "--epoch-bounds", "1,3"]):
+        done = run(*args("eval arc", library, *oracle, *written))
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["rows"][0]["accuracy"] == 1.0
+        assert stored(library / "store.sqlite")["trials"] == trained, written
+    run(*args("eval arc", library, *oracle, "--step-limit", "7"))
+    assert stored(library / "store.sqlite")["trials"][0] == 6, "what it is trained by still counts"
 
 
 def test_what_the_policy_was_trained_on_is_refused(tmp_path):

@@ -130,8 +130,10 @@ class Arc(BaseDomain):
         return ArcSelfEdit(data_generation=data, training=training)
 
     def of_oracle(self) -> Arc:
-        """The domain in which the oracle's edit is tried: no policy writes it, so it has no bounds."""
-        return Arc(self.settings.model_copy(update={"bounds": ArcBounds()}), self.batch_size)
+        """The domain in which the oracle's edit is tried: no policy writes it, so it has no bounds, and
+        its trials are the same ones however a policy writes its own."""
+        free = {"bounds": ArcBounds(), "constrained": False}
+        return Arc(self.settings.model_copy(update=free), self.batch_size)
 
     def queries(self, task: Task) -> tuple[Prompt, ...]:
         """The test inputs behind the demonstrations, or every view of them that votes."""
