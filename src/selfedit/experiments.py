@@ -234,7 +234,7 @@ def continual(
 
     def work(bench: Bench) -> ContinualRun:
         found = Experiment(bench, store, folder, how).run().summary()
-        return ContinualRun({**found, "recorded": recorded})
+        return ContinualRun({**found, "recorded": recorded}, bench.run_id)
 
     return at_bench("continual", work, domain, tasks, model, settings, store, progress=progress)
 
@@ -260,7 +260,8 @@ def many(
     router = Standing(model, store, Shelf(folder), status).router(inner.router)
 
     def work(bench: Bench) -> ContinualRun:
-        return ContinualRun(ManyPassages(bench, store, folder, how, router).run().summary())
+        found = ManyPassages(bench, store, folder, how, router).run().summary()
+        return ContinualRun(found, bench.run_id)
 
     return at_bench("many", work, domain, tasks, model, settings, store, progress=progress)
 
@@ -268,9 +269,10 @@ def many(
 @dataclass(frozen=True, slots=True)
 class ContinualRun:
     """What `continual` found (`memory.continual_result.Continual.summary`), and what was recorded; or
-    what `many` did (`memory.many_result.Many.summary`)."""
+    what `many` did (`memory.many_result.Many.summary`). run: its number in the store."""
 
     values: Mapping[str, Any]
+    run: int
 
     def summary(self) -> dict[str, Any]:
         return dict(self.values)

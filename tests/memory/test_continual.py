@@ -37,6 +37,19 @@ def tasks():
     ]
 
 
+def data_file(folder):
+    data = [
+        {
+            "title": task.title,
+            "context": task.context,
+            "questions": [{"question": q.question, "answer": q.gold} for q in task.queries],
+        }
+        for task in tasks()
+    ]
+    (folder / "data.json").write_text(json.dumps(data), encoding="utf-8")
+    return folder / "data.json"
+
+
 def run(model, folder, kinds=KINDS):
     how = ContinualSettings(contexts=2, kinds=kinds, probe_every=0)
     with Store(folder / "store.sqlite") as store:
@@ -124,16 +137,7 @@ def test_another_file_is_no_matrix(tmp_path):
 
 
 def test_the_command_prints_a_report_and_draws(tmp_path):
-    data = [
-        {
-            "title": task.title,
-            "context": task.context,
-            "questions": [{"question": q.question, "answer": q.gold} for q in task.queries],
-        }
-        for task in tasks()
-    ]
-    (tmp_path / "data.json").write_text(json.dumps(data), encoding="utf-8")
-    words = f"eval continual --model fake --library {tmp_path / 'lib'} --data {tmp_path / 'data.json'} "
+    words = f"eval continual --model fake --library {tmp_path / 'lib'} --data {data_file(tmp_path)} "
     words += f"--contexts 2 --sequences 2 --probe-every 0 --plot {tmp_path / 'map.svg'}"
     done = CliRunner().invoke(app, words.split())
     assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
@@ -143,3 +147,23 @@ def test_the_command_prints_a_report_and_draws(tmp_path):
     assert page.exit_code == 0, page.output
     wrong = CliRunner().invoke(app, [*words.split(), "--memory", "heap"])
     assert isinstance(wrong.exception, InputError)
+
+
+@pytest.mark.parametrize("words", ["continual --contexts 2 --sequences 2 --probe-every 0", "many"])
+def test_the_command_prints_its_own_run_whatever_was_recorded_meanwhile(tmp_path, monkeypatch, words):
+    name, *rest = words.split()
+    rest += [] if rest else ["--contexts", "2"]
+    original = getattr(experiments, name)
+
+    def overtaken(*args, **options):
+        found = original(*args, **options)
+        store = args[5]
+        store.finish_run(store.start_run("learn", "fake", "", {}, {}), "failed", error="another's")
+        return found
+
+    monkeypatch.setattr(experiments, name, overtaken)
+    given = ["--model", "fake", "--library", str(tmp_path / "lib"), "--data", str(data_file(tmp_path))]
+    done = CliRunner().invoke(app, ["eval", name, *given, *rest])
+    assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
+    assert "another's" not in done.output
+    assert "routed" in done.output

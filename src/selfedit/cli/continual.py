@@ -109,7 +109,7 @@ def continual(
     from selfedit.report.run_report import run_report
     from selfedit.show.page_terminal import print_page
 
-    print_page(run_report(store, store.runs(1)[0]).page, out)
+    print_page(run_report(store, store.run(found.run)).page, out)
 
 
 def _kinds(named: str) -> tuple[MemoryKind, ...]:

@@ -124,7 +124,7 @@ def many(
     from selfedit.report.run_report import run_report
     from selfedit.show.page_terminal import print_page
 
-    print_page(run_report(store, store.runs(1)[0]).page, out)
+    print_page(run_report(store, store.run(found.run)).page, out)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -87,6 +87,11 @@ class Bench(Protocol):
     @property
     def progress(self) -> Progress: ...
 
+    @property
+    def run_id(self) -> int:
+        """The number in the store of the run that this work is; 0 before it is recorded."""
+        ...
+
     def policy(self) -> Model:
         """The trained policy; it is loaded when its row is computed."""
         ...
