@@ -66,6 +66,8 @@ def test_bad_options_say_what_to_do(tmp_path):
         (["--candidates", "3"], "--regime cpt"),
         (["--contexts", "50"], "there are 5 contexts"),
         (["--grader", "judge", "--judge-url", "nowhere"], "--judge-url"),
+        (["--judge-model", "j"], "--judge-model: add --grader judge"),
+        (["--writer-url", "http://127.0.0.1:9/v1"], "--writer-url: add --writer-model"),
     ):
         done = run(*args(tmp_path, *more))
         assert done.returncode == 1, more

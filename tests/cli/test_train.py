@@ -111,6 +111,7 @@ def test_bad_settings_say_what_to_do(tmp_path):
         (["--rule", "worst"], "--rule"),
         (["--grader", "me"], "--grader"),
         (["--grader", "judge", "--judge-url", "nowhere"], "--judge-url"),
+        (["--judge-url", "http://127.0.0.1:9/v1"], "--judge-url: add --grader judge"),
         (["--tracker", "notebook"], "tensorboard"),
     ):
         done = run(*args(tmp_path, "b", *more))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from selfedit.console.options import Adapting, Outer, Training, Writing
+from selfedit.console.options import Adapting, Grading, Outer, Training, Writing
 from selfedit.console.settings import preset_settings
 from selfedit.domains.arc.presets import PRESETS as ARC_PRESETS
 from selfedit.domains.knowledge.options import Evaluating, OuterLoop, learn_settings
 from selfedit.errors import InputError
+from selfedit.grading import offline
+from selfedit.store import Store
 
 
 def test_what_is_given_goes_before_the_preset():
@@ -43,3 +45,11 @@ def test_a_policy_writes_in_training_as_it_does_in_an_evaluation(strategy):
 def test_a_value_out_of_bounds_names_its_option():
     with pytest.raises(InputError, match="--rank 0"):
         learn_settings(Adapting(rank=0).given())
+
+
+def test_options_of_a_judge_that_is_not_asked_are_refused(tmp_path):
+    grading = Grading(judge_model="j")
+    with Store(tmp_path / "store.sqlite") as store:
+        with pytest.raises(InputError, match="--judge-model: add --grader judge"):
+            grading.chosen(store)
+        assert grading.chosen(store, rated=True) is offline

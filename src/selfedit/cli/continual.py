@@ -85,8 +85,8 @@ def continual(
         "knowledge": {**statements.given()["knowledge"], "strategy": strategy, "topic": topic},
     }
     inner = checked(LearnSettings, given_only(given))
-    store, model = keeping.store(), loading.load()
-    domain = Knowledge(inner.knowledge, grading.chosen(store))
+    store = keeping.store()
+    domain, model = Knowledge(inner.knowledge, grading.chosen(store)), loading.load()
     tasks = [task for task in domain.tasks(data) if domain.is_gradable(task)]
     chosen = take(tasks, contexts * sequences, inner.seed)
     how = ContinualSettings(contexts, kinds, probe_every, probe_questions)

@@ -93,8 +93,8 @@ def many(
         "router": finder,
     }
     inner = checked(LearnSettings, given_only(given))
-    store, model = keeping.store(), loading.load()
-    domain = Knowledge(inner.knowledge, grading.chosen(store))
+    store = keeping.store()
+    domain, model = Knowledge(inner.knowledge, grading.chosen(store)), loading.load()
     tasks = [task for task in domain.tasks(data) if domain.is_gradable(task)]
     chosen = take(tasks, max(counts), inner.seed)
     how = ManySettings(counts, named, asked)

@@ -366,11 +366,23 @@ class Grading:
     judge_model: JudgeModel = None
     judge_url: JudgeUrl = None
 
-    def chosen(self, store: Store, default: str = "offline") -> Grader:
-        """The grader; a judge is checked (package, key) now. Raises InputError."""
+    def chosen(self, store: Store, default: str = "offline", *, rated: bool = False) -> Grader:
+        """The grader; a judge is checked (package, key) now. rated: a judge is asked for rewards, too.
+        Raises InputError."""
         from selfedit.console.graders import named_grader
 
-        return named_grader(self.grader or default, self.judge, store)
+        name = self.grader or default
+        self.check_judge(name == "judge" or rated)
+        return named_grader(name, self.judge, store)
+
+    def check_judge(self, asked: bool) -> None:
+        """Raises InputError for options of a judge that is not asked."""
+        from selfedit.errors import InputError
+
+        own = {"--judge-model": self.judge_model, "--judge-url": self.judge_url}
+        given = [name for name, value in own.items() if value is not None]
+        if given and not asked:
+            raise InputError(f"{', '.join(given)}: add --grader judge.")
 
     def judge(self) -> JudgeSettings:
         """Raises InputError for an address that cannot be used."""

@@ -127,9 +127,12 @@ class InWords(
         raise NotImplementedError
 
     def prepared(self, settings: OuterSettings, model: Model, store: Store) -> ToTrain:
-        domain = self.domain_class().of(settings.inner, self.chosen(store, settings.grader))
+        domain = self.domain_class().of(settings.inner, self._grader(settings, store))
         tasks = domain.tasks(self.data)[: self.limit]
         return ToTrain(domain, tasks, self.judge(), domain.left_out)
+
+    def _grader(self, settings: OuterSettings, store: Store) -> Grader:
+        return self.chosen(store, settings.grader, rated=settings.reward != "true")
 
 
 @dataclass(kw_only=True)
@@ -176,6 +179,7 @@ class Evaluating(options.Writing, options.Training, options.Adapting, options.Gr
 
     def check(self) -> None:
         self.settings()
+        self.check_judge(self.grader == "judge")
 
     def settings(self) -> EvaluationSettings:
         from selfedit.config import EvaluationSettings

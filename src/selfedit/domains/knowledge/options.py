@@ -206,6 +206,9 @@ class Evaluating(
 
     def check(self) -> None:
         self.settings()
+        self.check_judge(self.grader == "judge")
+        if self.writer_url is not None and self.writer_model is None:
+            raise InputError("--writer-url: add --writer-model.")
         if self.edits is not None and not self.edits.is_file():
             raise InputError(f"--edits {self.edits}: there is no such file.")
 
