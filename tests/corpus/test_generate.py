@@ -323,3 +323,15 @@ def test_the_command(tmp_path):
         assert refused.returncode in (1, 2), wrong
         assert said in refused.stderr
         assert "Traceback" not in refused.stderr
+
+
+def test_a_corpus_among_its_documents_does_not_read_itself(tmp_path):
+    folder, store = documents(tmp_path / "docs", 2), Store(tmp_path / "store.sqlite")
+    for out in (folder / "corpus", folder):  # the card's path comes before and behind the documents
+        for count in (2, 3):  # the second time goes on, with a new document
+            documents(folder, count)
+            found = generate([str(folder)], FakeModel(), SETTINGS, out, store)
+            assert (found.documents, found.done.passages) == (count, count)
+        assert (out / "README.md").is_file()
+        (out / "README.md").unlink()
+        (folder / "tower-002.md").unlink()

@@ -8,7 +8,7 @@ from selfedit.corpus.generate import Generated
 from selfedit.show.files import write_whole
 from selfedit.show.wording import plural
 
-FILE = "train.jsonl"
+FILE, CARD = "train.jsonl", "README.md"
 
 _CARD = """\
 ---
@@ -56,4 +56,4 @@ def write_card(folder: Path, found: Generated, *, messages: bool) -> None:
         invalid=sum(done.invalid.values()),
         field="`messages` (a chat of two turns)" if messages else "`text`",
     )
-    write_whole(folder / "README.md", text)
+    write_whole(folder / CARD, text)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from selfedit.data import iter_tasks
 from selfedit.domains.knowledge.documents import Document, Section, split_passages
@@ -33,10 +34,17 @@ class Passages:
     """The passages of what is named, in one order, read anew each time.
 
     max_words: a longer context is split (`documents.split_passages`). limit: of all passages, the first
-    so many; None: all. notes: what the last reading left out.
+    so many; None: all. without: files that are not read, such as the corpus's own card where it lies
+    among the documents. notes: what the last reading left out.
     """
 
-    def __init__(self, named: Sequence[str], max_words: int, limit: int | None = None) -> None:
+    def __init__(
+        self,
+        named: Sequence[str],
+        max_words: int,
+        limit: int | None = None,
+        without: Sequence[Path] = (),
+    ) -> None:
         if not named:
             raise InputError("no document was named")
         for name in named:
@@ -45,6 +53,7 @@ class Passages:
                     f"{name}: a corpus is read more than once; write it into a file, and name that"
                 )
         self.named, self.max_words, self.limit = tuple(named), max_words, limit
+        self.without = frozenset(str(file.resolve()) for file in without)
         self.notes: list[str] = []
 
     def __iter__(self) -> Iterator[Passage]:
@@ -61,6 +70,8 @@ class Passages:
                 yield from self._rows(name)
                 continue
             for document in iter_sources([name], self.notes):
+                if document.source in self.without:
+                    continue
                 for position, task in enumerate(split_passages(document, self.max_words)):
                     yield Passage(task, document.source, position)
 
