@@ -48,6 +48,7 @@ from selfedit.memory.answering import Adapted
 from selfedit.memory.continual import ContinualSettings, Experiment
 from selfedit.memory.guard import too_damaged
 from selfedit.memory.many import ManyPassages, ManySettings
+from selfedit.memory.plan import plan_continual, plan_many
 from selfedit.memory.probe import probe
 from selfedit.progress import Progress, Silent
 from selfedit.runners.local import LocalRunner
@@ -179,8 +180,12 @@ def _refuse_seen(bench: StoredBench, policy: str | None, trained: Sequence[Task]
     return trained is not None or (policy is not None and seen[policy] is not None)
 
 
-def _agree(bench: StoredBench, confirm: Callable[[Estimate], bool] | None) -> None:
-    plan = None if confirm is None else plan_evaluation(bench)
+def _agree(
+    bench: StoredBench,
+    confirm: Callable[[Estimate], bool] | None,
+    plan_of: Callable[[StoredBench], Estimate | None] = plan_evaluation,
+) -> None:
+    plan = None if confirm is None else plan_of(bench)
     if confirm is not None and plan is not None and not confirm(plan):
         raise InputError("stopped before anything was trained")
 
@@ -194,19 +199,21 @@ def at_bench(
     settings: EvaluationSettings,
     store: Store,
     *,
+    plan_of: Callable[[StoredBench], Estimate | None] = plan_evaluation,
     confirm: Callable[[Estimate], bool] | None = None,
     progress: Progress | None = None,
     on_trials: Callable[[Sequence[Trial]], None] = lambda trials: None,
 ) -> Found:
     """Work of a domain's own that needs what an evaluation needs, as a run of its own kind.
 
-    Its conditions are those of the settings; `BaseDomain.own_runs` says how its report looks. confirm:
-    see `evaluate`. on_trials: told of trials as they finish. Raises SelfEditError.
+    Its conditions are those of the settings; `BaseDomain.own_runs` says how its report looks. plan_of:
+    what it will train, by default what the conditions do. confirm: see `evaluate`. on_trials: told of
+    trials as they finish. Raises SelfEditError.
     """
     kept, _ = evaluation.gradable(domain, tasks)
     bench = StoredBench(domain, kept, model, settings, store, progress=progress, on_trials=on_trials)
     bench.check()
-    _agree(bench, confirm)
+    _agree(bench, confirm, plan_of)
     return evaluation.record(bench, kind, work)
 
 
@@ -219,14 +226,15 @@ def continual(
     store: Store,
     folder: Path,
     *,
+    confirm: Callable[[Estimate], bool] | None = None,
     progress: Progress | None = None,
 ) -> ContinualRun:
     """Documents learned one after the other, by each kind of memory (section 5 of the paper).
 
     Work that is in the store is not repeated: a killed experiment goes on where it was. tasks: those of
     all sequences, end to end. folder: of adapters, which a run that goes on needs. A matrix that was
-    imported into the store (`selfedit import continual`) stands beside the result. Raises
-    SelfEditError.
+    imported into the store (`selfedit import continual`) stands beside the result. confirm: see
+    `evaluate`. Raises SelfEditError.
     """
     settings = KnowledgeEvaluation(conditions=("base",), inner=inner)
     beside = [run.result for run in store.runs(None) if run.kind == "continual" and run.result]
@@ -236,7 +244,18 @@ def continual(
         found = Experiment(bench, store, folder, how).run().summary()
         return ContinualRun({**found, "recorded": recorded}, bench.run_id)
 
-    return at_bench("continual", work, domain, tasks, model, settings, store, progress=progress)
+    return at_bench(
+        "continual",
+        work,
+        domain,
+        tasks,
+        model,
+        settings,
+        store,
+        plan_of=lambda bench: plan_continual(bench, how),
+        confirm=confirm,
+        progress=progress,
+    )
 
 
 def many(
@@ -248,13 +267,15 @@ def many(
     store: Store,
     folder: Path,
     *,
+    confirm: Callable[[Estimate], bool] | None = None,
     progress: Progress | None = None,
     status: Callable[[str], None] = lambda text: None,
 ) -> ContinualRun:
     """Questions about many passages that are in memory at once (table 2 of the paper).
 
     tasks: of the largest library. folder: of adapters, as in `continual`. inner.router: what finds the
-    passages. status: told when a model is fetched for that. Raises SelfEditError.
+    passages. confirm: see `evaluate`. status: told when a model is fetched for that. Raises
+    SelfEditError.
     """
     settings = KnowledgeEvaluation(conditions=("base",), inner=inner)
     router = Standing(model, store, Shelf(folder), status).router(inner.router)
@@ -263,7 +284,18 @@ def many(
         found = ManyPassages(bench, store, folder, how, router).run().summary()
         return ContinualRun(found, bench.run_id)
 
-    return at_bench("many", work, domain, tasks, model, settings, store, progress=progress)
+    return at_bench(
+        "many",
+        work,
+        domain,
+        tasks,
+        model,
+        settings,
+        store,
+        plan_of=lambda bench: plan_many(bench, how),
+        confirm=confirm,
+        progress=progress,
+    )
 
 
 @dataclass(frozen=True, slots=True)

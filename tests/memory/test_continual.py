@@ -167,3 +167,44 @@ def test_the_command_prints_its_own_run_whatever_was_recorded_meanwhile(tmp_path
     assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
     assert "another's" not in done.output
     assert "routed" in done.output
+
+
+@pytest.mark.parametrize("words", ["continual --contexts 2 --sequences 2", "many --contexts 2,4"])
+def test_long_work_is_planned_and_asked_about(tmp_path, monkeypatch, words):
+    monkeypatch.setattr("selfedit.console.plan.ASK_FROM", 0.0)
+    given = f"--model fake --library {tmp_path / 'lib'} --data {data_file(tmp_path)}"
+    asked = CliRunner().invoke(app, f"eval {words} {given}".split())
+    assert "Plan: 4 contexts, " in asked.output
+    assert isinstance(asked.exception, InputError)
+    assert "--yes" in str(asked.exception)
+    with Store(tmp_path / "lib" / "store.sqlite") as store:
+        assert store.runs() == []
+    agreed = CliRunner().invoke(app, f"eval {words} {given} --yes".split())
+    assert agreed.exit_code == 0, f"{agreed.output}\n{agreed.exception!r}"
+    assert "Plan: 4 contexts, " in agreed.output
+
+
+def test_the_plan_counts_what_each_kind_trains(tmp_path):
+    def planned(*kinds):
+        found = []
+        how = ContinualSettings(contexts=2, kinds=kinds, probe_every=0)
+        domain = Knowledge(INNER.knowledge)
+
+        def stop(plan):
+            found.append(plan)
+            return False
+
+        with Store(tmp_path / "store.sqlite") as store, pytest.raises(InputError, match="stopped"):
+            experiments.continual(
+                domain, tasks(), FakeModel(), INNER, how, store, tmp_path / "a", confirm=stop
+            )
+        (plan,) = found
+        return plan.passages, plan.trainings, plan.tokens
+
+    _, trainings, tokens = planned("stack")
+    assert trainings == 4
+    # The second document of a sequence brings the first one with it.
+    assert planned("single") == planned("stack-anchored")
+    assert planned("single")[1] == 4
+    assert planned("single")[2] > tokens
+    assert planned("stack", "single")[:2] == (4, 8)

@@ -66,6 +66,27 @@ def test_every_way_answers_and_says_what_it_costs(tmp_path):
     assert model.calls["sample"] == before["sample"]
 
 
+def test_the_plan_counts_what_each_way_trains(tmp_path):
+    def planned(*ways, asked=None):
+        found = []
+        how = ManySettings((2, 6), ways, asked)
+
+        def agreed(plan):
+            found.append((plan.passages, plan.trainings))
+            return True
+
+        with Store(tmp_path / "store.sqlite") as store:
+            domain = Knowledge(INNER.knowledge)
+            experiments.many(
+                domain, tasks(), FakeModel(), INNER, how, store, tmp_path / "a", confirm=agreed
+            )
+        return found
+
+    assert planned("own", "routed", "cpt") == [(6, 8)]
+    assert planned("own", asked=2) == [(6, 2)]
+    assert planned("in-context") == [], "nothing is trained"
+
+
 def test_adapters_that_no_question_meets_are_not_trained(tmp_path):
     model = FakeModel()
     found = run(model, tmp_path, counts=(6,), ways=("own", "routed"), asked=2)

@@ -10,6 +10,7 @@ import typer
 from selfedit.console import options
 from selfedit.console.common import err, out, parts, print_json, status
 from selfedit.console.groups import grouped
+from selfedit.console.plan import announce_work
 from selfedit.console.progress import RichProgress
 from selfedit.console.settings import checked, given_only
 from selfedit.domains.knowledge.options import Statements
@@ -27,6 +28,7 @@ def continual(
     adapting: options.Adapting,
     statements: Statements,
     grading: options.Grading,
+    going: options.Going,
     contexts: Annotated[
         int, typer.Option("--contexts", min=1, help="Documents that are learned one after the other.")
     ] = 8,
@@ -56,7 +58,6 @@ def continual(
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Write the heat maps to this .svg, .png or .pdf file.")
     ] = None,
-    as_json: options.Json = False,
 ) -> None:
     """Learn documents one after the other, and ask about all of them after each one.
 
@@ -92,7 +93,15 @@ def continual(
     how = ContinualSettings(contexts, kinds, probe_every, probe_questions)
     with RichProgress(err) as progress:
         found = experiments.continual(
-            domain, chosen, model, inner, how, store, keeping.folder / "continual", progress=progress
+            domain,
+            chosen,
+            model,
+            inner,
+            how,
+            store,
+            keeping.folder / "continual",
+            confirm=lambda plan: announce_work(plan, domain.noun, going.yes, progress),
+            progress=progress,
         )
     if plot is not None:
         from selfedit.domains.knowledge.continual_report import matrices
@@ -103,7 +112,7 @@ def continual(
         assert figure is not None, "there is at least one kind"
         save_figure(figure, plot)
         status(f"wrote {plot}")
-    if as_json:
+    if going.as_json:
         print_json(found.summary())
         return
     from selfedit.report.run_report import run_report

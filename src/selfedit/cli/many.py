@@ -10,6 +10,7 @@ import typer
 from selfedit.console import options
 from selfedit.console.common import err, out, parts, print_json, status
 from selfedit.console.groups import grouped
+from selfedit.console.plan import announce_work
 from selfedit.console.progress import RichProgress
 from selfedit.console.settings import checked, given_only
 from selfedit.domains.knowledge.options import Statements
@@ -29,6 +30,7 @@ def many(
     adapting: options.Adapting,
     statements: Statements,
     grading: options.Grading,
+    going: options.Going,
     contexts: Annotated[
         str, typer.Option("--contexts", help="Numbers of passages in memory, with commas.")
     ] = "25,100,200",
@@ -61,7 +63,6 @@ def many(
         Path | None,
         typer.Option("--plot", help="Plot accuracy over passages to this .svg, .png or .pdf file."),
     ] = None,
-    as_json: options.Json = False,
 ) -> None:
     """Answer questions about many passages that are in memory at once.
 
@@ -107,6 +108,7 @@ def many(
             how,
             store,
             keeping.folder / "continual",
+            confirm=lambda plan: announce_work(plan, domain.noun, going.yes, progress),
             progress=progress,
             status=status,
         )
@@ -118,7 +120,7 @@ def many(
         assert figure is not None, "there is at least one way"
         save_figure(figure, plot)
         status(f"wrote {plot}")
-    if as_json:
+    if going.as_json:
         print_json(found.summary())
         return
     from selfedit.report.run_report import run_report

@@ -31,9 +31,4 @@ def _estimate(bench: StoredBench, expected: Expected) -> Estimate:
         passes = inner.train.passes(len(sequences))
         tokens = sum(map(bench.model.sequence_tokens, sequences)) * passes * repeats
         return Estimate(len(bench.tasks), len(plans) * repeats, tokens, tokens / expected.rate)
-    if expected.side_by_side:
-        return estimate_plans(bench.model, plans, inner, repeats)
-    one = estimate_plans(bench.model, plans, inner, 1)
-    return Estimate(
-        len(bench.tasks), one.trainings * repeats, one.tokens * repeats, one.seconds * repeats
-    )
+    return estimate_plans(bench.model, plans, inner, repeats, side_by_side=expected.side_by_side)

@@ -52,11 +52,17 @@ def estimate(
 
 
 def estimate_plans(
-    model: Model, plans: Sequence[TrainingPlan], settings: InnerSettings, repeats: int
+    model: Model,
+    plans: Sequence[TrainingPlan],
+    settings: InnerSettings,
+    repeats: int,
+    *,
+    side_by_side: bool = True,
 ) -> Estimate:
     """Training each of these plans `repeats` times, calibrated by a few sequences of the first.
 
-    Sequences that are too long to be trained on count for nothing.
+    side_by_side: in waves, and not one after the other. Sequences that are too long to be trained on
+    count for nothing.
     """
     tokens, sample = 0, None
     for plan in plans:
@@ -68,7 +74,7 @@ def estimate_plans(
         sample = sample or replace(fits, sequences=fits.sequences[:_CALIBRATION], epochs=1)
     if sample is None:
         return Estimate(len(plans), 0, 0, 0.0)
-    rate = _rate(model, sample, settings, len(plans) * repeats)
+    rate = _rate(model, sample, settings, len(plans) * repeats if side_by_side else 1)
     return Estimate(len(plans), len(plans) * repeats, tokens, tokens / rate)
 
 
