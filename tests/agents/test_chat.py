@@ -81,6 +81,21 @@ def test_what_was_recorded_elsewhere_is_learned_by_a_bare_remember(tmp_path):
     assert "bay nine" in said.splitlines()[-1]
 
 
+def test_a_recording_that_cannot_be_learned_leaves_the_others_their_turn(tmp_path):
+    from selfedit.agents.interactions import Feedback, Interaction, Turn
+    from selfedit.agents.remembering import record
+
+    library = Library(FakeModel(), tmp_path / "l")
+    record(library, Interaction((), Feedback("note", "yes")))
+    feedback = Feedback("correction", "The pump of Orro is kept in bay nine.")
+    record(library, Interaction((Turn("user", ASKED), Turn("assistant", "Bay two.")), feedback))
+    code, said, errors = chat(tmp_path / "l", "/remember", ASKED)
+    assert 'Remembered as version 1: "The pump of Orro is kept in bay nine."' in said
+    assert "bay nine" in said.splitlines()[-1]
+    assert code == 1  # a script must see that something was left out
+    assert 'Error: "yes" was left out: ' in errors, errors
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 def test_at_a_terminal_ctrl_c_drops_a_line_and_ctrl_d_leaves(tmp_path):
     main, side = pty.openpty()

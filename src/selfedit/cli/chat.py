@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -15,6 +16,7 @@ from selfedit.console.common import err, out
 from selfedit.console.groups import grouped
 from selfedit.console.progress import RichProgress
 from selfedit.errors import InputError, SelfEditError
+from selfedit.home import shortened
 
 if TYPE_CHECKING:
     from selfedit.agents.chat import Chat
@@ -81,8 +83,7 @@ class Session:
             else:
                 _say(self.chat.say(line) or "(no answer)")
         except SelfEditError as error:
-            self.failed = True
-            err.print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+            self._refuse(str(error))
         except KeyboardInterrupt:
             if not self.is_terminal:
                 raise
@@ -111,15 +112,27 @@ class Session:
                 yield line
 
     def _remember(self, text: str) -> None:
+        from selfedit.agents.memo import what_is_right
+
         waiting = [] if text else self.chat.waiting()
+        if not waiting:
+            self._learn(lambda: self.chat.remember(text))
+        for own in waiting:
+            try:
+                self._learn(partial(self.chat.remember_waiting, own))
+            except SelfEditError as error:  # the others have their turn
+                said = shortened(what_is_right(own.interaction))
+                self._refuse(f'"{said}" was left out: {error}')
+
+    def _learn(self, work: Callable[[], Remembered]) -> None:
         with RichProgress(err) as progress:
             self.chat.library.progress = progress
-            if waiting:
-                done = [self.chat.remember_waiting(own) for own in waiting]
-            else:
-                done = [self.chat.remember(text)]
-        for one in done:
-            _tell(one)
+            done = work()
+        _tell(done)
+
+    def _refuse(self, why: str) -> None:
+        self.failed = True
+        err.print(f"Error: {why}", style="red", markup=False, highlight=False, soft_wrap=True)
 
     def _undo(self, rest: str) -> None:
         own, now = self.chat.undo()
