@@ -123,6 +123,20 @@ def test_undo_takes_back_the_latest_memory_and_no_document(library):
         undo(library)
 
 
+def test_what_was_undone_is_learned_again_when_it_is_asked_for(library):
+    number = record(library, corrected())
+    remember(library, number)
+    undo(library)
+    done = remember(library, number)
+    assert (done.committed, done.version, library.current().version) == (True, 2, 2)
+    assert "nine" in library.ask(ASKED)[0]
+    assert recorded(library.store, number).state(library.current()) == "remembered"
+    assert remember(library, number).version == 2  # it is in the current version already
+    assert len(library.adapters()) == 2
+    own, now = undo(library)
+    assert (own.id, now) == (number, None)
+
+
 def test_a_memory_that_does_not_help_is_rejected_like_any_other(library):
     done = remember(library, corrected("The NaN pump of Orro is kept in bay nine."))
     assert not done.committed

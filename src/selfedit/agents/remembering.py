@@ -110,15 +110,16 @@ def remember(
     The model writes what is to be remembered and questions about it (`agents.memo`); that is learned as
     a document is (`experiments.learn`): self-edits, trials, and a new version if it answers more and
     broke little. A newer text about the same question takes the older one's place. settings: None:
-    `short_settings()`. Raises InputError for feedback that says nothing to learn, and SelfEditError;
-    the interaction stays recorded.
+    `short_settings()`. What the current version holds already is not learned twice; what was undone is
+    learned again. Raises InputError for feedback that says nothing to learn, and SelfEditError; the
+    interaction stays recorded.
     """
     number = interaction if isinstance(interaction, int) else record(library, interaction)
     own = recorded(library.store, number).interaction
     settings = settings or short_settings()
     writer = Writer(library.model, library.store, library.progress)
     memo = write_memo(writer, own, Knowledge(settings.knowledge, grader), settings.seed)
-    made = _made_of(library, number)
+    made = _made_of(library, number, memo)
     if made is not None:  # this process, or one before it, was killed just then
         done = _committed(number, memo, made)
     else:
@@ -152,13 +153,18 @@ def _learned(number: int, memo: Memo, result: LearnResult, replaced: str) -> Rem
     )
 
 
-def _made_of(library: Library, number: int) -> AdapterRecord | None:
-    """The version that was committed for an interaction, if there is one."""
+def _made_of(library: Library, number: int, memo: Memo) -> AdapterRecord | None:
+    """The version that was committed for an interaction, if the current one stands on it and holds its
+    text: what was undone, forgotten or replaced is to be learned again."""
+    record = library.current()
+    if record is None or memo.document.digest not in {own.digest for own in record.documents}:
+        return None
     runs = {
         run.id for run in library.store.runs(None) if run.inputs.get("origin") == f"{KIND} {number}"
     }
-    made = (record for record in library.adapters() if record.run_id in runs)
-    return next((record for record in made if record.status == "committed"), None)
+    while record is not None and record.run_id not in runs:
+        record = None if record.parent is None else library.adapter(record.parent)
+    return record
 
 
 def _committed(number: int, memo: Memo, made: AdapterRecord) -> Remembered:
