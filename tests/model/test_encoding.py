@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from selfedit.loops.inner import run_trials
 from selfedit.lora.sequences import TokenSequence
 from selfedit.model.encoding import Encoder
 from selfedit.model.language_model import LanguageModel
+from selfedit.model.prompts import render
 from selfedit.types import Prompt, Query, SelfEdit, Task, TrainingSequence
 
 
@@ -113,3 +115,19 @@ def test_a_beginning_of_the_tokenizers_own_is_no_part_of_the_length(tiny):
     encoder = Encoder(tokenizer, tiny.render)
     assert len(encoder.encode(TrainingSequence("Ada"), 99).ids) == 4
     assert encoder.length(TrainingSequence("Ada")) == 3
+
+
+@pytest.mark.parametrize("form", ["chat", "plain"])
+def test_behind_a_prefix_a_reply_begins_as_it_was_sampled(tiny, form):
+    encoder = Encoder(tiny.tokenizer, lambda prompt: render(tiny.tokenizer, prompt, form))
+    prompt = Prompt("Ask about the mill.", prefix="Question 1:")
+    begun = render(tiny.tokenizer, prompt, form).ids
+    own = encoder.encode(TrainingSequence("Who runs it?", prompt), 512)
+    assert own.ids[: len(begun)] == begun
+    assert own.spans == ((len(begun), len(own.ids)),)
+    said = tiny.tokenizer.decode(own.ids[len(begun) :], skip_special_tokens=True)
+    assert said == " Who runs it?"
+    bare = replace(prompt, prefix="")
+    start = len(render(tiny.tokenizer, bare, form).ids)
+    alone = encoder.encode(TrainingSequence("Who runs it?", bare), 512).ids[start:]
+    assert tiny.tokenizer.decode(alone, skip_special_tokens=True) == "Who runs it?"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
@@ -88,8 +88,17 @@ class Encoder:
             whole = opened(self._tokenizer, text)
             return _Whole(array("I", [*whole, *end] if sequence.ends else whole))
         prompt = self._render(sequence.prompt)
-        text = self._controls.ids_of_text(sequence.text)
-        return _Whole(array("I", [*prompt.ids, *text, *end]), len(prompt.ids), prompt.replies)
+        reply = self._reply(sequence.prompt, prompt.ids, sequence.text)
+        return _Whole(array("I", [*prompt.ids, *reply, *end]), len(prompt.ids), prompt.replies)
+
+    def _reply(self, prompt: Prompt, before: tuple[int, ...], text: str) -> Sequence[int]:
+        """Tokens of a reply. Behind a prefix, such as "Question 1:", it was sampled with a space before
+        it, which texts are kept without."""
+        if prompt.prefix and text and not prompt.prefix[-1].isspace():
+            whole = self._render(replace(prompt, prefix=f"{prompt.prefix} {text}")).ids
+            if whole[: len(before)] == before:
+                return whole[len(before) :]
+        return self._controls.ids_of_text(text)
 
 
 def has_teacher(sequence: TrainingSequence) -> bool:
