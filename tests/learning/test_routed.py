@@ -144,6 +144,27 @@ def test_a_new_version_of_a_document_takes_the_place_of_the_old_one(library):
     assert "sunflower" in library.ask(asked("Orro"))[0]
 
 
+@pytest.mark.parametrize("memory", ["routed", "single", "stack-anchored"])
+@pytest.mark.parametrize("more", ["", " It has been so since the fair."])
+def test_a_document_whose_new_edits_bring_nothing_stays_as_it_was_learned(library, memory, more):
+    """No edit of the lamps gives the answer that is wanted now, and the boats are new."""
+    learn(library, 0, LearnSettings(memory=memory))
+    (before,) = library.current().documents
+    wanted = [*quiz("Orro", "coal"), Query(BOAT, ("saffron",))]
+    chosen = LearnSettings(memory=memory, candidates=2)
+    result = library.learn([lamps("Orro", "thistle", more=more), BOATS], wanted, chosen)
+    assert result.committed
+    assert (result.num_older, result.older_before, result.older_after) == (1, 1.0, 1.0)
+    assert [note for note in result.notes if "Lamps of Orro: no new self-edit was kept" in note]
+    kept, boats = library.current().documents
+    assert (kept.digest, kept.sequences, kept.reported) == (
+        before.digest, before.sequences, before.reported
+    )  # fmt: skip
+    assert boats.source == "boats"
+    assert "thistle" in library.ask(asked("Orro"))[0]
+    assert "saffron" in library.ask(BOAT)[0]
+
+
 def test_forgetting_takes_no_training_and_shows_what_is_gone(library):
     learn(library, 0, ROUTED)
     learn_boats(library)

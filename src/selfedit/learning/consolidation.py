@@ -64,7 +64,7 @@ def consolidate(
             own=key,
             router=standing.router(settings.router),
         )
-        draft = Draft(documents, record, answering, adapters, losses)
+        draft = Draft(documents, (), record, answering, adapters, losses)
         result = _measured(standing, draft, settings, progress, grader)
         result = _probed(result, draft, standing, settings, progress)
         verdict = _verdict(result, settings)

@@ -21,15 +21,22 @@ from selfedit.types import LearnResult, TrainingPlan, TrainingSequence
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """documents: all that it holds, new and older. parent: the version that was current, None for the
-    bare model. answering: what answers with it. adapters: a bank of one, which is its own; None where
-    every passage has another. losses: of each step, nats per token."""
+    """older: documents that it takes over from the parent; new: those that were learned for it. parent:
+    the version that was current, None for the bare model. answering: what answers with it. adapters: a
+    bank of one, which is its own; None where every passage has another. losses: of each step, nats per
+    token."""
 
-    documents: tuple[LearnedDocument, ...]
+    older: tuple[LearnedDocument, ...]
+    new: tuple[LearnedDocument, ...]
     parent: AdapterRecord | None
     answering: Answering
     adapters: Adapters | None = None
     losses: tuple[float, ...] = ()
+
+    @property
+    def documents(self) -> tuple[LearnedDocument, ...]:
+        """All that it holds."""
+        return (*self.older, *self.new)
 
 
 def final_plan(documents: Sequence[LearnedDocument], settings: KnowledgeSettings) -> TrainingPlan:

@@ -22,6 +22,7 @@ from selfedit.learning.draft import Draft, Place, commit, final_plan, replay
 from selfedit.learning.material import (
     Material,
     Passages,
+    added_documents,
     gather,
     learned_documents,
     older_documents,
@@ -212,16 +213,16 @@ class Learner:
         new = learned_documents(material, plans)
         if not any(document.sequences for document in new):
             return None
-        older = older_documents(parent, new)
-        documents = (*older, *new)
+        older = tuple(older_documents(parent, new))
+        added = added_documents(older, new)
         if self.stacks:
             replayed = replay(older, self.settings) if self.settings.memory == "stack-anchored" else []
-            plan = final_plan((*replayed, *new), self.settings.knowledge)
+            plan = final_plan((*replayed, *added), self.settings.knowledge)
         else:
-            plan = final_plan(documents, self.settings.knowledge)
+            plan = final_plan((*older, *added), self.settings.knowledge)
         over = self.model if self.stacks else None
         if (trained := self._trained(plan, plans, groups)) is not None:
-            return Draft(documents, parent, Adapted(trained[0], other=over), *trained)
+            return Draft(older, added, parent, Adapted(trained[0], other=over), *trained)
         self.progress.start("training the final adapter", 100)
         adapters, (record,) = self.model.train(
             [plan],
@@ -236,7 +237,7 @@ class Learner:
                 "--learning-rate. All finished trials are kept."
             )
         answering = Adapted(adapters, other=over)
-        return Draft(documents, parent, answering, adapters, tuple(record.losses))
+        return Draft(older, added, parent, answering, adapters, tuple(record.losses))
 
     def _trained(
         self, plan: TrainingPlan, plans: Mapping[str, TrainingPlan | None], groups: Sequence[Group]

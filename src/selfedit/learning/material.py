@@ -133,9 +133,26 @@ def _learned(task: Task, plan: TrainingPlan | None) -> LearnedPassage:
 def older_documents(
     parent: AdapterRecord | None, new: Sequence[LearnedDocument | Document]
 ) -> list[LearnedDocument]:
-    """The parent's documents, except those that are learned anew."""
-    sources, digests = {d.source for d in new}, {d.digest for d in new}
-    documents = parent.documents if parent else ()
+    """The parent's documents, except those that are learned anew. A new one of which no self-edit was
+    kept takes nothing's place."""
+    anew = [d for d in new if isinstance(d, Document) or d.sequences]
+    return _apart(parent.documents if parent else (), anew)
+
+
+def added_documents(
+    older: Sequence[LearnedDocument], new: Sequence[LearnedDocument]
+) -> tuple[LearnedDocument, ...]:
+    """The new documents that go beside the older ones: all but those of which no self-edit was kept and
+    that an older one stands for."""
+    unknown = {d.digest for d in _apart(new, older)}
+    return tuple(d for d in new if d.sequences or d.digest in unknown)
+
+
+def _apart(
+    documents: Sequence[LearnedDocument], others: Sequence[LearnedDocument | Document]
+) -> list[LearnedDocument]:
+    """The documents that have neither the source nor the text of another one."""
+    sources, digests = {d.source for d in others}, {d.digest for d in others}
     return [d for d in documents if d.source not in sources and d.digest not in digests]
 
 

@@ -13,7 +13,7 @@ from selfedit.learning.recall import logprob_gain
 from selfedit.loops.sampler import Writer
 from selfedit.memory.answering import Answering
 from selfedit.memory.answers import answers_of
-from selfedit.store import AdapterRecord, LearnedDocument
+from selfedit.store import AdapterRecord
 from selfedit.types import Completion, GradedAnswer, Query, Task
 
 
@@ -26,7 +26,7 @@ def measure(
     domain: Knowledge,
 ) -> Outcome:
     """standing: what answers with the parent. writer: of the model that the draft was trained over."""
-    older = _older_questions(material, draft)
+    older = [query for own in (draft.older if draft is not None else ()) for query in own.reported]
     asked = [*material.reported, *older]
     prompts = [domain.question(query) for query in asked]
     count = len(material.reported)
@@ -39,7 +39,7 @@ def measure(
         return Outcome(before[:count], before[:count], before[count:], before[count:])
     replies = answers_of(draft.answering, prompts, writer, "new adapter")
     after = graded(domain, asked, [reply.text for reply in replies])
-    new = {document.source for document in material.documents}
+    new = {document.source for document in draft.new}
     gone, notes = contradicted(
         draft.answering, new, older, prompts[count:], before[count:], after[count:]
     )
@@ -51,7 +51,7 @@ def measure(
         [after[i] for i in kept],
         logprob_gain(writer.model, domain, material.reported, standing, draft.answering),
         _ended(material.reported, replies[:count]),
-        notes,
+        (*_left_as_they_were(material, draft), *notes),
     )
 
 
@@ -71,8 +71,11 @@ def _ended(queries: Sequence[Query], replies: Sequence[Completion]) -> float | N
     return sum(known) / len(known) if known else None
 
 
-def _older_questions(material: Material, draft: Draft | None) -> list[Query]:
-    """What tells whether older documents are still known: those that the new version keeps."""
-    new = {document.source for document in material.documents}
-    kept: Sequence[LearnedDocument] = draft.documents if draft is not None else ()
-    return [query for document in kept if document.source not in new for query in document.reported]
+def _left_as_they_were(material: Material, draft: Draft) -> list[str]:
+    """What to tell of documents that the draft holds as its parent does (`added_documents`)."""
+    new = {document.digest for document in draft.new}
+    return [
+        f"{document.title}: no new self-edit was kept, so what was learned of it before stays."
+        for document in material.documents
+        if document.digest not in new
+    ]

@@ -28,7 +28,8 @@ class Outcome:
 
     logprob_gain: of the new questions' blanks (`learning.recall`); None: there are none. ended: share
     of the new adapter's answers to the new questions that ended by themselves. notes: what to tell of
-    older questions that are left out (`learning.contradictions`).
+    documents that are left as they were, and of older questions that are left out
+    (`learning.contradictions`).
     """
 
     before: Sequence[GradedAnswer]

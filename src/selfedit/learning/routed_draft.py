@@ -9,7 +9,12 @@ from dataclasses import dataclass, replace
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import SelfEditError
 from selfedit.learning.draft import Draft
-from selfedit.learning.material import Material, learned_documents, older_documents
+from selfedit.learning.material import (
+    Material,
+    added_documents,
+    learned_documents,
+    older_documents,
+)
 from selfedit.learning.shelf import Shelf
 from selfedit.learning.standing import Standing, named
 from selfedit.learning.workbench import Workbench
@@ -50,11 +55,12 @@ class RoutedDrafts:
         older = older_documents(parent, new)
         if parent is not None:
             older = named(older, Shelf.own(parent.version))
-        documents = (*older, *own)
+        added = added_documents(older, own)
         answering = self.standing.routed(
-            documents, self.settings.adapters_per_question, router=self.settings.router
+            (*older, *added), self.settings.adapters_per_question, router=self.settings.router
         )
-        return Draft(documents, parent, answering, losses=self._losses(list(names.values())))
+        losses = self._losses(list(names.values()))
+        return Draft(tuple(older), added, parent, answering, losses=losses)
 
     def _published(
         self, groups: Sequence[Group], plans: Mapping[str, TrainingPlan | None]
