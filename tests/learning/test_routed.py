@@ -204,6 +204,68 @@ def test_a_version_that_has_no_adapter_left_says_so(library):
         library.export(library.folder.parent / "out")
 
 
+def test_a_single_version_of_which_nothing_trained_is_left_answers_as_the_bare_model(library):
+    chosen = LearnSettings(memory="single", candidates=2)
+    wanted = [Query(BOAT, ("saffron",)), *quiz("Orro", "coal")]
+    assert library.learn([lamps("Orro", "thistle"), BOATS], wanted, chosen).committed
+    done = library.forget("boats")
+    assert (done.version, done.right_after, done.as_bare, done.num_documents) == (2, 0, 1, 1)
+    again = Library(FakeModel(), library.folder)
+    assert again.ask([BOAT, asked("Orro")]) == again.ask([BOAT, asked("Orro")], base=True)
+    with pytest.raises(AdapterError, match="has no adapter: what it knew was forgotten"):
+        again.export(library.folder.parent / "out")
+    with pytest.raises(AdapterError, match="has no adapter: what it knew was forgotten"):
+        again.consolidate()
+    assert again.rollback().version == 1
+    assert "saffron" in again.ask(BOAT)[0]
+    again.rollback(2)
+    assert learn(again, 2).committed  # it goes on from there
+    assert "linseed" in again.ask(asked("Hask"))[0]
+
+
+def test_a_single_version_has_an_adapter_after_a_document_without_texts_is_forgotten(library):
+    """Nor does it matter that the texts were once learned by adapters of their own."""
+    learn(library, 0, ROUTED)
+    chosen = LearnSettings(memory="single", candidates=2)
+    wanted = [Query(BOAT, ("saffron",)), *quiz("Velm", "coal")]
+    assert library.learn([lamps("Velm", "whale"), BOATS], wanted, chosen).committed
+    assert library.forget("Velm").num_documents == 2
+    assert library.forget("boats").num_documents == 1
+    again = Library(FakeModel(), library.folder)
+    assert "thistle" in again.ask(asked("Orro"))[0]
+    assert again.ask(BOAT) == ["I do not know."]
+
+
+@pytest.mark.parametrize("memory", ["single", "routed"])
+def test_what_shared_an_adapter_is_trained_again_as_it_was_before(library, monkeypatch, memory):
+    own = LearnSettings.model_validate(
+        {"memory": "single", "seed": 5, "lora": {"rank": 3}, "train": {"epochs": 4}}
+    )
+    for i in range(2):
+        learn(library, i, own)
+    if memory == "routed":  # it goes on with other settings, and the adapter stays
+        learn(library, 2, ROUTED)
+    used, train = [], library.model.train
+
+    def seen(plans, lora, settings, seeds, **more):
+        used.append((lora, settings, list(seeds)))
+        return train(plans, lora, settings, seeds, **more)
+
+    monkeypatch.setattr(library.model, "train", seen)
+    with_these = library.adapter(2).settings
+    for document in ("Orro", "Velm")[: 1 if memory == "single" else 2]:
+        library.forget(document)
+    ((lora, settings, seeds),) = used
+    assert lora.model_dump(mode="json") == with_these["lora"]
+    assert settings.model_dump(mode="json") == with_these["train"]
+    assert seeds == [5]
+    kept = library.adapter(3 if memory == "single" else 4).settings
+    assert kept["memory"] == memory
+    assert {k: kept[k] for k in ("lora", "train", "seed", "knowledge")} == {
+        k: with_these[k] for k in ("lora", "train", "seed", "knowledge")
+    }
+
+
 def test_documents_without_a_question_can_be_consolidated(library):
     library.learn([lamps("Orro", "thistle"), BOATS], [Query(BOAT, ("saffron",))], ROUTED)
     library.forget("boats")

@@ -15,7 +15,7 @@ from selfedit.learning.draft import Draft, Place, commit, final_plan
 from selfedit.learning.measuring import graded
 from selfedit.learning.outcome import Verdict
 from selfedit.learning.shelf import Shelf
-from selfedit.learning.standing import Standing, adapter_names, kind_of, settled
+from selfedit.learning.standing import Standing, adapter_names, has_none, kind_of, settled
 from selfedit.learning.workbench import Workbench
 from selfedit.loops.pulse import Watched
 from selfedit.loops.runs import recorded_run
@@ -83,6 +83,8 @@ def _consolidable(standing: Standing) -> AdapterRecord:
         raise InputError("nothing was learned: the bare model is current")
     if kind_of(record).startswith("stack"):
         raise AdapterError(f"version {record.version} is a {kind_of(record)}: it is one model already")
+    if not adapter_names(record):
+        raise has_none(record)
     return record
 
 

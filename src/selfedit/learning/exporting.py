@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from selfedit.errors import AdapterError, ModelError
 from selfedit.learning.shelf import Shelf
-from selfedit.learning.standing import Standing, adapter_names, kind_of, router_of
+from selfedit.learning.standing import Standing, adapter_names, has_none, kind_of, router_of
 from selfedit.memory.routed import passage_text
 from selfedit.seams import GgufFiles, Model, TrainsReaders
 from selfedit.store import AdapterRecord
@@ -160,15 +160,9 @@ def _gguf(model: Model, target: Path, adapter: Path, merged: bool, llama_cpp: Pa
 
 def _only(shelf: Shelf, record: AdapterRecord, names: list[str]) -> Path:
     """The one adapter of a version. Raises AdapterError if it has none."""
-    if kind_of(record) != "routed":
-        name = Shelf.own(record.version)
-    elif names:
-        name = names[0]
-    else:
-        raise AdapterError(
-            f"version {record.version} has no adapter: what it knew was forgotten, and it answers as "
-            "the bare model."
-        )
+    if not names:
+        raise has_none(record)
+    name = names[0] if kind_of(record) == "routed" else Shelf.own(record.version)
     folder = shelf.adapter(name)
     return shelf.find(record.version) if name == Shelf.own(record.version) else folder
 

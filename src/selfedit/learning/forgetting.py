@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from selfedit.config import LoraSettings, TrainSettings
 from selfedit.domains.knowledge import Knowledge
-from selfedit.domains.knowledge.settings import LearnSettings
+from selfedit.domains.knowledge.settings import KnowledgeSettings, LearnSettings
 from selfedit.errors import AdapterError, InputError, SelfEditError
 from selfedit.grading import offline
 from selfedit.home import expanded
@@ -30,6 +31,13 @@ from selfedit.store import AdapterRecord, LearnedDocument
 from selfedit.types import Query
 
 _LISTED = 8  # documents in a message
+# What decides how an adapter is trained, of a version's settings, and what reads each part.
+_OF_A_TRAINING: dict[str, Callable[[Any], Any]] = {
+    "knowledge": KnowledgeSettings.model_validate,
+    "lora": LoraSettings.model_validate,
+    "train": TrainSettings.model_validate,
+    "seed": int,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +92,15 @@ def find_document(documents: Sequence[LearnedDocument], wanted: str) -> LearnedD
     raise InputError(f"the current version did not learn {wanted}; it knows {known}")
 
 
-def forget(standing: Standing, wanted: str, settings: LearnSettings, progress: Progress) -> Forgotten:
+def forget(
+    standing: Standing, wanted: str, settings: LearnSettings | None, progress: Progress
+) -> Forgotten:
     """Make a version without a document the current one. Older versions keep it until they are deleted.
 
-    settings: for a training, where an adapter holds the document and others. Raises InputError for an
-    unknown document, AdapterError for a stack, whose weights cannot be taken apart, and SelfEditError.
+    settings: for a training, where an adapter holds the document and others; None: those that the
+    adapter was trained with, by its version's record. The new version's record has those that were
+    used. Raises InputError for an unknown document, AdapterError for a stack, whose weights cannot be
+    taken apart, and SelfEditError.
     """
     start = time.perf_counter()
     record = standing.store.current(standing.model.revision)
@@ -123,21 +135,26 @@ def _without(
     standing: Standing,
     record: AdapterRecord,
     document: LearnedDocument,
-    settings: LearnSettings,
+    settings: LearnSettings | None,
     progress: Progress,
 ) -> tuple[int | None, int]:
     """The new current version, and how many passages had to be trained anew."""
     store, model = standing.store, standing.model
     own = Shelf.own(record.version)
-    gone = {p.adapter or own for p in document.passages if p.sequences}
     left = named([other for other in record.documents if other is not document], own)
+    # A single version has one adapter of everything, whatever its passages were learned by before.
+    held = (document, *left) if kind_of(record) == "single" else (document,)
+    gone = {p.adapter or own for one in held for p in one.passages if p.sequences}
     if not left:
         store.set_current(record.model_revision, None)
         return None, 0
     shared = [_only(other, gone) for other in left]
     affected = [other for other in shared if other.sequences]
-    version = store.reserve_version()
+    version, recorded = store.reserve_version(), record.settings
     if affected:
+        settings = settings or _trained_with(standing, record, gone)
+        used = settings.model_dump(mode="json", include={*_OF_A_TRAINING})
+        recorded = {**recorded, **used}
         plan = final_plan(affected, settings.knowledge)
         progress.start("training again what shared an adapter with it", 100)
         adapters, (trained,) = model.train(
@@ -154,12 +171,31 @@ def _without(
         path=Shelf.name(version),
         created=datetime.now(UTC),
         reason=f"{document.title} was forgotten",
+        settings=recorded,
         documents=tuple(left),
         scores={},
         run_id=None,
     )
     store.add_adapter(new, make_current=True)
     return version, sum(bool(p.sequences) for other in affected for p in other.passages)
+
+
+def _trained_with(standing: Standing, record: AdapterRecord, gone: set[str]) -> LearnSettings:
+    """The settings that a version's shared adapter was trained with: those of the latest version whose
+    own is among the adapters that are gone. Raises AdapterError where they cannot be read."""
+    versions = [int(name[1:]) for name in gone if name.startswith("v")]
+    if kind_of(record) != "single" and versions:
+        record = standing.store.adapter(max(versions))
+    stored = {name: record.settings[name] for name in _OF_A_TRAINING if name in record.settings}
+    try:
+        # Each by itself: `LearnSettings` would fill in what a record of an older release did not know.
+        parts = {k: _OF_A_TRAINING[k](v) for k, v in stored.items()}
+        return LearnSettings(**parts)
+    except ValueError as error:
+        raise AdapterError(
+            f"version {record.version} was learned with settings that this selfedit does not know: "
+            f"{error}"
+        ) from error
 
 
 def _only(document: LearnedDocument, adapters: set[str]) -> LearnedDocument:

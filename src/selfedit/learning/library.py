@@ -240,10 +240,10 @@ class Library:
 
     def forget(self, document: str | Path, settings: LearnSettings | None = None) -> Forgotten:
         """Make a version without a document the current one, and show that its facts are gone
-        (`learning.forgetting`). document: its file, source or title. Raises SelfEditError."""
+        (`learning.forgetting`). document: its file, source or title. settings: for a training, where an
+        adapter holds other documents, too; None: those it was trained with. Raises SelfEditError."""
         with self._alone():
-            own, progress = settings or LearnSettings(), self.progress or Silent()
-            return forget(self.standing, str(document), own, progress)
+            return forget(self.standing, str(document), settings, self.progress or Silent())
 
     def consolidate(self, settings: LearnSettings | None = None) -> LearnResult:
         """One adapter from everything that is kept, if it passes the gate (`learning.consolidation`).

@@ -54,12 +54,21 @@ def settled(settings: LearnSettings, current: AdapterRecord | None) -> LearnSett
 
 
 def adapter_names(record: AdapterRecord) -> set[str]:
-    """The adapters that a version needs, by the names that `Shelf.adapter` knows."""
+    """The adapters that a version needs, by the names that `Shelf.adapter` knows; none where everything
+    that it was trained on was forgotten."""
     own = Shelf.own(record.version)
     learned = [p for document in record.documents for p in document.passages if p.sequences]
-    if kind_of(record) == "routed":
+    if kind_of(record) == "routed" or not learned:
         return {passage.adapter or own for passage in learned}
     return {own, *(passage.adapter for passage in learned if passage.adapter)}
+
+
+def has_none(record: AdapterRecord) -> AdapterError:
+    """For what cannot be done with a version that needs no adapter."""
+    return AdapterError(
+        f"version {record.version} has no adapter: what it knew was forgotten, and it answers as the "
+        "bare model."
+    )
 
 
 def needed(store: Store) -> set[str]:
@@ -128,6 +137,8 @@ class Standing:
         if kind == "routed":
             most = int(record.settings.get("adapters_per_question") or 1)
             return self.routed(record.documents, most, Shelf.own(record.version), router_of(record))
+        if not adapter_names(record):
+            return Adapted()
         if kind == "single":
             self.shelf.find(record.version)
             return Adapted(self.loaded.bank([((Shelf.own(record.version), 1.0),)]))
