@@ -8,13 +8,18 @@ from types import SimpleNamespace
 
 import pytest
 
+from selfedit.domains.knowledge import text_document
 from selfedit.errors import InputError
 from selfedit.model.fake import FakeModel
 from selfedit.serve import breath
 from selfedit.serve.jobs import Jobs, NoSuchJob
 from selfedit.serve.service import Service
 from selfedit.serve.settings import ServeSettings
+from selfedit.store import Store
 from tests.serve.conftest import LAMP, LAMPS, SETTINGS
+
+LAMPS_OF_ORRO = text_document(**LAMPS)
+MILLS = text_document("# Mills of Orro\n\nThe mills of Orro grind barley.\n", source="old/lamps")
 
 
 def started(folder, **kinds):
@@ -97,6 +102,56 @@ def test_what_was_committed_before_a_kill_is_the_jobs_result(tmp_path):
     service.close()
     assert (done.status, done.result["version"]) == ("succeeded", first["version"])
     assert len(service.library.adapters()) == 1
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_document_that_was_forgotten_before_a_kill_is_forgotten_once(tmp_path, others):
+    """Not another one of its name next, and the job has not failed."""
+    service = Service(FakeModel(), tmp_path / "lib", ServeSettings())
+    service.learner.learn(LAMPS_OF_ORRO)
+    if others:
+        service.learner.learn(MILLS)
+    job = service.jobs.submit("forget", {"document": "lamps"})
+    first = service.jobs.kinds["forget"](job, service.jobs.events(job.id))
+    service.close()
+    service = Service(FakeModel(), tmp_path / "lib", ServeSettings())
+    service.start()
+    done = service.jobs.wait(job.id)
+    service.close()
+    assert (done.status, done.error) == ("succeeded", None)
+    assert done.result | {"seconds": 0} == first | {"seconds": 0}
+    assert (first["source"], first["num_documents"]) == ("lamps", others)
+    current = service.library.current()
+    left = [own.source for own in current.documents] if current is not None else []
+    assert left == ["old/lamps"][:others]
+    assert done.request["document"] == "lamps"
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_forget_that_was_killed_before_its_commit_is_done_by_the_next_server(
+    tmp_path, monkeypatch, cut
+):
+    """Also where it was begun by a release that kept nothing but the name, and where the same document
+    was forgotten before and brought back."""
+    service = Service(FakeModel(), tmp_path / "lib", ServeSettings())
+    service.learner.learn(LAMPS_OF_ORRO)
+    service.learner.learn(MILLS)
+    service.learner.forget("Lamps of Orro")
+    service.learner.rollback(2)
+    job = service.jobs.submit("forget", {"document": "Lamps of Orro"})
+    if cut:
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "add_adapter", lambda *args, **options: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                service.jobs.kinds["forget"](job, service.jobs.events(job.id))
+    service.close()
+    service = Service(FakeModel(), tmp_path / "lib", ServeSettings())
+    service.start()
+    done = service.jobs.wait(job.id)
+    service.close()
+    assert (done.status, done.error) == ("succeeded", None)
+    assert done.result["version"] == service.library.current().version > 3
+    assert [own.title for own in service.library.current().documents] == ["Mills of Orro"]
 
 
 def test_an_internal_error_fails_the_job_and_the_next_one_runs(tmp_path):

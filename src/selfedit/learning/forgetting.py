@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,11 +16,11 @@ from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.settings import KnowledgeSettings, LearnSettings
 from selfedit.errors import AdapterError, InputError, SelfEditError
 from selfedit.grading import offline
-from selfedit.home import expanded
 from selfedit.learning.draft import final_plan
 from selfedit.learning.measuring import graded
 from selfedit.learning.shelf import Shelf
 from selfedit.learning.standing import Standing, adapter_names, kind_of, named
+from selfedit.learning.targets import Target, done_before, forgetful
 from selfedit.loops.sampler import Writer
 from selfedit.memory.answering import Answering
 from selfedit.memory.answers import answers_of
@@ -30,7 +29,6 @@ from selfedit.progress import Progress, by_steps
 from selfedit.store import AdapterRecord, LearnedDocument
 from selfedit.types import Query
 
-_LISTED = 8  # documents in a message
 # What decides how an adapter is trained, of a version's settings, and what reads each part.
 _OF_A_TRAINING: dict[str, Callable[[Any], Any]] = {
     "knowledge": KnowledgeSettings.model_validate,
@@ -70,53 +68,30 @@ class Forgotten:
         return asdict(self)
 
 
-def find_document(documents: Sequence[LearnedDocument], wanted: str) -> LearnedDocument:
-    """By its file, its source, its title or the beginning of its digest. Raises InputError."""
-    path = wanted
-    with suppress(SelfEditError, OSError, ValueError):  # a title may begin with ~, or hold a NUL
-        path = str(expanded(wanted).resolve())
-    tests = (
-        lambda own: own.source in (path, wanted),
-        lambda own: own.title.casefold() == wanted.casefold(),
-        lambda own: Path(own.source).name == wanted,
-        lambda own: len(wanted) >= 6 and own.digest.startswith(wanted),
-    )
-    for test in tests:
-        found = [own for own in documents if test(own)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            several = ", ".join(own.source for own in found[:_LISTED])
-            raise InputError(f"{wanted} may be any of {several}: name one by its whole path")
-    known = ", ".join(own.title for own in documents[-_LISTED:]) or "nothing"
-    raise InputError(f"the current version did not learn {wanted}; it knows {known}")
-
-
 def forget(
-    standing: Standing, wanted: str, settings: LearnSettings | None, progress: Progress
+    standing: Standing, target: Target, settings: LearnSettings | None, progress: Progress
 ) -> Forgotten:
     """Make a version without a document the current one. Older versions keep it until they are deleted.
+    Where a run that was killed has done it, it is only measured.
 
     settings: for a training, where an adapter holds the document and others; None: those that the
     adapter was trained with, by its version's record. The new version's record has those that were
-    used. Raises InputError for an unknown document, AdapterError for a stack, whose weights cannot be
-    taken apart, and SelfEditError.
+    used. Raises InputError where the current version does not hold the document, AdapterError for a
+    stack, whose weights cannot be taken apart, and SelfEditError.
     """
     start = time.perf_counter()
-    record = standing.store.current(standing.model.revision)
-    if record is None:
-        raise InputError("nothing was learned: the bare model is current")
-    if kind_of(record).startswith("stack"):
-        raise AdapterError(
-            f"version {record.version} is a {kind_of(record)}: every document is merged into the next "
-            "one's weights, so that none can be taken out. Roll back to a version before it."
-        )
-    document = find_document(record.documents, wanted)
+    is_done, version = done_before(standing, target)
+    record = standing.store.adapter(target.version) if is_done else forgetful(standing)
+    document = next((own for own in record.documents if own.digest == target.digest), None)
+    if document is None:
+        raise InputError(f"version {record.version}, which is current, does not hold {target.title}")
     before = standing.of(record)
     hashes = _hashes(standing.shelf, record)
-    version, retrained = _without(standing, record, document, settings, progress)
+    parts = _Parts.of(record, document)
+    if not is_done:
+        version = _without(standing, record, document, parts, settings, progress)
     after = standing.of(None if version is None else standing.store.adapter(version))
-    left = [own for own in record.documents if own is not document]
+    left = parts.left
     told = _told(standing, document, before, after, progress)
     return Forgotten(
         document.title,
@@ -125,37 +100,52 @@ def forget(
         *told,
         num_documents=len(left),
         unchanged=_unchanged(standing, version, hashes),
-        retrained=retrained,
+        retrained=sum(bool(p.sequences) for other in parts.shared for p in other.passages),
         rerouted=_rerouted(left, before, after),
         seconds=time.perf_counter() - start,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A version without a document. left: the other documents, every passage with its adapter's name.
+    gone: adapters that cannot stay. shared: documents with those passages alone that these hold."""
+
+    left: list[LearnedDocument]
+    gone: set[str]
+    shared: list[LearnedDocument]
+
+    @classmethod
+    def of(cls, record: AdapterRecord, document: LearnedDocument) -> _Parts:
+        own = Shelf.own(record.version)
+        left = named([other for other in record.documents if other is not document], own)
+        # A single version has one adapter of everything, whatever its passages were learned by before.
+        held = (document, *left) if kind_of(record) == "single" else (document,)
+        gone = {p.adapter or own for one in held for p in one.passages if p.sequences}
+        shared = [other for other in (_only(one, gone) for one in left) if other.sequences]
+        return cls(left, gone, shared)
 
 
 def _without(
     standing: Standing,
     record: AdapterRecord,
     document: LearnedDocument,
+    parts: _Parts,
     settings: LearnSettings | None,
     progress: Progress,
-) -> tuple[int | None, int]:
-    """The new current version, and how many passages had to be trained anew."""
+) -> int | None:
+    """The new current version; None: the bare model."""
     store, model = standing.store, standing.model
-    own = Shelf.own(record.version)
-    left = named([other for other in record.documents if other is not document], own)
-    # A single version has one adapter of everything, whatever its passages were learned by before.
-    held = (document, *left) if kind_of(record) == "single" else (document,)
-    gone = {p.adapter or own for one in held for p in one.passages if p.sequences}
+    left = parts.left
     if not left:
         store.set_current(record.model_revision, None)
-        return None, 0
-    shared = [_only(other, gone) for other in left]
-    affected = [other for other in shared if other.sequences]
+        return None
     version, recorded = store.reserve_version(), record.settings
-    if affected:
-        settings = settings or _trained_with(standing, record, gone)
+    if parts.shared:
+        settings = settings or _trained_with(standing, record, parts.gone)
         used = settings.model_dump(mode="json", include={*_OF_A_TRAINING})
         recorded = {**recorded, **used}
-        plan = final_plan(affected, settings.knowledge)
+        plan = final_plan(parts.shared, settings.knowledge)
         progress.start("training again what shared an adapter with it", 100)
         adapters, (trained,) = model.train(
             [plan], settings.lora, settings.train, [settings.seed], on_step=by_steps(progress, 100)
@@ -163,7 +153,7 @@ def _without(
         if trained.failure:
             raise SelfEditError(f"what is left could not be trained: {trained.failure}")
         model.save_adapter(adapters, 0, standing.shelf.place(version))
-        left = [_renamed(other, gone) for other in left]
+        left = [_renamed(other, parts.gone) for other in left]
     new = replace(
         record,
         version=version,
@@ -177,7 +167,7 @@ def _without(
         run_id=None,
     )
     store.add_adapter(new, make_current=True)
-    return version, sum(bool(p.sequences) for other in affected for p in other.passages)
+    return version
 
 
 def _trained_with(standing: Standing, record: AdapterRecord, gone: set[str]) -> LearnSettings:

@@ -24,6 +24,7 @@ from selfedit.learning.learner import Learner, Report
 from selfedit.learning.quiz_writer import Quiz
 from selfedit.learning.shelf import Shelf
 from selfedit.learning.standing import Standing, needed
+from selfedit.learning.targets import Target, find_target
 from selfedit.loops.estimate import Confirm
 from selfedit.memory.answering import Adapted, Answering
 from selfedit.memory.probe import SAMPLE, probe
@@ -238,12 +239,19 @@ class Library:
                 self.shelf.remove(version)
             self.shelf.sweep(kept)
 
-    def forget(self, document: str | Path, settings: LearnSettings | None = None) -> Forgotten:
+    def to_forget(self, document: str | Path) -> Target:
+        """A learned document by its file, source or title, as `forget` takes it: who keeps it may call
+        `forget` again after a kill. Raises InputError, AdapterError."""
+        return find_target(self.standing, str(document))
+
+    def forget(self, document: str | Path | Target, settings: LearnSettings | None = None) -> Forgotten:
         """Make a version without a document the current one, and show that its facts are gone
-        (`learning.forgetting`). document: its file, source or title. settings: for a training, where an
-        adapter holds other documents, too; None: those it was trained with. Raises SelfEditError."""
+        (`learning.forgetting`). document: as `to_forget` takes it, or what that gave. settings: for a
+        training, where an adapter holds other documents, too; None: those it was trained with. Raises
+        SelfEditError."""
         with self._alone():
-            return forget(self.standing, str(document), settings, self.progress or Silent())
+            target = document if isinstance(document, Target) else self.to_forget(document)
+            return forget(self.standing, target, settings, self.progress or Silent())
 
     def consolidate(self, settings: LearnSettings | None = None) -> LearnResult:
         """One adapter from everything that is kept, if it passes the gate (`learning.consolidation`).

@@ -167,6 +167,17 @@ class Jobs:
                 self._going.cancel.set()
         return self.get(job_id)
 
+    def keep(self, job_id: str, **values: Any) -> None:
+        """Add to a job's request what its work has found out: after a kill it is called with it. When
+        this returns it is on the disk. Raises StoreError."""
+        with self._changed:
+            job = self._jobs[job_id]
+            job = replace(job, request={**job.request, **values})
+            write_json(self._place(job_id) / "job.json", job.to_json())
+            self._jobs[job_id] = job
+            if self._going is not None and self._going.job.id == job_id:
+                self._going.job = job
+
     def tell(self, job_id: str, type_: str, **values: Any) -> None:
         """An event of a job, kept and sent to those who listen."""
         event = self._events[job_id].add({"type": type_, "time": time.time(), **values})
@@ -201,7 +212,7 @@ class Jobs:
             except StoreError as error:
                 # The disk is full. What the disk holds of the job stays, for the next start.
                 _log.error("%s", error)
-                self._failed_unnoted(job, error)
+                self._failed_unnoted(going.job, error)
             with self._changed:
                 self._going = None
                 self._changed.notify_all()
@@ -217,16 +228,16 @@ class Jobs:
             result = self.kinds[job.kind](job, going.events)
         except Cancelled:
             if not self._closing:
-                self._ended(job, "cancelled")
+                self._ended(going.job, "cancelled")
         except Rejected as error:
-            self._ended(job, "failed", result=error.result, error=str(error), rejected=True)
+            self._ended(going.job, "failed", result=error.result, error=str(error), rejected=True)
         except SelfEditError as error:
-            self._ended(job, "failed", error=str(error))
+            self._ended(going.job, "failed", error=str(error))
         except Exception as error:
             _log.exception("job %s", job.id)
-            self._ended(job, "failed", error=f"internal error: {type(error).__name__}")
+            self._ended(going.job, "failed", error=f"internal error: {type(error).__name__}")
         else:
-            self._ended(job, "succeeded", result=result)
+            self._ended(going.job, "succeeded", result=result)
 
     def _failed_unnoted(self, job: Job, error: StoreError) -> None:
         with self._changed:

@@ -6,8 +6,9 @@ from typing import Any
 
 from selfedit.agents.remembering import remember, short_settings
 from selfedit.learning.library import Library
+from selfedit.learning.targets import Target
 from selfedit.serve.job_events import Events
-from selfedit.serve.jobs import Job, Rejected
+from selfedit.serve.jobs import Job, Jobs, Rejected
 
 
 class Probing:
@@ -25,15 +26,21 @@ class Probing:
 
 
 class Forgetting:
-    """Kind "forget": {"document": its title, source, file or digest}."""
+    """Kind "forget": {"document": its title, source, file or digest}. What that names is looked up when
+    the job begins, and kept with it as "target": after a kill the name may be another document's."""
 
-    def __init__(self, library: Library) -> None:
-        self.library = library
+    def __init__(self, library: Library, jobs: Jobs) -> None:
+        self.library, self.jobs = library, jobs
 
     def __call__(self, job: Job, events: Events) -> dict[str, Any]:
         self.library.progress = events
         try:
-            return self.library.forget(job.request["document"]).summary()
+            if "target" in job.request:
+                target = Target(**job.request["target"])
+            else:
+                target = self.library.to_forget(job.request["document"])
+                self.jobs.keep(job.id, target=target.to_json())
+            return self.library.forget(target).summary()
         finally:
             self.library.progress = None
 

@@ -45,7 +45,7 @@ class Service:
             self.jobs = Jobs(folder / "serve" / "jobs", self.breath)
             self.jobs.kinds["learn"] = Learning(self.learner, self.files)
             self.jobs.kinds["probe"] = Probing(self.learner)
-            self.jobs.kinds["forget"] = Forgetting(self.learner)
+            self.jobs.kinds["forget"] = Forgetting(self.learner, self.jobs)
             self.jobs.kinds["remember"] = Remembering(self.learner)
             self.metrics = Metrics(self)
         except BaseException:
