@@ -55,6 +55,36 @@ def test_what_the_gate_rejects_fails_with_its_reason(client):
     assert "does not know more" in again["error"] or "no self-edit" in again["error"]
 
 
+def test_files_of_one_name_are_documents_of_their_own(client, service):
+    """Of one job, and of a later one, which says so; a source that is given is replaced."""
+
+    def learn(*facts, **more):
+        texts = [f"# The {fact[:13]}\n\nThe {fact}.\n".encode() for fact in facts]
+        sent = [client.post("/v1/files", files={"file": ("README.md", text)}) for text in texts]
+        files = [reply.json()["id"] for reply in sent]
+        documents = [{"file": file, **more} for file in files]
+        body = {"documents": documents, "settings": {"probe_questions": 0}}
+        done = service.jobs.wait(client.post("/api/learn", json=body).json()["id"])
+        assert (done.status, done.error) == ("succeeded", None)
+        told = [event.get("text", "") for event in service.jobs.events(done.id).kept]
+        told = [note for note in told if "README.md" in note]
+        assert told == [note for note in done.result["notes"] if "README.md" in note]
+        return [f"{file}/README.md" for file in files], told
+
+    def sources():
+        return [own.source for own in service.library.current().documents]
+
+    first, told = learn("lamps of Orro burn thistle oil", "mills of Velm grind barley")
+    assert (sources(), told) == (first, [])
+    second, told = learn("boats of Tarn are saffron")
+    assert sources() == first + second
+    assert len(told) == 1
+    assert all(source in told[0] for source in first)
+    _, told = learn("roofs of Hask are slate", source=first[0], title="Roofs")
+    assert (sources(), told) == ([first[1], *second, first[0]], [])
+    assert service.library.current().documents[-1].title == "Roofs"
+
+
 def test_forget_and_probe_are_jobs(client, service):
     learned(client)
     for path, body in (("probe", {"sample": 3}), ("forget", {"document": "Lamps of Orro"})):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,13 +18,14 @@ from selfedit.domains.knowledge.kinds import SUPPORTED
 from selfedit.domains.knowledge.options import learn_settings
 from selfedit.errors import InputError
 from selfedit.learning.library import Library
-from selfedit.serve.files import Files
+from selfedit.serve.files import Files, StoredFile
 from selfedit.serve.job_events import Events
 from selfedit.serve.jobs import Job, Rejected
 from selfedit.types import LearnResult, Query
 
 STATEMENTS = (".jsonl", ".json")
 """Suffixes of files that hold statements instead of a document."""
+_UPLOAD = re.compile(r"file-[0-9a-f]{24}/")  # how the source of an upload begins
 
 
 def request_of(
@@ -57,6 +60,9 @@ class Learning:
         documents = [read_given(one, self.files) for one in request["documents"]]
         quiz = read_questions(request["quiz"], self.files)
         settings = learn_settings(request["settings"], request["preset"])
+        notes = self._of_the_same_name(documents)
+        for note in notes:
+            events.warn(note)
         self.library.progress = events
         try:
             result = experiments.learn(self.library, documents, quiz, settings, origin=job.id)
@@ -64,6 +70,7 @@ class Learning:
             self.library.progress = None
         tell_candidates(result, events)
         summary = result.summary()
+        summary["notes"] = [*notes, *result.notes]
         if result.report_path is not None:
             page = Path(result.report_path).read_bytes()
             name = PurePath(result.report_path).name
@@ -71,6 +78,28 @@ class Learning:
         if not result.committed:
             raise Rejected(result.reason, summary)
         return summary
+
+    def _of_the_same_name(self, documents: Sequence[Document]) -> list[str]:
+        """What to tell of uploads that go beside learned documents of their name: they may have been
+        meant to replace one."""
+        current = self.library.current()
+        known = {own.source: own.digest for own in (current.documents if current is not None else ())}
+        notes = []
+        for document in documents:
+            if document.source in known or not _UPLOAD.match(document.source):
+                continue
+            name = PurePath(document.source).name
+            older = [
+                source
+                for source, digest in known.items()
+                if PurePath(source).name == name and digest != document.digest
+            ]
+            if older:
+                notes.append(
+                    f"{name}: another document of this name was learned before and stays "
+                    f"({', '.join(older)}). A file that is given with that source replaces it."
+                )
+        return notes
 
     def _done_before(self, job: Job) -> dict[str, Any] | None:
         """What a server that was killed has finished of the job without noting it."""
@@ -107,7 +136,11 @@ def tell_candidates(result: LearnResult, events: Events) -> None:
 
 
 def read_given(given: Mapping[str, Any], files: Files) -> Document:
-    """A document of a request: {"file"} or {"text", "title", "source"}. Raises InputError."""
+    """A document of a request: {"text"} or {"file"}, each with "title" and "source" if they are given.
+
+    An upload without a source gets one of its own, its id and name: the name alone does not say whether
+    it is the same document. Raises InputError.
+    """
     if "file" not in given:
         return text_document(
             str(given["text"]),
@@ -115,6 +148,12 @@ def read_given(given: Mapping[str, Any], files: Files) -> Document:
             source=str(given.get("source") or ""),
         )
     file = files.get(given["file"])
+    document = _uploaded(file, files)
+    source = str(given.get("source") or f"{file.id}/{file.filename}")
+    return replace(document, source=source, title=str(given.get("title") or document.title))
+
+
+def _uploaded(file: StoredFile, files: Files) -> Document:
     suffix = PurePath(file.filename).suffix.lower()
     data = files.content(file.id)
     if suffix in STATEMENTS:

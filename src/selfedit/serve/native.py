@@ -52,7 +52,8 @@ class AskBody(Body):
 
 
 class GivenDocument(Body):
-    """A text, or the id of an uploaded file."""
+    """A text, or the id of an uploaded file. source: it replaces the learned document of that
+    source."""
 
     text: str | None = None
     file: str | None = None
@@ -236,7 +237,8 @@ def _document(given: GivenDocument) -> dict[str, Any]:
     if (given.text is None) == (given.file is None):
         raise InputError('a document is {"text": ...} or {"file": "file-..."}')
     if given.file is not None:
-        return {"file": given.file}
+        more = {"title": given.title, "source": given.source}
+        return {"file": given.file, **{name: value for name, value in more.items() if value}}
     return {"text": given.text, "title": given.title, "source": given.source}
 
 
