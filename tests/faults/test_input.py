@@ -256,6 +256,39 @@ def test_standard_input_that_never_ends(call, monkeypatch):
     assert "more than 1,000 characters" in said.err
 
 
+def test_standard_input_that_is_closed_or_no_text(call, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    said = call("ask", "--base", *MODEL)
+    assert (said.code, "there is no question" in said.err) == (1, True)
+    monkeypatch.setattr(sys, "stdin", None)
+    assert call("chat", *MODEL, *LIB).code == 0
+
+    for command in (["ask", "--base", "--json"], ["chat", *LIB]):
+        strict = io.TextIOWrapper(io.BytesIO(b"Who \xff is Ada?\n"), "utf-8", errors="strict")
+        monkeypatch.setattr(sys, "stdin", strict)
+        said = call(*command, *MODEL)
+        assert said.code == 0, said
+        assert "I do not know." in said.out
+    said = call("ask", "Who \udcff is Ada?", "--base", "--json", *MODEL)  # an argument's broken byte
+    assert json.loads(said.out)["answers"][0]["question"] == "Who ? is Ada?"
+
+
+def test_an_address_of_an_engine_that_was_not_chosen(call, monkeypatch):
+    monkeypatch.setattr("selfedit.serve.run.run", lambda *given: None)
+    said = call("serve", *MODEL, *LIB, "--vllm-url", "http://127.0.0.1:1")
+    assert said.code == 1
+    assert "--vllm-url: add --engine vllm" in said.err
+
+
+@pytest.mark.parametrize(("key", "message"), [(" \n", "holds no key"), ("short\n", "too short")])
+def test_a_key_of_the_environment_that_is_none(call, monkeypatch, key, message):
+    monkeypatch.setattr("selfedit.serve.run.run", lambda *given: None)
+    monkeypatch.setenv("SELFEDIT_API_KEY", key)
+    said = call("serve", *MODEL, *LIB)
+    assert said.code == 1
+    assert message in said.err
+
+
 @pytest.mark.parametrize("option", ["--max-body-mb", "--learning-share"])
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_numbers_that_are_none(call, option, value):

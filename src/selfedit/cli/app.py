@@ -175,10 +175,11 @@ def _say(text: str) -> None:
 
 
 def _open_streams() -> None:
-    """A stream that was closed before the start (`>&-`) takes what is written, and shows it nowhere."""
-    for name in ("stdout", "stderr"):
+    """A stream that was closed before the start (`>&-`) takes what is written, and shows it nowhere; a
+    closed standard input is empty."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _forget_output() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,7 @@ from rich.text import Text
 
 from selfedit.cli.library import open_library
 from selfedit.console import options
-from selfedit.console.common import err, out, print_json
+from selfedit.console.common import err, out, print_json, standard_input
 from selfedit.console.groups import grouped
 from selfedit.console.progress import RichProgress
 from selfedit.errors import InputError
@@ -64,7 +63,7 @@ def ask(
         )
     if learn_first and (version is not None or sources):
         raise InputError("--learn-first asks no version: it goes with neither --version nor --sources")
-    questions = [question] if question is not None else _piped()
+    questions = [_as_text(question)] if question is not None else _piped()
     if not questions or not questions[0].strip():
         raise InputError("there is no question; give one, or pipe some in, one per line")
     current, found, bare = None, None, list[str]()
@@ -102,9 +101,14 @@ def ask(
                 out.print(Text(_from(found[i]), style="dim"), soft_wrap=True)
 
 
+def _as_text(argument: str) -> str:
+    """Without the lone surrogates that Python makes of broken bytes, and no tokenizer takes."""
+    return argument.encode("utf-8", "replace").decode()
+
+
 def _piped() -> list[str]:
     """The questions on stdin, one per line. Raises InputError for a pipe that may never end."""
-    text = sys.stdin.read(_MOST_PIPED + 1)
+    text = standard_input().read(_MOST_PIPED + 1)
     if len(text) > _MOST_PIPED:
         raise InputError(f"stdin has more than {_MOST_PIPED:,} characters: ask in several parts")
     return [line for line in map(str.strip, text.split("\n")) if line]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from rich.text import Text
 
 from selfedit.cli.library import open_library
 from selfedit.console import options
-from selfedit.console.common import err, out
+from selfedit.console.common import err, out, standard_input
 from selfedit.console.groups import grouped
 from selfedit.console.progress import RichProgress
 from selfedit.errors import InputError, SelfEditError
@@ -54,7 +53,8 @@ class Session:
 
     def __init__(self, chat: Chat) -> None:
         self.chat, self.failed = chat, False
-        self.is_terminal = sys.stdin.isatty()
+        self.input = standard_input()
+        self.is_terminal = self.input.isatty()
         self.commands: dict[str, Callable[[str], None]] = {
             "/remember": self._remember,
             "/undo": self._undo,
@@ -96,11 +96,9 @@ class Session:
 
             with contextlib.suppress(ImportError):  # not on Windows
                 import readline  # noqa: F401 (history and editing of lines)
-        elif hasattr(sys.stdin, "reconfigure"):
-            sys.stdin.reconfigure(errors="replace")
         while True:
             try:
-                line = input(_PROMPT) if self.is_terminal else next(sys.stdin)
+                line = input(_PROMPT) if self.is_terminal else next(self.input)
             except (EOFError, StopIteration):
                 return
             except KeyboardInterrupt:

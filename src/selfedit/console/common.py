@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import typer
 
@@ -143,6 +143,13 @@ def one_of(option: str, value: str | None, known: Sequence[str]) -> None:
     """Raises InputError for a value that the option does not have; None: it was not given."""
     if value is not None and value not in known:
         raise InputError(f"{option} {value}: use one of {', '.join(known)}.")
+
+
+def standard_input() -> TextIO:
+    """Standard input as text; bytes that are none are replaced."""
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(errors="replace")
+    return sys.stdin
 
 
 def print_json(value: dict[str, Any]) -> None:
