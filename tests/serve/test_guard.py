@@ -8,6 +8,7 @@ import socket
 import pytest
 from fastapi.testclient import TestClient
 
+from selfedit.cli.serve import _key
 from selfedit.errors import InputError
 from selfedit.model.fake import FakeModel
 from selfedit.serve.app import create_app
@@ -42,6 +43,13 @@ def test_other_machines_need_a_key(keyed):
             assert allowed.status_code == 200
     assert keyed.get("/health").status_code == 200
     assert KEY not in repr(ServeSettings(api_key=KEY))
+
+
+def test_blanks_around_a_key_are_none_of_it(monkeypatch):
+    monkeypatch.setenv("SELFEDIT_API_KEY", f" {KEY}\n")  # as a secret made from a file has it
+    assert _key(None) == KEY
+    with pytest.raises(InputError, match="blanks"):
+        ServeSettings(api_key=f"{KEY}\n")
 
 
 def test_other_sites_pages_are_not_answered(client):

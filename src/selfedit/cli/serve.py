@@ -15,6 +15,7 @@ from selfedit.errors import InputError
 
 _MOST_KEY = 65_536  # bytes of its file
 _MOST_MB = 100_000  # of a request
+_VLLM_URL = "http://127.0.0.1:8000"
 
 
 @grouped
@@ -45,8 +46,11 @@ def serve(
         str, typer.Option(help="Who writes answers: own (this process), or a running vllm server.")
     ] = "own",
     vllm_url: Annotated[
-        str, typer.Option(help="Address of that server, which serves the same weights.")
-    ] = "http://127.0.0.1:8000",
+        str | None,
+        typer.Option(
+            help=f"Address of that server, which serves the same weights (default: {_VLLM_URL})."
+        ),
+    ] = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Serve the library: an OpenAI-compatible API, the native one, and a page.
@@ -62,6 +66,8 @@ def serve(
         raise InputError(f"--max-body-mb {max_body_mb}: use a number up to {_MOST_MB:,}")
     if engine not in ("own", "vllm"):
         raise InputError(f"--engine {engine}: use own or vllm.")
+    if engine == "own" and vllm_url is not None:
+        raise InputError("--vllm-url: add --engine vllm.")
     settings = ServeSettings(
         host=host,
         port=port,
@@ -70,7 +76,7 @@ def serve(
         max_rows=max_rows,
         adapter_folders=tuple(adapter_folder or ()),
         learning_share=learning_share,
-        vllm_url=vllm_url if engine == "vllm" else None,
+        vllm_url=(vllm_url or _VLLM_URL) if engine == "vllm" else None,
     )
     try:
         from selfedit.serve.run import run
@@ -83,7 +89,10 @@ def serve(
 
 def _key(file: Path | None) -> str | None:
     if file is None:
-        return os.environ.get("SELFEDIT_API_KEY") or None
+        given = os.environ.get("SELFEDIT_API_KEY") or None
+        if given is not None and not given.strip():
+            raise InputError("the environment variable SELFEDIT_API_KEY holds no key, but blanks")
+        return given and given.strip()
     try:
         with file.open("rb") as opened:  # it may be a pipe
             key = opened.read(_MOST_KEY).decode().strip()

@@ -43,6 +43,8 @@ class ServeSettings:
                 f"--host {self.host} can be reached from other machines: give an API key with "
                 "--api-key-file FILE (or in SELFEDIT_API_KEY), or listen on 127.0.0.1."
             )
+        if self.api_key is not None and self.api_key != self.api_key.strip():  # no request can send it
+            raise InputError("the API key begins or ends with blanks: take them away")
         if self.api_key is not None and len(self.api_key) < _SHORTEST_KEY:
             raise InputError(f"the API key is too short: it needs at least {_SHORTEST_KEY} characters")
 
