@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +13,8 @@ from fastapi.testclient import TestClient
 from peft import LoraConfig, get_peft_model
 
 from selfedit.config import LoraSettings
-from selfedit.errors import AdapterError, EndpointError
+from selfedit.errors import AdapterError, EndpointError, InputError
+from selfedit.learning.library import Library
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.peft_folder import load_peft
 from selfedit.model.fake import FakeModel
@@ -20,6 +22,7 @@ from selfedit.model.tiny import tiny_model
 from selfedit.serve.app import create_app
 from selfedit.serve.service import Service
 from selfedit.serve.settings import ServeSettings
+from selfedit.serve.voices import Voices
 from tests.serve.conftest import LAMP, LAMPS, SETTINGS, Running
 
 BOATS = {"text": "# Boats of Orro\n\nThe boats of Orro are painted saffron.\n", "source": "boats"}
@@ -152,12 +155,16 @@ def test_adapters_are_loaded_from_allowed_folders_alone(model, tmp_path):
         assert load("base", allowed / "notes") == 400
         for path in (outside, allowed / "link", allowed / ".." / "outside", "/etc", allowed / "none"):
             assert load("other", path) == 400, path
+        for path in ("~nosuchuser/x", "a\0b", "a" * 4096):
+            assert load("other", path) == 400, path
         listed = {one["id"]: one["parent"] for one in client.get("/v1/models").json()["data"]}
         assert listed["notes"] == "base"
         assert answer(client, "notes", LAMP) != answer(client, "base", LAMP)
         unload = {"lora_name": "notes"}
         assert client.post("/v1/unload_lora_adapter", json=unload).status_code == 200
         assert client.post("/v1/unload_lora_adapter", json=unload).status_code == 404
+    with pytest.raises(InputError, match="no such user"):
+        Voices(Library(model, tmp_path / "lib"), (Path("~nosuchuser/x"),))
     with served(model, tmp_path / "other") as client:
         body = {"lora_name": "notes", "lora_path": str(allowed / "notes")}
         assert "is off" in client.post("/v1/load_lora_adapter", json=body).json()["error"]["message"]

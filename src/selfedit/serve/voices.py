@@ -11,7 +11,7 @@ from pathlib import Path
 
 from selfedit.errors import AdapterError, InputError
 from selfedit.forward.threads import in_passing_thread
-from selfedit.home import shortened
+from selfedit.home import expanded, shortened
 from selfedit.learning.library import Library
 from selfedit.learning.shelf import Shelf
 from selfedit.learning.standing import named
@@ -69,7 +69,7 @@ class Voices:
 
     def __init__(self, library: Library, folders: tuple[Path, ...] = ()) -> None:
         self.library = library
-        self.folders = tuple(folder.expanduser().resolve() for folder in folders)
+        self.folders = tuple(expanded(folder).resolve() for folder in folders)
         self._loaded: dict[str, tuple[str, Adapters, Path]] = {}
         self._loads = 0
         self._lock = threading.RLock()
@@ -190,11 +190,14 @@ class Voices:
             raise InputError("lora_name: letters, digits and . : / - _, at most 200")
         if any(voice.id == name for voice in self._voices()):
             raise InputError(f"there is a model {name!r} already; unload it first")
-        folder = Path(path).expanduser().resolve()
-        if not any(folder.is_relative_to(allowed) for allowed in self.folders):
-            raise InputError("lora_path is outside of the folders that --adapter-folder allows")
-        if not folder.is_dir():
-            raise AdapterError("lora_path is no folder")
+        try:
+            folder = expanded(path).resolve()
+            if not any(folder.is_relative_to(allowed) for allowed in self.folders):
+                raise InputError("lora_path is outside of the folders that --adapter-folder allows")
+            if not folder.is_dir():
+                raise InputError("lora_path is no folder")
+        except (OSError, RuntimeError, ValueError) as error:  # too long, a circle of links, a NUL
+            raise InputError(f"lora_path cannot be used: {error}") from None
         adapters = in_passing_thread(lambda: _adapters_in(self.library.model, folder))
         with self._lock:
             self._loads += 1  # the same folder may hold other weights the next time
