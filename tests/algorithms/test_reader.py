@@ -11,7 +11,7 @@ from peft import LoraConfig, PeftModel
 
 from selfedit import experiments
 from selfedit.algorithms.policy import write_policy
-from selfedit.algorithms.reader import held_out
+from selfedit.algorithms.reader import Reader, held_out
 from selfedit.config import AnchorSettings, LoraSettings, SamplingSettings, TrainSettings
 from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.reader import ReaderSettings
@@ -23,6 +23,7 @@ from selfedit.lora.sequences import batches
 from selfedit.model.fake import FakeModel, load_fake
 from selfedit.model.load import load_model
 from selfedit.model.reader import frozen_bank
+from selfedit.progress import Silent
 from selfedit.report.runs import find_run
 from selfedit.report.train_run import train_report
 from selfedit.store import Store
@@ -327,6 +328,25 @@ def test_its_lessons_may_be_right_answers_in_the_models_own_words(tmp_path, monk
         assert answer == f"The tower number{number} is made of stone{number}."
     _, none = train(tmp_path, tasks=wrong, name="none", settings=own_words)
     assert "answers right with the context at hand" in none.trained.rounds[0].note
+
+
+def test_blanks_which_are_no_lessons_are_not_asked(monkeypatch):
+    asked = []
+    original = FakeModel.sample
+
+    def noted(self, prompts, *rest, **options):
+        asked.extend(prompt.text.splitlines()[-1] for prompt in prompts)
+        return original(self, prompts, *rest, **options)
+
+    monkeypatch.setattr(FakeModel, "sample", noted)
+    reader = Reader(
+        Knowledge(READING.inner.knowledge), READING.inner, READING.policy, 0, own_words=True
+    )
+    (query,) = TASKS[0].queries
+    blank = Query("The tower number0 is made of ____.", ("stone0",), form="cloze")
+    answers = reader.answers(FakeModel(), [replace(TASKS[0], queries=(blank, query))], Silent())
+    assert answers == {"id0": ["", "The tower number0 is made of stone0."]}
+    assert asked == [query.question]
 
 
 @pytest.mark.parametrize("stop_at", [2, 4, 5, 7, 9])

@@ -181,11 +181,21 @@ class Reader:
         if not self.own_words:
             return {task.id: [query.gold.strip() for query in task.queries] for task in tasks}
         assert isinstance(self.domain, GoldReplies)
-        prompts = [prompt for task in tasks for prompt in self.domain.open_book(task)]
+        asked = [
+            [
+                (prompt, query.form == "question")
+                for query, prompt in zip(task.queries, self.domain.open_book(task), strict=True)
+            ]
+            for task in tasks
+        ]
+        prompts = [prompt for own in asked for prompt, has_lesson in own if has_lesson]
         progress.start("answering with the contexts at hand", len(prompts))
         replies = policy.sample(prompts, ANSWER_SAMPLING, [0] * len(prompts), on_done=progress.advance)
         texts = iter([reply.text.strip() for reply in replies])
-        said = {task.id: [next(texts) for _ in task.queries] for task in tasks}
+        said = {
+            task.id: [next(texts) if has_lesson else "" for _, has_lesson in own]
+            for task, own in zip(tasks, asked, strict=True)
+        }
         graded = {task.id: self.domain.score(task, said[task.id]).answers for task in tasks}
         return {
             name: [one.answer.strip() if one.correct else "" for one in own]
