@@ -21,6 +21,7 @@ from selfedit.loops.outer import OuterRun
 from selfedit.loops.policies import Policies
 from selfedit.loops.rewards import CascadeReward, ProxyReward, TrueReward
 from selfedit.loops.rounds import stored_groups
+from selfedit.loops.sampler import EditPrompts
 from selfedit.model.fake import FakeModel, load_fake
 from selfedit.model.tiny import tiny_model
 from selfedit.progress import Silent
@@ -380,6 +381,37 @@ def test_equal_rewards_select_nothing_by_positive_and_the_first_by_best(tmp_path
     (first, _) = outer(tmp_path, tasks=hopeless, settings=best, name="best").run()
     assert first.changed
     assert len(first.selected) == 2
+
+
+def test_a_policy_that_did_not_change_writes_other_edits_about_the_same_contexts(tmp_path, monkeypatch):
+    """Those of the first round, of a context that is new to it, and of a changed policy are as ever."""
+    seeds = []
+    original = FakeModel.sample
+
+    def noted(self, prompts, sampling, own, **options):
+        if sampling == SETTINGS.inner.sampling:
+            seeds.append(set(own))
+        return original(self, prompts, sampling, own, **options)
+
+    monkeypatch.setattr(FakeModel, "sample", noted)
+    hopeless = [replace(own, queries=(Query("How many moons?", ("seven",)),)) for own in TASKS[:3]]
+    run = outer(tmp_path, tasks=hopeless, settings=SETTINGS.model_copy(update={"rounds": 3}))
+    usual = [
+        {one.id: set(EditPrompts.of(run.domain, [one], SETTINGS.inner).seeds) for one in run.sample(n)}
+        for n in (1, 2, 3)
+    ]
+    assert not any(record.changed for record in run.run())
+    first, second, third = seeds
+    assert first == set.union(*usual[0].values())
+    (new,) = usual[1].keys() - usual[0].keys()
+    assert second > usual[1][new]
+    assert len(second) == len(third) == len(first)
+    assert not second & first
+    assert not third & (first | second)
+    seeds.clear()
+    changed = outer(tmp_path, tasks=TASKS[:2], name="changed")
+    assert all(record.changed for record in changed.run())
+    assert seeds[0] == seeds[1]
 
 
 def test_a_context_without_questions_takes_part_but_chooses_nothing(tmp_path):

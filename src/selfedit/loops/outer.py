@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import repeat
+from itertools import repeat, takewhile
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -143,14 +144,17 @@ class OuterRun:
     def _rounds(self, runner: TrialRunner) -> list[RoundRecord]:
         records = self.finished()
         for number in self.rounds_left(records):
-            records.append(self._round(number, self.policy_after(records), runner))
+            before = self.written_before(records)
+            records.append(self._round(number, self.policy_after(records), runner, before))
             self.on_round(records[-1])
         return records
 
-    def _round(self, number: int, policy: Model, runner: TrialRunner) -> RoundRecord:
+    def _round(
+        self, number: int, policy: Model, runner: TrialRunner, before: Mapping[str, int]
+    ) -> RoundRecord:
         start, out = time.perf_counter(), self.folder / f"round-{number}"
         progress = Noted(self.progress, f"round {number} of {self.settings.rounds}")
-        edits = self.propose(policy, self.sample(number))
+        edits = self.propose(policy, self.sample(number), before)
         groups = self.reward_of(edits, policy, runner, progress)
         stopped = collapse(groups, self.settings.inner.sampling.temperature)
         update = self.improve(policy, groups, out, progress, stopped)
@@ -220,13 +224,21 @@ class OuterRun:
         first = (number - 1) * count
         return [self.tasks[i % len(self.tasks)] for i in range(first, first + count)]
 
-    def propose(self, policy: Model, tasks: Sequence[Task]) -> Sequence[Proposal]:
+    def written_before(self, records: Sequence[RoundRecord]) -> Counter[str]:
+        """In how many rounds the policy has written about a task already, by its id: since it last
+        changed. Without that it would write the same again, and nothing else could be chosen."""
+        same = takewhile(lambda record: not record.changed, reversed(records))
+        return Counter(task.id for record in same for task in self.sample(record.number))
+
+    def propose(
+        self, policy: Model, tasks: Sequence[Task], before: Mapping[str, int]
+    ) -> Sequence[Proposal]:
         """The edits that the policy writes for each task, and what the learner scores on the task
         without any: the policy itself, or the first model. All are written now, and read from the store
-        when they are needed."""
+        when they are needed. before: see `written_before`."""
         inner, needed = self.settings.inner, isinstance(self.algorithm, ReadsLogprobs)
         writer = Writer(policy, self.store, self.progress)
-        for _ in writer.proposed(self.domain, tasks, inner, logprobs=needed):
+        for _ in writer.proposed(self.domain, tasks, inner, logprobs=needed, before=before):
             pass
         learner = policy if self.settings.learner == "policy" else self.policies.get(self.start)
         measure, statements = Measure(inner.measure), self.settings.credit == "statement"
@@ -236,7 +248,7 @@ class OuterRun:
 
         def read(places: range) -> list[Proposal]:
             own = [tasks[place] for place in places]
-            edits = writer.propose(self.domain, own, inner, logprobs=needed)
+            edits = writer.propose(self.domain, own, inner, logprobs=needed, before=before)
             bare: Iterable[Score | None] = repeat(None, len(own))
             if statements:  # credits alone compare answers
                 bare = bare_scores(asking, self.domain, own, measure)

@@ -29,8 +29,15 @@ class EditPrompts:
     seeds: tuple[int, ...]
 
     @classmethod
-    def of(cls, domain: Domain, tasks: Sequence[Task], settings: InnerSettings) -> EditPrompts:
-        """`settings.candidates` self-edits for each task."""
+    def of(
+        cls,
+        domain: Domain,
+        tasks: Sequence[Task],
+        settings: InnerSettings,
+        before: Mapping[str, int] | None = None,
+    ) -> EditPrompts:
+        """`settings.candidates` self-edits for each task. before: how many times, by task id,
+        they were written already and others are wanted."""
         by_task = tuple(domain.prompts(task) for task in tasks)
         places = [
             (i, index, place)
@@ -43,7 +50,12 @@ class EditPrompts:
             by_task,
             settings.candidates,
             tuple(by_task[i][place] for i, _, place in places),
-            tuple(_text_seed(settings.seed, tasks[i].id, *rest) for i, *rest in places),
+            tuple(
+                _text_seed(
+                    settings.seed, tasks[i].id, *rest, *_time((before or {}).get(tasks[i].id, 0))
+                )
+                for i, *rest in places
+            ),
         )
 
     def edits(self, drawn: Sequence[Completion]) -> list[list[SelfEdit]]:
@@ -186,12 +198,14 @@ class Writer:
         settings: InnerSettings,
         *,
         logprobs: bool = False,
+        before: Mapping[str, int] | None = None,
     ) -> list[list[SelfEdit]]:
         """`settings.candidates` self-edits for each task, each prompt with its own seed.
 
         logprobs: whether their log-probabilities are needed; else they are there where they were kept.
+        before: see `EditPrompts.of`.
         """
-        return list(self.proposed(domain, tasks, settings, logprobs=logprobs))
+        return list(self.proposed(domain, tasks, settings, logprobs=logprobs, before=before))
 
     def proposed(
         self,
@@ -200,15 +214,16 @@ class Writer:
         settings: InnerSettings,
         *,
         logprobs: bool = False,
+        before: Mapping[str, int] | None = None,
     ) -> Iterator[list[SelfEdit]]:
         """The same task by task, with few of them in memory."""
         count = settings.candidates * sum(len(domain.prompts(task)) for task in tasks)
-        one_by_one = (EditPrompts.of(domain, [task], settings) for task in tasks)
+        one_by_one = (EditPrompts.of(domain, [task], settings, before) for task in tasks)
         asked = (ask for own in one_by_one for ask in zip(own.prompts, own.seeds, strict=True))
         stage = "writing self-edits"
         drawn = self._drawn(asked, count, settings.sampling, stage, needed=logprobs)
         for task in tasks:
-            own = EditPrompts.of(domain, [task], settings)
+            own = EditPrompts.of(domain, [task], settings, before)
             yield from own.edits(list(islice(drawn, len(own.prompts))))
 
 
@@ -244,6 +259,11 @@ def asked_as(prompt: Prompt) -> list[object]:
     more = [prompt.turns, prompt.max_new_tokens] if prompt.turns or prompt.max_new_tokens else []
     pattern = [{"pattern": prompt.pattern}] if prompt.pattern else []
     return [prompt.text, prompt.kind, prompt.prefix, *more, *pattern]
+
+
+def _time(before: int) -> tuple[int, ...]:
+    """Of a seed; the first time has none, as it always was."""
+    return (before,) if before else ()
 
 
 def _text_seed(seed: int, *place: str | int) -> int:
