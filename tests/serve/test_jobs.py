@@ -7,6 +7,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from filelock import FileLock
 
 from selfedit.domains.knowledge import text_document
 from selfedit.errors import InputError
@@ -152,6 +153,24 @@ def test_a_forget_that_was_killed_before_its_commit_is_done_by_the_next_server(
     assert (done.status, done.error) == ("succeeded", None)
     assert done.result["version"] == service.library.current().version > 3
     assert [own.title for own in service.library.current().documents] == ["Mills of Orro"]
+
+
+def test_a_job_that_waits_for_another_learn_heeds_its_cancelling_and_the_servers_end(tmp_path):
+    service, waits = Service(FakeModel(), tmp_path / "lib", ServeSettings()), threading.Event()
+    service.learner.status = lambda text: waits.set()
+    service.start()
+    request = {"documents": [LAMPS], "quiz": [LAMP], "settings": SETTINGS, "preset": "balanced"}
+    with FileLock(tmp_path / "lib" / "learn.lock"):  # as another program holds it
+        job = service.jobs.submit("learn", request)
+        assert waits.wait(60)
+        service.jobs.cancel(job.id)
+        assert service.jobs.wait(job.id, 20).status == "cancelled"
+        waits.clear()
+        service.jobs.submit("forget", {"document": "lamps"})
+        assert waits.wait(60)
+        service.jobs.close()
+        assert not service.jobs._thread.is_alive()
+    service.close()
 
 
 def test_an_internal_error_fails_the_job_and_the_next_one_runs(tmp_path):

@@ -38,6 +38,7 @@ from selfedit.types import LearnResult, ProbeResult, Prompt, Query
 
 # Versions that are ready to answer; in a stack, each is a whole model.
 _VERSIONS_AT_HAND = 2
+_LOOK = 0.25  # seconds between two looks whether a wait was given up
 
 
 class Library:
@@ -151,14 +152,18 @@ class Library:
             yield
 
     def _locked(self) -> AbstractContextManager[object]:
-        lock = FileLock(self.folder / "learn.lock")
-        try:
-            return lock.acquire(timeout=0)
-        except Timeout:
-            self.status("another learn is running on this library; waiting for it")
-            return lock.acquire()
-        except OSError as error:
-            raise StoreError(f"the library {self.folder} cannot be written: {error}") from error
+        lock, wait = FileLock(self.folder / "learn.lock"), 0.0
+        while True:
+            try:
+                return lock.acquire(timeout=wait)
+            except Timeout:
+                if not wait:
+                    self.status("another learn is running on this library; waiting for it")
+                wait = _LOOK
+                if self.progress is not None:  # a job that was cancelled stops at its next step
+                    self.progress.advance(0)
+            except OSError as error:
+                raise StoreError(f"the library {self.folder} cannot be written: {error}") from error
 
     def ask(
         self, questions: str | Sequence[str], *, version: int | None = None, base: bool = False
