@@ -41,6 +41,11 @@ class AdapterError(SelfEditError):
     """An adapter that does not exist, is damaged, or belongs to another base model."""
 
 
+class NoSuchVersion(AdapterError):
+    """No version of that number can be used: there is none, it was deleted or rejected, or it belongs
+    to another model."""
+
+
 class CurrentMoved(AdapterError):
     """The current version has changed since the new one was begun. current: the version now."""
 

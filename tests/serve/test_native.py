@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
+import pytest
+
+from selfedit.errors import (
+    AdapterError,
+    InputError,
+    JudgeError,
+    ModelError,
+    SelfEditError,
+    StoreError,
+    WorkerError,
+)
+from selfedit.serve.streams import sent
+from selfedit.serve.voices import UnknownVoice
 from tests.serve.conftest import LAMP, LAMPS, SETTINGS, learned
 
 
@@ -111,3 +125,39 @@ def test_errors_say_what_is_wrong_and_hold_no_document(client):
     assert client.get("/api/jobs").json() == {"jobs": []}
     assert client.get("/api/jobs/ftjob-1").status_code == 404
     assert client.get("/api/versions/7/report").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (InputError("m"), 400, "invalid_request_error"),
+        (UnknownVoice("m"), 404, "not_found_error"),
+        (JudgeError("m"), 502, "server_error"),
+        (AdapterError("m"), 500, "server_error"),
+        (ModelError("m"), 500, "server_error"),
+        (SelfEditError("m"), 500, "server_error"),
+        (WorkerError("m"), 503, "server_error"),
+        (StoreError("m"), 507, "server_error"),
+    ],
+)
+def test_a_status_says_whose_fault_it_was(client, service, monkeypatch, error, status, kind):
+    def fail(*given):
+        raise error
+
+    async def broken():
+        yield {"begun": True}
+        fail()
+
+    async def told():
+        return [line async for line in (await sent(broken())).body_iterator]
+
+    monkeypatch.setattr(service.voices, "speaker", fail)
+    reply = client.post("/api/ask", json={"question": "Who?"})
+    assert (reply.status_code, reply.json()["error"]["type"]) == (status, kind)
+    last = json.loads(asyncio.run(told())[-1].removeprefix("data: "))
+    assert (last["error"]["message"], last["error"]["type"]) == ("m", kind)
+
+
+def test_a_version_that_there_is_not_is_the_clients_mistake(client):
+    for body in ({"version": 9}, {}):  # and there is none before the bare model
+        assert client.post("/api/rollback", json=body).status_code == 400

@@ -155,6 +155,8 @@ def test_adapters_are_loaded_from_allowed_folders_alone(model, tmp_path):
         assert load("base", allowed / "notes") == 400
         for path in (outside, allowed / "link", allowed / ".." / "outside", "/etc", allowed / "none"):
             assert load("other", path) == 400, path
+        (allowed / "empty").mkdir()
+        assert load("other", allowed / "empty") == 400  # no PEFT folder
         for path in ("~nosuchuser/x", "a\0b", "a" * 4096):
             assert load("other", path) == 400, path
         listed = {one["id"]: one["parent"] for one in client.get("/v1/models").json()["data"]}

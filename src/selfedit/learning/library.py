@@ -14,7 +14,7 @@ from selfedit.config import ANSWER_SAMPLING
 from selfedit.data import Skipped, read_quiz
 from selfedit.domains.knowledge import Document, Knowledge, read_sources
 from selfedit.domains.knowledge.settings import LearnSettings
-from selfedit.errors import AdapterError, InputError, StoreError
+from selfedit.errors import AdapterError, InputError, NoSuchVersion, StoreError
 from selfedit.grading import Grader, offline
 from selfedit.home import DEFAULT_MODEL, STORE, expanded, library_folder
 from selfedit.learning.consolidation import consolidate
@@ -222,10 +222,10 @@ class Library:
             return record
         current = self.current()
         if current is None:
-            raise AdapterError("there is nothing to roll back: the bare model is current.")
+            raise NoSuchVersion("there is nothing to roll back: the bare model is current.")
         parent = None if version == 0 else current.parent
         if parent is not None and self.store.adapter(parent).status == "deleted":
-            raise AdapterError(
+            raise NoSuchVersion(
                 f"version {parent}, the one before, was deleted; name another one, or 0 for the "
                 "bare model."
             )

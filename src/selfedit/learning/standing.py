@@ -16,7 +16,7 @@ from selfedit.domains.knowledge.settings import (
     RouterKind,
     for_memory,
 )
-from selfedit.errors import AdapterError
+from selfedit.errors import AdapterError, NoSuchVersion
 from selfedit.learning.shelf import Shelf
 from selfedit.memory.answering import Adapted, Answering
 from selfedit.memory.loaded import Loaded
@@ -132,7 +132,7 @@ class Standing:
         if record is None:
             return Adapted()
         if record.status == "deleted":
-            raise AdapterError(f"version {record.version} was deleted.")
+            raise NoSuchVersion(f"version {record.version} was deleted.")
         kind = kind_of(record)
         if kind == "routed":
             most = int(record.settings.get("adapters_per_question") or 1)

@@ -20,14 +20,11 @@ from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from selfedit.errors import NoSuchRun, OutOfMemory, SelfEditError, StoreError
-from selfedit.serve.answers import TooLate
-from selfedit.serve.engine import Busy
-from selfedit.serve.files import NoSuchFile
-from selfedit.serve.jobs import NoSuchJob
+from selfedit.errors import SelfEditError
 from selfedit.serve.routes import Answer
 from selfedit.serve.security import Guard, error_body
 from selfedit.serve.service import Service
+from selfedit.serve.statuses import status_of
 from selfedit.serve.streams import Gone
 from selfedit.serve.voices import UnknownVoice
 
@@ -39,12 +36,6 @@ PAGE_POLICY = (
     "frame-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
 _log = logging.getLogger(__name__)
-_STATUS = (
-    ((UnknownVoice, NoSuchJob, NoSuchFile, NoSuchRun), 404),
-    ((Busy,), 429),
-    ((TooLate, OutOfMemory), 503),
-    ((StoreError,), 507),
-)
 
 
 def create_app(service: Service) -> FastAPI:
@@ -96,11 +87,6 @@ class _Files(StaticFiles):
         response = super().file_response(*given, **more)
         response.headers["content-security-policy"] = PAGE_POLICY
         return response
-
-
-def status_of(error: SelfEditError) -> int:
-    """The HTTP status of an error that a client can do something about."""
-    return next((status for kinds, status in _STATUS if isinstance(error, kinds)), 400)
 
 
 async def _refused(request: Request, error: Exception) -> Answer:

@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 
 from selfedit.errors import SelfEditError
 from selfedit.serve.security import error_body
+from selfedit.serve.statuses import status_of
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ async def sent(chunks: AsyncIterator[dict[str, Any]]) -> StreamingResponse:
             async for chunk in chunks:
                 yield _line(chunk)
         except SelfEditError as error:
-            yield _line(error_body(500, str(error)))
+            yield _line(error_body(status_of(error), str(error)))
         except Exception as error:
             _log.exception("a stream failed")
             yield _line(error_body(500, f"internal error: {type(error).__name__}"))

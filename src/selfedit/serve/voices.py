@@ -183,7 +183,7 @@ class Voices:
     # -- vLLM's protocol --
 
     def load(self, name: str, path: str) -> None:
-        """Answer under a new name with a PEFT folder. Raises InputError, AdapterError."""
+        """Answer under a new name with a PEFT folder. Raises InputError, OutOfMemory."""
         if not self.folders:
             raise InputError("loading adapters is off: start with --adapter-folder FOLDER")
         if not _NAME.fullmatch(name):
@@ -198,7 +198,10 @@ class Voices:
                 raise InputError("lora_path is no folder")
         except (OSError, RuntimeError, ValueError) as error:  # too long, a circle of links, a NUL
             raise InputError(f"lora_path cannot be used: {error}") from None
-        adapters = in_passing_thread(lambda: _adapters_in(self.library.model, folder))
+        try:
+            adapters = in_passing_thread(lambda: _adapters_in(self.library.model, folder))
+        except AdapterError as error:  # the client chose the folder
+            raise InputError(str(error)) from error
         with self._lock:
             self._loads += 1  # the same folder may hold other weights the next time
             self._loaded[name] = (f"loaded-{self._loads}", adapters, folder)

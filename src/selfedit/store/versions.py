@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from selfedit.errors import AdapterError, CurrentMoved
+from selfedit.errors import AdapterError, CurrentMoved, NoSuchVersion
 from selfedit.store.records import (
     AdapterRecord,
     LearnedDocument,
@@ -147,16 +147,16 @@ class Versions(Sessions):
             .order_by(AdapterRow.version)
         ).all()
         hint = f"there are: {_ranges(there)}" if there else "there are no adapters yet"
-        raise AdapterError(f"There is no adapter version {version}; {hint}.")
+        raise NoSuchVersion(f"There is no adapter version {version}; {hint}.")
 
     def _point(self, session: Session, model_revision: str, row: AdapterRow) -> None:
         if row.model_revision != model_revision:
-            raise AdapterError(
+            raise NoSuchVersion(
                 f"Adapter version {row.version} was trained on another base model "
                 f"({row.model} at {row.model_revision}); choose a version of {model_revision}."
             )
         if row.status != "committed":
-            raise AdapterError(
+            raise NoSuchVersion(
                 f"Adapter version {row.version} was {row.status} and cannot be the current one; "
                 "choose a committed version."
             )
