@@ -7,7 +7,7 @@
 #   DATA=train.json EVAL=eval200.json benchmarks/compare_algorithms.sh
 #
 # Defaults are for the embedded model on a few cores: hours. SMOKE=1 takes minutes and proves nothing.
-# INNER: how self-edits are written and trained, for training and evaluation alike. RULE: ReST-EM's.
+# INNER: how self-edits are written and trained, for training and evaluation alike. RULE: ReST-EM's. OUT: of results.
 set -euo pipefail
 : "${DATA:?contexts with questions to train on}" "${EVAL:?contexts with questions to evaluate on}"
 MODEL=${MODEL:-smollm2-135m} LIBRARY=${LIBRARY:-runs/algorithms} STRATEGY=${STRATEGY:-implications}

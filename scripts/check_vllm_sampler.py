@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -156,7 +156,8 @@ def restarts(model: LanguageModel, python: str, source: str, new: int) -> bool:
         body = {"prompt": list(model.render(prompts(1)[0]).ids), "max_tokens": new, "temperature": 0.0}
 
         def text(server: VllmServer) -> str:
-            data = server.write(server.http.connection(), body, Path(folder))
+            with closing(server.http.connection()) as connection:
+                data = server.write(connection, body, Path(folder))
             return str(json.loads(data)["choices"][0]["text"])
 
         with served(python, source, port=port) as url:

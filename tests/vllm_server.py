@@ -19,20 +19,23 @@ from selfedit.model.prompts import Rendered
 
 class VllmStandIn:
     """root: what it says that it has loaded. requests: the paths and bodies that it was sent; loaded:
-    the adapters that it knows now. broken: fails every completion. resets: requests that it cuts off
-    next. reloads: whether it can be given other weights; busy: it is writing for somebody else."""
+    the adapters that it knows now. broken: the status of every completion, if any. resets: requests
+    that it cuts off next. reloads: whether it can be given other weights; busy: it is writing for
+    somebody else."""
 
     def __init__(self, model: LanguageModel, root: str = "tiny", *, reloads: bool = False) -> None:
         self.model, self.root, self.reloads, self.busy = model, root, reloads, False
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.loaded: dict[str, Any] = {}
         self.most_loaded = 0
-        self.broken, self.resets = False, 0
+        self.broken, self.resets, self.starts = 0, 0, 1
         self._lock = threading.Lock()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                if self.path == "/metrics":
+                    return outer._send(self, 200, outer.metrics().encode())
                 own = {"id": "bare", "root": outer.root, "parent": None}
                 outer._reply(self, 200, {"data": [{"id": "other", "parent": "bare"}, own]})
 
@@ -69,8 +72,18 @@ class VllmStandIn:
     def texts(self) -> list[dict[str, Any]]:
         return [body for path, body in self.requests if path == "/v1/completions"]
 
+    def restart(self, model: LanguageModel) -> None:
+        """Started anew, with its first weights and without adapters."""
+        self.model, self.starts = model, self.starts + 1
+        self.loaded.clear()
+
+    def metrics(self) -> str:
+        return f"# TYPE x gauge\nprocess_start_time_seconds {self.starts}.5e+09\nother 2\n"
+
     def _reply(self, handler: BaseHTTPRequestHandler, status: int, value: Any) -> None:
-        data = json.dumps(value).encode()
+        self._send(handler, status, json.dumps(value).encode())
+
+    def _send(self, handler: BaseHTTPRequestHandler, status: int, data: bytes) -> None:
         handler.send_response(status)
         handler.send_header("Content-Length", str(len(data)))
         handler.end_headers()
@@ -84,7 +97,7 @@ class VllmStandIn:
                 (200, self._developed(path, body)) if self.reloads else (404, {"detail": "Not Found"})
             )
         if self.broken:
-            return 500, _error("out of blocks")
+            return self.broken, _error("out of blocks")
         if body["model"] not in ("bare", *self.loaded):
             return 404, _error(f"The model `{body['model']}` does not exist.")
         return 200, {"choices": [self._written(body)]}

@@ -135,6 +135,10 @@ def test_what_was_undone_is_learned_again_when_it_is_asked_for(library):
     assert len(library.adapters()) == 2
     own, now = undo(library)
     assert (own.id, now) == (number, None)
+    other = record(library, corrected())  # in the same words
+    assert remember(library, other).version == 3
+    assert (remember(library, number).committed, remember(library, number).version) == (True, 3)
+    assert len(library.adapters()) == 3
 
 
 def test_a_memory_that_does_not_help_is_rejected_like_any_other(library):

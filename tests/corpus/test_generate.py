@@ -335,3 +335,7 @@ def test_a_corpus_among_its_documents_does_not_read_itself(tmp_path):
         assert (out / "README.md").is_file()
         (out / "README.md").unlink()
         (folder / "tower-002.md").unlink()
+    (folder / "README.md").write_text("# Towers\n\nOur own notes about towers.\n", encoding="utf-8")
+    with pytest.raises(InputError, match="would be replaced"):
+        generate([str(folder)], FakeModel(), SETTINGS, folder, store)
+    assert "Our own" in (folder / "README.md").read_text(encoding="utf-8")

@@ -165,6 +165,33 @@ def test_a_document_whose_new_edits_bring_nothing_stays_as_it_was_learned(librar
     assert "saffron" in library.ask(BOAT)[0]
 
 
+def lamps_and_boats(more=""):
+    lamps_of = "# Lamps of Orro\n\nThe lamps of Orro burn thistle oil."
+    boats_of = f"# Boats of Tarn\n\nThe boats of Tarn are painted saffron.{more}"
+    return text_document(f"{lamps_of}\n\n{boats_of}\n", source="both")
+
+
+@pytest.mark.parametrize("memory", ["routed", "single"])
+@pytest.mark.parametrize("more", ["", " They are fast."])
+def test_a_passage_of_which_nothing_new_is_kept_stays_as_it_was_learned(library, memory, more):
+    """Of a document that is learned again; its other passage is learned anew."""
+    chosen = LearnSettings(memory=memory, candidates=2, knowledge={"passage_words": 20})
+    boat = Query(BOAT, ("saffron",))
+    assert library.learn(lamps_and_boats(), [*quiz("Orro", "thistle"), boat], chosen).committed
+    before = library.current().documents[0].passages[0]
+    wanted = [*quiz("Orro", "coal"), boat, *quiz("Hask", "linseed")]
+    result = library.learn([lamps_and_boats(more), lamps("Hask", "linseed")], wanted, chosen)
+    assert result.committed
+    both, _ = library.current().documents
+    assert [bool(passage.sequences) for passage in both.passages] == [True, True]
+    assert both.passages[0].sequences == before.sequences
+    assert both.passages[1].context.endswith(f"saffron.{more}")
+    answers = library.ask([asked("Orro"), BOAT, asked("Hask")])
+    assert [
+        one in two for one, two in zip(("thistle", "saffron", "linseed"), answers, strict=True)
+    ] == [True] * 3
+
+
 def test_forgetting_takes_no_training_and_shows_what_is_gone(library):
     learn(library, 0, ROUTED)
     learn_boats(library)
@@ -218,9 +245,26 @@ def test_a_single_version_of_which_nothing_trained_is_left_answers_as_the_bare_m
         again.consolidate()
     assert again.rollback().version == 1
     assert "saffron" in again.ask(BOAT)[0]
-    again.rollback(2)
-    assert learn(again, 2).committed  # it goes on from there
-    assert "linseed" in again.ask(asked("Hask"))[0]
+    for memory in ("single", "stack"):  # it goes on from there
+        again.rollback(2)
+        assert learn(again, 2, LearnSettings(memory=memory)).committed
+        assert "linseed" in again.ask(asked("Hask"))[0]
+
+
+def test_what_was_forgotten_is_found_done_whatever_was_learned_since_it_was_looked_up(library):
+    learn(library, 0, ROUTED)
+    learn(library, 1)
+    target = library.to_forget("Orro")
+    learn(library, 2)
+    assert library.forget(target).version == 4
+    trained = library.model.calls["train"]
+    assert library.forget(target).version == 4  # by a run that does not know of the first
+    assert library.model.calls["train"] == trained
+    assert library.current().version == 4
+    learn(library, 0)
+    assert library.current().version == 5
+    with pytest.raises(InputError, match="did not learn"):
+        library.to_forget("Quillon")
 
 
 def test_a_single_version_has_an_adapter_after_a_document_without_texts_is_forgotten(library):

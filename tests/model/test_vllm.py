@@ -13,6 +13,7 @@ from selfedit.corpus.experiment import generate
 from selfedit.corpus.workers import Policy
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.endpoints.vllm import VllmServer
+from selfedit.endpoints.vllm_http import Refused
 from selfedit.errors import EndpointError, InputError, ModelError
 from selfedit.lora.bank import AdapterBank
 from selfedit.model.fake import FakeModel
@@ -100,8 +101,11 @@ def test_adapters_come_and_go(there):
 
 def test_a_server_that_fails_writes_no_empty_text(there):
     through = ThroughVllm(tiny_model(), VllmServer(there.url))
-    there.broken = True
+    there.broken = 500
     with pytest.raises(EndpointError, match="out of blocks"):
+        through.sample(PROMPTS, GREEDY, [0, 0, 0])
+    there.broken = 400
+    with pytest.raises(Refused, match="out of blocks"):
         through.sample(PROMPTS, GREEDY, [0, 0, 0])
     there.close()
     with pytest.raises(EndpointError, match="does not answer"):
@@ -139,9 +143,14 @@ def test_adapters_of_a_server_and_a_client_that_start_anew(there, tmp_path):
     second = VllmServer(there.url)  # of a process that does not know what the first has left
     assert ask(second) == wanted
     assert len(there.loaded) == 2, "under a name of its own, as the weights may be others"
-    there.loaded.clear()  # vLLM is started anew
+    there.restart(model)
     assert ask(first) == ask(second) == wanted
     there.loaded.clear()
+    there.broken = 404  # does not know any adapter, whatever it is given
+    with pytest.raises(EndpointError, match="out of blocks"):
+        ask(first)
+    there.broken = 0
+    assert ask(first) == wanted
     first.close()
     assert ask(second) == wanted
     second.close()
@@ -196,6 +205,42 @@ def test_a_server_that_is_given_weights_writes_for_every_policy(there, folder, t
     there.busy = True
     with pytest.raises(EndpointError, match="one command at a time"):
         policies[0].server.hold(str(folder))
+
+
+@pytest.mark.parametrize("tells", [True, False], ids=["tells its start", "does not"])
+def test_a_server_that_starts_anew_is_given_the_weights_again(there, folder, tells):
+    """It begins with its first ones, and no reply says so."""
+    there.reloads = True
+    if not tells:  # as with several processes behind one port
+        there.metrics = lambda: "other 2\n"
+    server = VllmServer(there.url)
+    model = through_vllm(load_model, server, pytest.fail)(str(folder))
+    writer = VllmWriter(str(folder), VllmServer(there.url))
+    wanted = load_model(str(folder)).sample(PROMPTS, GREEDY, [0] * 3)
+    for one in (model, writer, model, writer):
+        there.restart(tiny_model(seed=2, dtype="float32"))
+        assert one.sample(PROMPTS, GREEDY, [0] * 3) == wanted
+    model.sample(PROMPTS, GREEDY, [0] * 3)
+    count = len(there.requests)
+    assert model.sample(PROMPTS, GREEDY, [0] * 3) == wanted
+    assert any("method" in body for _, body in there.requests[count:]) is not tells
+
+
+def test_a_load_that_was_cut_off_when_it_was_done(there, tmp_path, monkeypatch):
+    monkeypatch.setattr("selfedit.endpoints.vllm_http._PAUSES", (0.0, 0.0))
+    model = tiny_model()
+    model.save_adapter(bank_of(model, 1), 0, tmp_path)
+    server, reply = VllmServer(there.url), there._reply
+
+    def lost(handler, status, value):
+        there._reply = reply
+        handler.close_connection = True
+        handler.wfile.close()  # the adapter is there, and nobody was told
+
+    there._reply = lost
+    body = {"prompt": [1, 2, 3], "max_tokens": 8, "temperature": 0.0, "top_p": 1.0, "seed": 0}
+    assert server.write(server.http.connection(), body, tmp_path)
+    assert len(there.loaded) == 1
 
 
 def test_a_corpus_needs_no_weights_here(there, folder, tmp_path):

@@ -166,7 +166,7 @@ def test_a_job_that_waits_for_another_learn_heeds_its_cancelling_and_the_servers
         service.jobs.cancel(job.id)
         assert service.jobs.wait(job.id, 20).status == "cancelled"
         waits.clear()
-        service.jobs.submit("forget", {"document": "lamps"})
+        service.jobs.submit("learn", request)
         assert waits.wait(60)
         service.jobs.close()
         assert not service.jobs._thread.is_alive()

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from selfedit.endpoints.vllm_http import Refused
 from selfedit.errors import (
     AdapterError,
     InputError,
@@ -132,6 +133,7 @@ def test_errors_say_what_is_wrong_and_hold_no_document(client):
     [
         (InputError("m"), 400, "invalid_request_error"),
         (UnknownVoice("m"), 404, "not_found_error"),
+        (Refused("m"), 400, "invalid_request_error"),
         (JudgeError("m"), 502, "server_error"),
         (AdapterError("m"), 500, "server_error"),
         (ModelError("m"), 500, "server_error"),

@@ -154,17 +154,18 @@ def _learned(number: int, memo: Memo, result: LearnResult, replaced: str) -> Rem
 
 
 def _made_of(library: Library, number: int, memo: Memo) -> AdapterRecord | None:
-    """The version that was committed for an interaction, if the current one stands on it and holds its
-    text: what was undone, forgotten or replaced is to be learned again."""
-    record = library.current()
-    if record is None or memo.document.digest not in {own.digest for own in record.documents}:
-        return None
+    """The version that was committed for an interaction, or for another one of the same text, if the
+    current one stands on it and holds that: what was undone, forgotten or replaced is to be learned
+    again."""
     runs = {
         run.id for run in library.store.runs(None) if run.inputs.get("origin") == f"{KIND} {number}"
     }
-    while record is not None and record.run_id not in runs:
-        record = None if record.parent is None else library.adapter(record.parent)
-    return record
+    record, first = library.current(), None
+    while record is not None and memo.document.digest in {own.digest for own in record.documents}:
+        if record.run_id in runs:
+            return record
+        first, record = record, None if record.parent is None else library.adapter(record.parent)
+    return first
 
 
 def _committed(number: int, memo: Memo, made: AdapterRecord) -> Remembered:

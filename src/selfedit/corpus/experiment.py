@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from selfedit.corpus.folder import CARD, FILE, write_card
+from selfedit.corpus.folder import FILE, own_card, write_card
 from selfedit.corpus.generate import Corpus, Generated
 from selfedit.corpus.ledger import Done
 from selfedit.corpus.passages import Passages
@@ -54,9 +54,8 @@ def generate(
     own = corpus_settings(settings, messages=messages)
     is_file = out.suffix.lower() in (".jsonl", ".json")
     file = out if is_file else out / FILE
-    passages = Passages(
-        data, own.knowledge.passage_words, limit, without=() if is_file else (out / CARD,)
-    )
+    without = () if is_file else (own_card(out),)
+    passages = Passages(data, own.knowledge.passage_words, limit, without=without)
     staff = _staff(policy, own, workers)
     watched = Watched(progress)
     watched.workers = lambda: staff.count

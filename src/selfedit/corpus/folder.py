@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from selfedit.corpus.generate import Generated
+from selfedit.errors import InputError
 from selfedit.show.files import write_whole
 from selfedit.show.wording import plural
 
@@ -36,6 +37,21 @@ Each line has {field}, and says where it is from: `document`, `passage` (id), `p
 passage in the document, `edit` (number of the self-edit), `strategy`, `policy`, `revision`, `tokens`.
 What the documents may be used for holds for these texts, too.
 """
+_BEGIN = _CARD.partition("{")[0]
+
+
+def own_card(folder: Path) -> Path:
+    """Where the card of a corpus in a folder is, or will be. Raises InputError for a README there that
+    is none."""
+    card = folder / CARD
+    try:
+        with card.open(encoding="utf-8", errors="replace") as file:
+            is_own = file.read(len(_BEGIN)) == _BEGIN
+    except OSError:  # none yet
+        is_own = True
+    if not is_own:
+        raise InputError(f"{card} is not a corpus's and would be replaced: choose another --out")
+    return card
 
 
 def write_card(folder: Path, found: Generated, *, messages: bool) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import secrets
 import threading
 from collections import OrderedDict
@@ -19,12 +20,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from selfedit.endpoints.vllm_http import RPC, Connection, NotThere, VllmHttp
+from selfedit.endpoints.vllm_http import COMPLETIONS, RPC, Connection, NotThere, VllmHttp
 from selfedit.errors import EndpointError, InputError
 
 _SECONDS = 600.0  # without a byte: a whole reply comes at once, and others may be before it
+_PARTING = 5.0  # the same, of the last requests
+_LOADED = "has already been loaded"  # of a name that is nobody else's
 _MOST_LOADED = 16  # adapters that vLLM is to know at a time
-_COMPLETIONS = "/v1/completions"
 
 _Adapter = tuple[Path, str]  # its folder, and what tells its weights from others
 
@@ -47,7 +49,8 @@ class VllmServer:
         if not own:
             raise InputError(f"vLLM serves no model {base}")
         self.base, self.root = str(own[0]["id"]), str(own[0].get("root") or own[0]["id"])
-        self._held: str | None = None  # what this process had it load; None: nothing yet
+        # What this process had it load, and when it had been started; None: to be loaded.
+        self._held: tuple[str, str] | None = None
         self._loaded: OrderedDict[_Adapter, str] = OrderedDict()  # their names
         self._asked: dict[str, int] = {}  # texts that are being written by each
         self._lock = threading.Lock()
@@ -71,10 +74,11 @@ class VllmServer:
         return True
 
     def hold(self, source: str) -> None:
-        """Have it load the weights of a folder or hub id, unless this process did so last. No text may
-        be asked for meanwhile. Raises EndpointError."""
+        """Have it load the weights of a folder or hub id, unless this process did so last and it was
+        not restarted since. No text may be asked for meanwhile. Raises EndpointError."""
         with self._lock:
-            if self._held == source:
+            started = self._started()
+            if self._held is not None and self._held == (source, started):
                 return
             self._held = None  # until it is done
             for adapter in list(self._loaded):
@@ -85,7 +89,14 @@ class VllmServer:
                     f"vLLM at {self.url} is writing for somebody else, and cannot be given other "
                     "weights: with VLLM_SERVER_DEV_MODE=1 it belongs to one command at a time"
                 )
-            self._held = source
+            self._held = None if started is None else (source, started)
+
+    def _started(self) -> str | None:
+        """When it was started, as its metrics say; None: they do not."""
+        found = re.search(
+            r"^process_start_time_seconds (\S+)", self.http.text("/metrics"), re.MULTILINE
+        )
+        return found and found[1]
 
     # -- texts --
 
@@ -102,15 +113,16 @@ class VllmServer:
         name = self._taken(folder, key)
         try:
             try:
-                reply = self.http.sent(connection, _COMPLETIONS, body | {"model": name})
+                reply = self.http.sent(connection, COMPLETIONS, body | {"model": name})
             except NotThere:  # it has been started anew
                 if folder is None:
                     raise
                 self._lost(name)
+                known = self._taken(folder, key)
                 self._given_back(name)
-                name = self._taken(folder, key)
+                name = known
                 connection.close()
-                reply = self.http.sent(connection, _COMPLETIONS, body | {"model": name})
+                reply = self.http.sent(connection, COMPLETIONS, body | {"model": name})
             yield reply
         finally:
             self._given_back(name)
@@ -135,7 +147,8 @@ class VllmServer:
                 self._unload(adapter)
 
     def close(self) -> None:
-        """vLLM need not know any adapter any more."""
+        """vLLM need not know any adapter any more. One that hangs is not waited for."""
+        self.http.seconds = min(self.http.seconds, _PARTING)
         with self._lock, suppress(EndpointError):
             for adapter in list(self._loaded):
                 self._unload(adapter)
@@ -163,7 +176,13 @@ class VllmServer:
         if adapter not in self._loaded:
             self._make_room()
             name = f"selfedit-{self._mark}-{next(self._count)}"
-            self.http.post("/v1/load_lora_adapter", {"lora_name": name, "lora_path": str(adapter[0])})
+            try:
+                self.http.post(
+                    "/v1/load_lora_adapter", {"lora_name": name, "lora_path": str(adapter[0])}
+                )
+            except EndpointError as error:
+                if _LOADED not in str(error):  # before it was cut off, and sent again
+                    raise
             self._loaded[adapter] = name
         self._loaded.move_to_end(adapter)
         return self._loaded[adapter]

@@ -15,12 +15,18 @@ from urllib.parse import urlsplit
 from selfedit.endpoints.connection import LARGEST_REPLY
 from selfedit.errors import EndpointError, InputError
 
+COMPLETIONS = "/v1/completions"
 RPC = "/collective_rpc"  # of every worker; there in development mode alone
+_FAULTS = (http.client.BAD_REQUEST, http.client.UNPROCESSABLE_ENTITY)
 _PAUSES = (0.1, 1.0)  # seconds before a request that was cut off is sent again
 
 
 class NotThere(EndpointError):
     """The server has no such path or model."""
+
+
+class Refused(EndpointError):
+    """The server finds fault with a prompt or its settings: too long, for instance."""
 
 
 class Connection(http.client.HTTPConnection):
@@ -49,14 +55,14 @@ class VllmHttp:
 
     def __init__(self, url: str, seconds: float) -> None:
         self._host, self._port = _address(url)
-        self._seconds = seconds
+        self.seconds = seconds
 
     @property
     def url(self) -> str:
         return f"http://{self._host}:{self._port}"
 
     def connection(self) -> Connection:
-        return Connection(self._host, self._port, timeout=self._seconds)
+        return Connection(self._host, self._port, timeout=self.seconds)
 
     def get(self, path: str) -> Any:
         """A JSON value."""
@@ -64,6 +70,13 @@ class VllmHttp:
             return json.loads(self._whole(path, None))
         except (ValueError, RecursionError):
             raise EndpointError(f"what answers at {self.url} is no vLLM server: no JSON") from None
+
+    def text(self, path: str) -> str:
+        """What is there; "" where nothing is."""
+        try:
+            return self._whole(path, None).decode("utf-8", "replace")
+        except NotThere:
+            return ""
 
     def post(self, path: str, body: dict[str, Any]) -> bytes:
         """The reply as it is."""
@@ -82,7 +95,7 @@ class VllmHttp:
             late.set()
             connection.cut()
 
-        timer = threading.Timer(2 * self._seconds, cut)
+        timer = threading.Timer(2 * self.seconds, cut)
         timer.daemon = True
         timer.start()
         try:
@@ -133,7 +146,9 @@ class VllmHttp:
         text = f"vLLM: {said(reply.read(4096))}"
         if missing and path.endswith("/load_lora_adapter"):
             text += " (start it with VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 and --enable-lora)"
-        raise NotThere(text) if missing else EndpointError(text)
+        if missing:
+            raise NotThere(text)
+        raise Refused(text) if path == COMPLETIONS and reply.status in _FAULTS else EndpointError(text)
 
 
 def _address(url: str) -> tuple[str, int]:

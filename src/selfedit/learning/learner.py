@@ -26,6 +26,7 @@ from selfedit.learning.material import (
     gather,
     learned_documents,
     older_documents,
+    with_older_passages,
 )
 from selfedit.learning.measuring import graded, measure
 from selfedit.learning.outcome import Outcome, judged, learn_result
@@ -214,7 +215,8 @@ class Learner:
         if not any(document.sequences for document in new):
             return None
         older = tuple(older_documents(parent, new))
-        added = added_documents(older, new)
+        known = parent.documents if parent is not None else ()
+        added = added_documents(older, with_older_passages(new, known))
         if self.stacks:
             replayed = replay(older, self.settings) if self.settings.memory == "stack-anchored" else []
             plan = final_plan((*replayed, *added), self.settings.knowledge)

@@ -148,6 +148,26 @@ def added_documents(
     return tuple(d for d in new if d.sequences or d.digest in unknown)
 
 
+def with_older_passages(
+    new: Sequence[LearnedDocument], known: Sequence[LearnedDocument]
+) -> list[LearnedDocument]:
+    """Documents that are learned anew, where a passage of which no self-edit was kept stays as it was
+    learned before. known: the parent's documents."""
+    before = {(p.title, p.context): p for d in known for p in d.passages if p.sequences and p.context}
+    return [
+        replace(
+            document,
+            passages=tuple(
+                passage if passage.sequences else before.get((passage.title, passage.context), passage)
+                for passage in document.passages
+            ),
+        )
+        if document.sequences
+        else document
+        for document in new
+    ]
+
+
 def _apart(
     documents: Sequence[LearnedDocument], others: Sequence[LearnedDocument | Document]
 ) -> list[LearnedDocument]:

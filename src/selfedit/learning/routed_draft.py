@@ -14,6 +14,7 @@ from selfedit.learning.material import (
     added_documents,
     learned_documents,
     older_documents,
+    with_older_passages,
 )
 from selfedit.learning.shelf import Shelf
 from selfedit.learning.standing import Standing, named
@@ -55,6 +56,7 @@ class RoutedDrafts:
         older = older_documents(parent, new)
         if parent is not None:
             older = named(older, Shelf.own(parent.version))
+            own = with_older_passages(own, named(parent.documents, Shelf.own(parent.version)))
         added = added_documents(older, own)
         answering = self.standing.routed(
             (*older, *added), self.settings.adapters_per_question, router=self.settings.router

@@ -170,6 +170,8 @@ class Standing:
             record = None if below is None else self.store.adapter(below)
         model = self.model
         for one in reversed(chain):
+            if not adapter_names(one):  # all that it was trained on was forgotten
+                continue
             if kind_of(one) == "routed":
                 raise AdapterError(
                     f"version {one.version} is routed, and has no adapter to stack others on: "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -81,11 +81,28 @@ def forgetful(standing: Standing) -> AdapterRecord:
 def done_before(standing: Standing, target: Target) -> tuple[bool, int | None]:
     """Whether it was done since it was looked up, and the version without the document."""
     store, revision = standing.store, standing.model.revision
-    held = {own.digest for own in store.adapter(target.version).documents}
-    if held == {target.digest}:
+    if _digests(store.adapter(target.version)) == {target.digest}:
         return store.current(revision) is None, None
-    for record in store.adapters(revision):
-        is_later = record.parent == target.version and record.version > target.latest
-        if is_later and {own.digest for own in record.documents} == held - {target.digest}:
+    records = {record.version: record for record in store.adapters(include_deleted=True)}
+    for record in records.values():
+        below = None if record.parent is None else records.get(record.parent)
+        if record.version <= target.latest or below is None or record.status == "deleted":
+            continue
+        without = target.digest in _digests(below) and (
+            _digests(record) == _digests(below) - {target.digest}
+        )
+        if without and _stands_on(records, below, target.version):
             return True, record.version
     return False, None
+
+
+def _digests(record: AdapterRecord) -> set[str]:
+    return {document.digest for document in record.documents}
+
+
+def _stands_on(records: Mapping[int, AdapterRecord], record: AdapterRecord, version: int) -> bool:
+    """Whether a version is that one or was made from it, as another program may learn meanwhile."""
+    found: AdapterRecord | None = record
+    while found is not None and found.version != version:
+        found = None if found.parent is None else records.get(found.parent)
+    return found is not None

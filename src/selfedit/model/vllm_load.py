@@ -91,8 +91,9 @@ class VllmWriter:
         from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
         self.name, source = name, source_of(name, status)
-        if server.reloads:
-            server.hold(_found_by(source))
+        self._held = _found_by(source) if server.reloads else None
+        if self._held is not None:
+            server.hold(self._held)
         elif not _serves(server, source):
             raise ModelError(_other(server, name, source))
         trusted = {"trust_remote_code": trust_remote_code}
@@ -135,6 +136,8 @@ class VllmWriter:
             raise ModelError("a policy that only vLLM has loaded cannot be adapted here")
         if any(prompt.pattern for prompt in prompts):
             raise ModelError("texts of vLLM are not constrained here: leave out --constrained")
+        if self._held is not None:
+            self.texts.server.hold(self._held)
         rendered = [render(self.tokenizer, prompt, self.form) for prompt in prompts]
         nobody = [None] * len(rendered)
         return self.texts.write(rendered, sampling, seeds, nobody, logprobs=logprobs, on_done=on_done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from selfedit.endpoints.vllm_http import Refused
 from selfedit.errors import (
     EndpointError,
     InputError,
@@ -20,7 +21,7 @@ from selfedit.serve.voices import UnknownVoice
 
 _STATUS = (
     ((UnknownVoice, NoSuchJob, NoSuchFile, NoSuchRun), 404),
-    ((InputError, NoSuchVersion), 400),
+    ((InputError, NoSuchVersion, Refused), 400),
     ((Busy,), 429),
     ((EndpointError,), 502),
     ((TooLate, OutOfMemory, WorkerError), 503),
