@@ -82,6 +82,10 @@ def test_an_oracle_over_the_limit_is_estimated_within_it():
     assert (len(plan.sequences), plan.epochs) == (20, 1), "ten steps an epoch"
     least = Arc(settings.model_copy(update={"step_limit": 1}))
     assert least.expected_plan(task).epochs == 1
+    roomy = settings.model_copy(update={"step_limit": 1000})
+    for bounds, epochs in (((1, 3), 3), ((6, 9), 6), ((1, 9), 4), (None, 4)):
+        own = roomy.model_copy(update={"bounds": ArcBounds(epoch_bounds=bounds)})
+        assert Arc(own).expected_plan(task).epochs == epochs
 
 
 def test_every_command_takes_a_step_limit():

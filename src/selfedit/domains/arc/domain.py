@@ -19,7 +19,14 @@ from selfedit.domains.arc.edit_pattern import LONGEST_MATCH, pattern
 from selfedit.domains.arc.grids import Grid, MalformedGrid
 from selfedit.domains.arc.predict import Attempts, VotingQuery, vote, voting_queries
 from selfedit.domains.arc.presets import PRESETS
-from selfedit.domains.arc.self_edit import ORACLE, ArcSelfEdit, Training, instruction, parse_self_edit
+from selfedit.domains.arc.self_edit import (
+    MAX_EPOCHS,
+    ORACLE,
+    ArcSelfEdit,
+    Training,
+    instruction,
+    parse_self_edit,
+)
 from selfedit.domains.arc.settings import ArcBounds, ArcInnerSettings, ArcSettings
 from selfedit.domains.arc.sources import read_tasks
 from selfedit.domains.arc.submission import read_attempts, submission_to_json
@@ -197,11 +204,13 @@ class Arc(BaseDomain):
         return CONDITIONS
 
     def expected_plan(self, task: Task) -> TrainingPlan:
-        """The oracle's, within the step limit: as if every edit asked for as much."""
+        """The oracle's, within the bounds of epochs and the step limit: as if every edit asked for as
+        much."""
         oracle = self.oracle()
         made = self._planned(of_task(task), oracle)
+        fewest, most = self.settings.bounds.epoch_bounds or (1, MAX_EPOCHS)
         allowed = max(1, self.settings.step_limit // self._steps(made))
-        return replace(made, epochs=min(oracle.num_train_epochs, allowed))
+        return replace(made, epochs=min(max(oracle.num_train_epochs, fewest), most, allowed))
 
     def expected(self, bench: Bench, condition: str) -> Expected:
         found = super().expected(bench, condition)
