@@ -45,7 +45,8 @@ class Completion:
     """What a sampler wrote for one prompt.
 
     logprobs: for each sampled token, in nats, the one that ended the text included, by the model at the
-    sampling temperature (1 if greedy), before top_p and a pattern exclude anything. tokens: their ids.
+    sampling temperature (1 if greedy), among the tokens that the prompt's pattern allows, but before
+    top_p excludes anything. tokens: their ids.
     Both are empty unless they were asked for; the text is stripped, so the tokens may hold more than it
     does. ended: whether the text ended by itself, before the limit of tokens; None if the sampler
     cannot tell.

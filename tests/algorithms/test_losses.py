@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +18,9 @@ from selfedit.algorithms.grpo import GRPO
 from selfedit.algorithms.ppo import PPO
 from selfedit.algorithms.rloo import RLOO
 from selfedit.config import AlgorithmSettings, LoraSettings, PolicySettings, SamplingSettings
+from selfedit.lora import loss as loss_module
 from selfedit.lora.bank import AdapterBank
+from selfedit.lora.excluded import Excluded
 from selfedit.lora.objective import follow, read_logprobs
 from selfedit.lora.sequences import TokenSequence
 from selfedit.lora.supervision import Row, Supervision
@@ -63,7 +66,23 @@ def near(tiny, sequences, temperature, by=0.3):
             own.drawn.unit,
             log_M + by * own.drawn.reference_M,
         )
-        found.append(TokenSequence(own.ids, own.spans, drawn=old))
+        found.append(replace(own, drawn=old))
+    return found
+
+
+def restricted(tiny, sequences, seed=0):
+    """The same, where a random half of the tokens is excluded at most places, and all others at one."""
+    generator = torch.Generator().manual_seed(seed)
+    found = []
+    for own in sequences:
+        sets, numbers = [], []
+        for n, place in enumerate(own.supervised):
+            free = n % 3 == 2
+            half_V = torch.rand(tiny.decoder.head.vocabulary, generator=generator) < (0.5 if n else 2)
+            half_V[own.ids[place]] = False
+            numbers.append(-1 if free else len(sets))
+            sets += [] if free else [half_V]
+        found.append(replace(own, excluded=Excluded(tuple(sets), tuple(numbers))))
     return found
 
 
@@ -101,8 +120,12 @@ def plain(stock, sequences, temperature):
     found = []
     for sequence in sequences:
         ids = torch.tensor([sequence.ids])
-        log_SV = (stock(ids).logits[0, :-1] / temperature).log_softmax(-1)
-        log_S = log_SV.gather(1, ids[0, 1:, None])[:, 0]
+        logits_SV = stock(ids).logits[0, :-1] / temperature
+        own = sequence.excluded
+        for place, number in zip(sequence.supervised, own.set_M if own else (), strict=False):
+            if number >= 0:
+                logits_SV[place - 1, own.sets[number]] = float("-inf")
+        log_S = logits_SV.log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
         found.append(log_S[sequence.spans[0][0] - 1 :])
     return found
 
@@ -196,6 +219,21 @@ def test_grpo_is_that_of_trl(tiny, adapted, normalisation):
     assert numbers["clipped"] == pytest.approx(theirs["clip_ratio/region_mean"][0])
     assert 0 < numbers["clipped"] < 1
     assert numbers["kl_to_first"] == pytest.approx(theirs["kl"][0])
+
+
+@pytest.mark.parametrize("chunk", [4, 256])
+def test_what_a_pattern_excludes_takes_no_part(tiny, adapted, chunk, monkeypatch):
+    """The slow way: -inf in all logits, and autograd through them."""
+    monkeypatch.setattr(loss_module, "_CHUNK", chunk)
+    bank, stock = adapted
+    own = algorithm(GRPO, kl_weight=0.04)
+    sequences = near(tiny, [*restricted(tiny, drawn_sequences()), *drawn_sequences(seed=1)], 0.7)
+    objective = Watched(own.loss, SAMPLING.temperature, None)
+    value, gradients = ours(tiny, bank, sequences, objective)
+    logs = plain(stock, sequences, SAMPLING.temperature)
+    certain = [float(log_M[0].detach()) for log_M in logs[:6]]
+    assert certain == [0.0] * 6, "one token was left"
+    compare(stock, own.loss(logs, [one.drawn for one in sequences])[0], value, gradients)
 
 
 def test_rloo_is_that_of_trl(tiny, adapted):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from selfedit.config import LoraSettings, SamplingSettings, TrainSettings
+from selfedit.config import LoraSettings, SamplingSettings, TrainSettings, stable_hash
 from selfedit.domains.arc.as_task import to_task
 from selfedit.domains.arc.domain import Arc
 from selfedit.domains.arc.self_edit import ORACLE
@@ -63,3 +63,21 @@ def test_text_keys(tiny, tmp_path):
     ]
     Writer(tiny, store).write(prompts, SamplingSettings(max_new_tokens=2), [0, 1, 2], "writing")
     assert store.cached(TEXTS).keys() == TEXTS
+
+
+def test_what_a_pattern_restricted_is_drawn_again(tiny, tmp_path):
+    """Records of before 2026-11-28, whose log-probabilities ignored patterns, are not used."""
+    store = Store(tmp_path / "store.sqlite")
+    writer, sampling = Writer(tiny, store), SamplingSettings(max_new_tokens=2)
+    asked = [(Prompt("Say a."), 0), (Prompt("Say a.", pattern="[ab]{2}"), 2)]
+    prompts, seeds = zip(*asked, strict=True)
+    texts = writer.write(prompts, sampling, seeds, "writing")
+    for key, text in zip(writer._keys(asked, sampling), texts, strict=True):
+        former = {"text": text, "tokens": [1, 2], "logprobs": [-9.0, -9.0], "ended": True}
+        store.put_cached("drawn", {stable_hash([key, "drawn"]): former})
+    for _ in range(2):
+        free, held = writer.draw(prompts, sampling, seeds, "writing", needed=True)
+        assert free.logprobs == (-9.0, -9.0)
+        assert held.text == texts[1]
+        assert len(held.logprobs) == len(held.tokens)
+        assert -9.0 not in held.logprobs

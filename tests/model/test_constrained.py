@@ -7,15 +7,27 @@ import sys
 from importlib.util import find_spec
 
 import pytest
+import torch
 
-from selfedit.config import LoraSettings, SamplingSettings, TrainSettings, stable_hash
+from selfedit.algorithms.gradient import First, Watched
+from selfedit.algorithms.grpo import GRPO
+from selfedit.config import (
+    AlgorithmSettings,
+    LoraSettings,
+    PolicySettings,
+    SamplingSettings,
+    TrainSettings,
+    stable_hash,
+)
 from selfedit.domains.arc.edit_pattern import LONGEST_MATCH, pattern
 from selfedit.domains.arc.self_edit import parse_self_edit
 from selfedit.domains.arc.settings import ArcBounds
 from selfedit.endpoints.writer import EndpointWriter
 from selfedit.errors import InputError
 from selfedit.loops.sampler import asked_as
-from selfedit.types import Prompt, TrainingPlan, TrainingSequence
+from selfedit.model.constrained import Constraint, Excluding
+from selfedit.model.generate import ending_tokens
+from selfedit.types import Prompt, Sample, TrainingPlan, TrainingSequence
 from tests.sampled import texts
 
 needs_llguidance = pytest.mark.skipif(
@@ -42,6 +54,67 @@ def test_constrained_self_edits_keep_to_bounds(tiny):
     asked = [Prompt("edit", pattern=pattern(bounds), max_new_tokens=LONGEST_MATCH)] * 12
     replies = texts(tiny.sample(asked, sampling(1.0), list(range(12))))
     assert len({parse_self_edit(reply, bounds) for reply in replies}) > 1
+
+
+@needs_llguidance
+@pytest.mark.parametrize("temperature", [0.7, 0])
+def test_log_probabilities_are_among_what_the_pattern_allows(tiny, temperature):
+    """The slow way: a forward pass over each reply, and what the pattern excludes at each place."""
+    prompts = [EDIT, Prompt("a", pattern=WORDS), Prompt("b", pattern="(.|\\n)+"), Prompt("c")]
+    replies = tiny.sample(prompts, sampling(temperature), list(range(4)), logprobs=True)
+    read = tiny.sample_logprobs(
+        [Sample(prompt, own, 0.0) for prompt, own in zip(prompts, replies, strict=True)],
+        temperature or 1.0,
+    )
+    stops = ending_tokens(tiny.hf, tiny.tokenizer)
+    vocabulary = tiny.decoder.head.vocabulary
+    certain = 0
+    for prompt, reply, again in zip(prompts, replies, read, strict=True):
+        before = tiny.render(prompt).ids
+        logits_SV = tiny.hf(torch.tensor([[*before, *reply.tokens]])).logits[0, len(before) - 1 : -1]
+        pattern = prompt.pattern
+        own = Constraint(pattern, tiny.tokenizer, vocabulary, sorted(stops)) if pattern else None
+        expected = []
+        for logits_V, token in zip(logits_SV / (temperature or 1.0), reply.tokens, strict=True):
+            allowed = own.allowed(vocabulary) if own else torch.ones(vocabulary, dtype=torch.bool)
+            certain += int(allowed.sum() == 1)
+            expected.append(float(logits_V[token] - logits_V[allowed].logsumexp(0)))
+            if own and token not in stops:
+                own.take(token)
+        assert reply.logprobs == pytest.approx(expected, abs=1e-9)
+        assert again == pytest.approx(expected, abs=1e-9)
+    assert certain > 10
+
+
+@needs_llguidance
+def test_texts_that_are_not_of_the_pattern_are_free(tiny):
+    """A text of which the tokens are not known may be cut otherwise, or end with a space too few."""
+    excluding = Excluding(tiny.tokenizer, tiny.decoder.head.vocabulary, {0})
+    yes = tiny.tokenizer("yes", add_special_tokens=False)["input_ids"]
+    other = tiny.tokenizer("yet", add_special_tokens=False)["input_ids"]
+    held = excluding.of(WORDS, [*yes, *other])
+    assert min(held.set_M[: len(yes)]) >= 0
+    assert set(held.set_M[len(yes) :]) == {-1}
+    assert excluding.of(WORDS, other[-1:]).set_M == (-1,)
+    assert all(a is b for a, b in zip(held.sets, excluding.of(WORDS, yes).sets, strict=True))
+
+
+@needs_llguidance
+def test_what_was_not_chosen_teaches_nothing(tiny):
+    """A pattern of one text: its tokens are certain before and after, whatever they earned."""
+    prompt = Prompt("a", pattern="certainly")
+    (reply,) = tiny.sample([prompt], sampling(1.0), [0], logprobs=True)
+    assert reply.logprobs == pytest.approx([0.0] * len(reply.tokens), abs=1e-9)
+    own = AlgorithmSettings(name="grpo")
+    grpo = GRPO(own, PolicySettings(), sampling(1.0), 0, First("tiny-0", lambda: None))
+    samples = [Sample(prompt, reply, 1.0), Sample(prompt, reply, -0.5)]
+    bank, record = tiny.reinforce(
+        samples, Watched(grpo.loss, 1.0, None), LoraSettings(rank=2), TrainSettings(epochs=2), 0
+    )
+    assert not record.failure
+    for target in bank.targets:
+        up = bank._views(bank.weights_KP, target)[1]
+        assert float(up.abs().max()) <= 1e-12
 
 
 @needs_llguidance

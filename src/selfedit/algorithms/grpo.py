@@ -15,9 +15,9 @@ differ in how tokens are averaged and what advantages are divided by:
 
 Left out: a reward model and rewards of single steps (the reward is the inner loop's); DAPO's drawing
 until rewards differ (contexts where they do not are left out, and counted) and its penalty of long
-texts; a bound on the ratio of negative advantages; correction for top_p and patterns, which p and p_old
-both ignore. A self-edit of several completions (`sentences`) counts as that many, all with its
-advantage.
+texts; a bound on the ratio of negative advantages; correction for top_p, which p and p_old both ignore
+(what a pattern excludes is excluded in both). A self-edit of several completions (`sentences`) counts
+as that many, all with its advantage.
 """
 
 from __future__ import annotations

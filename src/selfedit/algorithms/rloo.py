@@ -9,7 +9,7 @@ first policy. Its advantage is that less the mean of the context's other edits, 
 At the first step q = 1 and this is REINFORCE; the clip is TRL's, for later steps of a round. beta is
 small beside GRPO's, since the distance is summed over tokens and compared with rewards of 0 to 1.
 
-Left out: scaled advantages; correction for top_p and patterns, which p, p_old and p_first all ignore.
+Left out: scaled advantages; correction for top_p, which p, p_old and p_first all ignore.
 Contexts whose edits earned the same are left out, and counted.
 """
 

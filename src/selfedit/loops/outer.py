@@ -98,11 +98,11 @@ class OuterRun:
             [task.id, sorted(_questions(task), key=json.dumps)] for task in sampled
         ]
         self._warn_of_grades(tasks, listed)
-        return self._key("by text", listed, self.domain.digest()), order
+        return self._key("by text", listed, self.domain.digest(), tasks[0]), order
 
     def _warn_of_grades(self, tasks: Sequence[Task], listed: list[list[object]]) -> None:
         for digest in self.domain.former_digests():
-            keys = [self._key("by text", listed, digest), *self._former_keys(tasks, digest)]
+            keys = [self._key("by text", listed, digest, tasks[0]), *self._former_keys(tasks, digest)]
             if any(stored_rounds(self.store, key, 1) for key in keys):
                 self.progress.warn(
                     "This run was begun when answers were graded otherwise. So that the two kinds of "
@@ -110,9 +110,12 @@ class OuterRun:
                 )
                 return
 
-    def _key(self, kind: str, listed: list[list[object]], digest: str) -> str:
-        """Hash of all that determines the run. digest: the domain's."""
+    def _key(self, kind: str, listed: list[list[object]], digest: str, task: Task) -> str:
+        """Hash of all that determines the run. digest: the domain's. task: any of them."""
         parts = [*self._parts(digest), [kind, *listed], self.algorithm.identity]
+        reads = isinstance(self.algorithm, ReadsLogprobs)
+        if reads and any(prompt.pattern for prompt in self.domain.prompts(task)):
+            parts.append("among the allowed")  # before 2026-11-28 log-probabilities ignored patterns
         return stable_hash(parts)
 
     def _former_keys(self, tasks: Sequence[Task], digest: str) -> list[str]:

@@ -113,7 +113,10 @@ class Writer:
             self.store.put_cached("text", texts)
             return texts
 
-        return self._chunks(asked, count, sampling, stage, self.store.cached, new)
+        def known(keys: Sequence[str], chunk: Sequence[Ask]) -> Mapping[str, str]:
+            return self.store.cached(keys)
+
+        return self._chunks(asked, count, sampling, stage, known, new)
 
     def draw(
         self,
@@ -140,9 +143,13 @@ class Writer:
         *,
         needed: bool,
     ) -> Iterator[Completion]:
-        def known(keys: Sequence[str]) -> Mapping[str, Completion]:
-            drawn = self.store.cached(map(_drawn_key, keys))
-            pairs = [(key, drawn.get(_drawn_key(key))) for key in keys]
+        names: dict[str, str] = {}  # of what was drawn, by the texts' keys
+
+        def known(keys: Sequence[str], chunk: Sequence[Ask]) -> Mapping[str, Completion]:
+            own = {key: _drawn_key(key, prompt) for key, (prompt, _) in zip(keys, chunk, strict=True)}
+            names.update(own)
+            drawn = self.store.cached(own.values())
+            pairs = [(key, drawn.get(name)) for key, name in own.items()]
             found = {key: _completion(values) for key, values in pairs if values is not None}
             if not needed:
                 texts = self.store.cached(key for key in keys if key not in found)
@@ -151,7 +158,7 @@ class Writer:
 
         def new(replies: Mapping[str, Completion]) -> Mapping[str, Completion]:
             kept = {key: _values(reply) for key, reply in replies.items()}
-            self.store.put_cached("drawn", {_drawn_key(key): own for key, own in kept.items()})
+            self.store.put_cached("drawn", {names[key]: own for key, own in kept.items()})
             self.store.put_cached("text", {key: reply.text for key, reply in replies.items()})
             return {key: _completion(own) for key, own in kept.items()}
 
@@ -167,7 +174,7 @@ class Writer:
         count: int,
         sampling: SamplingSettings,
         stage: str,
-        known: Callable[[Sequence[str]], Mapping[str, Reply]],
+        known: Callable[[Sequence[str], Sequence[Ask]], Mapping[str, Reply]],
         new: Callable[[Mapping[str, Completion]], Mapping[str, Reply]],
         *,
         logprobs: bool = False,
@@ -177,7 +184,7 @@ class Writer:
         left = iter(asked)
         while chunk := list(islice(left, _WRITE_CHUNK)):
             keys = self._keys(chunk, sampling)
-            found = dict(known(keys))
+            found = dict(known(keys, chunk))
             missing = [i for i, key in enumerate(keys) if key not in found]
             self.progress.advance(len(chunk) - len(missing))
             if missing:
@@ -227,8 +234,9 @@ class Writer:
             yield from own.edits(list(islice(drawn, len(own.prompts))))
 
 
-def _drawn_key(key: str) -> str:
-    return stable_hash([key, "drawn"])
+def _drawn_key(key: str, prompt: Prompt) -> str:
+    """One of its own where a pattern excludes tokens: log-probabilities used to ignore that."""
+    return stable_hash([key, "drawn", *(["among the allowed"] if prompt.pattern else [])])
 
 
 def _edit(

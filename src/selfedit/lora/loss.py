@@ -16,6 +16,7 @@ from torch import Tensor
 
 from selfedit.forward.head import Head
 from selfedit.forward.transfer import send
+from selfedit.lora.excluded import Mask
 
 _CHUNK, _CHUNK_ON_CUDA = 256, 1024
 
@@ -60,6 +61,7 @@ class _HeadLoss(torch.autograd.Function):
         target_M: Tensor,
         weight_M: Tensor,
         soft: Soft | None,
+        mask: Mask | None,
         chunk: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
         gradient_MD = torch.empty_like(hidden_MD)
@@ -73,6 +75,8 @@ class _HeadLoss(torch.autograd.Function):
             # No torch.logsumexp: on a CPU it takes longer than the product itself.
             logits_CV = head.logits(hidden_MD[part])
             slope_CV = head.slope(logits_CV)
+            if mask is not None:
+                mask.part(start, start + chunk).apply(logits_CV)
             target = target_M[part, None]
             logits_CV -= logits_CV.amax(dim=1, keepdim=True)
             wanted = logits_CV.gather(1, target)
@@ -102,7 +106,7 @@ class _HeadLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
         (gradient_MD,) = ctx.saved_tensors
-        return gradient_MD * outputs[0].to(gradient_MD.dtype), None, None, None, None, None
+        return gradient_MD * outputs[0].to(gradient_MD.dtype), None, None, None, None, None, None
 
 
 def _soften(exp_CV: Tensor, total_C1: Tensor, hard_C1: Tensor, soft: Soft) -> Tensor:
@@ -139,6 +143,7 @@ def head_loss(
     target_M: Tensor,
     weight_M: Tensor,
     soft: Soft | None = None,
+    mask: Mask | None = None,
     chunk: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Weighted sum (scalar, differentiable) of the tokens' losses; their cross-entropies [M], and the
@@ -146,11 +151,11 @@ def head_loss(
 
     hidden_MD: final hidden states at the M supervised positions; head: frozen, to V logits.
     weight_M: weight of each cross-entropy in the sum, in the losses' dtype. soft: teacher's
-    distributions for the last S positions, or None. chunk: positions at a time (None: as many as suit
-    the device).
+    distributions for the last S positions, or None. mask: tokens that are excluded at each position; a
+    teacher knows of none. chunk: positions at a time (None: as many as suit the device).
     """
     chunk = chunk or chunk_on(hidden_MD.device)
-    return _HeadLoss.apply(hidden_MD, head, target_M, weight_M, soft, chunk)
+    return _HeadLoss.apply(hidden_MD, head, target_M, weight_M, soft, mask, chunk)
 
 
 def teach(hidden_MD: Tensor, head: Head, top_k: int, chunk: int = _CHUNK) -> tuple[Tensor, ...]:

@@ -17,6 +17,7 @@ from torch import Tensor
 from selfedit.forward.head import Head
 from selfedit.forward.packed import Decoder
 from selfedit.forward.transfer import fetch, send
+from selfedit.lora.excluded import Mask
 from selfedit.lora.loss import chunk_on, head_loss
 from selfedit.lora.sequences import TokenSequence
 from selfedit.lora.supervision import Losses, Row, StepLoss, Supervision
@@ -56,27 +57,38 @@ def follow(
     own = head.tempered(objective.temperature)
     picked_MD = hidden_TD.index_select(0, send(supervision.place_M, device))
     target_M = send(supervision.target_M, device)
+    counts = [row.sequence.num_supervised for row in rows]
+    mask = _mask([row.sequence for row in rows], device)
     with torch.no_grad():
-        log_M = token_logprobs(picked_MD, own, target_M)
+        log_M = token_logprobs(picked_MD, own, target_M, mask)
     leaf_M = log_M.cpu().double().requires_grad_()
     drawn = [row.sequence.drawn for row in rows]
-    counts = [row.sequence.num_supervised for row in rows]
     signal = objective(leaf_M.split(counts), [one for one in drawn if one is not None])
     assert len(drawn) == len(rows)
     value = float(signal.loss.detach())
     if not signal.stop:
         (slope_M,) = torch.autograd.grad(signal.loss, leaf_M)
         weight_M = send((-slope_M).to(log_M.dtype), device)
-        total, _, _ = head_loss(picked_MD, own, target_M, weight_M)
+        total, _, _ = head_loss(picked_MD, own, target_M, weight_M, mask=mask)
         total.backward()
     return Followed(supervision, -log_M, log_M[:0], log_M, None, value, signal.stop)
 
 
-def token_logprobs(hidden_MD: Tensor, head: Head, target_M: Tensor) -> Tensor:
-    """Log-probability [M] of each target, in nats, in float32 at least. hidden_MD: final states."""
+def _mask(sequences: Sequence[TokenSequence], device: torch.device) -> Mask | None:
+    counts = [sequence.num_supervised for sequence in sequences]
+    mask = Mask.of([sequence.excluded for sequence in sequences], counts)
+    return None if mask is None else mask.to(device)
+
+
+def token_logprobs(hidden_MD: Tensor, head: Head, target_M: Tensor, mask: Mask | None = None) -> Tensor:
+    """Log-probability [M] of each target among what is not excluded, in nats, in float32 at least.
+    hidden_MD: final states."""
     parts, chunk = [], chunk_on(hidden_MD.device)
-    for hidden_CD, target_C in zip(hidden_MD.split(chunk), target_M.split(chunk), strict=True):
-        logits_CV = head.logits(hidden_CD)
+    for start in range(0, len(target_M), chunk):
+        target_C = target_M[start : start + chunk]
+        logits_CV = head.logits(hidden_MD[start : start + chunk])
+        if mask is not None:
+            mask.part(start, start + chunk).apply(logits_CV)
         wanted_C = logits_CV.gather(1, target_C[:, None]).squeeze(1)
         parts.append(wanted_C - logits_CV.logsumexp(dim=1))
     return torch.cat(parts)
@@ -100,7 +112,9 @@ def read_logprobs(
         hidden_TD = decoder.hidden([sequence.ids[:-1] for sequence in group])
         device = hidden_TD.device
         picked_MD = hidden_TD[torch.tensor(places, device=device)]
-        log_M = token_logprobs(picked_MD, head, torch.tensor(targets, device=device))
+        log_M = token_logprobs(
+            picked_MD, head, torch.tensor(targets, device=device), _mask(group, device)
+        )
         found += log_M.cpu().double().split([sequence.num_supervised for sequence in group])
     return found
 

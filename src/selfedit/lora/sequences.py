@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from selfedit.config import AnchorSettings, TrainSettings
+from selfedit.lora.excluded import Excluded
 from selfedit.seams import Drawn
 
 WHOLE = ((0, sys.maxsize),)
@@ -36,8 +37,8 @@ class TokenSequence:
 
     hard: weight of the tokens' cross-entropy. soft: a teacher's distributions at the supervised places,
     in their order; KL(teacher || adapted model) is added to a token's loss with weight `soft_weight`.
-    drawn: what a policy gradient knows of it. beneath: which of the frozen adapters beneath the trained
-    one reads it, where there are any.
+    drawn: what a policy gradient knows of it; excluded: what could not be drawn. beneath: which of the
+    frozen adapters beneath the trained one reads it, where there are any.
     """
 
     ids: tuple[int, ...]
@@ -46,6 +47,7 @@ class TokenSequence:
     soft: SoftTargets | None = field(default=None, compare=False)
     soft_weight: float = 0.0
     drawn: Drawn | None = field(default=None, compare=False)
+    excluded: Excluded | None = field(default=None, compare=False)
     beneath: int = 0
 
     @property

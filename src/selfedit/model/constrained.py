@@ -6,15 +6,17 @@ into tokens in any way that spells a match.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from selfedit.errors import InputError, ModelError
+from selfedit.lora.excluded import Excluded
 
 
 class Constraint:
@@ -40,10 +42,13 @@ class Constraint:
     def allowed(self, vocabulary: int) -> Tensor:
         """Which tokens may come next: [vocabulary], bool. A token that ends the reply is one of them
         exactly where the reply matches."""
-        bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
-        flags = np.unpackbits(bits, bitorder="little").astype(bool)[:vocabulary]
+        flags = _flags(self.bits(), vocabulary)
         assert flags.any(), self._matcher.get_error() or "a reply that can go on or end"
         return torch.from_numpy(flags)
+
+    def bits(self) -> bytes:
+        """The same, a bit for each token, the lowest of a byte first."""
+        return bytes(self._matcher.compute_bitmask())
 
     def restart(self) -> None:
         """Start over, as if no token had been taken."""
@@ -54,6 +59,47 @@ class Constraint:
         taken = self._matcher.consume_token(token)
         assert taken, self._matcher.get_error()
         return not self._matcher.is_stopped()
+
+
+class Excluding:
+    """What patterns have excluded at each token of replies; equal sets are one tensor.
+
+    Arguments and errors: see `Constraint`.
+    """
+
+    def __init__(self, tokenizer: Any, vocabulary: int, stop_ids: Iterable[int]) -> None:
+        self._tokenizer, self._vocabulary = tokenizer, vocabulary
+        self._stop_ids = sorted(stop_ids)
+        self._constraints: dict[str, Constraint] = {}
+        self._sets: dict[bytes, Tensor] = {}
+
+    def of(self, pattern: str, tokens: Sequence[int]) -> Excluded:
+        """Of one reply. From the first token on that the pattern does not allow, as in a text that was
+        cut into other tokens, or that was not drawn by it, nothing is excluded."""
+        own = self._constraints.get(pattern)
+        if own is None:
+            own = Constraint(pattern, self._tokenizer, self._vocabulary, self._stop_ids)
+            self._constraints[pattern] = own
+        own.restart()
+        sets: list[Tensor] = []
+        for token in tokens:
+            bits = own.bits()
+            if not bits[token // 8] >> token % 8 & 1:
+                break
+            if bits not in self._sets:
+                self._sets[bits] = torch.from_numpy(~_flags(bits, self._vocabulary))
+            sets.append(self._sets[bits])
+            if token in self._stop_ids or not own.take(token):
+                break
+        different = {id(one): one for one in sets}
+        number = {known: n for n, known in enumerate(different)}
+        set_M = [number[id(one)] for one in sets] + [-1] * (len(tokens) - len(sets))
+        return Excluded(tuple(different.values()), tuple(set_M))
+
+
+def _flags(bits: bytes, vocabulary: int) -> NDArray[np.bool_]:
+    packed = np.frombuffer(bits, dtype=np.uint8)
+    return np.unpackbits(packed, bitorder="little").astype(bool)[:vocabulary]
 
 
 # Reading a tokenizer takes about a second.

@@ -230,7 +230,8 @@ def _decode(
         logits_NV, step = again.first(), again
     live = list(rows)
     while not stop.is_set():
-        chosen = choose(_constrained(logits_NV, live), sampling, [row.generator for row in live])
+        logits_NV = _constrained(logits_NV, live)
+        chosen = choose(logits_NV, sampling, [row.generator for row in live])
         if logprobs:
             for row, token, value in zip(
                 live, chosen, log_probabilities(logits_NV, chosen, sampling), strict=True

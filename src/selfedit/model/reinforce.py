@@ -17,6 +17,8 @@ from selfedit.lora.bank import AdapterBank
 from selfedit.lora.objective import read_logprobs
 from selfedit.lora.sequences import TokenSequence
 from selfedit.lora.train import BankTrainer
+from selfedit.model.constrained import Excluding
+from selfedit.model.generate import ending_tokens
 from selfedit.seams import Drawn, Objective
 from selfedit.types import Prompt, Sample, TrainingRecord, TrainingSequence
 
@@ -24,9 +26,24 @@ if TYPE_CHECKING:
     from selfedit.model.language_model import LanguageModel
 
 
-def sampled(model: LanguageModel, sample: Sample) -> TokenSequence:
-    """A sample as tokens: the very ones that were drawn, the one that ended the text among them. Where
-    the sampler gave none, those of the text."""
+def sampled(model: LanguageModel, samples: Sequence[Sample]) -> list[TokenSequence]:
+    """The samples as tokens, with what their prompts' patterns excluded."""
+    excluding = Excluding(
+        model.tokenizer, model.decoder.head.vocabulary, ending_tokens(model.hf, model.tokenizer)
+    )
+    sequences = []
+    for sample in samples:
+        sequence = _as_tokens(model, sample)
+        if sample.prompt.pattern:
+            reply = [sequence.ids[place] for place in sequence.supervised]
+            sequence = replace(sequence, excluded=excluding.of(sample.prompt.pattern, reply))
+        sequences.append(sequence)
+    return sequences
+
+
+def _as_tokens(model: LanguageModel, sample: Sample) -> TokenSequence:
+    """The very tokens that were drawn, the one that ended the text among them. Where the sampler gave
+    none, those of the text."""
     drawn = sample.completion.tokens
     if not drawn:
         text = TrainingSequence(sample.completion.text.strip(), sample.prompt)
@@ -40,7 +57,7 @@ def sample_logprobs(
     model: LanguageModel, samples: Sequence[Sample], temperature: float
 ) -> list[tuple[float, ...]]:
     """See `seams.PolicyGradients`."""
-    sequences = [sampled(model, sample) for sample in samples]
+    sequences = sampled(model, samples)
     return [tuple(log_M.tolist()) for log_M in read_logprobs(model.decoder, sequences, temperature)]
 
 
@@ -90,7 +107,7 @@ def drawn_sequences(
 ) -> list[TokenSequence]:
     """The samples as tokens with what is known of them. Log-probabilities that the sampler did not give
     are those of this model, which then is the one that drew them."""
-    sequences = [sampled(model, sample) for sample in samples]
+    sequences = sampled(model, samples)
     known = [
         len(sample.completion.logprobs) == sequence.num_supervised
         for sample, sequence in zip(samples, sequences, strict=True)
