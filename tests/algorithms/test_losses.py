@@ -20,7 +20,6 @@ from selfedit.algorithms.rloo import RLOO
 from selfedit.config import AlgorithmSettings, LoraSettings, PolicySettings, SamplingSettings
 from selfedit.lora import loss as loss_module
 from selfedit.lora.bank import AdapterBank
-from selfedit.lora.excluded import Excluded
 from selfedit.lora.objective import follow, read_logprobs
 from selfedit.lora.sequences import TokenSequence
 from selfedit.lora.supervision import Row, Supervision
@@ -75,14 +74,12 @@ def restricted(tiny, sequences, seed=0):
     generator = torch.Generator().manual_seed(seed)
     found = []
     for own in sequences:
-        sets, numbers = [], []
+        excluded = []
         for n, place in enumerate(own.supervised):
-            free = n % 3 == 2
             half_V = torch.rand(tiny.decoder.head.vocabulary, generator=generator) < (0.5 if n else 2)
             half_V[own.ids[place]] = False
-            numbers.append(-1 if free else len(sets))
-            sets += [] if free else [half_V]
-        found.append(replace(own, excluded=Excluded(tuple(sets), tuple(numbers))))
+            excluded.append(None if n % 3 == 2 else half_V)
+        found.append(replace(own, excluded=tuple(excluded)))
     return found
 
 
@@ -121,10 +118,9 @@ def plain(stock, sequences, temperature):
     for sequence in sequences:
         ids = torch.tensor([sequence.ids])
         logits_SV = stock(ids).logits[0, :-1] / temperature
-        own = sequence.excluded
-        for place, number in zip(sequence.supervised, own.set_M if own else (), strict=False):
-            if number >= 0:
-                logits_SV[place - 1, own.sets[number]] = float("-inf")
+        for place, own in zip(sequence.supervised, sequence.excluded, strict=False):
+            if own is not None:
+                logits_SV[place - 1, own] = float("-inf")
         log_S = logits_SV.log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
         found.append(log_S[sequence.spans[0][0] - 1 :])
     return found

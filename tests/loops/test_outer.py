@@ -79,6 +79,38 @@ def test_another_grader_is_another_run(tmp_path):
     assert rounds("exact") == (0.0, True), "trained and graded anew, and not read from the other run"
 
 
+def test_what_was_forced_is_not_mixed_with_what_was_chosen(tmp_path):
+    """Rounds of before 2026-11-28 have the key that log-probabilities take no part in."""
+
+    class Former(ReSTEM):
+        identity = "gradient"
+
+    class Now(Former):
+        reads_logprobs = True
+
+    def begin(kind, **knowledge):
+        warned = []
+
+        class Warned(Silent):
+            def warn(self, text):
+                warned.append(text)
+
+        inner = LearnSettings(knowledge=KnowledgeSettings(strategy="directed", **knowledge))
+        settings = SETTINGS.model_copy(update={"inner": inner})
+        algorithm = kind(settings.rule, settings.margin, settings.policy, settings.seed)
+        run = outer(tmp_path, settings=settings, algorithm=algorithm, progress=Warned(), until=1)
+        return run, warned
+
+    former, warned = begin(Former, constrained=True)
+    former.run()
+    run, warned = begin(Now, constrained=True)
+    assert run.key != former.key
+    assert "starts afresh" in warned[0]
+    run.run()
+    assert begin(Now, constrained=True)[1] == [], "it goes on, and does not start"
+    assert begin(Now)[0].key == begin(Former)[0].key, "nothing was forced"
+
+
 def texts(record) -> list:
     return json.loads(Path(record.policy, "fake_model.json").read_text())["texts"]
 

@@ -78,6 +78,10 @@ class OuterRun:
         self.progress, self.on_round, self.notes = Watched(progress), on_round, tuple(notes)
         self.until = settings.rounds if until is None else min(until, settings.rounds)
         self.start = ref_of(policies.model)
+        # Whether the algorithm reads log-probabilities of what a pattern restricts.
+        self.restricted = isinstance(algorithm, ReadsLogprobs) and any(
+            prompt.pattern for prompt in domain.prompts(tasks[0])
+        )
         self.key, self.tasks = self._drawn(tasks)
         self.folder = folder / self.key[:12]
 
@@ -97,26 +101,35 @@ class OuterRun:
         listed: list[list[object]] = [
             [task.id, sorted(_questions(task), key=json.dumps)] for task in sampled
         ]
-        self._warn_of_grades(tasks, listed)
-        return self._key("by text", listed, self.domain.digest(), tasks[0]), order
+        digest = self.domain.digest()
+        key = self._key("by text", listed, digest, self.restricted)
+        if not stored_rounds(self.store, key, 1):
+            self._warn_of_former(tasks, listed)
+        return key, order
 
-    def _warn_of_grades(self, tasks: Sequence[Task], listed: list[list[object]]) -> None:
+    def _warn_of_former(self, tasks: Sequence[Task], listed: list[list[object]]) -> None:
+        def begun(digest: str, restricted: bool) -> bool:
+            return bool(stored_rounds(self.store, self._key("by text", listed, digest, restricted), 1))
+
         for digest in self.domain.former_digests():
-            keys = [self._key("by text", listed, digest, tasks[0]), *self._former_keys(tasks, digest)]
-            if any(stored_rounds(self.store, key, 1) for key in keys):
+            former = any(stored_rounds(self.store, key, 1) for key in self._former_keys(tasks, digest))
+            if former or begun(digest, False) or begun(digest, self.restricted):
                 self.progress.warn(
                     "This run was begun when answers were graded otherwise. So that the two kinds of "
                     "grades are not mixed, it starts afresh."
                 )
                 return
+        if self.restricted and begun(self.domain.digest(), False):
+            self.progress.warn(
+                "This run was begun when a policy also learned tokens that --constrained had forced. "
+                "So that the two are not mixed, it starts afresh, with the trials that there are."
+            )
 
-    def _key(self, kind: str, listed: list[list[object]], digest: str, task: Task) -> str:
-        """Hash of all that determines the run. digest: the domain's. task: any of them."""
+    def _key(self, kind: str, listed: list[list[object]], digest: str, restricted: bool) -> str:
+        """Hash of all that determines the run. digest: the domain's. restricted: see `self.restricted`;
+        until 2026-11-28 log-probabilities ignored patterns."""
         parts = [*self._parts(digest), [kind, *listed], self.algorithm.identity]
-        reads = isinstance(self.algorithm, ReadsLogprobs)
-        if reads and any(prompt.pattern for prompt in self.domain.prompts(task)):
-            parts.append("among the allowed")  # before 2026-11-28 log-probabilities ignored patterns
-        return stable_hash(parts)
+        return stable_hash([*parts, *(["among the allowed"] if restricted else [])])
 
     def _former_keys(self, tasks: Sequence[Task], digest: str) -> list[str]:
         """Keys of before 2026-11-26. At first there was one algorithm, which was not part of them."""

@@ -14,37 +14,26 @@ from torch import Tensor
 
 from selfedit.forward.transfer import send
 
-
-@dataclass(frozen=True, eq=False)
-class Excluded:
-    """Of one sequence. sets: bool [V] each, True where a token is excluded, on the CPU; sequences share
-    them. set_M: for each supervised token the number of its set, -1: nothing is excluded."""
-
-    sets: tuple[Tensor, ...]
-    set_M: tuple[int, ...]
+# At one place: bool [V] on the CPU, True where a token is excluded; None: none is. Equal ones are one.
+Excluded = Tensor | None
 
 
 @dataclass(frozen=True)
 class Mask:
-    """Of M places in a batch. sets_UV: bool; set_M: int64, the row of each place."""
+    """At M places of a batch. sets_UV: bool; set_M: int64, the row of each place."""
 
     sets_UV: Tensor
     set_M: Tensor
 
     @classmethod
-    def of(cls, sequences: Sequence[Excluded | None], counts: Sequence[int]) -> Mask | None:
-        """The sequences' end to end. counts: supervised tokens of each. None: nothing is excluded."""
-        different = {id(own): own for one in sequences if one is not None for own in one.sets}
-        if not different:
+    def of(cls, places: Sequence[Excluded]) -> Mask | None:
+        """None: nothing is excluded anywhere."""
+        sets = list({id(own): own for own in places if own is not None}.values())
+        if not sets:
             return None
-        row = {known: n + 1 for n, known in enumerate(different)}
-        sets = list(different.values())
-        places: list[int] = []
-        for one, count in zip(sequences, counts, strict=True):
-            own = (-1,) * count if one is None else one.set_M
-            assert len(own) == count, "a set for each supervised token"
-            places += [0 if n < 0 or one is None else row[id(one.sets[n])] for n in own]
-        return cls(torch.stack([torch.zeros_like(sets[0]), *sets]), torch.tensor(places))
+        row = {id(own): n + 1 for n, own in enumerate(sets)} | {id(None): 0}
+        set_M = torch.tensor([row[id(own)] for own in places])
+        return cls(torch.stack([torch.zeros_like(sets[0]), *sets]), set_M)
 
     def part(self, start: int, end: int) -> Mask:
         return Mask(self.sets_UV, self.set_M[start:end])

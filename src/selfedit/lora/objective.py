@@ -57,12 +57,12 @@ def follow(
     own = head.tempered(objective.temperature)
     picked_MD = hidden_TD.index_select(0, send(supervision.place_M, device))
     target_M = send(supervision.target_M, device)
-    counts = [row.sequence.num_supervised for row in rows]
     mask = _mask([row.sequence for row in rows], device)
     with torch.no_grad():
         log_M = token_logprobs(picked_MD, own, target_M, mask)
     leaf_M = log_M.cpu().double().requires_grad_()
     drawn = [row.sequence.drawn for row in rows]
+    counts = [row.sequence.num_supervised for row in rows]
     signal = objective(leaf_M.split(counts), [one for one in drawn if one is not None])
     assert len(drawn) == len(rows)
     value = float(signal.loss.detach())
@@ -75,8 +75,8 @@ def follow(
 
 
 def _mask(sequences: Sequence[TokenSequence], device: torch.device) -> Mask | None:
-    counts = [sequence.num_supervised for sequence in sequences]
-    mask = Mask.of([sequence.excluded for sequence in sequences], counts)
+    places = [(own.excluded or (None,) * own.num_supervised) for own in sequences]
+    mask = Mask.of([one for own in places for one in own])
     return None if mask is None else mask.to(device)
 
 

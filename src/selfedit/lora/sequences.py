@@ -37,8 +37,9 @@ class TokenSequence:
 
     hard: weight of the tokens' cross-entropy. soft: a teacher's distributions at the supervised places,
     in their order; KL(teacher || adapted model) is added to a token's loss with weight `soft_weight`.
-    drawn: what a policy gradient knows of it; excluded: what could not be drawn. beneath: which of the
-    frozen adapters beneath the trained one reads it, where there are any.
+    drawn: what a policy gradient knows of it. excluded: what could not be drawn at each supervised
+    place; empty: everything could. beneath: which of the frozen adapters beneath the trained one reads
+    it, where there are any.
     """
 
     ids: tuple[int, ...]
@@ -47,7 +48,7 @@ class TokenSequence:
     soft: SoftTargets | None = field(default=None, compare=False)
     soft_weight: float = 0.0
     drawn: Drawn | None = field(default=None, compare=False)
-    excluded: Excluded | None = field(default=None, compare=False)
+    excluded: tuple[Excluded, ...] = field(default=(), compare=False)
     beneath: int = 0
 
     @property

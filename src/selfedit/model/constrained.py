@@ -73,7 +73,7 @@ class Excluding:
         self._constraints: dict[str, Constraint] = {}
         self._sets: dict[bytes, Tensor] = {}
 
-    def of(self, pattern: str, tokens: Sequence[int]) -> Excluded:
+    def of(self, pattern: str, tokens: Sequence[int]) -> tuple[Excluded, ...]:
         """Of one reply. From the first token on that the pattern does not allow, as in a text that was
         cut into other tokens, or that was not drawn by it, nothing is excluded."""
         own = self._constraints.get(pattern)
@@ -81,20 +81,17 @@ class Excluding:
             own = Constraint(pattern, self._tokenizer, self._vocabulary, self._stop_ids)
             self._constraints[pattern] = own
         own.restart()
-        sets: list[Tensor] = []
+        found: list[Excluded] = []
         for token in tokens:
             bits = own.bits()
             if not bits[token // 8] >> token % 8 & 1:
                 break
             if bits not in self._sets:
                 self._sets[bits] = torch.from_numpy(~_flags(bits, self._vocabulary))
-            sets.append(self._sets[bits])
+            found.append(self._sets[bits])
             if token in self._stop_ids or not own.take(token):
                 break
-        different = {id(one): one for one in sets}
-        number = {known: n for n, known in enumerate(different)}
-        set_M = [number[id(one)] for one in sets] + [-1] * (len(tokens) - len(sets))
-        return Excluded(tuple(different.values()), tuple(set_M))
+        return (*found, *[None] * (len(tokens) - len(found)))
 
 
 def _flags(bits: bytes, vocabulary: int) -> NDArray[np.bool_]:
