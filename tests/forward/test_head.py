@@ -7,6 +7,7 @@ import torch
 
 from selfedit.errors import ModelError
 from selfedit.forward.head import Head, find_head
+from selfedit.lora.excluded import Mask
 from selfedit.lora.loss import Soft, head_loss, teach
 from tests.model.architectures import tiny_architecture
 
@@ -82,4 +83,28 @@ def test_loss_and_teachers_have_the_scale_and_the_cap(own):
     total.backward()
     torch.testing.assert_close(losses, hard.detach())
     torch.testing.assert_close(drifts, kl.detach())
+    torch.testing.assert_close(hidden.grad, expected)
+
+
+@pytest.mark.parametrize("own", [{"scale": 0.5}, {"scale": 2.0, "cap": 1.5}], ids=str)
+def test_what_is_excluded_has_no_part_in_the_loss(own):
+    """Against autograd through the written-out formula; every third place excludes nothing."""
+    torch.manual_seed(0)
+    linear = torch.nn.Linear(16, 50, dtype=torch.float64).requires_grad_(False)
+    hidden = torch.randn(9, 16, dtype=torch.float64, requires_grad=True)
+    target, weight = torch.randint(0, 50, (9,)), torch.rand(9, dtype=torch.float64)
+    half = torch.rand(9, 50) < 0.5
+    half[torch.arange(9), target] = False
+    places = [None if n % 3 == 2 else half[n] for n in range(9)]
+    raw = own["scale"] * linear(hidden)
+    cap = own.get("cap")
+    logits = raw if cap is None else cap * (raw / cap).tanh()
+    masked = logits.masked_fill(half & (torch.arange(9) % 3 != 2)[:, None], float("-inf"))
+    hard = torch.nn.functional.cross_entropy(masked, target, reduction="none")
+    (hard * weight).sum().backward()
+    expected, hidden.grad = hidden.grad.clone(), None
+    mask = Mask.of(places)
+    total, losses, _ = head_loss(hidden, Head(linear, **own), target, weight, mask=mask, chunk=4)
+    total.backward()
+    torch.testing.assert_close(losses, hard.detach())
     torch.testing.assert_close(hidden.grad, expected)
