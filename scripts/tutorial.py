@@ -31,7 +31,8 @@ def render(page: str) -> str:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for example in (ROOT / "examples").iterdir():
-            shutil.copy(example, folder)
+            if example.is_file():  # whoever imports one leaves a folder there
+                shutil.copy(example, folder)
         return _BLOCK.sub(lambda block: _run_block(block.group(), folder), page)
 
 
