@@ -18,12 +18,13 @@ SOURCE=${SOURCE:-"--sizes 3-5 --mini-seed 0"}
 ADAPT=${ADAPT-}                # how every task is learned, by the oracle, too: --examples, --rank, --step-limit
 ORACLE=${ORACLE-}              # the fixed best self-edit: --learning-rate, --epochs, --groups
 INNER=${INNER-"--constrained"} # how self-edits are written: --rate-bounds 1e-5,1e-2 --epoch-bounds 1,3, too
+POLICY=${POLICY-}              # how the policy learns from the round: --policy-learning-rate, --policy-epochs
 [ -z "${SMOKE:-}" ] || { TASKS=2 CANDIDATES=3 HELD_OUT=2 EDITS=2 TRIED=6; }
 
 source "$(dirname "$0")/results.sh"
 
 same_settings "model $MODEL, $ROUNDS rounds x $TASKS tasks x $CANDIDATES edits, $HELD_OUT held out x $EDITS, \
-$TRIED tried, not in context, $SOURCE, $ADAPT, ${ORACLE:+$ORACLE, }$INNER"
+$TRIED tried, not in context, $SOURCE, $ADAPT, ${ORACLE:+$ORACLE, }$INNER${POLICY:+, $POLICY}"
 [[ $INNER != *--constrained* ]] || python -c 'import llguidance' # before hours of trainings that need none
 
 selfedit() { # a whole result or none: selfedit RESULT COMMAND ...
@@ -48,7 +49,7 @@ PY
 done
 # shellcheck disable=SC2086
 selfedit "$OUT/train.json" train arc --split training --ids "$OUT/training.txt" --rounds "$ROUNDS" \
-  --contexts "$TASKS" --candidates "$CANDIDATES" $INNER
+  --contexts "$TASKS" --candidates "$CANDIDATES" $INNER $POLICY
 policy=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["policy"])' "$OUT/train.json")
 if [ "$policy" = "$MODEL" ]; then
   echo "no edit was rewarded, so no policy came of it" >&2
