@@ -354,6 +354,7 @@ class PolicySettings(Settings):
 # The algorithm that the policy learns by (`algorithms/`), and how its update is trained where nothing
 # else is asked for. A gradient on what was drawn needs smaller steps than the imitation of ReST-EM:
 # a LoRA takes about ten times the rate of a full finetuning (Schulman et al., "LoRA Without Regret").
+Rule = Literal["best", "positive", "all-correct", "distinct-correct"]
 AlgorithmName = Literal["rest-em", "grpo", "rloo", "ppo", "dpo"]
 POLICY_TRAINING: dict[str, dict[str, Any]] = {
     "rest-em": {},
@@ -437,10 +438,11 @@ class OuterSettings(Settings):
     )
     rounds: int = Field(2, ge=1, le=10_000)
     contexts: int = Field(50, ge=1, description="Contexts of each round.")
-    rule: Literal["best", "positive", "all-correct"] = Field(
+    rule: Rule = Field(
         "positive",
         description="best: one edit for each context, always (the paper); positive: only if it beat "
-        "the baseline by more than the margin; all-correct: every edit with reward 1 (few-shot tasks).",
+        "the baseline by more than the margin; all-correct: every edit with reward 1 (few-shot tasks); "
+        "distinct-correct: the same, equal edits of a context once.",
     )
     margin: float = Field(0.0, ge=0, le=1)
     reward: Literal["true", "proxy", "cascade"] = Field(
@@ -470,7 +472,7 @@ class OuterSettings(Settings):
     @model_validator(mode="after")
     def _credits(self) -> OuterSettings:
         """An edit that is made of the best statements of several was never rewarded as a whole."""
-        if self.credit == "statement" and (self.rule == "all-correct" or self.reward == "proxy"):
+        if self.credit == "statement" and (self.rule.endswith("correct") or self.reward == "proxy"):
             raise ValueError('credit "statement" needs inner loops and the rule best or positive')
         return self
 

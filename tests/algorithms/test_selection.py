@@ -52,6 +52,18 @@ def test_all_correct_keeps_every_one_that_solves_the_task():
     assert kept(groups, "all-correct") == [0, 2]
 
 
+def test_distinct_correct_keeps_equal_edits_of_a_task_once():
+    """Three equal edits share one training, whose luck is not to count three times."""
+    solving = group(0.0, (0.0,), (1.0,), (1.0,), (1.0,))
+    texts = ("a", "b", "c", "b")
+    candidates = tuple(
+        replace(one, edit=SelfEdit("t", i, (), (texts[i],))) for i, one in enumerate(solving.candidates)
+    )
+    groups = [replace(solving, candidates=candidates)] * 2  # of each task, not of all
+    assert kept(groups, "distinct-correct") == [1, 2, 1, 2]
+    assert kept(groups, "all-correct") == [1, 2, 3, 1, 2, 3]
+
+
 def test_a_mistyped_rule():
     with pytest.raises(ValueError, match="no rule"):
         select([group(0.0, (1.0,))], "bset")

@@ -122,6 +122,7 @@ def test_what_was_never_rewarded_by_parts_is_refused(tmp_path):
     settings = SETTINGS.model_copy(update={"credit": "statement"})
     with pytest.raises(InputError, match="sentences"):
         outer(tmp_path, settings=settings, domain=whole)
-    with pytest.raises(ValidationError, match="credit"):
-        OuterSettings(credit="statement", rule="all-correct")
+    for rule in ("all-correct", "distinct-correct"):
+        with pytest.raises(ValidationError, match="credit"):
+            OuterSettings(credit="statement", rule=rule)
     assert OuterSettings(credit="edit").digest() == OuterSettings().digest()

@@ -12,16 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from selfedit.algorithms.policy import update_policy
-from selfedit.config import PolicySettings, stable_hash
+from selfedit.config import PolicySettings, Rule, stable_hash
 from selfedit.loops.groups import best_of
 from selfedit.progress import Progress, by_steps
 from selfedit.seams import Model, Update
 from selfedit.types import Group
-
-Rule = Literal["positive", "best", "all-correct"]
 
 
 class ReSTEM:
@@ -62,6 +59,8 @@ def select(groups: Iterable[Group], rule: Rule = "positive", margin: float = 0.0
         paper's rule: always one for each task).
     positive: the same, if it beats the task's baseline by more than `margin`.
     all-correct: every candidate whose reward is 1 with every seed (few-shot tasks: solved or not).
+    distinct-correct: the first of each text among those (Yuan et al., arXiv 2308.01825). Equal edits
+        share one training, so that its luck would count as often as the policy repeats itself.
 
     A candidate without a reward is never kept. ValueError for `positive` if there are rewards but no
     baseline.
@@ -71,12 +70,18 @@ def select(groups: Iterable[Group], rule: Rule = "positive", margin: float = 0.0
 
 def _kept(group: Group, rule: Rule, margin: float) -> Iterable[int]:
     rewards = [candidate.reward for candidate in group.candidates]
-    if rule == "all-correct":
-        return [i for i, reward in enumerate(rewards) if reward is not None and reward >= 1.0]
+    if rule in ("all-correct", "distinct-correct"):
+        correct = [i for i, reward in enumerate(rewards) if reward is not None and reward >= 1.0]
+        if rule == "all-correct":
+            return correct
+        first = {group.candidates[i].edit.text: i for i in reversed(correct)}
+        return sorted(first.values())
     if rule == "best":
         best = best_of(rewards)
     elif rule != "positive":
-        raise ValueError(f'no rule "{rule}"; there are positive, best and all-correct')
+        raise ValueError(
+            f'no rule "{rule}"; there are positive, best, all-correct and distinct-correct'
+        )
     elif group.baseline is None:
         if any(reward is not None for reward in rewards):
             raise ValueError(f"task {group.task.id} has no baseline to be compared with")

@@ -129,7 +129,8 @@ Rule = Annotated[
     typer.Option(
         "--rule",
         help="Self-edits that teach the policy: best (of each context, always), positive (the best, if "
-        "it beats the baseline) or all-correct (all with reward 1).",
+        "it beats the baseline), all-correct (all with reward 1) or distinct-correct (of equal ones "
+        "the first).",
     ),
 ]
 Margin = Annotated[

@@ -12,6 +12,7 @@ from selfedit.config import (
     LoraSettings,
     OuterSettings,
     PolicySettings,
+    Rule,
     SamplingSettings,
     Settings,
     TrainSettings,
@@ -125,4 +126,4 @@ class ArcOuterSettings(OuterSettings):
     )
     rounds: int = Field(1, ge=1, le=10_000)
     contexts: int = Field(11, ge=1, description="Tasks of each round.")
-    rule: Literal["best", "positive", "all-correct"] = "all-correct"
+    rule: Rule = "all-correct"
