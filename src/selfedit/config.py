@@ -351,10 +351,12 @@ class PolicySettings(Settings):
     train: TrainSettings = TrainSettings(learning_rate=3e-4, epochs=2, batch_size=10, max_tokens=2048)
 
 
+# Which self-edits ReST-EM learns from (`algorithms/rest_em.py`).
+Rule = Literal["best", "positive", "all-correct", "distinct-correct"]
+
 # The algorithm that the policy learns by (`algorithms/`), and how its update is trained where nothing
 # else is asked for. A gradient on what was drawn needs smaller steps than the imitation of ReST-EM:
 # a LoRA takes about ten times the rate of a full finetuning (Schulman et al., "LoRA Without Regret").
-Rule = Literal["best", "positive", "all-correct", "distinct-correct"]
 AlgorithmName = Literal["rest-em", "grpo", "rloo", "ppo", "dpo"]
 POLICY_TRAINING: dict[str, dict[str, Any]] = {
     "rest-em": {},
@@ -472,7 +474,9 @@ class OuterSettings(Settings):
     @model_validator(mode="after")
     def _credits(self) -> OuterSettings:
         """An edit that is made of the best statements of several was never rewarded as a whole."""
-        if self.credit == "statement" and (self.rule.endswith("correct") or self.reward == "proxy"):
+        if self.credit == "statement" and (
+            self.rule not in ("best", "positive") or self.reward == "proxy"
+        ):
             raise ValueError('credit "statement" needs inner loops and the rule best or positive')
         return self
 

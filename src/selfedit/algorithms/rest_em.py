@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from selfedit.algorithms.policy import update_policy
 from selfedit.config import PolicySettings, Rule, stable_hash
@@ -79,9 +80,7 @@ def _kept(group: Group, rule: Rule, margin: float) -> Iterable[int]:
     if rule == "best":
         best = best_of(rewards)
     elif rule != "positive":
-        raise ValueError(
-            f'no rule "{rule}"; there are positive, best, all-correct and distinct-correct'
-        )
+        raise ValueError(f'no rule "{rule}"; there are {", ".join(get_args(Rule))}')
     elif group.baseline is None:
         if any(reward is not None for reward in rewards):
             raise ValueError(f"task {group.task.id} has no baseline to be compared with")
