@@ -13,18 +13,18 @@ set -euo pipefail
 MODEL=${MODEL:-smollm2-135m} LIBRARY=${LIBRARY:-runs/mini-arc} OUT=${OUT:-${LIBRARY:-runs/mini-arc}/mini-arc}
 TASKS=${TASKS:-11} CANDIDATES=${CANDIDATES:-15} ROUNDS=${ROUNDS:-1} # of training
 HELD_OUT=${HELD_OUT:-8} EDITS=${EDITS:-5}                            # of the evaluation
-TRIED=${TRIED:-60}                                                   # tasks of each split that the oracle tries
+TRIED=${TRIED:-60} TRIED_HELD_OUT=${TRIED_HELD_OUT:-${TRIED:-60}}    # tasks of each split that the oracle tries
 SOURCE=${SOURCE:-"--sizes 3-5 --mini-seed 0"}
 ADAPT=${ADAPT-}                # how every task is learned, by the oracle, too: --examples, --rank, --step-limit
 ORACLE=${ORACLE-}              # the fixed best self-edit: --learning-rate, --epochs, --groups
 INNER=${INNER-"--constrained"} # how self-edits are written: --rate-bounds 1e-5,1e-2 --epoch-bounds 1,3, too
-POLICY=${POLICY-}              # how the policy learns from the round: --policy-learning-rate, --policy-epochs
-[ -z "${SMOKE:-}" ] || { TASKS=2 CANDIDATES=3 HELD_OUT=2 EDITS=2 TRIED=6; }
+POLICY=${POLICY-}              # the round: --policy-learning-rate, --rule, --temperature (of its edits alone)
+[ -z "${SMOKE:-}" ] || { TASKS=2 CANDIDATES=3 HELD_OUT=2 EDITS=2 TRIED=6 TRIED_HELD_OUT=6; }
 
 source "$(dirname "$0")/results.sh"
 
 same_settings "model $MODEL, $ROUNDS rounds x $TASKS tasks x $CANDIDATES edits, $HELD_OUT held out x $EDITS, \
-$TRIED tried, not in context, $SOURCE, $ADAPT, ${ORACLE:+$ORACLE, }$INNER${POLICY:+, $POLICY}"
+$TRIED + $TRIED_HELD_OUT tried, not in context, $SOURCE, $ADAPT, ${ORACLE:+$ORACLE, }$INNER${POLICY:+, $POLICY}"
 [[ $INNER != *--constrained* ]] || python -c 'import llguidance' # before hours of trainings that need none
 
 selfedit() { # a whole result or none: selfedit RESULT COMMAND ...
@@ -37,8 +37,9 @@ selfedit() { # a whole result or none: selfedit RESULT COMMAND ...
 }
 
 for split in training evaluation; do
+  [ "$split" = training ] && tried=$TRIED || tried=$TRIED_HELD_OUT
   # shellcheck disable=SC2086
-  selfedit "$OUT/$split.json" arc solvable --split "$split" --limit "$TRIED" $ORACLE \
+  selfedit "$OUT/$split.json" arc solvable --split "$split" --limit "$tried" $ORACLE \
     --out "$OUT/$split.txt" --only-learned
   python - "$split" "$OUT/$split.json" <<'PY'
 import json, sys
