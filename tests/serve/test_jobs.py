@@ -13,6 +13,7 @@ from selfedit.domains.knowledge import text_document
 from selfedit.errors import InputError
 from selfedit.model.fake import FakeModel
 from selfedit.serve import breath
+from selfedit.serve.disk import append_json, read_lines
 from selfedit.serve.jobs import Jobs, NoSuchJob
 from selfedit.serve.service import Service
 from selfedit.serve.settings import ServeSettings
@@ -206,3 +207,13 @@ def test_learning_takes_its_share_of_the_time_while_answers_are_written(monkeypa
 
     assert seconds((0, 0), 0.25) == pytest.approx(0.18)
     assert seconds((1, 0), 0.25) == pytest.approx(0.18 * 4, abs=0.04)
+
+
+def test_a_line_that_a_kill_cut_off_does_not_cost_the_next_one(tmp_path):
+    path = tmp_path / "job" / "events.jsonl"
+    append_json(path, {"n": 1})
+    with path.open("ab") as file:
+        file.write(b'{"n": 2, "ty')
+    append_json(path, {"n": 3})
+    append_json(path, {"n": 4})
+    assert read_lines(path) == [{"n": 1}, {"n": 3}, {"n": 4}]

@@ -125,7 +125,10 @@ def test_errors_say_what_is_wrong_and_hold_no_document(client):
         assert "secret" not in refused.text
     assert client.get("/api/jobs").json() == {"jobs": []}
     assert client.get("/api/jobs/ftjob-1").status_code == 404
-    assert client.get("/api/versions/7/report").status_code == 400
+    for of_version in ("report", "edits"):
+        unknown = client.get(f"/api/versions/7/{of_version}")
+        assert unknown.status_code == 404
+        assert "no adapter version 7" in unknown.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(

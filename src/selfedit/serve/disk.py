@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,16 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def append_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Add a JSON object as a line. Raises StoreError."""
+    """Add a JSON object as a line, a new one also after one that a kill cut off. Raises StoreError."""
+    line = json.dumps(value, default=str).encode() + b"\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
-            file.write(json.dumps(value, default=str).encode() + b"\n")
+        with path.open("ab+") as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                if file.read() != b"\n":
+                    line = b"\n" + line
+            file.write(line)
     except OSError as error:
         why = error.strerror or str(error)
         raise StoreError(f"{path} cannot be written: {why}. Free some space.") from error

@@ -117,19 +117,6 @@ def versions(service: Own) -> dict[str, Any]:
     }
 
 
-@router.get("/api/versions/{version}/report")
-def report(service: Own, version: int) -> Response:
-    """The HTML report of the learning that made a version."""
-    record = service.library.adapter(version)
-    path = service.library.shelf.report(record.run_id or 0)
-    if not path.is_file():
-        raise InputError(f"version {version} has no report")
-    # Its own origin: what a document says must never run with the page's rights.
-    policy = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-    headers = {"content-security-policy": policy, "x-frame-options": "SAMEORIGIN"}
-    return Response(path.read_bytes(), media_type="text/html; charset=utf-8", headers=headers)
-
-
 @router.post("/api/ask")
 async def ask(service: Own, body: AskBody) -> dict[str, Any]:
     """Greedy answers without documents, as `selfedit ask` gives them."""

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, HTTPException, Path, Query
 from fastapi.responses import Response
 
 from selfedit.config import stable_hash
+from selfedit.errors import NoSuchVersion
 from selfedit.report.learn_run import report_file
 from selfedit.report.run_report import run_report
 from selfedit.report.runs import headline, state
 from selfedit.serve.native import Own
 from selfedit.serve.routes import Route
 from selfedit.show.html import render_page
-from selfedit.store import LearnedDocument, RunRecord
+from selfedit.store import AdapterRecord, LearnedDocument, RunRecord
 from selfedit.types import Trial
 
 router = APIRouter(route_class=Route)
@@ -30,21 +31,40 @@ ALONE = {
 MOST_EDITS = 400  # of a run; its report has all
 
 
+def _version_of(service: Own, version: int) -> AdapterRecord:
+    """The version in the path; 404 where there is none."""
+    try:
+        return service.library.adapter(version)
+    except NoSuchVersion as error:
+        raise HTTPException(404, str(error)) from error
+
+
+Version = Annotated[AdapterRecord, Depends(_version_of)]
+
+
+@router.get("/api/versions/{version}/report")
+def version_report(service: Own, record: Version) -> Response:
+    """The HTML report of the learning that made a version."""
+    path = service.library.shelf.report(record.run_id or 0)
+    if not path.is_file():
+        raise HTTPException(404, f"version {record.version} has no report")
+    return Response(path.read_bytes(), media_type="text/html; charset=utf-8", headers=ALONE)
+
+
 @router.get("/api/versions/{version}/edits")
-def edits(service: Own, version: int) -> dict[str, Any]:
+def edits(service: Own, record: Version) -> dict[str, Any]:
     """The self-edits that were tried for a version, with their rewards and the losses of their
     training, in the order in which they were tried.
 
     Trials that an earlier run had stored are that run's: `stored_earlier` is how many the run found.
     """
-    record = service.library.adapter(version)
     store = service.library.store
     trials = [] if record.run_id is None else list(store.iter_trials(record.run_id))
     run = None if record.run_id is None else store.run(record.run_id)
     known = int((run.result or {}).get("num_trials", len(trials))) if run is not None else 0
     titles = _titles(record.documents)
     return {
-        "version": version,
+        "version": record.version,
         "stored_earlier": max(0, known - len(trials)),
         "left_out": max(0, len(trials) - MOST_EDITS),
         "edits": [_edit(trial, titles) for trial in trials[:MOST_EDITS]],
