@@ -20,7 +20,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from selfedit.endpoints.vllm_http import COMPLETIONS, RPC, Connection, NotThere, VllmHttp
+from selfedit.endpoints.vllm_http import COMPLETIONS, RPC, NotThere, VllmConnection, VllmHttp
 from selfedit.errors import EndpointError, InputError
 
 _SECONDS = 600.0  # without a byte: a whole reply comes at once, and others may be before it
@@ -103,7 +103,7 @@ class VllmServer:
     @contextmanager
     def writing(
         self,
-        connection: Connection,
+        connection: VllmConnection,
         body: dict[str, Any],
         folder: Path | None = None,
         key: str = "",
@@ -129,7 +129,7 @@ class VllmServer:
 
     def write(
         self,
-        connection: Connection,
+        connection: VllmConnection,
         body: dict[str, Any],
         folder: Path | None = None,
         key: str = "",

@@ -29,7 +29,7 @@ class Refused(EndpointError):
     """The server finds fault with a prompt or its settings: too long, for instance."""
 
 
-class Connection(http.client.HTTPConnection):
+class VllmConnection(http.client.HTTPConnection):
     """One that another thread can end for good. opened: its socket, which http.client forgets where the
     server closes it behind its reply."""
 
@@ -61,8 +61,8 @@ class VllmHttp:
     def url(self) -> str:
         return f"http://{self._host}:{self._port}"
 
-    def connection(self) -> Connection:
-        return Connection(self._host, self._port, timeout=self.seconds)
+    def connection(self) -> VllmConnection:
+        return VllmConnection(self._host, self._port, timeout=self.seconds)
 
     def get(self, path: str) -> Any:
         """A JSON value."""
@@ -87,7 +87,7 @@ class VllmHttp:
             return self.read(self.sent(connection, path, body))
 
     @contextmanager
-    def in_time(self, connection: Connection) -> Iterator[None]:
+    def in_time(self, connection: VllmConnection) -> Iterator[None]:
         """Within twice the seconds that the server may be silent. Raises EndpointError."""
         late = threading.Event()
 
@@ -119,7 +119,7 @@ class VllmHttp:
         return data
 
     def sent(
-        self, connection: Connection, path: str, body: dict[str, Any] | None
+        self, connection: VllmConnection, path: str, body: dict[str, Any] | None
     ) -> http.client.HTTPResponse:
         """The beginning of a reply. A request that is cut off before it is sent again: a server may
         refuse one of many at once. Raises EndpointError with what vLLM says."""

@@ -15,7 +15,7 @@ from selfedit.config import SamplingSettings
 from selfedit.endpoints.batch import Batch, Stopped
 from selfedit.endpoints.replies import without_thoughts
 from selfedit.endpoints.vllm import VllmServer
-from selfedit.endpoints.vllm_http import Connection
+from selfedit.endpoints.vllm_http import VllmConnection
 from selfedit.errors import EndpointError
 from selfedit.model.generate import cut, ending_tokens
 from selfedit.model.language_model import LanguageModel
@@ -63,7 +63,7 @@ class VllmTexts:
         """
         asks = [_Ask(n, *row) for n, row in enumerate(zip(rendered, seeds, folders, strict=True))]
         asks.sort(key=lambda ask: str(ask.folder))  # few adapters at a time
-        batch: Batch[_Ask, Connection, Completion] = Batch(
+        batch: Batch[_Ask, VllmConnection, Completion] = Batch(
             lambda connection, ask: self._written(batch, connection, ask, sampling, logprobs)
         )
         found: dict[int, Completion] = {}
@@ -76,8 +76,8 @@ class VllmTexts:
 
     def _written(
         self,
-        batch: Batch[_Ask, Connection, Completion],
-        connection: Connection,
+        batch: Batch[_Ask, VllmConnection, Completion],
+        connection: VllmConnection,
         ask: _Ask,
         sampling: SamplingSettings,
         logprobs: bool,
@@ -103,7 +103,7 @@ class VllmTexts:
             **({"logprobs": 0} if logprobs else {}),
         }
 
-    def _asked(self, connection: Connection, body: dict[str, Any], ask: _Ask) -> Completion:
+    def _asked(self, connection: VllmConnection, body: dict[str, Any], ask: _Ask) -> Completion:
         connection.close()  # an idle one may have been closed at the other end
         data = self.server.write(connection, body, ask.folder)
         try:
