@@ -163,6 +163,22 @@ def test_files_are_taken_and_a_refusal_is_said(page):
     page.locator(".job", has_text="owls.md").wait_for()  # by its name, not by its id
 
 
+def test_a_file_may_replace_the_learned_one_of_its_name(page, site):
+    page.get_by_role("link", name="Learn").click()
+    for version, meal in ((1, "blue moths at dusk"), (2, "barley at noon")):
+        text = TEXT.replace("blue moths at dusk", meal)
+        notes = {"name": "owls.md", "mimeType": "text/markdown", "buffer": text.encode()}
+        page.locator("#files").set_input_files(notes)
+        page.get_by_role("button", name="Remove owls.md").wait_for()
+        if version == 2:
+            page.get_by_label("What becomes of owls.md").select_option(label=f"replaces {EVIL}")
+        page.get_by_role("button", name="Learn", exact=True).click()
+        page.get_by_text(f"Kept as version {version}").wait_for()
+    (document,) = site.service.library.current().documents
+    assert "barley" in document.passages[0].context
+    assert page.locator(".job", has_text="owls.md").count() == 2
+
+
 def test_everything_that_is_pressed_has_a_name_and_nothing_is_too_wide(page):
     learn(page)
     page.set_viewport_size({"width": 390, "height": 844})

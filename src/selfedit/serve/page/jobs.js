@@ -79,7 +79,7 @@ class JobView {
 
 function what(job) {
   const { documents = [], document, version, interaction } = job.request;
-  const names = documents.map((one) => one.title || one.source || filenames.get(one.file) || (one.characters ? `a text of ${one.characters} characters` : "a file"));
+  const names = documents.map((one) => one.title || filenames.get(one.file) || one.source || (one.characters ? `a text of ${one.characters} characters` : "a file"));
   return names.join(", ") || document || (interaction ? `conversation ${interaction}` : version ? `version ${version}` : "");
 }
 

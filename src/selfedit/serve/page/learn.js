@@ -1,10 +1,11 @@
 // Learn: documents in, and what became of them, live.
 
 import { get, post, upload } from "./api.js";
-import { add, button, doing, fill, h, plural, say, when } from "./dom.js";
+import { add, button, doing, fill, first, h, plural, say, when } from "./dom.js";
 import { ENDED, ended, filenames, follow } from "./jobs.js";
 
-const chosen = [];  // files that wait to be sent
+// Files that wait to be sent: {file, replaces}; the latter is a learned document's source, or "".
+const chosen = [];
 const MOST_JOBS = 30;
 
 export async function show(part, state, signal) {
@@ -38,18 +39,25 @@ function form(jobs, state, signal) {
   const text = h("textarea", { id: "text", rows: 4, placeholder: "# A title\n\nA text that is to be learned." });
   const questions = h("textarea", { id: "questions", rows: 3, placeholder: "Who founded the observatory? | Maren Hollick" });
   const preset = h("select", { id: "preset" }, ["balanced", "fast", "paper"].map((name) => h("option", { value: name }, name)));
-  const showFiles = () => fill(list, chosen.map((file, i) => h("li", {}, h("span", {}, file.name), h("span", { class: "soft" }, size(file.size)),
-    button("Remove", () => { chosen.splice(i, 1); showFiles(); }, "quiet small", { "aria-label": `Remove ${file.name}` }))));
-  const take = (files) => { chosen.push(...files); showFiles(); };
+  let learned = [];  // documents of the current version
+  const showFiles = () => fill(list, chosen.map((one, i) => h("li", {}, h("span", {}, one.file.name), h("span", { class: "soft" }, size(one.file.size)),
+    replacing(one, learned),
+    button("Remove", () => { chosen.splice(i, 1); showFiles(); }, "quiet small", { "aria-label": `Remove ${one.file.name}` }))));
+  const lookUp = doing(async () => { learned = await learnedNow(); showFiles(); });
+  const take = (files) => {
+    chosen.push(...Array.from(files, (file) => ({ file, replaces: "" })));
+    showFiles();
+    lookUp();
+  };
   picker.addEventListener("change", () => { take(picker.files); picker.value = ""; });
   dropping(drop, take);
-  showFiles();
+  take([]);
   const submit = doing(async () => {
     const documents = [];
-    for (const file of chosen) {
+    for (const { file, replaces } of chosen) {
       const id = await upload(file);
       filenames.set(id, file.name);
-      documents.push({ file: id });
+      documents.push({ file: id, ...(replaces ? { source: replaces } : {}) });
     }
     if (text.value.trim()) documents.push({ text: text.value });
     if (!documents.length) throw new Error("Name a document first: drop a file, or paste a text.");
@@ -70,6 +78,21 @@ function form(jobs, state, signal) {
   return h("form", { class: "card", on: { submit } }, drop, list,
     h("label", { for: "text" }, "Or paste a text"), text, more,
     h("div", { class: "row end" }, h("button", { type: "submit", class: "main" }, "Learn")));
+}
+
+async function learnedNow() {
+  const { versions, current } = await get("/api/versions");
+  return versions.find((one) => one.version === current)?.documents ?? [];
+}
+
+/** Whether a chosen file replaces a learned document of its name; nothing where there is none. */
+function replacing(one, learned) {
+  const same = learned.filter((own) => own.source.split("/").at(-1) === one.file.name);
+  if (!same.some((own) => own.source === one.replaces)) one.replaces = "";  // it is learned no more
+  if (!same.length) return null;
+  const options = [["", "goes beside what is learned"], ...same.map((own) => [own.source, `replaces ${first(own.title, 40)}`])];
+  return h("select", { "aria-label": `What becomes of ${one.file.name}`, on: { change: (event) => { one.replaces = event.target.value; } } },
+    options.map(([value, text]) => h("option", { value, selected: value === one.replaces }, text)));
 }
 
 function dropping(zone, take) {
