@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from selfedit.cli.rounds import round_line
 from selfedit.loops.rounds import (
     RoundRecord,
     context_values,
@@ -10,6 +11,7 @@ from selfedit.loops.rounds import (
     stored_groups,
 )
 from selfedit.model.fake import FakeModel
+from selfedit.report.train_run import _curves, _read, _round_row
 from selfedit.seams import Update
 from selfedit.store import Store
 from selfedit.types import Candidate, Group, Query, SelfEdit, Task
@@ -76,3 +78,40 @@ def test_every_edit_was_invalid_is_said_only_if_it_was():
 
     assert "no edit was selected" in note(bad, good)
     assert "every edit was invalid (it is empty)" in note(bad, bad)
+
+
+def round_of(rewards: dict[float, list[list[float | None]]]) -> tuple[RoundRecord, list[Group]]:
+    """rewards: for each accuracy without an edit, contexts' rewards of their edits."""
+    groups = []
+    for before, contexts in rewards.items():
+        for own in contexts:
+            task = Task(f"t{len(groups)}", "T", "c", (Query("What?", ("tin",)),))
+            edits = [SelfEdit(task.id, i, (), ("e",)) for i in range(len(own))]
+            candidates = tuple(
+                Candidate(edit, (reward,), "invalid" if reward is None else "scored")
+                for edit, reward in zip(edits, own, strict=True)
+            )
+            groups.append(Group(task, before, candidates))
+    before = [group.baseline for group in groups if group.baseline is not None]
+    return round_record(1, FakeModel(), before, groups, Update(None), 1.0), groups
+
+
+def test_a_rounds_numbers_are_means_over_the_same_contexts():
+    """A context counts once, however many of its edits have a reward, and not at all without one."""
+    record, groups = round_of({0.9: [[None] * 4] * 5, 0.1: [[0.3, None], [0.5, 0.7, 0.9, 0.7]]})
+    assert (record.baseline, record.num_rewarded, record.num_tasks) == (0.1, 2, 7)
+    assert (record.mean_reward, record.best_reward) == (0.5, 0.6)
+    own = _read(groups, 1, {})
+    shown = [value for value, _ in own.values(record).values()]
+    assert shown == [record.baseline, record.mean_reward, record.best_reward]
+    row = _round_row(record, own)
+    assert [cell.split(" [")[0] for cell in row[2:6]] == ["10%", "50%", "60%", "+40 points"]
+    assert "of the 2 of 7 with a rewarded edit" in round_line(record)
+
+
+def test_what_a_round_has_not_measured_is_not_zero():
+    record, groups = round_of({0.5: [[None, None]] * 3})
+    assert (record.baseline, record.mean_reward, record.best_reward) == (0.5, None, None)
+    own = _read(groups, 1, {})
+    assert _round_row(record, own)[2:6] == ("50%", "—", "—", "—")
+    assert list(_curves([record], {1: own})) == ["without edits"]

@@ -78,6 +78,8 @@ def round_line(record: RoundRecord, rated: bool = False, noun: str = "context") 
         said = f"without edits {bare}, mean edit {mean}, best edit of each {noun} {best}"
     if (trusted := record.metrics.get("reliability")) is not None:
         said += f", reliability of the rewards {trusted:.2f}"
+    if 0 < record.num_rewarded < record.num_tasks:
+        said += f" (of the {record.num_rewarded} of {record.num_tasks} with a rewarded edit)"
     return (
         f"round {record.number}: {said}; {len(record.selected)} selected; valid: "
         f"{valid_edits(record)}" + (f"; {record.note}" if record.note else "")

@@ -27,6 +27,10 @@ class RoundRecord:
     """A finished round. policy: name or folder of the model that it ends with, which is the one
     that it began with if no edit was selected.
 
+    baseline, mean_reward, best_reward: without an edit, of a context's mean edit, and of its best;
+    means over the num_rewarded contexts that have an edit with a reward. Where there is none, baseline
+    is that of all. None: not measured. In rounds of earlier versions baseline is that of all contexts,
+    mean_reward the mean over edits, and num_rewarded 0.
     num_trials, num_invalid: trials made for the reward. num_edits: edits that the policy wrote, trained
     or not; 0 in rounds of earlier versions, which did not count. failed_edits: of the right form, but
     over the step limit or with a loss that was not finite. metrics: numbers of what the policy wrote
@@ -40,9 +44,9 @@ class RoundRecord:
     num_tasks: int
     num_trials: int
     num_invalid: int
-    baseline: float
-    mean_reward: float
-    best_reward: float
+    baseline: float | None
+    mean_reward: float | None
+    best_reward: float | None
     selected: tuple[str, ...]
     losses: tuple[float, ...]
     seconds: float
@@ -52,6 +56,7 @@ class RoundRecord:
     failed_edits: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     stopped: str = ""
+    num_rewarded: int = 0
 
 
 def round_record(
@@ -66,7 +71,7 @@ def round_record(
     """The numbers of a round that has just ended. baselines: of its contexts with questions."""
     statuses: Counter[str] = Counter()
     trials = num_invalid = 0
-    reason, rewards, best = "", array("d"), array("d")
+    reason, before, mean, best = "", array("d"), array("d"), array("d")
     for group in groups:
         for one in group.candidates:
             statuses[one.status] += 1
@@ -75,8 +80,10 @@ def round_record(
                 num_invalid += len(one.trials) or 1
                 reason = reason or one.reason
         known = [one.reward for one in group.candidates if one.reward is not None]
-        rewards.extend(known)
-        best.extend([max(known)] if known else [])
+        if known:
+            mean.append(math.fsum(known) / len(known))
+            best.append(max(known))
+            before.extend([] if group.baseline is None else [group.baseline])
     edits = statuses.total()
     trials = trials or edits  # if nothing was trained, an edit's rating counts as its trial
     note = update.note
@@ -91,8 +98,8 @@ def round_record(
         num_tasks=len(groups),
         num_trials=trials,
         num_invalid=num_invalid,
-        baseline=_mean(baselines),
-        mean_reward=_mean(rewards),
+        baseline=_mean(before or baselines),
+        mean_reward=_mean(mean),
         best_reward=_mean(best),
         selected=tuple(edit.text for edit in update.learned),
         losses=update.losses,
@@ -103,11 +110,12 @@ def round_record(
         failed_edits=statuses["failed"],
         metrics={name: value for name, value in update.metrics.items() if math.isfinite(value)},
         stopped=stopped,
+        num_rewarded=len(mean),
     )
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
+def _mean(values: Sequence[float]) -> float | None:
+    return math.fsum(values) / len(values) if values else None
 
 
 def round_key(run_key: str, number: int) -> str:

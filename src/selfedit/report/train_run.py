@@ -49,16 +49,27 @@ _HEADINGS = (
 class Measured:
     """A round's contexts that have questions and rewards: without edits, mean edit, best edit.
 
-    rewards: of all its contexts, [context][edit][seed]. edits, rewarded: how many edits they have, and
-    how many of those have a reward.
+    rewards: of all its contexts, [context][edit][seed]. contexts: how many it has. edits, rewarded: how
+    many edits they have, and how many of those have a reward.
     """
 
     baseline: list[float] = field(default_factory=list)
     mean: list[float] = field(default_factory=list)
     best: list[float] = field(default_factory=list)
     rewards: list[Rewards] = field(default_factory=list)
+    contexts: int = 0
     edits: int = 0
     rewarded: int = 0
+
+    def values(self, record: RoundRecord) -> dict[str, tuple[float | None, list[float]]]:
+        """What is said of the round, with what each context has of it: where there is nothing, the
+        record's number (ratings, for instance)."""
+        said = (
+            ("without edits", record.baseline, self.baseline),
+            ("mean edit", None if is_reader(record) else record.mean_reward, self.mean),
+            ("best edit", None if is_reader(record) else record.best_reward, self.best),
+        )
+        return {name: (math.fsum(own) / len(own) if own else of_all, own) for name, of_all, own in said}
 
 
 def train_report(store: Store, run: RunRecord, context: str | None) -> Report:
@@ -122,6 +133,7 @@ def _read(groups: Iterable[Group], number: int, seen: dict[str, Seen]) -> Measur
         own = seen.setdefault(group.task.id, Seen(group.task.id, group.task.title))
         rewards = [one.reward for one in group.candidates if one.reward is not None]
         best = max(rewards, default=None)
+        measured.contexts += 1
         measured.edits += len(group.candidates)
         measured.rewarded += len(rewards)
         if number not in own.rounds:
@@ -172,25 +184,27 @@ def _rounds(
             "edits were rated by a judge, not trained: their numbers are its ratings, with 1 as 0% and "
             "5 as 100%, and do not compare with the accuracy without edits"
         )
-        return (table, Notes((note, *_round_notes(records, measured))))
+        return (table, Notes((note, *_round_notes(records, measured, noun))))
     notes = [
         f"{reward}; intervals: 95 %, bootstrap over the round's {noun}s",
         f"the best edit of each {noun} is the best of several tries: by chance alone it is above the "
         "mean, so only the mean edit can be compared with the policy without edits",
         f"rounds may have sampled different {noun}s, so their difference does not show what RL did: "
         f"selfedit eval compares policies on the same {noun}s",
-        *_round_notes(records, measured),
+        *_round_notes(records, measured, noun),
     ]
     plot = interval_lines(_curves(records, measured), "round", "reward, %", "Reward over rounds")
     said = "; ".join(
-        f"round {r.number}: without edits {percent(r.baseline)}, mean edit {percent(r.mean_reward)}, "
-        f"best edit {percent(r.best_reward)}"
+        f"round {r.number}: "
+        + ", ".join(
+            f"{name} {percent(value)}" for name, (value, _) in measured[r.number].values(r).items()
+        )
         for r in records
     )
     return (table, Plot(plot, said), Notes(tuple(notes)))
 
 
-def _round_notes(records: Sequence[RoundRecord], measured: dict[int, Measured]) -> list[str]:
+def _round_notes(records: Sequence[RoundRecord], measured: dict[int, Measured], noun: str) -> list[str]:
     """What a reader of the numbers must know of each round."""
     found = []
     for record in records:
@@ -199,6 +213,11 @@ def _round_notes(records: Sequence[RoundRecord], measured: dict[int, Measured]) 
             found.append(
                 f"round {record.number}: the mean edit is that of the {own.rewarded} of {own.edits} "
                 "edits that have a reward"
+            )
+        if 0 < len(own.mean) < own.contexts:
+            found.append(
+                f"round {record.number}: the numbers are those of the {len(own.mean)} of "
+                f"{plural(own.contexts, noun)} with an edit that has a reward"
             )
         if record.note:
             found.append(f"round {record.number}: {record.note}")
@@ -214,9 +233,7 @@ def _round_row(record: RoundRecord, own: Measured) -> tuple[str, ...]:
     return (
         str(record.number),
         str(record.num_tasks),
-        _cell(record.baseline, own.baseline),
-        "—" if is_reader(record) else _cell(record.mean_reward, own.mean),
-        "—" if is_reader(record) else _cell(record.best_reward, own.best),
+        *(_cell(value, contexts) for value, contexts in own.values(record).values()),
         difference,
         valid_edits(record),
         str(len(record.selected)),
@@ -225,7 +242,9 @@ def _round_row(record: RoundRecord, own: Measured) -> tuple[str, ...]:
     )
 
 
-def _cell(value: float, contexts: Sequence[float]) -> str:
+def _cell(value: float | None, contexts: Sequence[float]) -> str:
+    if value is None:
+        return "—"
     return percent(value) + (_span(accuracy_interval(contexts), percent) if contexts else "")
 
 
@@ -239,18 +258,12 @@ def _span(interval: Interval, say: object) -> str:
 def _curves(
     records: Sequence[RoundRecord], measured: dict[int, Measured]
 ) -> dict[str, dict[int, tuple[float, float, float]]]:
-    curves: dict[str, dict[int, tuple[float, float, float]]] = {
-        "without edits": {}, "mean edit": {}, "best edit": {}
-    }  # fmt: skip
+    curves: dict[str, dict[int, tuple[float, float, float]]] = {}
     for record in records:
-        own = measured[record.number]
-        for label, value, contexts in (
-            ("without edits", record.baseline, own.baseline),
-            ("mean edit", record.mean_reward, own.mean),
-            ("best edit", record.best_reward, own.best),
-        ):
+        for label, (value, contexts) in measured[record.number].values(record).items():
             found = accuracy_interval(contexts)
-            curves[label][record.number] = (value, found.low, found.high)
+            if value is not None:
+                curves.setdefault(label, {})[record.number] = (value, found.low, found.high)
     return curves
 
 
