@@ -76,3 +76,10 @@ def test_the_papers_recorded_round(shared_json):
     assert chosen.fresh == pytest.approx(0.427, abs=0.0005)
     assert chosen.mean == pytest.approx(0.402, abs=0.0005)
     assert found.seeds_for() == 7
+
+
+def test_edits_that_differ_by_their_seeds_alone_are_as_unreliable_as_can_be():
+    """Not unknown: a plan and a report have to say that nothing can be learned from such rewards."""
+    found = reliability([[[1.0, 0.5], [0.5, 1.0]], [[1.0, 0.0], [0.5, 0.5]]])
+    assert (found.mean, found.low, found.high) == (-1.0, -1.0, -1.0)
+    assert found.single < 0

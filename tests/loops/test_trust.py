@@ -98,6 +98,18 @@ def test_trials_that_two_runs_share_count_once(tmp_path):
     assert (found.contexts, found.edits) == (2, 4)
 
 
+def test_a_long_run_of_one_seed_does_not_hide_a_short_one_of_two(tmp_path):
+    """As `said` advises: a few contexts with two seeds, then all with one."""
+    settings = SETTINGS.model_copy(update={"rounds": 1})
+    run = outer(tmp_path, settings=settings)
+    run.run()
+    found = earlier(run.store, "fake", settings)
+    one_seed = inner(settings, seeds=1)
+    outer(tmp_path, settings=one_seed).run()
+    assert settings.inner.seeds > 1
+    assert earlier(run.store, "fake", one_seed) == found
+
+
 def test_what_the_plan_says():
     noisy = reliability([[[0.2, 0.8], [0.6, 0.4], [0.7, 0.5]], [[0.1, 0.4], [0.3, 0.1], [0.6, 0.3]]])
     assert "cannot learn much" in said(noisy, 1)

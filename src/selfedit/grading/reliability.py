@@ -26,9 +26,9 @@ Rewards = Sequence[Sequence[float | None]]  # of a context: [edit][seed]
 class Reliability:
     """Of rewards over `seeds` seeds (their mean number, if contexts differ in it).
 
-    mean: of the mean over the seeds, with its 95 % interval low..high; single: of one training. NaN
-    where nothing differs, or too little is there. between, within: standard deviations, of edits of a
-    context (without noise) and of one edit's seeds. contexts, edits: that were counted.
+    mean: of the mean over the seeds, -1 at least, with its 95 % interval low..high; single: of one
+    training. NaN where nothing differs, or too little is there. between, within: standard deviations,
+    of edits of a context (without noise) and of one edit's seeds. contexts, edits: that were counted.
     """
 
     single: float
@@ -129,7 +129,7 @@ def _ratios(sums: NDArray[np.float64]) -> tuple[float, float, float, float, floa
         return math.nan, math.nan, 0.0, 0.0, seeds
     return (
         difference / whole,
-        difference / ms_between if ms_between > 0 else math.nan,
+        max(-1.0, difference / ms_between) if ms_between > 0 else -1.0,
         math.sqrt(max(0.0, difference / seeds)),
         math.sqrt(ms_within),
         seeds,

@@ -43,17 +43,16 @@ def earlier(store: Store, model: str, settings: OuterSettings) -> Reliability:
     for run in store.runs(None):
         if run.kind == "train" and run.model == model and _same(run, settings):
             by_key[str(run.inputs.get("key"))].append(run)
-    found: list[Rewards] = []
-    # What several runs share, such as two algorithms' first rounds, or two edits, counts once.
+    contexts = [edits for key, runs in by_key.items() for edits in _of_runs(store, runs, key)]
+    # What several runs share, such as two algorithms' first rounds, or two edits, counts once: where it
+    # has most seeds.
     seen: set[str] = set()
-    for key, runs in by_key.items():
-        for edits in _of_runs(store, runs, key):
-            fresh: list[list[float | None]] = []
-            for own in edits:
-                if seen.isdisjoint(own):
-                    fresh.append(list(own.values()))
-                seen.update(own)
-            found.append(fresh)
+    found: list[Rewards] = [[] for _ in contexts]
+    every = [(place, own) for place, edits in enumerate(contexts) for own in edits]
+    for place, own in sorted(every, key=lambda one: -len(one[1])):
+        if seen.isdisjoint(own):
+            found[place].append(list(own.values()))
+        seen.update(own)
     return reliability(found)
 
 
