@@ -327,6 +327,25 @@ def test_a_step_is_of_completions_however_many_an_edit_has(tiny, tmp_path, round
     assert "kl_to_first" in update.metrics
 
 
+@pytest.mark.parametrize("name", ["rloo", "ppo"])
+def test_the_distance_from_the_first_policy_is_of_edits_that_were_learned_from(
+    tiny, tmp_path, rounds_of_tiny, monkeypatch, name
+):
+    """Not of those that were too long: their distance is unknown, and not 0."""
+    place = f"selfedit.algorithms.{name}"
+    monkeypatch.setattr(f"{place}.fitting_samples", lambda policy, found, most: found[::2])
+    monkeypatch.setattr(f"{place}.held_to", lambda first, kept, temperature: kept)
+
+    def two_nats(kept, units):
+        known = {own.unit for own in kept}
+        return [2.0 * (unit in known) for unit in range(units)]
+
+    monkeypatch.setattr(f"{place}.distances_of", two_nats)
+    own = algorithm_of_tiny(tiny, name, kl_stop=None)
+    found = own.improve(tiny, rounds_of_tiny, tmp_path / "r", Silent())
+    assert found.metrics["kl_to_first"] == 2.0
+
+
 def replaced_name(tiny, folder):
     """The tiny model, as if it were the policy in the folder."""
 

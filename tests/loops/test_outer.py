@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from selfedit.algorithms.rest_em import ReSTEM
+from selfedit.config import PolicySettings, TrainSettings
 from selfedit.data import drawn
 from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.settings import KnowledgeOuterSettings, KnowledgeSettings, LearnSettings
@@ -28,7 +29,7 @@ from selfedit.progress import Silent
 from selfedit.runners import local, stored
 from selfedit.runners.local import LocalRunner
 from selfedit.store import Store
-from selfedit.types import Query, Task
+from selfedit.types import Candidate, Group, Prompt, Query, SelfEdit, Task
 from tests.sampled import texts as texts_of
 
 SETTINGS = KnowledgeOuterSettings(
@@ -492,7 +493,8 @@ def test_the_policy_update_learns_to_write_the_edit_on_real_weights(tmp_path):
         lora=LoraSettings(rank=8, alpha=16, layers="all"),
         train=TrainSettings(learning_rate=1e-2, epochs=150, batch_size=2),
     )
-    losses = update_policy(model, [edit], settings, 0, tmp_path / "policy")
+    losses, left_out = update_policy(model, [edit], settings, 0, tmp_path / "policy")
+    assert not left_out
     # With its small random head (|logit| <= 1.3) the tiny model cannot get below about 4.3.
     assert losses[-1] < losses[0] - 1
     greedy = SamplingSettings(temperature=0, max_new_tokens=12)
@@ -504,6 +506,16 @@ def test_the_policy_update_learns_to_write_the_edit_on_real_weights(tmp_path):
         Path(tmp_path, name, "model.safetensors").read_bytes() for name in ("policy", "again")
     )
     assert first == second
+
+
+def test_what_is_too_long_for_the_policy_update_is_said(tmp_path):
+    model = tiny_model(dtype="float32")
+    edits = [SelfEdit("t", i, (Prompt("ab"),), (said,)) for i, said in enumerate(("xyz", "xyz" * 40))]
+    train = TrainSettings(epochs=1, max_tokens=60)
+    algorithm = ReSTEM("best", 0.0, PolicySettings(train=train), 0)
+    groups = [Group(Task("t", "", "c"), 0.0, (Candidate(edit, (1.0,)),)) for edit in edits]
+    update = algorithm.improve(model, groups, tmp_path / "policy", Silent())
+    assert update.note.startswith("not trained on: 1 of 2 training sequences are longer than 60 tokens")
 
 
 class Rubric:

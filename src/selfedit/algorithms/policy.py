@@ -23,9 +23,9 @@ def update_policy(
     seed: int,
     folder: Path,
     on_step: Callable[[int, int], None] | None = None,
-) -> list[float]:
+) -> tuple[list[float], str]:
     """SFT on prompt -> edit with a bank of one, merged into a model folder, which appears whole or not
-    at all. Returns the losses, in nats per token.
+    at all. Returns the losses, in nats per token, and what was left out for its length.
 
     Raises SelfEditError if the training diverges, StoreError if the folder cannot be written.
     """
@@ -38,7 +38,7 @@ def update_policy(
     assert sequences, "an edit that was trained on has text"
     need_space(folder.parent, 2 * model.num_bytes)
     try:
-        plan, _, _ = fitting(model, TrainingPlan(sequences), settings.train.max_tokens)
+        plan, _, left_out = fitting(model, TrainingPlan(sequences), settings.train.max_tokens)
     except OverLimit as error:
         raise SelfEditError(
             f"the policy cannot be updated: {error}. The round's trials are kept: choose tasks with "
@@ -51,7 +51,7 @@ def update_policy(
             "with a lower policy learning rate."
         )
     write_policy(model, adapters, folder)
-    return record.losses
+    return record.losses, left_out
 
 
 def write_policy(model: Model, adapters: Adapters, folder: Path) -> None:

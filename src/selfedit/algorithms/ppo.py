@@ -67,7 +67,7 @@ class PPO(PolicyGradient):
         if self.beta > 0:
             kept = held_to(self.first.model(policy), reread(policy, kept, temperature), temperature)
             distances = distances_of(kept, len(edits))
-            numbers["kl_to_first"] = math.fsum(distances) / len(distances)
+            numbers["kl_to_first"] = math.fsum(distances) / len({own.unit for own in kept})
             rewards = [r - self.beta * d for r, d in zip(rewards, distances, strict=True)]
         features_ND = features(policy, edits)
         head = ValueHead.beside(Path(policy.name), features_ND.shape[1])

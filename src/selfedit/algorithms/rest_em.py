@@ -49,8 +49,8 @@ class ReSTEM:
             return Update(None)
         progress.start("updating the policy", 100)
         on_step = by_steps(progress, 100)
-        losses = update_policy(policy, edits, self.settings, self.seed, out, on_step)
-        return Update(out, tuple(edits), tuple(losses))
+        losses, left_out = update_policy(policy, edits, self.settings, self.seed, out, on_step)
+        return Update(out, tuple(edits), tuple(losses), note=left_out)
 
 
 def select(groups: Iterable[Group], rule: Rule = "positive", margin: float = 0.0) -> list[Group]:

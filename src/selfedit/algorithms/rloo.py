@@ -59,7 +59,7 @@ class RLOO(PolicyGradient):
         if self.beta > 0:
             kept = held_to(self.first.model(policy), reread(policy, kept, temperature), temperature)
             distances = distances_of(kept, len(edits))
-            numbers["kl_to_first"] = math.fsum(distances) / len(distances)
+            numbers["kl_to_first"] = math.fsum(distances) / len({own.unit for own in kept})
         rewards = [reward for group in useful for reward in group.rewards]
         held = [r - self.beta * d for r, d in zip(rewards, distances, strict=True)]
         advantages = self.advantages(held, [len(group.edits) for group in useful])

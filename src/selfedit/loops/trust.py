@@ -47,7 +47,7 @@ def earlier(store: Store, model: str, settings: OuterSettings) -> Reliability:
     # What several runs share, such as two algorithms' first rounds, or two edits, counts once: where it
     # has most seeds.
     seen: set[str] = set()
-    found: list[Rewards] = [[] for _ in contexts]
+    found: list[list[list[float | None]]] = [[] for _ in contexts]
     every = [(place, own) for place, edits in enumerate(contexts) for own in edits]
     for place, own in sorted(every, key=lambda one: -len(one[1])):
         if seen.isdisjoint(own):

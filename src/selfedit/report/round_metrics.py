@@ -17,9 +17,14 @@ _KNOWN: dict[str, tuple[str, str]] = {
     "diversity": ("diversity", "1 - overlap of their word pairs"),
     "clipped": ("clipped", "share of tokens (rloo: edits) whose ratio left its bounds"),
     "kl_to_drawn": ("KL to drawn", "from the policy that wrote, nats per token, at the last step"),
-    "kl_to_first": ("KL to first", "from the first policy, nats per token (rloo: per edit)"),
+    "kl_to_first": ("KL to first", "from the first policy, nats per token (rloo, ppo: per edit)"),
     "ratio_error": ("first ratio", "mean |log ratio| before the first step: 0 if all is well"),
-    "contexts_without_signal": ("no signal", "contexts whose self-edits all earned the same"),
+    "contexts_without_signal": (
+        "no signal",
+        "contexts (with credit by statement: places of statements in them) whose self-edits all earned "
+        "the same",
+    ),
+    "too_long": ("too long", "completions that were left out of the update for their length"),
     "margin": ("margin", "how much more the better edit of a pair has gained, nats"),
     "pairs_right": ("pairs right", "share of pairs where it has"),
     "value_error": ("value error", "mean squared error of the value head before its fit"),
