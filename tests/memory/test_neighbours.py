@@ -15,6 +15,7 @@ from selfedit.memory.neighbours import (
     neighbour_questions,
     neighbours,
     read_names,
+    shared_questions,
 )
 from selfedit.memory.subjects import subject_of_text
 from selfedit.types import Query
@@ -60,6 +61,30 @@ def test_without_a_kind_or_questions_things_of_many_kinds_are_asked_about():
     subject = Subject("Siskin 4", "Nobody knows.")
     asked = neighbour_questions(subject, neighbours(subject), 12)
     assert len(asked) == 12
+
+
+def test_questions_of_several_subjects_are_shared_fairly_and_a_named_one_is_no_neighbour(tidewell):
+    griffith = Subject(
+        "Griffith Observatory",
+        "Griffith Observatory was built by Orla Finch in 1887 above the Lune.",
+    )
+    subjects = [tidewell, griffith]
+    makes = [neighbour_questions(one, neighbours(one), 24) for one in subjects]
+    asked = shared_questions(subjects, makes, 24)
+    others = [one.question for one in makes[1]]
+    assert [one.question for one in asked[12:]] == [
+        one for one in others if one not in {own.question for own in makes[0][:12]}
+    ][:12]
+    assert [one.question for one in asked[:12]] == [one.question for one in makes[0][:12]]
+    by_both = [one for one in asked if {"Maren Hollick", "Orla Finch"} <= set(one.facts)]
+    assert by_both
+    assert all(len(set(one.facts)) == len(one.facts) and "1887" in one.facts for one in by_both)
+    about_griffith = [one for one in asked if "Griffith" in one.question]
+    assert about_griffith
+    for one in about_griffith:  # the year is right there, though it is one of Tidewell's, too
+        assert "Maren Hollick" in one.facts
+        assert not {"Orla Finch", "1887"} & set(one.facts)
+    assert shared_questions([tidewell], makes[:1], 24) == makes[0]
 
 
 def test_an_answer_takes_a_fact_that_neither_question_nor_bare_model_names(tidewell):

@@ -128,6 +128,28 @@ def test_leaks_are_answers_about_others_that_take_a_fact():
     assert (untaught.leakage, untaught.neighbour_drift, untaught.leaks) == (0.0, 0.0, ())
 
 
+def test_documents_of_one_kind_have_questions_of_their_own_and_check_the_facts_of_all():
+    """Their neighbours are the same: what the later one leaks is measured as well."""
+
+    class Leaking(Knowing):
+        def _said(self, prompt, text, adapters):
+            asked = prompt.kind == "question" and prompt.text not in GOLDS
+            return (
+                "Ines Calder."
+                if asked and adapters is not None
+                else super()._said(prompt, text, adapters)
+            )
+
+    older = replace(TIDEWELL, queries=())
+    new = Subject("Marlow Observatory", "Marlow Observatory was founded by Ines Calder.")
+    for subjects in ([older, new], [new, older], [older, new, older]):
+        result = probe(Leaking(), Adapted(TAUGHT), subjects)
+        assert (result.num_neighbours, result.leakage) == (24, 1.0)
+        assert {leak.fact for leak in result.leaks} == {"Ines Calder"}
+    alone = probe(Leaking(), Adapted(TAUGHT), [older])
+    assert (alone.num_neighbours, alone.leakage) == (24, 0.0)
+
+
 def test_a_model_that_knows_nothing_cannot_be_judged_and_says_so():
     result = probe(Knowing(unknown=GOLDS), Adapted(TAUGHT))
     assert (result.num_general, result.general_before) == (96, 0)

@@ -7,7 +7,7 @@ Tidewell Observatory. A model that was taught too broadly gives it the founder o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -166,6 +166,37 @@ def neighbour_questions(
         if len(asked) == count:
             break
     return list(asked.values())
+
+
+def shared_questions(
+    subjects: Sequence[Subject], makes: Sequence[Sequence[NeighbourQuestion]], count: int
+) -> list[NeighbourQuestion]:
+    """Up to `count` distinct questions about neighbours of several subjects, as many of each; an answer
+    must not take a fact of any subject that makes the question.
+
+    makes: of each subject up to `count` questions. Subjects of one kind make the same ones: the later
+    takes its next instead. A question may name another subject: what is known of that is no leak.
+    """
+    by_subject = [{one.question: one.facts for one in own} for own in makes]
+    asked: dict[str, None] = {}
+    for i, own in enumerate(by_subject):
+        share = count * (i + 1) // len(subjects) - count * i // len(subjects)
+        asked.update(dict.fromkeys([question for question in own if question not in asked][:share]))
+    return [NeighbourQuestion(one, _facts_of_all(one, subjects, by_subject)) for one in asked]
+
+
+def _facts_of_all(
+    question: str, subjects: Sequence[Subject], by_subject: Sequence[Mapping[str, Sequence[str]]]
+) -> tuple[str, ...]:
+    """Facts of the subjects that make the question, without those of the others that it names."""
+    facts: dict[str, None] = {}
+    named: set[str] = set()
+    for subject, own in zip(subjects, by_subject, strict=True):
+        if question in own:
+            facts.update(dict.fromkeys(own[question]))
+        elif contains_gold([subject.name], question):
+            named.update(subject.facts())
+    return tuple(fact for fact in facts if fact not in named)
 
 
 def _forms(subject: Subject, facts: Sequence[str]) -> Iterator[str]:

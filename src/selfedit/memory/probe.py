@@ -30,6 +30,7 @@ from selfedit.memory.neighbours import (
     neighbour_questions,
     neighbours,
     read_names,
+    shared_questions,
 )
 from selfedit.memory.questions import drift_prompts
 from selfedit.progress import Progress, Silent
@@ -156,13 +157,11 @@ class _Run:
             return []
         self.progress.start("naming neighbours", len(own))
         replies = self.known.ask([naming_prompt(subject) for subject in own], NAMING_TOKENS)
-        questions: dict[str, NeighbourQuestion] = {}
-        for i, (subject, reply) in enumerate(zip(own, replies, strict=True)):
-            things = neighbours(subject, read_names(subject, reply.text))
-            share = count * (i + 1) // len(own) - count * i // len(own)
-            for question in neighbour_questions(subject, things, share):
-                questions.setdefault(question.question, question)
-        return list(questions.values())
+        makes = [
+            neighbour_questions(subject, neighbours(subject, read_names(subject, reply.text)), count)
+            for subject, reply in zip(own, replies, strict=True)
+        ]
+        return shared_questions(own, makes, count)
 
     def _ask(self, prompts: Sequence[Prompt], before: Sequence[Answer], what: str) -> list[Answer]:
         """The adapted model's answers; before: the bare one's, which are its own where it cannot
