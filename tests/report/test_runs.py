@@ -131,6 +131,28 @@ def test_choosing_a_context(store, tmp_path):
     assert "one round only" in page_markdown(once.page)
 
 
+LEARNED = {
+    "accuracy_before": 0.0, "accuracy_after": 1.0, "num_questions": 6, "held_out": False,
+    "version": 1, "committed": True, "reason": "",
+}  # fmt: skip
+
+
+def learned(store: Store, trials=(), **given) -> str:
+    """The report of a `learn` run with these trials."""
+    run = store.start_run("learn", "fake", "0", given, {})
+    store.put_trials(run, trials)
+    store.finish_run(run, "finished", LEARNED)
+    return page_markdown(run_report(store, store.run(run)).page)
+
+
+def test_what_the_questions_of_a_learn_run_were_for(store):
+    """Of a single candidate there is nothing to choose."""
+    assert "6 questions, none of which chose anything" in learned(store, candidates=1)
+    assert "6 questions, not held out: also used to choose the self-edits" in learned(
+        store, candidates=2
+    )
+
+
 def test_edits_without_a_reward_say_why(store, tmp_path):
     """Texts with NaN in them make the fake model's training fail."""
     outer(store, tmp_path, [task(0, " The NaN is here."), task(1)], settings(rounds=1)).run()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from selfedit.report.runs import (
     trials_section,
 )
 from selfedit.show.page import Block, Column, Entry, Look, Notes, Page, Section, SideBySide, Table
-from selfedit.show.wording import flat, known, nouns, of_total, percent, quiz_line
+from selfedit.show.wording import flat, known, measured_on, nouns, of_total, percent, quiz_line
 from selfedit.store import RunRecord, Store
 from selfedit.types import Trial
 
@@ -35,7 +35,7 @@ def learn_report(store: Store, run: RunRecord) -> Report:
         if result.get("report_path"):
             file = report_file(store, run)
             more += [("Full report", str(file or f"{result['report_path']} (no longer there)"))]
-        sections.append(Section("Accuracy", (_accuracies(result),)))
+        sections.append(Section("Accuracy", (_accuracies(result, run.settings),)))
         if notes := tuple(result.get("notes") or ()):
             sections.append(Section("Notes", (Notes(notes),)))
     sections += [trials_section(store, run), *_edits(store, run)]
@@ -80,14 +80,13 @@ def _verdict(result: dict[str, Any]) -> str:
     return f"{said}: {result['reason']}." if result["reason"] else f"{said}."
 
 
-def _accuracies(result: dict[str, Any]) -> Table:
+def _accuracies(result: dict[str, Any], settings: Mapping[str, Any]) -> Table:
     n = result["num_questions"]
     rows = []
     for name, value in (("before", result["accuracy_before"]), ("after", result["accuracy_after"])):
         rows.append((name, percent(value), of_total(value, n)))
     quiz = result.get("quiz", "given")  # runs of before had no other that is recorded
-    kind = "held out from choosing" if result["held_out"] else "also used to choose"
-    caption = f"{n} {nouns(quiz, n)}, {kind} the self-edits"
+    caption = f"{n} {measured_on(quiz, n, result['held_out'], settings)}"
     if line := quiz_line(quiz):
         caption += f". {line}"
     return Table(("", "accuracy", nouns(quiz, 2)), tuple(rows), caption)

@@ -131,10 +131,17 @@ def ended_line(result: LearnResult) -> str:
 
 def question_kind(result: LearnResult) -> str:
     """What the reported accuracy was measured on."""
-    noun = nouns(result.quiz, result.num_questions)
-    if result.settings.get("candidates") == 1:
+    return measured_on(result.quiz, result.num_questions, result.held_out, result.settings)
+
+
+def measured_on(
+    quiz: QuizKind, num_questions: int, held_out: bool, settings: Mapping[str, object]
+) -> str:
+    """The same of a stored result, with its run's settings."""
+    noun = nouns(quiz, num_questions)
+    if settings.get("candidates") == 1:
         return f"{noun}, none of which chose anything"
-    if result.held_out:
+    if held_out:
         return f"{noun} held out from choosing the self-edits"
     return f"{noun}, not held out: also used to choose the self-edits"
 
