@@ -29,7 +29,16 @@ from selfedit.show.markdown import page_markdown
 from selfedit.show.page import Page, Passage, Section, SideBySide, Table
 from selfedit.show.page_terminal import print_page
 from selfedit.store import Store
-from selfedit.types import Candidate, Group, Query, SelfEdit, Task
+from selfedit.types import (
+    Candidate,
+    GradedAnswer,
+    Group,
+    Query,
+    Score,
+    SelfEdit,
+    Task,
+    Trial,
+)
 
 # Lines that Markdown would make a heading, lists and a rule of.
 LINES = "A passage\n===\n- one\n1. two\n+ three\n---"
@@ -151,6 +160,23 @@ def test_what_the_questions_of_a_learn_run_were_for(store):
     assert "6 questions, not held out: also used to choose the self-edits" in learned(
         store, candidates=2
     )
+
+
+def test_a_finalist_of_a_heat_is_shown_as_it_was_trained_in_full(store):
+    """Its heat is another trial of the same edit, and no second seed."""
+
+    def trial(key: str, index: int, right: int, seed: int = 0) -> Trial:
+        answers = tuple(GradedAnswer("q", "g", "a", n < right, n < right) for n in range(4))
+        return Trial(
+            key, "t", SelfEdit("t", index, (), (f"e{index}",)), seed, "scored", "", Score(answers)
+        )
+
+    heat = [trial("h0", 0, 1), trial("h1", 1, 0)]
+    told = learned(store, [*heat, trial("f0", 0, 4)], candidates=2)
+    assert "100%" in told.partition("Edit 1")[2].partition("Edit 2")[0]
+    assert "62.5%" not in told
+    seeds = learned(store, [trial("s0", 0, 1), trial("s1", 0, 4, seed=1)], candidates=1)
+    assert "62.5%" in seeds
 
 
 def test_edits_without_a_reward_say_why(store, tmp_path):

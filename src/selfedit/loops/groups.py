@@ -35,6 +35,12 @@ def candidate_of(trials: Sequence[Trial]) -> Candidate:
     )
 
 
+def last_trials(trials: Iterable[Trial]) -> list[Trial]:
+    """Of a run's trials, in the order of arrival, the last of each task, edit and seed: where a heat
+    was held, a finalist's is that of its full training (`learning.contest`)."""
+    return list({(trial.task_id, trial.edit.index, trial.seed): trial for trial in trials}.values())
+
+
 def trials_of(store: Store, groups: Iterable[Group]) -> Iterator[tuple[tuple[Trial, ...], ...]]:
     """The trials of each group, as [candidate][seed], without their plans; read some at a time.
 

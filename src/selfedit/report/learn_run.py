@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from selfedit.learning.shelf import Shelf
-from selfedit.loops.groups import candidate_of
+from selfedit.loops.groups import candidate_of, last_trials
 from selfedit.report.runs import (
     Report,
     facts,
@@ -94,7 +94,8 @@ def _accuracies(result: dict[str, Any], settings: Mapping[str, Any]) -> Table:
 
 def _edits(store: Store, run: RunRecord) -> list[Section]:
     """The trials that this run stored, passage by passage. Their titles are not stored."""
-    trials = sorted(store.iter_trials(run.id), key=lambda t: (t.task_id, t.edit.index, t.seed))
+    own_trials = last_trials(store.iter_trials(run.id))
+    trials = sorted(own_trials, key=lambda t: (t.task_id, t.edit.index, t.seed))
     blocks: list[Block] = []
     passages = [list(own) for _, own in groupby(trials, key=lambda t: t.task_id)]
     for own in passages[:MOST_TASKS]:

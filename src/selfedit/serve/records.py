@@ -12,6 +12,7 @@ from fastapi.responses import Response
 
 from selfedit.config import stable_hash
 from selfedit.errors import NoSuchVersion
+from selfedit.loops.groups import last_trials
 from selfedit.report.learn_run import report_file
 from selfedit.report.run_report import run_report
 from selfedit.report.runs import headline, state
@@ -54,12 +55,12 @@ def version_report(service: Own, record: Version) -> Response:
 @router.get("/api/versions/{version}/edits")
 def edits(service: Own, record: Version) -> dict[str, Any]:
     """The self-edits that were tried for a version, with their rewards and the losses of their
-    training, in the order in which they were tried.
+    training, in the order in which they were tried; of a finalist of a heat the full training.
 
     Trials that an earlier run had stored are that run's: `stored_earlier` is how many the run found.
     """
     store = service.library.store
-    trials = [] if record.run_id is None else list(store.iter_trials(record.run_id))
+    trials = [] if record.run_id is None else last_trials(store.iter_trials(record.run_id))
     run = None if record.run_id is None else store.run(record.run_id)
     known = int((run.result or {}).get("num_trials", len(trials))) if run is not None else 0
     titles = _titles(record.documents)
