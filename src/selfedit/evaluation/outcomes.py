@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from selfedit.config import stable_hash
 from selfedit.domains.conditions import Outcome, TaskOutcome
 from selfedit.store import RunRecord, Store
-from selfedit.types import GradedAnswer, Query, Score, Task
+from selfedit.types import GradedAnswer, Query, Score, Task, Trial
 
 _TASKS_AT_ONCE = 100
 _KIND = "task outcome"
@@ -52,6 +52,11 @@ def _entry(task: Task, place: int, outcomes: Mapping[str, Outcome]) -> dict[str,
             for name, outcome in outcomes.items()
             if outcome.trials
         },
+        "edits": {  # edits that say the same share a trial, which has the number of one of them
+            name: [trial.edit.index for trial in outcome.trials[place]]
+            for name, outcome in outcomes.items()
+            if outcome.trials
+        },
         "answers": {
             name: [asdict(answer) for answer in score.answers]
             for name, outcome in outcomes.items()
@@ -62,12 +67,17 @@ def _entry(task: Task, place: int, outcomes: Mapping[str, Outcome]) -> dict[str,
 
 def _outcome(store: Store, values: Mapping[str, Any]) -> TaskOutcome:
     known = store.trials(key for keys in values["trials"].values() for key in keys)
+    numbers = values.get("edits", {})  # earlier versions kept none
     task = values["task"]
     queries = tuple(Query(q["question"], tuple(q["answers"]), q["topic"]) for q in task["queries"])
     return TaskOutcome(
         Task(task["id"], task["title"], task["context"], queries),
         {
-            name: tuple(known[key] for key in keys if key in known)
+            name: tuple(
+                _as_edit(known[key], number)
+                for key, number in itertools.zip_longest(keys, numbers.get(name, ()))
+                if key in known
+            )
             for name, keys in values["trials"].items()
         },
         {
@@ -75,3 +85,8 @@ def _outcome(store: Store, values: Mapping[str, Any]) -> TaskOutcome:
             for name, answers in values["answers"].items()
         },
     )
+
+
+def _as_edit(trial: Trial, number: int | None) -> Trial:
+    """The trial as that of this run's edit, counted from 0; None: as it is stored."""
+    return trial if number is None else replace(trial, edit=replace(trial.edit, index=number))
