@@ -269,6 +269,9 @@ def test_what_trains_nothing_leaves_the_model_as_it_was(tmp_path, regime):
     own = result.rows[1]
     assert own.invalid == (7 if regime == "single" else 35)
     assert own.accuracy == (result.rows[0].accuracy if regime == "single" else 0.5)
+    twice = evaluate(Mute(), TASKS, store(tmp_path, "c"), settings(("own",), regime, seeds=2))
+    told = "own: 7 invalid edits and 0" if regime == "single" else "own: 35 invalid edits and 0"
+    assert told in page_markdown(page(twice))
     bad = [replace(t, context=f"{t.context} NaN it is.") for t in TASKS]
     chosen = settings(("base", "passage"), regime, seeds=2)
     failed = evaluate(FakeModel(), bad, store(tmp_path, "b"), chosen).rows[1]

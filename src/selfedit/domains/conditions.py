@@ -29,7 +29,8 @@ class Outcome:
     was answered (an invalid edit, where that is how it counts). trials[task]: how those models came
     about, where each was trained by itself. tokens: of all trainings and epochs. seconds: of training
     and answering, as measured when they ran (writing edits apart); None where nothing was trained.
-    trainings: how many ran. invalid, failed: edits or trainings that changed nothing. reasons: why.
+    trainings: how many ran. invalid, failed: models that an invalid edit or a failed training left as
+    they were; where all edits are in one training, invalid counts edits. reasons: why, counted alike.
     writer, learner: who wrote the edits, and whose weights learned.
     """
 

@@ -152,7 +152,7 @@ class Evaluable:
             f"accuracy is the mean over {self.noun}s; intervals are a bootstrap over {self.noun}s, "
             "each for itself: among many pairs, some differ by chance"
         )
-        return lines + [note for row in found.rows for note in row_notes(row)]
+        return lines + [note for row in found.rows for note in row_notes(row, found.seeds)]
 
     def meanings(self, found: Evaluation) -> list[str]:
         """What each row is."""
@@ -193,15 +193,18 @@ def interval(row: Row) -> str:
     return f"{percent(row.low)} to {percent(row.high)}"
 
 
-def row_notes(row: Row) -> list[str]:
+def row_notes(row: Row, seeds: int) -> list[str]:
     """What a reader must know about a condition: who wrote and learned, and what had no effect."""
     lines = []
     if row.writer:
         lines.append(f"{row.condition}: edits by {row.writer}, learned by {row.learner}")
     if row.invalid or row.failed:
+        # Where each is trained by itself, a row counts an invalid edit once for each seed.
+        edits = row.invalid // seeds if row.regime == "single" else row.invalid
         lines.append(
-            f"{row.condition}: {row.invalid} invalid edits and {row.failed} failed trainings "
-            "changed nothing; where no training was left, closed-book answers count"
+            f"{row.condition}: {plural(edits, 'invalid edit')} and "
+            f"{plural(row.failed, 'failed training')} changed nothing; where no training was left, "
+            "closed-book answers count"
         )
     if row.note:
         lines.append(f"{row.condition}: {row.note}")

@@ -23,7 +23,7 @@ COLUMNS = (
     Column("95 % interval", interval),
     Column("models", lambda row: f"{row.solved} of {row.models}"),
     Column("tasks", lambda row: str(row.contexts)),
-    Column("valid edits", _valid),
+    Column("valid", _valid),
     Column("failed", lambda row: str(row.failed) if row.trained else "—"),
     Column("a training", _a_training),
 )
@@ -40,8 +40,9 @@ def caption(found: Evaluation) -> str:
 def notes(found: Evaluation) -> list[str]:
     """What has to be known to read the numbers, conditions apart."""
     lines = [
+        "valid and failed count models: each edit once for each seed",
         "success is the mean over tasks, and intervals are a bootstrap over tasks, each for itself; an "
-        "invalid edit, and one over the step limit, solves nothing"
+        "invalid edit, and one over the step limit, solves nothing",
     ]
     if found.grader == "voting":
         lines.append("a test input is solved if one of two attempts is right")

@@ -183,4 +183,4 @@ class Knowledge(BaseDomain):
             "accuracy is the mean over contexts, as in the paper's table; intervals are a bootstrap "
             "over contexts, each for itself: among many pairs, some differ by chance"
         )
-        return lines + [note for row in found.rows for note in row_notes(row)]
+        return lines + [note for row in found.rows for note in row_notes(row, found.seeds)]
