@@ -255,6 +255,15 @@ def test_the_mean_over_contexts_and_the_share_of_questions(tmp_path):
     assert row.pooled == pytest.approx(2 / 6)
 
 
+def test_edits_of_tasks_that_cannot_be_graded_are_not_counted(tmp_path):
+    """They are kept for a submission; a row would have more invalid edits than models."""
+    tasks = [replace(task(i, questions=i < 2), context=f"It is {i}. NaN it is.") for i in range(8)]
+    chosen = settings(("passage",))
+    (row,) = evaluate(FakeModel(), tasks, store(tmp_path), chosen, keep_ungradable=True).rows
+    assert (row.contexts, row.models, row.failed) == (2, 2, 2)
+    assert sum(count for _, count in row.reasons) == 2
+
+
 @pytest.mark.parametrize("regime", ["single", "cpt"])
 def test_what_trains_nothing_leaves_the_model_as_it_was(tmp_path, regime):
     class Mute(FakeModel):

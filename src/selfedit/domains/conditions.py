@@ -212,6 +212,7 @@ def adapted(
         bare = dict(zip(unchanged, closed_book(bench, model, domain, tasks), strict=True))
     every = [trial for own in trials for trial in own]
     ran = {trial.key: trial for trial in every if trial.score is not None or trial.tokens}.values()
+    invalid, failed, reasons = without_effect(every)
     return Outcome(
         tuple(tuple(trial.score or bare.get(i) for trial in own) for i, own in enumerate(trials)),
         tuple(trials),
@@ -219,9 +220,9 @@ def adapted(
         tokens=sum(trial.tokens for trial in ran),
         seconds=sum(trial.seconds for trial in ran) if ran else None,
         trainings=len(ran),
-        invalid=sum(trial.status == "invalid" for trial in every),
-        failed=sum(trial.status == "failed" for trial in every),
-        reasons=_reasons(every),
+        invalid=invalid,
+        failed=failed,
+        reasons=reasons,
         learner=model.name,
     )
 
@@ -236,7 +237,10 @@ def with_note(outcome: Outcome, note: str) -> Outcome:
     return replace(outcome, note="; ".join(filter(None, (outcome.note, note))))
 
 
-def _reasons(trials: Sequence[Trial]) -> tuple[tuple[str, int], ...]:
-    """Why edits had no effect, or were not wholly trained on: the most frequent first."""
+def without_effect(trials: Sequence[Trial]) -> tuple[int, int, tuple[tuple[str, int], ...]]:
+    """How many are invalid, how many failed, and why edits had no effect or were not wholly trained on:
+    the most frequent reason first."""
+    status = Counter(trial.status for trial in trials)
     counts = Counter(trial.reason for trial in trials if trial.reason)
-    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    reasons = tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return status["invalid"], status["failed"], reasons

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from selfedit.config import EvaluationSettings, stable_hash
 from selfedit.domains.base import BaseDomain
-from selfedit.domains.conditions import Bench, Outcome, solves
+from selfedit.domains.conditions import Bench, Outcome, solves, without_effect
 from selfedit.domains.rows import Evaluation, Pair, Row
 from selfedit.domains.stored import about
 from selfedit.errors import InputError
@@ -111,6 +111,9 @@ def _row(name: str, bench: StoredBench, outcome: Outcome, grader: Grader | None)
     domain, settings = bench.domain, bench.settings
     known = [i for i, task in enumerate(bench.tasks) if domain.is_gradable(task)]
     tasks, scores = [bench.tasks[i] for i in known], [outcome.scores[i] for i in known]
+    invalid, failed, reasons = outcome.invalid, outcome.failed, outcome.reasons
+    if outcome.trials:  # of tasks that cannot be graded a submission needs answers, and the row nothing
+        invalid, failed, reasons = without_effect([t for i in known for t in outcome.trials[i]])
     if grader is not None:
         scores = regraded(grader, tasks, scores)
     marks = [domain.marks(task, own) for task, own in zip(tasks, scores, strict=True)]
@@ -129,15 +132,15 @@ def _row(name: str, bench: StoredBench, outcome: Outcome, grader: Grader | None)
         seconds=outcome.seconds,
         pooled=sum(map(sum, marks)) / questions,
         trainings=outcome.trainings,
-        invalid=outcome.invalid,
-        failed=outcome.failed,
+        invalid=invalid,
+        failed=failed,
         writer=outcome.writer,
         learner=outcome.learner,
         note=outcome.note,
         by_context=tuple(by_context),
         models=sum(map(len, scores)),
         solved=sum(solves(score) for own in scores for score in own),
-        reasons=outcome.reasons,
+        reasons=reasons,
     )
 
 
