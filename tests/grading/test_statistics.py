@@ -107,6 +107,8 @@ def test_verdicts():
     assert verdict(Interval(0.2, 0.1, 0.3, 20), "a", "b") == "a is better than b"
     assert verdict(Interval(-0.2, -0.3, -0.1, 20), "a", "b") == "a is worse than b"
     assert "too few" in verdict(Interval(1.0, 1.0, 1.0, 5), "a", "b")
+    said = verdict(Interval(1.0, 1.0, 1.0, 3), "a", "b", "sequences")
+    assert said == "too few sequences (3) to tell a from b"
     assert "too few" in verdict(Interval(1.0, math.nan, math.nan, 1), "a", "b")
 
 

@@ -111,6 +111,7 @@ def test_what_follows_from_a_matrix():
     assert own["end_minus_untouched"]["value"] == pytest.approx(0.0)
     (pair,) = found["pairs"]
     assert (pair["a"], pair["b"]) == ("routed", "stack")
+    assert pair["verdict"] == "too few sequences (2) to tell routed from stack"
     assert pair["value"] == pytest.approx((0.5 + 0.25) / 2)
 
 

@@ -61,11 +61,11 @@ def paired_difference(
     return _bootstrap(difference_C, seed, resamples)
 
 
-def verdict(difference: Interval, a: str, b: str) -> str:
+def verdict(difference: Interval, a: str, b: str, noun: str = "contexts") -> str:
     """What the difference a - b allows to say. Neither "better" nor "worse" while the interval holds
-    zero, nor on fewer than MIN_CONTEXTS contexts."""
+    zero, nor on fewer than MIN_CONTEXTS contexts. noun: what the contexts are called."""
     if difference.contexts < MIN_CONTEXTS or not math.isfinite(difference.low + difference.high):
-        return f"too few contexts ({difference.contexts}) to tell {a} from {b}"
+        return f"too few {noun} ({difference.contexts}) to tell {a} from {b}"
     if difference.low > 0:
         return f"{a} is better than {b}"
     if difference.high < 0:

@@ -99,7 +99,7 @@ class Continual:
         """The accuracy at the end, sequence by sequence."""
         ends = [[course.at_the_end for course in self.courses[kind]] for kind in (a, b)]
         found = paired_difference(ends[1], ends[0], self.seed)
-        return {"a": b, "b": a, **span(found), "verdict": verdict(found, b, a)}
+        return {"a": b, "b": a, **span(found), "verdict": verdict(found, b, a, "sequences")}
 
 
 def recorded(values: Mapping[str, Any]) -> dict[str, Any]:
