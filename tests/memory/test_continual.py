@@ -146,6 +146,7 @@ def test_the_command_prints_a_report_and_draws(tmp_path):
     assert "documents learned so far" in (tmp_path / "map.svg").read_text(encoding="utf-8")
     page = CliRunner().invoke(app, ["report", "1", "--library", str(tmp_path / "lib")])
     assert page.exit_code == 0, page.output
+    assert "of the processor, all threads together" in " ".join(page.output.split())
     wrong = CliRunner().invoke(app, [*words.split(), "--memory", "heap"])
     assert isinstance(wrong.exception, InputError)
 

@@ -114,6 +114,7 @@ def test_the_command_prints_a_table(tmp_path):
     html = ["--html", str(tmp_path / "page.html")]
     page = CliRunner().invoke(app, ["report", "1", "--library", str(tmp_path / "lib")])
     assert "retrieval" in page.output
+    assert "of the processor, all threads together" in " ".join(page.output.split())
     CliRunner().invoke(app, ["report", "1", "--library", str(tmp_path / "lib"), *html])
     assert "Accuracy by passages in memory: " in (tmp_path / "page.html").read_text()
     assert "passages in memory" in plot.read_text()

@@ -17,6 +17,8 @@ from selfedit.types import (
 )
 
 UNKNOWN = "not measured"
+# What times are of where other work on the machine should not change them (`memory.costs.clock`).
+CLOCKED = "of the processor, all threads together, on a CPU, and of the clock elsewhere"
 
 
 def known(value: float | None) -> bool:

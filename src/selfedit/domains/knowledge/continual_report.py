@@ -8,7 +8,7 @@ from typing import Any
 from selfedit.domains.evaluable import OwnRun
 from selfedit.show.heat_map import heat_maps
 from selfedit.show.page import Block, Notes, Plot, Section, Table
-from selfedit.show.wording import percent, points
+from selfedit.show.wording import CLOCKED, percent, points
 
 _ENDS = (
     ("right_after", "right after its own edit", percent),
@@ -77,7 +77,8 @@ def _own(result: Mapping[str, Any], key: str) -> dict[str, Sequence[Any]]:
 def _seconds(result: Mapping[str, Any]) -> Table:
     rows = [(name, *(f"{v:.1f}" for v in own)) for name, own in _own(result, "seconds").items()]
     places = tuple(str(i + 1) for i in range(result["contexts"]))
-    return Table(("", *places), tuple(rows), "Seconds of training for the n-th document.")
+    caption = f"Seconds of training for the n-th document, {CLOCKED}."
+    return Table(("", *places), tuple(rows), caption)
 
 
 def _broken(result: Mapping[str, Any]) -> Table:
@@ -100,7 +101,7 @@ def _costs(result: Mapping[str, Any]) -> Table:
         (name, f"{own['tokens']:.0f}", f"{own['milliseconds']:.0f}")
         for name, own in result["costs"].items()
     ]
-    caption = "A question after the first sequence, asked in one batch."
+    caption = f"A question after the first sequence, asked in one batch; milliseconds {CLOCKED}."
     return Table(("", "tokens of the prompt", "milliseconds"), tuple(rows), caption)
 
 

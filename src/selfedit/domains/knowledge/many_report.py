@@ -9,7 +9,7 @@ from typing import Any
 from selfedit.domains.evaluable import OwnRun
 from selfedit.show.page import Notes, Plot, Section, Table
 from selfedit.show.plots import interval_lines
-from selfedit.show.wording import percent, points
+from selfedit.show.wording import CLOCKED, percent, points
 
 # The axes of accuracy over passages in memory.
 AXES = ("passages in memory", "accuracy, %")
@@ -68,7 +68,8 @@ def _section(own: Mapping[str, Any]) -> Section:
         "passages, paired",
         f"the router takes {percent(found['right'])} of the questions to their passage first, "
         f"{percent(found['bare'])} to the bare model and {percent(found['wrong'])} to another passage",
-        "tokens and milliseconds: of a question; seconds: of the trainings that a way needed",
+        "tokens and milliseconds: of a question; seconds: of the trainings that a way needed; "
+        f"both times {CLOCKED}",
     )
     table = Table(heads, tuple(rows), "")
     return Section(f"{own['passages']} passages in memory", (table, Notes(notes)))
