@@ -239,6 +239,9 @@ def test_terminal_has_the_facts_and_whole_paths(width: int, encoding: str) -> No
     assert f"1 of 3 {arrow} 2 of 3 (33.3% {arrow} 66.7%)" in flat
     assert f"{right} Committed as version 3: more questions are right" in flat
     assert "4 self-edits tried (1 invalid), 3.40 s each; 1 min 5 s in all." in flat
+    twice = dataclasses.replace(RESULT, settings={"seeds": 2}, num_invalid=2)
+    said = "2 self-edits tried with 2 seeds each (1 invalid), 3.40 s a training; 1 min 5 s in all"
+    assert wording.trials_line(twice) == said
     assert f"10 of 10 {arrow} 9 of 10" in flat
     assert f"{right} gold" in text
     assert f"{wrong} no" in text

@@ -71,11 +71,15 @@ def plural(count: int, noun: str) -> str:
 
 def trials_line(result: LearnResult) -> str:
     """What was done: "12 self-edits tried (1 invalid), 3.40 s each; 52.0 s in all"."""
-    tried = f"{plural(result.num_trials, 'self-edit')} tried"
+    given = result.settings.get("seeds")
+    seeds = given if isinstance(given, int) and given > 1 else 1  # a trial is a self-edit with a seed
+    tried = f"{plural(result.num_trials // seeds, 'self-edit')} tried"
+    if seeds > 1:
+        tried += f" with {seeds} seeds each"
     if result.num_invalid:
-        tried += f" ({result.num_invalid} invalid)"
+        tried += f" ({result.num_invalid // seeds} invalid)"
     if known(result.seconds_per_edit) and result.num_trials:
-        tried += f", {duration(result.seconds_per_edit)} each"
+        tried += f", {duration(result.seconds_per_edit)} {'each' if seeds == 1 else 'a training'}"
     return f"{tried}; {duration(result.seconds)} in all" if known(result.seconds) else tried
 
 
