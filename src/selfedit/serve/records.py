@@ -60,13 +60,14 @@ def edits(service: Own, record: Version) -> dict[str, Any]:
     Trials that an earlier run had stored are that run's: `stored_earlier` is how many the run found.
     """
     store = service.library.store
-    trials = [] if record.run_id is None else last_trials(store.iter_trials(record.run_id))
+    stored = [] if record.run_id is None else list(store.iter_trials(record.run_id))
+    trials = last_trials(stored)
     run = None if record.run_id is None else store.run(record.run_id)
-    known = int((run.result or {}).get("num_trials", len(trials))) if run is not None else 0
+    known = int((run.result or {}).get("num_trials", len(stored))) if run is not None else 0
     titles = _titles(record.documents)
     return {
         "version": record.version,
-        "stored_earlier": max(0, known - len(trials)),
+        "stored_earlier": max(0, known - len(stored)),
         "left_out": max(0, len(trials) - MOST_EDITS),
         "edits": [_edit(trial, titles) for trial in trials[:MOST_EDITS]],
     }
