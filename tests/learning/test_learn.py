@@ -12,6 +12,7 @@ import pytest
 from selfedit.domains.knowledge import text_document
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import AdapterError, InputError, SelfEditError, StoreError
+from selfedit.learning import learner
 from selfedit.learning.library import Library
 from selfedit.memory.general import in_order
 from selfedit.model.fake import FakeModel
@@ -372,6 +373,22 @@ def test_a_declined_estimate_learns_nothing(tmp_path):
     assert seen[0].trainings == 4 * seen[0].passages
     assert seen[0].tokens > 0
     assert library.adapters() == []
+
+
+def test_the_estimate_counts_a_final_adapter_where_one_is_trained(tmp_path, owls, trams, monkeypatch):
+    monkeypatch.setattr(learner, "_SMALL_JOB", 0)
+    seen = {}
+
+    def tokens(kind):
+        with pytest.raises(InputError, match="stopped before"):
+            Library(FakeModel(), tmp_path / kind).learn(
+                [owls[0], trams[0]],
+                settings=LearnSettings(memory=kind),
+                confirm=lambda estimate: bool(seen.update({kind: estimate.tokens})),
+            )
+        return seen[kind]
+
+    assert tokens("single") == 2 * tokens("routed")
 
 
 def test_export_delete_and_what_they_refuse(library, owls, trams, tmp_path):

@@ -8,9 +8,9 @@ from selfedit.config import TrainSettings
 from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.settings import KnowledgeSettings, LearnSettings
 from selfedit.errors import OutOfMemory
-from selfedit.loops.estimate import estimate
+from selfedit.loops.estimate import estimate, estimate_plans
 from selfedit.model.fake import FakeModel
-from selfedit.types import Task
+from selfedit.types import SelfEdit, Task, TrainingPlan, TrainingSequence
 
 TASKS = [Task(f"t{i}", "T", "The tower was built in 1900.") for i in range(3)]
 
@@ -25,6 +25,7 @@ class Crowded(FakeModel):
 
     def train(self, plans, *rest, **options):
         self.seen.append(len(plans))
+        self.sequences = [len(plan.sequences) for plan in plans]
         if len(plans) > self.room:
             raise OutOfMemory("does not fit")
         return super().train(plans, *rest, **options)
@@ -53,6 +54,33 @@ def test_what_is_made_once_is_no_part_of_the_speed():
     model = Anchored(9)
     estimate(model, Knowledge(), TASKS[:1], LearnSettings(candidates=1))
     assert model.seen == [0, 1]
+
+
+def test_as_many_statements_as_an_edit_has():
+    """Their number decides how often they are gone over: five long ones would be far more often."""
+    said = [f"The tower number {i} was built by the mason Ellery Vant in {1900 + i}." for i in range(7)]
+    task = Task("t", "Towers", " ".join(said))
+    settings, model = LearnSettings(), FakeModel()
+    domain = Knowledge(settings.knowledge)
+    edit = SelfEdit(
+        "t", 0, (), tuple(f"In {1900 + i} Ellery Vant built tower number {i}." for i in range(7)) * 3
+    )
+    plan = domain.parse(task, edit)
+    _, (record,) = model.train([plan], settings.lora, settings.train, [0])
+    assert 0.7 < estimate(model, domain, [task], settings).tokens / record.tokens < 1.6
+    unspaced = Task("u", "", "\u5854" * 70)
+    assert len(domain.expected_plan(unspaced).sequences) == 1 + 3
+    for strategy, count in (("none", 1), ("implications", 21), ("rewrite", 5)):
+        other = Knowledge(KnowledgeSettings(strategy=strategy))
+        assert len(other.expected_plan(task).sequences) == count
+
+
+@pytest.mark.parametrize(("words", "trained"), [(1000, 4), (80, 13)])
+def test_a_calibration_is_no_shorter_where_sequences_are_short(words, trained):
+    model = Crowded(9)
+    plan = TrainingPlan((TrainingSequence("word " * words),) * 40)
+    estimate_plans(model, [plan], LearnSettings(), 1)
+    assert model.sequences == [trained]
 
 
 def test_what_never_fits_is_an_error():

@@ -141,7 +141,8 @@ class Learner:
             raise InputError("stopped before anything was learned")
 
     def _estimate(self, tasks: Sequence[Task]) -> Estimate:
-        each = num_trainings(self.settings) + 1  # and the final adapter
+        # And the final adapter of all passages, unless each keeps its own.
+        each = num_trainings(self.settings) + (self.settings.memory != "routed")
         return estimate(self.model, self.domain, tasks, self.settings, each=each)
 
     def _learn(

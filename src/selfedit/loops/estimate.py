@@ -17,8 +17,8 @@ from selfedit.types import SelfEdit, Task, TrainingPlan
 # Adapters that a calibration trains together at most, so that it stays short; a GPU's waves are wider,
 # and rather quicker than it says.
 _MOST = 8
-# Sequences that a calibration takes.
-_CALIBRATION = 4
+# What a calibration takes: sequences, at least, and so many more as make up so many tokens.
+_SEQUENCES, _TOKENS = 4, 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,21 @@ def estimate_plans(
         except InvalidSelfEdit:
             continue
         tokens += length * settings.train.passes(len(fits.sequences), plan.epochs) * repeats
-        sample = sample or replace(fits, sequences=fits.sequences[:_CALIBRATION], epochs=1)
+        sample = sample or _few(model, fits)
     if sample is None:
         return Estimate(len(plans), 0, 0, 0.0)
     rate = _rate(model, sample, settings, len(plans) * repeats if side_by_side else 1)
     return Estimate(len(plans), len(plans) * repeats, tokens, tokens / rate)
+
+
+def _few(model: Model, plan: TrainingPlan) -> TrainingPlan:
+    """The beginning of a plan, once; of short sequences more, or its start would be what is timed."""
+    count = tokens = 0
+    for sequence in plan.sequences:
+        if count >= _SEQUENCES and tokens >= _TOKENS:
+            break
+        count, tokens = count + 1, tokens + model.sequence_tokens(sequence)
+    return replace(plan, sequences=plan.sequences[:count], epochs=1)
 
 
 def _rate(model: Model, sample: TrainingPlan, inner: InnerSettings, trainings: int) -> float:

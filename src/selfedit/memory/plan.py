@@ -60,7 +60,7 @@ def _course(kind: str, plans: Sequence[TrainingPlan]) -> list[TrainingPlan]:
 
 
 def _joined(plans: Sequence[TrainingPlan]) -> TrainingPlan:
-    """Expected sequences of a plan are alike, and count each for itself."""
+    """Expected sequences may be alike, and count each for itself."""
     return TrainingPlan(tuple(one for plan in plans for one in plan.sequences))
 
 

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from selfedit.config import InnerSettings, stable_hash
-from selfedit.domains.base import WRITTEN_RATIO, BaseDomain, Said
+from selfedit.domains.base import BaseDomain, Said
 from selfedit.domains.choices import compared
 from selfedit.domains.conditions import Bench, Condition, Expected, TaskOutcome
 from selfedit.domains.evaluable import OwnRun, row_notes
 from selfedit.domains.knowledge.assign import questions_about
 from selfedit.domains.knowledge.cloze import cloze_prompt, gold_reply, grade_with_blanks
+from selfedit.domains.knowledge.expected import expected_sequences
 from selfedit.domains.knowledge.presets import PRESETS
 from selfedit.domains.knowledge.self_quiz import open_book
 from selfedit.domains.knowledge.sequences import restatements, training_plan
@@ -30,7 +31,6 @@ from selfedit.types import (
     SelfEdit,
     Task,
     TrainingPlan,
-    TrainingSequence,
 )
 
 if TYPE_CHECKING:
@@ -146,8 +146,7 @@ class Knowledge(BaseDomain):
         return conditions()
 
     def expected_plan(self, task: Task) -> TrainingPlan:
-        written = 0 if self.settings.strategy == "none" else WRITTEN_RATIO
-        return TrainingPlan((TrainingSequence(task.context),) * (1 + written))
+        return TrainingPlan(expected_sequences(task, self.settings))
 
     def expected(self, bench: Bench, condition: str) -> Expected:
         from selfedit.domains.knowledge.regimes import expected

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from selfedit.config import ANSWER_SAMPLING, TrainSettings, stable_hash
-from selfedit.domains.base import WRITTEN_RATIO
 from selfedit.domains.conditions import Bench, Expected, Outcome, adapted, closed_book
 from selfedit.domains.knowledge.domain import Knowledge
 from selfedit.domains.knowledge.evaluation import KnowledgeEvaluation
+from selfedit.domains.knowledge.expected import expected_sequences
 from selfedit.domains.knowledge.sequences import as_sequence, headed
 from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import InputError, InvalidSelfEdit
@@ -199,16 +199,18 @@ def _trained(sequence: TrainingSequence, train: TrainSettings) -> Any:
 
 def expected(bench: Bench, condition: str) -> Expected:
     """What a condition will train: one plan a passage in `single`, else one of all passages."""
-    settings, written = settings_of(bench), 0
-    if condition != "passage" and settings.inner.knowledge.strategy != "none":
-        written = WRITTEN_RATIO * settings.inner.candidates
-    passages = [TrainingSequence(task.context) for task in bench.tasks]
-    seeds = settings.inner.seeds
+    settings = settings_of(bench)
+    inner, seeds = settings.inner, settings.inner.seeds
+    inner = passage_settings(inner) if condition == "passage" else inner
+    plans = [
+        TrainingPlan(expected_sequences(task, inner.knowledge, inner.candidates))
+        for task in bench.tasks
+    ]
     if settings.regime == "single":
         # `best`: those that are compared, and the chosen one.
         times = seeds * (settings.best_of + 1) if condition == "best" else seeds
-        return Expected(tuple(TrainingPlan((one,) * (1 + written)) for one in passages), times)
-    plan = TrainingPlan(tuple(one for one in passages for _ in range(1 + written)))
+        return Expected(tuple(plans), times)
+    plan = TrainingPlan(tuple(one for own in plans for one in own.sequences))
     rate = _full_rate(bench) if settings.regime == "cpt-full" else None
     return Expected((plan,), seeds, side_by_side=False, rate=rate)
 
