@@ -6,9 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from selfedit.config import ANSWER_SAMPLING
+from selfedit.cli.rounds import plan_text
+from selfedit.config import ANSWER_SAMPLING, OuterSettings
 from selfedit.domains.knowledge import Knowledge
 from selfedit.domains.knowledge.presets import smoke
+from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.loops import plan as outer_plan
 from selfedit.model.fake import FakeModel
 from selfedit.types import Completion, Prompt, Query, Task
@@ -53,3 +55,25 @@ def test_the_plan_counts_writing_and_answering(monkeypatch):
     assert texts.writing == edits * (prompts * 4 + 16 * 3)
     answers = 2 * (1 + edits * settings.inner.seeds)
     assert texts.answering == answers * (4 + 5 * 3)
+
+
+@pytest.mark.parametrize(
+    ("reward", "keep", "tried"), [("true", 2, 4), ("proxy", 2, 0), ("cascade", 2, 2), ("cascade", 9, 4)]
+)
+def test_the_plan_trains_on_what_the_reward_does(monkeypatch, reward, keep, tried):
+    model = Clocked(5)
+    monkeypatch.setattr(outer_plan, "time", SimpleNamespace(perf_counter=lambda: model.now))
+    tasks = [Task(f"t{i}", "T", f"Tower {i} is tall.", (Query("Who?", ("a",)),)) for i in range(3)]
+    inner = LearnSettings(candidates=4, seeds=2)
+    settings = OuterSettings(contexts=3, rounds=5, reward=reward, cascade_keep=keep, inner=inner)
+    plan = outer_plan.plan_outer(model, Knowledge(inner.knowledge), tasks, settings)
+    assert (plan.edits, plan.tried, plan.inner_loops) == (4, tried, 5 * 3 * tried * 2)
+    every = outer_plan.plan_outer(
+        model, Knowledge(inner.knowledge), tasks, settings.model_copy(update={"reward": "true"})
+    )
+    assert plan.tokens == every.tokens * tried / 4
+    assert plan.answering == 5 * 3 * (1 + tried * 2) * (4 + 5 * 3)
+    assert plan.writing == every.writing
+    said = plan_text(plan, "context")
+    assert ("inner loops" in said) is (tried > 0)
+    assert ("judge" in said) is (tried < 4)

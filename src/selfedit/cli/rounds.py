@@ -54,13 +54,25 @@ def plan_text(plan: OuterPlan, noun: str) -> str:
 
     trust = "" if plan.trust is None else f"\n{said(plan.trust, plan.seeds)}"
     finished = f" ({plan.finished} of them finished before)" if plan.finished else ""
+    own = f"the policy's own updates{plan.update and f' ({plan.update})'}"
+    if plan.tried < plan.edits:
+        own = f"a judge's ratings and {own}"
     return (
-        f"Plan: {plan.rounds} rounds{finished} x {plan.contexts} {noun}s x {plan.edits} edits x "
-        f"{plan.seeds} seeds = {plan.inner_loops:,} inner loops, about {plan.tokens:,} tokens of "
-        f"training; {plan.disk / 1e9:.1f} GB of policies; roughly {duration(plan.seconds)} on this "
+        f"Plan: {plan.rounds} rounds{finished} x {plan.contexts} {noun}s x {_edits(plan)}; "
+        f"{plan.disk / 1e9:.1f} GB of policies; roughly {duration(plan.seconds)} on this "
         f"machine ({duration(plan.training)} of training, {duration(plan.writing)} of writing "
-        f"self-edits, {duration(plan.answering)} of answering), not counting the policy's own updates"
-        f"{plan.update and f' ({plan.update})'}." + trust
+        f"self-edits, {duration(plan.answering)} of answering), not counting {own}.{trust}"
+    )
+
+
+def _edits(plan: OuterPlan) -> str:
+    """What is done with the edits of a context."""
+    if not plan.tried:
+        return f"{plan.edits} edits, which a judge rates and nothing is trained on"
+    best = f", of which the best {plan.tried} by a judge's ratings" if plan.tried < plan.edits else ""
+    return (
+        f"{plan.edits} edits{best} x {plan.seeds} seeds = {plan.inner_loops:,} inner loops, about "
+        f"{plan.tokens:,} tokens of training"
     )
 
 

@@ -22,15 +22,17 @@ _PROMPTS, _WORDS, _REPLY = 32, 4096, 24
 class OuterPlan:
     """All rounds together. tokens: of all trainings; disk: bytes of the policies.
 
-    training, writing, answering: seconds of the inner loops' trainings, of the self-edits, and of the
-    answers before and after each training. The policy's own updates come on top; update: what they
-    are, in words. finished: rounds that are done already. trust: how reliable rewards like these have
-    been; None: they are not trainings'.
+    tried: edits of a context that are trained on; the judge's ratings of all come on top where it is
+    not all. training, writing, answering: seconds of the inner loops' trainings, of the self-edits, and
+    of the answers before and after each training. The policy's own updates come on top; update: what
+    they are, in words. finished: rounds that are done already. trust: how reliable rewards like these
+    have been; None: they are not trainings'.
     """
 
     rounds: int
     contexts: int
     edits: int
+    tried: int
     seeds: int
     inner_loops: int
     tokens: int
@@ -79,15 +81,27 @@ def plan_outer(
 ) -> OuterPlan:
     """The plan of all rounds, each taking what the first one's tasks will, as the domain expects."""
     sample, inner = list(tasks)[: settings.contexts], settings.inner
+    tried = num_tried(settings)
     expected = [domain.expected_tokens(task, inner, model.count_tokens) for task in sample]
     written = sum(edit for edit, _ in expected)
     answered = [answers for _, answers in expected if answers is not None]
     queries = sum(len(task.queries) for task in sample)
     each = sum(answered) / queries if queries and len(answered) == len(sample) else None
     each = each if Measure(inner.measure).is_answered else 0.0  # golds are read like prompts
-    texts = estimate_texts(model, domain, sample, inner, written, each)
-    one = estimate(model, domain, sample, inner)
+    texts = estimate_texts(model, domain, sample, inner, written, each, tried)
+    one = Estimate(len(sample), 0, 0, 0.0)
+    if tried:
+        one = estimate(model, domain, sample, inner, each=tried * inner.seeds)
+        one = replace(one, trainings=len(sample) * tried * inner.seeds)
     return replace(outer_plan(model, settings, len(sample), one, texts), finished=finished)
+
+
+def num_tried(settings: OuterSettings) -> int:
+    """Edits of a context that its reward trains on (`loops.rewards`)."""
+    candidates = settings.inner.candidates
+    if settings.reward == "proxy":
+        return 0
+    return min(settings.cascade_keep, candidates) if settings.reward == "cascade" else candidates
 
 
 def outer_plan(
@@ -99,6 +113,7 @@ def outer_plan(
         rounds=rounds,
         contexts=contexts,
         edits=inner.candidates,
+        tried=num_tried(settings),
         seeds=inner.seeds,
         inner_loops=rounds * one.trainings,
         tokens=rounds * one.tokens,
@@ -127,11 +142,13 @@ def estimate_texts(
     inner: InnerSettings,
     edit_tokens: float,
     answer_tokens: float | None = None,
+    tried: int | None = None,
 ) -> Texts:
     """The self-edits of a round and its answers: one without an edit, and one after each training.
 
     edit_tokens: of one self-edit of every task, together. answer_tokens: of an answer; None: as the
-    sample shows. Answers are timed with one adapter, which all of them are taken to cost.
+    sample shows. tried: edits of a task that are trained on; None: all. Answers are timed with one
+    adapter, which all of them are taken to cost; where nothing is trained, without.
     """
     prompts = [prompt for task in tasks for prompt in domain.prompts(task)] * inner.candidates
     asked = [prompt for task in tasks for prompt in domain.queries(task)]
@@ -141,8 +158,10 @@ def estimate_texts(
         writing = speed.seconds(len(prompts), edit_tokens * inner.candidates)
     if asked:
         times = inner.measure.samples if inner.measure.kind == "samples" else 1
-        answers = times * len(asked) * (1 + inner.candidates * inner.seeds)
-        speed = measure(model, asked, ANSWER_SAMPLING, _an_adapter(model, tasks[0], inner))
+        tried = inner.candidates if tried is None else tried
+        answers = times * len(asked) * (1 + tried * inner.seeds)
+        adapter = _an_adapter(model, tasks[0], inner) if tried else None
+        speed = measure(model, asked, ANSWER_SAMPLING, adapter)
         each = speed.reply if answer_tokens is None else answer_tokens
         answering = speed.seconds(answers, answers * each)
     return Texts(writing, answering)
