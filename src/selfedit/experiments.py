@@ -394,11 +394,12 @@ def train(
         (*notes, *left_out),
         until,
     )
-    if confirm is not None and (finished := len(run.finished())) < run.until:
+    finished = [] if confirm is None else run.finished()
+    if confirm is not None and any(run.rounds_left(finished)):
         is_rewarded = reward is None and settings.reward != "proxy"
         trust = earlier(store, model.name, settings) if is_rewarded else None
         ahead = settings.model_copy(update={"rounds": run.until})
-        plan = replace(plan_outer(model, domain, run.tasks, ahead, finished), trust=trust)
+        plan = replace(plan_outer(model, domain, run.tasks, ahead, len(finished)), trust=trust)
         if not confirm(plan):
             raise InputError("stopped before anything was trained")
     del model  # a round's policy takes its place

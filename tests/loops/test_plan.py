@@ -57,6 +57,22 @@ def test_the_plan_counts_writing_and_answering(monkeypatch):
     assert texts.answering == answers * (4 + 5 * 3)
 
 
+def test_the_plan_is_of_the_rounds_that_are_left(monkeypatch):
+    model = Clocked(5)
+    monkeypatch.setattr(outer_plan, "time", SimpleNamespace(perf_counter=lambda: model.now))
+    task = Task("t", "T", "The tower is tall.", (Query("Who?", ("a",)),))
+    settings = smoke().model_copy(update={"rounds": 4})
+    domain = Knowledge(settings.inner.knowledge)
+    every = outer_plan.plan_outer(model, domain, [task], settings)
+    left = outer_plan.plan_outer(model, domain, [task], settings, 3)
+    assert (every.rounds, every.finished, left.rounds, left.finished) == (4, 0, 1, 3)
+    for name in ("inner_loops", "tokens", "writing", "answering"):
+        assert getattr(every, name) == 4 * getattr(left, name) > 0
+    assert "the 1 of 4 rounds that are left (3 finished before) x 1 contexts" in plan_text(
+        left, "context"
+    )
+
+
 @pytest.mark.parametrize(
     ("reward", "keep", "tried"), [("true", 2, 4), ("proxy", 2, 0), ("cascade", 2, 2), ("cascade", 9, 4)]
 )

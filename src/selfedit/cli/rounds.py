@@ -53,12 +53,15 @@ def plan_text(plan: OuterPlan, noun: str) -> str:
     from selfedit.show.wording import duration
 
     trust = "" if plan.trust is None else f"\n{said(plan.trust, plan.seeds)}"
-    finished = f" ({plan.finished} of them finished before)" if plan.finished else ""
+    whole = plan.finished + plan.rounds
+    rounds = f"{plan.rounds} rounds"
+    if plan.finished:
+        rounds = f"the {plan.rounds} of {whole} rounds that are left ({plan.finished} finished before)"
     own = f"the policy's own updates{plan.update and f' ({plan.update})'}"
     if plan.tried < plan.edits:
         own = f"a judge's ratings and {own}"
     return (
-        f"Plan: {plan.rounds} rounds{finished} x {plan.contexts} {noun}s x {_edits(plan)}; "
+        f"Plan: {rounds} x {plan.contexts} {noun}s x {_edits(plan)}; "
         f"{plan.disk / 1e9:.1f} GB of policies; roughly {duration(plan.seconds)} on this "
         f"machine ({duration(plan.training)} of training, {duration(plan.writing)} of writing "
         f"self-edits, {duration(plan.answering)} of answering), not counting {own}.{trust}"

@@ -20,12 +20,12 @@ _PROMPTS, _WORDS, _REPLY = 32, 4096, 24
 
 @dataclass(frozen=True, slots=True)
 class OuterPlan:
-    """All rounds together. tokens: of all trainings; disk: bytes of the policies.
+    """The rounds that are left, together. tokens: of all trainings; disk: bytes of the policies.
 
     tried: edits of a context that are trained on; the judge's ratings of all come on top where it is
     not all. training, writing, answering: seconds of the inner loops' trainings, of the self-edits, and
     of the answers before and after each training. The policy's own updates come on top; update: what
-    they are, in words. finished: rounds that are done already. trust: how reliable rewards like these
+    they are, in words. finished: rounds that are done besides. trust: how reliable rewards like these
     have been; None: they are not trainings'.
     """
 
@@ -79,7 +79,8 @@ def plan_outer(
     settings: OuterSettings,
     finished: int = 0,
 ) -> OuterPlan:
-    """The plan of all rounds, each taking what the first one's tasks will, as the domain expects."""
+    """The plan of all rounds but those that are finished, each taking what the first one's tasks will,
+    as the domain expects."""
     sample, inner = list(tasks)[: settings.contexts], settings.inner
     tried = num_tried(settings)
     expected = [domain.expected_tokens(task, inner, model.count_tokens) for task in sample]
@@ -93,7 +94,7 @@ def plan_outer(
     if tried:
         one = estimate(model, domain, sample, inner, each=tried * inner.seeds)
         one = replace(one, trainings=len(sample) * tried * inner.seeds)
-    return replace(outer_plan(model, settings, len(sample), one, texts), finished=finished)
+    return outer_plan(model, settings, len(sample), one, texts, finished)
 
 
 def num_tried(settings: OuterSettings) -> int:
@@ -105,10 +106,16 @@ def num_tried(settings: OuterSettings) -> int:
 
 
 def outer_plan(
-    model: Model, settings: OuterSettings, contexts: int, one: Estimate, texts: Texts
+    model: Model,
+    settings: OuterSettings,
+    contexts: int,
+    one: Estimate,
+    texts: Texts,
+    finished: int = 0,
 ) -> OuterPlan:
-    """The plan of all rounds, each with so many contexts and taking what `one` and `texts` say."""
-    inner, rounds = settings.inner, settings.rounds
+    """The plan of the rounds that are left, each with so many contexts and taking what `one` and
+    `texts` say."""
+    inner, rounds = settings.inner, settings.rounds - finished
     return OuterPlan(
         rounds=rounds,
         contexts=contexts,
@@ -121,6 +128,7 @@ def outer_plan(
         training=rounds * one.seconds,
         writing=rounds * texts.writing,
         answering=rounds * texts.answering,
+        finished=finished,
         update=_update(settings),
     )
 
