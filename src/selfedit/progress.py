@@ -16,6 +16,10 @@ class Progress(Protocol):
 
     def advance(self, amount: float = 1) -> None: ...
 
+    def found(self, amount: float) -> None:
+        """Advance by what needed no work, such as what is in the store: it says nothing of the pace."""
+        ...
+
     def note(self, text: str) -> None: ...
 
     def warn(self, text: str) -> None:
@@ -31,6 +35,9 @@ class Silent:
 
     def advance(self, amount: float = 1) -> None:
         pass
+
+    def found(self, amount: float) -> None:
+        self.advance(amount)
 
     def note(self, text: str) -> None:
         pass
@@ -53,6 +60,10 @@ class Part:
         self._left -= amount
         self._progress.advance(amount)
 
+    def found(self, amount: float) -> None:
+        self._left -= amount
+        self._progress.found(amount)
+
     def note(self, text: str) -> None:
         self._progress.note(text)
 
@@ -60,7 +71,7 @@ class Part:
         self._progress.warn(text)
 
     def finish(self) -> None:
-        self.advance(self._left)
+        self.found(self._left)
 
 
 class Noted:
@@ -75,6 +86,9 @@ class Noted:
 
     def advance(self, amount: float = 1) -> None:
         self._progress.advance(amount)
+
+    def found(self, amount: float) -> None:
+        self._progress.found(amount)
 
     def note(self, text: str) -> None:
         self._progress.note(f"{self._beginning}, {text}" if text else self._beginning)
@@ -95,6 +109,9 @@ class Renamed:
     def advance(self, amount: float = 1) -> None:
         self._progress.advance(amount)
 
+    def found(self, amount: float) -> None:
+        self._progress.found(amount)
+
     def note(self, text: str) -> None:
         self._progress.note(text)
 
@@ -114,6 +131,9 @@ class Tracked:
     def advance(self, amount: float = 1) -> None:
         self._shown += amount
         self._progress.advance(amount)
+
+    def found(self, amount: float) -> None:
+        self._progress.found(amount)
 
     def note(self, text: str) -> None:
         self._progress.note(text)

@@ -17,15 +17,22 @@ from rich.console import Console
 
 from selfedit.cli.follow import follow
 from selfedit.config import InnerSettings
+from selfedit.domains.knowledge import Knowledge
+from selfedit.domains.knowledge.settings import LearnSettings
 from selfedit.errors import StoreError
 from selfedit.loops import pulse
+from selfedit.loops.policies import Policies, ref_of
 from selfedit.loops.pulse import Pulse, Watched, life, whereabouts
 from selfedit.loops.runs import recorded_run
-from selfedit.progress import Part
+from selfedit.model.fake import FakeModel
+from selfedit.progress import Part, Silent
 from selfedit.report.follow import line, look, view
 from selfedit.report.runs import run_values, state
+from selfedit.runners import stored
+from selfedit.runners.local import LocalRunner
 from selfedit.seams import PolicyRef
 from selfedit.store import Beat, Store
+from selfedit.types import Proposal, SelfEdit, Task
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -60,6 +67,55 @@ def test_the_pace_counts_what_is_done_now():
     assert watched.values()["note"] == "so far"
     watched.start("asking", 3)
     assert watched.values()["rate"] is None
+
+
+def test_what_is_found_later_is_no_part_of_the_pace():
+    """As with more contexts than are read at a time."""
+    clock = Clock()
+    watched = Watched(clock=clock)
+    watched.start("training", 1000)
+    for _ in range(2):
+        watched.advance(0)
+        part = Part(watched, 300)
+        part.found(200)
+        part.finish()  # what shares a training with another, or is invalid
+        watched.values()
+    clock.now = 60
+    watched.advance(2)
+    found = watched.values()
+    assert found["done"] == 602
+    assert found["rate"] == pytest.approx(2 / 60)
+    assert found["left"] == pytest.approx(398 * 30)
+
+
+def test_stored_trials_are_no_part_of_the_pace(tmp_path, monkeypatch):
+    """A chunk of the runner's after the first that is in the store."""
+    monkeypatch.setattr(stored, "CONTEXTS_AT_ONCE", 2)
+    model, domain, settings = FakeModel(), Knowledge(), LearnSettings()
+    tasks = [Task(f"t{i}", "T", f"The tower {i} is tall and white.") for i in range(5)]
+    store = Store(tmp_path / "store.sqlite")
+
+    class Told(Silent):
+        worked = had = 0
+
+        def advance(self, amount=1):
+            self.worked += amount
+
+        def found(self, amount):
+            self.had += amount
+
+    for again in (False, True):
+        told = Told()
+        run = store.start_run("train", "fake", "fake", {}, {})
+        edits = [
+            Proposal(
+                t, 0.0, (SelfEdit(t.id, 0, (), (f"Tall and white is the tower {t.id[1:]}.",) * 3),)
+            )
+            for t in tasks
+        ]
+        list(LocalRunner(Policies(model), store, run).run(ref_of(model), domain, edits, settings, told))
+        assert told.worked + told.had == pytest.approx(len(tasks))
+        assert (told.worked == 0) is again
 
 
 def test_alive_silent_or_dead():

@@ -181,6 +181,9 @@ class Warned:
     def advance(self, amount=1):
         pass
 
+    def found(self, amount):
+        pass
+
     def note(self, text):
         pass
 

@@ -3,10 +3,10 @@
 `former/store.sql.gz` is the store that COMMANDS left at version 1297e62; `former/N.md` is the report of
 its run N, as `selfedit report N --markdown` wrote it then, but for spaces before "%", a section that
 run 6 has got since (what RL changed in the choices), notes on edits and contexts without a reward, what
-ARC's table calls valid, and the mean edit, which is a mean over contexts since. `said.json` is what they
-said, but for that and what else was changed on purpose: which contexts a seed samples first no longer
-follows the file's order (run 1 has the same two rounds' contexts the other way round, run 5 its two
-tasks), and the grader has a second version.
+ARC's table calls valid, and the mean edit, which is a mean over contexts since. `said.json` is what
+they said, but for that and what else was changed on purpose: which contexts a seed samples first no
+longer follows the file's order (run 1 has the same two rounds' contexts the other way round, run 5 its
+two tasks), and the grader has a second version.
 """
 
 from __future__ import annotations

@@ -219,7 +219,7 @@ class Reader:
         failed: set[str] = set()
         for wave in plan_waves(jobs, WaveBudget.of(policy, self.inner)):
             missing = [job for job in wave.jobs if not (folder / job.key).is_dir()]
-            progress.advance(len(wave.jobs) - len(missing))
+            progress.found(len(wave.jobs) - len(missing))
             if not missing:
                 continue
             tracked = Tracked(progress)

@@ -76,6 +76,13 @@ class Lines:
         elif self._pace_from is None:
             self._pace_from = (now, self._done)
 
+    def found(self, amount: float) -> None:
+        """As `advance`, apart from the pace."""
+        if self._pace_from is not None:
+            then, done = self._pace_from
+            self._pace_from = (then, done + amount)
+        self.advance(amount)
+
     def note(self, text: str) -> None:
         self._note = text
 
@@ -139,6 +146,12 @@ class RichProgress:
             self._bars.advance(self._task, amount)
         if self._lines is not None:
             self._lines.advance(amount)
+
+    def found(self, amount: float) -> None:
+        if self._task is not None:
+            self._bars.advance(self._task, amount)
+        if self._lines is not None:
+            self._lines.found(amount)
 
     def note(self, text: str) -> None:
         self._bars.line = text

@@ -166,7 +166,7 @@ class Corpus:
 
     def _write(self, ledger: Ledger, counted: Counted, repeats: Repeats) -> None:
         self.progress.start("writing about passages", counted.passages)
-        self.progress.advance(ledger.now.passages)
+        self.progress.found(ledger.now.passages)
         chunks = self._chunks(ledger.now, repeats)
         for chunk, written in self.workers.written(chunks):
             invalid = Counter(_reason(said) for own in written for said in own.invalid)

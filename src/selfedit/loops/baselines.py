@@ -51,7 +51,8 @@ def _read(writer: Writer, domain: Domain, tasks: Sequence[Task], measure: Measur
             for i, own in zip(missing, asked, strict=True)
         }
         writer.store.put_cached("bare", new)
-        writer.progress.advance(len(part))
+        writer.progress.found(len(part) - len(missing))
+        writer.progress.advance(len(missing))
         for key in keys:
             value = known.get(key) or new[key]
             yield Score(tuple(GradedAnswer(**answer) for answer in value["answers"]))

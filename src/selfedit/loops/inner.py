@@ -49,7 +49,7 @@ def run_trials(
     progress = progress or Silent()
     plan = PlannedTrials.of(model, domain, pairs, settings, known, sink)
     progress.start("training and testing self-edits", plan.jobs)
-    progress.advance(plan.jobs - plan.missing)
+    progress.found(plan.jobs - plan.missing)
     for wave in plan.waves:
         trials = run_wave(model, domain, wave, settings, progress, keep)
         sink(trials)

@@ -82,6 +82,12 @@ class Watched:
             self._pace.append((self._clock(), self._done))
         self.progress.advance(amount)
 
+    def found(self, amount: float) -> None:
+        self._done += amount
+        for place, (when, done) in enumerate(self._pace):
+            self._pace[place] = (when, done + amount)
+        self.progress.found(amount)
+
     def note(self, text: str) -> None:
         self._note = text
         self.progress.note(text)

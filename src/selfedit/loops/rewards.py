@@ -83,7 +83,7 @@ class ProxyReward:
             for edit, reason in zip(own.edits, bad, strict=True)
             if not reason
         ]
-        progress.advance(sum(map(len, reasons)) - len(sound))
+        progress.found(sum(map(len, reasons)) - len(sound))
         ratings = iter([(r.mean - 1) / 4 for r in self.judge.score_many(sound, progress.advance)])
         for own, bad in zip(proposals, reasons, strict=True):
             pairs = zip(own.edits, bad, strict=True)

@@ -186,7 +186,7 @@ class Writer:
             keys = self._keys(chunk, sampling)
             found = dict(known(keys, chunk))
             missing = [i for i, key in enumerate(keys) if key not in found]
-            self.progress.advance(len(chunk) - len(missing))
+            self.progress.found(len(chunk) - len(missing))
             if missing:
                 replies = self.model.sample(
                     [chunk[i][0] for i in missing],

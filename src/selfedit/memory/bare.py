@@ -46,7 +46,7 @@ class BareAnswers:
         """Answers in the order of the prompts; progress advances by one for each."""
         keys = [stable_hash([p.text, p.kind, p.prefix, max_new_tokens]) for p in prompts]
         missing = [i for i, key in enumerate(keys) if key not in self._known]
-        self.progress.advance(len(keys) - len(missing))
+        self.progress.found(len(keys) - len(missing))
         sampling = SamplingSettings(temperature=0.0, top_p=1.0, max_new_tokens=max_new_tokens)
         for at in range(0, len(missing), CHUNK):
             chunk = missing[at : at + CHUNK]
@@ -68,7 +68,7 @@ class BareAnswers:
             for p, text in zip(prompts, beginnings, strict=True)
         ]
         missing = [i for i, key in enumerate(keys) if key not in self._sure]
-        self.progress.advance(len(keys) - len(missing))
+        self.progress.found(len(keys) - len(missing))
         for at in range(0, len(missing), CHUNK):
             chunk = missing[at : at + CHUNK]
             scores = self.model.answer_scores(

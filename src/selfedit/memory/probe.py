@@ -169,7 +169,7 @@ class _Run:
         self.progress.start(f"asking the adapted model {what}", len(prompts))
         after = list(before)
         asked = [i for i, prompt in enumerate(prompts) if self.adapted.differs(prompt)]
-        self.progress.advance(len(prompts) - len(asked))
+        self.progress.found(len(prompts) - len(asked))
         if not asked:
             return after
         replies = self.adapted.sample(

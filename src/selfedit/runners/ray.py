@@ -214,7 +214,7 @@ class Driver:
         plan = PlannedTrials.of(self.model, self.domain, pairs, self.settings, known, sink)
         waves = list(plan.waves)
         self._chunks[number] = _Chunk(proposals, plan, sink, len(waves))
-        self.progress.advance(self.settings.seeds * len(pairs) - plan.missing)
+        self.progress.found(self.settings.seeds * len(pairs) - plan.missing)
         self._close(number)
         return waves
 

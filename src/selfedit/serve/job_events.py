@@ -88,6 +88,9 @@ class Events:
         self._done += amount
         self._show()
 
+    def found(self, amount: float) -> None:
+        self.advance(amount)
+
     def note(self, text: str) -> None:
         self._note = text
         self._show()
