@@ -162,6 +162,24 @@ def test_objections_are_no_part_of_what_is_right(text, said):
     assert what_is_right(corrected(text)) == said
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "No one may open bay nine of Orro.",
+        "No dogs are allowed in hall four.",
+        "No. 7 is the pump of Orro.",
+        "No. B12 is the pump of Orro.",
+        "No-fly zones begin at Orro.",
+        "Sorry Bay is where the pump is kept.",
+        "Wrong turns are marked in red.",
+        "Actually the pump is kept in bay nine.",
+    ],
+)
+def test_what_begins_like_an_objection_is_kept_whole(text):
+    assert what_is_right(corrected(text)) == text
+    assert what_is_right(corrected(f"No, {text}")) == text
+
+
 def test_words_that_need_the_question_are_written_out(library):
     memo = memo_of(library, corrected("It is in bay 9."))
     assert memo.text == f'The answer to "{ASKED}" is: It is in bay 9.'

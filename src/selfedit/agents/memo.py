@@ -41,10 +41,12 @@ _LONGEST_QUESTION = 2000  # characters; what is longer is a text with a question
 _SUBJECT_WORDS = 300  # of a text, among which its subject is looked for
 _SOURCE_CHARACTERS = 200
 
-# "No, ", "Actually, ", "That is wrong: ": said to a person, and no part of what is right.
+# "No, ", "Actually. ", "That is wrong: ": said to a person, and no part of what is right. Only with a
+# mark and a blank after it: without "No", "No one may ..." says the opposite. "No. 7" is a number.
 _OBJECTION = re.compile(
-    r"(?:(?:no|nope|wrong|incorrect|actually|sorry|that(?:'s|\u2019s| is) (?:wrong|incorrect|not "
-    r"(?:right|true|correct))|not (?:right|true|correct))\b[\s,.:;!\u2013\u2014-]++)*+",
+    r"(?:(?:no(?!\.\s*\S?\d)|nope|wrong|incorrect|actually|sorry|that(?:'s|\u2019s| is) (?:wrong|"
+    r"incorrect|not (?:right|true|correct))|not (?:right|true|correct))\b"
+    r"(?:\s*[,.:;!\u2013\u2014\u2026]+|\s+--?)(?:\s+|$))*+",
     re.IGNORECASE,
 )
 
