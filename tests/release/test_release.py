@@ -111,6 +111,14 @@ def test_a_run_becomes_trials(load, tmp_path):
     assert [e["selected"] for e in stored.result["edits"]] == [False, True, True, False]
 
 
+def test_the_shared_store_takes_the_place_of_the_librarys(load, tmp_path, monkeypatch):
+    monkeypatch.setenv("SELFEDIT_STORE", str(tmp_path / "shared.sqlite"))
+    load(example())
+    assert not (tmp_path / "library" / "store.sqlite").exists()
+    with Store(tmp_path / "shared.sqlite") as store:
+        assert [run.kind for run in store.runs()] == ["import"]
+
+
 def test_importing_twice_adds_nothing(load, tmp_path):
     first = load(example())
     (tmp_path / "copy.json").write_text(json.dumps(example(), indent=3), encoding="utf-8")

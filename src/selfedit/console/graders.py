@@ -33,11 +33,14 @@ def named_grader(name: str, judge: Callable[[], JudgeSettings], store: Store) ->
 
 
 def endpoint_settings(kind: type[Endpoint], role: str, model: str | None, url: str | None) -> Endpoint:
-    """Settings of the judge or the writer. Raises InputError for an unusable address,
+    """Settings of the judge or the writer. Raises InputError for an unusable name or address,
     without repeating it: it may be a misplaced key."""
     from pydantic import ValidationError
 
     try:
         return kind.model_validate(given_only({"model": model, "base_url": url}))
     except ValidationError as error:
-        raise InputError(f"--{role}-url: {error.errors(include_input=False)[0]['msg']}") from None
+        first = error.errors(include_input=False)[0]
+        option = "model" if first["loc"] == ("model",) else "url"
+        said = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"--{role}-{option}: {said}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from selfedit.config import merged
@@ -14,25 +15,37 @@ if TYPE_CHECKING:
     from selfedit.config import OuterSettings, Settings
 
 _LONGEST = 100  # characters of a value in a message
+# Options by the ends of their settings' paths, where they are not called as the last part is.
+_NAMED = {
+    "algorithm.name": "algorithm",
+    "policy.train.batch_size": "policy-batch-size",
+    "policy.train.epochs": "policy-epochs",
+    "policy.train.learning_rate": "policy-learning-rate",
+    "train.anchor.weight": "anchor",
+}
+_NONE: Mapping[str, str] = MappingProxyType({})
 Outer = TypeVar("Outer", bound="OuterSettings")
 Preset = TypeVar("Preset")
 Values = TypeVar("Values", bound="Settings")
 
 
-def changed(base: Values, given: dict[str, Any]) -> Values:
-    """The settings with what was given. Raises InputError for a value out of bounds."""
+def changed(base: Values, given: dict[str, Any], named: Mapping[str, str] = _NONE) -> Values:
+    """The settings with what was given. Raises InputError for a value out of bounds.
+
+    named: the command's own options whose settings are called otherwise (`wrong_value`).
+    """
     values = base.model_dump(mode="json")
-    return checked(type(base), merged(values, with_alpha(values, given_only(given))))
+    return checked(type(base), merged(values, with_alpha(values, given_only(given))), named)
 
 
-def checked(kind: type[Values], values: dict[str, Any]) -> Values:
+def checked(kind: type[Values], values: dict[str, Any], named: Mapping[str, str] = _NONE) -> Values:
     """Settings with these values. Raises InputError for one out of bounds."""
     from pydantic import ValidationError
 
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise wrong_value(error) from None
+        raise wrong_value(error, named) from None
 
 
 def given_by(options: object) -> dict[str, Any]:
@@ -45,11 +58,15 @@ def given_by(options: object) -> dict[str, Any]:
 
 
 def preset_settings(
-    presets: Mapping[str, Callable[[], Outer]], name: str | None, given: dict[str, Any]
+    presets: Mapping[str, Callable[[], Outer]],
+    name: str | None,
+    given: dict[str, Any],
+    named: Mapping[str, str] = _NONE,
 ) -> Outer:
     """A preset (None: the first) with what was given on the command line.
 
-    given: settings of the outer and of its inner loop together; a seed is for both. Raises InputError.
+    given: settings of the outer and of its inner loop together; a seed is for both. named: as for
+    `changed`. Raises InputError.
     """
     preset = named_preset(presets, next(iter(presets)) if name is None else name)()
     chosen = given_only(given)
@@ -60,7 +77,7 @@ def preset_settings(
     assert chosen.keys() == own.keys() | inner.keys(), "settings of neither loop"
     values = preset.model_dump(mode="json")
     trained = with_alpha(values["inner"], inner)
-    return checked(type(preset), merged(values, {**own, "inner": trained}))
+    return checked(type(preset), merged(values, {**own, "inner": trained}), named)
 
 
 def named_preset(presets: Mapping[str, Preset], name: str) -> Preset:
@@ -89,11 +106,25 @@ def with_alpha(base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     return {**given, "lora": {**lora, "alpha": alpha}}
 
 
-def wrong_value(error: ValidationError) -> InputError:
-    """A setting out of bounds, as the option that gave it."""
+def wrong_value(error: ValidationError, named: Mapping[str, str] = _NONE) -> InputError:
+    """A setting out of bounds, as the option that gave it; settings that do not go together have none.
+
+    named: options that are not called as the setting is, by the ends of their paths.
+    """
     first = error.errors()[0]
-    named = [place for place in first["loc"] if isinstance(place, str)]  # others: places in a list
-    name = named[-1].replace("_", "-") if named else "settings"
-    given = repr(first["input"])
-    shown = given if len(given) <= _LONGEST else f"{given[:_LONGEST]}…"
-    return InputError(f"--{name} {shown}: {first['msg']}")
+    said = first["msg"].removeprefix("Value error, ")
+    path = [place for place in first["loc"] if isinstance(place, str)]  # others: places in a list
+    given = first["input"]
+    if not path or (isinstance(given, dict) and first["type"] == "value_error"):
+        return InputError(said)
+    if first["type"] == "missing" and path[-1] != first["loc"][-1]:
+        said = "another value is missing behind it, after a comma"
+    text = ",".join(map(str, given)) if isinstance(given, list | tuple) else repr(given)
+    shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return InputError(f"--{_option(path, {**_NAMED, **named})} {shown}: {said}")
+
+
+def _option(path: list[str], named: Mapping[str, str]) -> str:
+    """The option of a setting: by the longest end of its path that has a name, else the last part."""
+    ends = (".".join(path[at:]) for at in range(len(path)))
+    return next((named[end] for end in ends if end in named), path[-1].replace("_", "-"))

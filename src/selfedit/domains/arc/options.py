@@ -93,6 +93,13 @@ Voting = Annotated[
     typer.Option("--voting", help="Two attempts by a vote instead of one greedy answer."),
 ]
 
+# Options that are not called as their settings are.
+_NAMED = {
+    "arc.data.limit": "examples",
+    "arc.oracle_epochs": "epochs",
+    "arc.oracle_learning_rate": "learning-rate",
+}
+
 
 @dataclass(kw_only=True)
 class Choosing:
@@ -209,7 +216,7 @@ class OuterLoop(
     def settings(self) -> ArcOuterSettings:
         from selfedit.domains.arc.presets import PRESETS
 
-        return preset_settings(PRESETS, self.preset, given_by(self))
+        return preset_settings(PRESETS, self.preset, given_by(self), _NAMED)
 
     def prepared(self, settings: OuterSettings, model: Model, store: Store) -> ToTrain:
         from selfedit.domains.arc.settings import ArcInnerSettings
@@ -291,7 +298,8 @@ def inner_with(preset: str, given: dict[str, Any]) -> ArcInnerSettings:
 
     if preset not in PRESETS:
         raise InputError(f"--preset {preset}: use one of {', '.join(PRESETS)}.")
-    return changed(PRESETS[preset]().inner, merged({"arc": {"seed": given.get("seed")}}, given))
+    seeded = merged({"arc": {"seed": given.get("seed")}}, given)
+    return changed(PRESETS[preset]().inner, seeded, _NAMED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,13 +228,14 @@ class Evaluating(
         inner = changed(base, given_by(self))
         if chosen == "single" and inner.candidates != 1:
             raise InputError("--candidates: `single` samples one edit a context; use --regime cpt.")
-        return KnowledgeEvaluation(
-            conditions=named_conditions(self.conditions),
-            regime=chosen,
-            inner=inner,
-            top_k=self.top_k,
-            best_of=self.best_of,
-        )
+        values = {
+            "conditions": named_conditions(self.conditions),
+            "regime": chosen,
+            "inner": inner,
+            "top_k": self.top_k,
+            "best_of": self.best_of,
+        }
+        return checked(KnowledgeEvaluation, values)
 
     def prepared(self, model: Model, store: Store) -> Prepared:
         from selfedit.domains.knowledge.conditions import conditions
@@ -269,13 +270,16 @@ Outer = TypeVar("Outer", bound="KnowledgeOuterSettings")
 
 
 def strategy_settings(
-    presets: Mapping[str, Callable[[], Outer]], name: str, given: dict[str, Any]
+    presets: Mapping[str, Callable[[], Outer]],
+    name: str,
+    given: dict[str, Any],
+    named: Mapping[str, str] | None = None,
 ) -> Outer:
     """`preset_settings`, but with the strategy's own sampling where the preset's is for the other kind:
     `sentences` writes a sentence at a time, all others a whole edit. Raises InputError."""
     from selfedit.domains.knowledge.settings import LearnSettings
 
-    chosen = preset_settings(presets, name, given)
+    chosen = preset_settings(presets, name, given, named or {})
     of_preset = named_preset(presets, name)().inner.knowledge.strategy
     strategy = chosen.inner.knowledge.strategy
     if (strategy == "sentences") == (of_preset == "sentences"):

@@ -65,6 +65,13 @@ def smoke() -> ReaderSettings:
 
 PRESETS: dict[str, Callable[[], ReaderSettings]] = {"reader": reader, "smoke": smoke}
 
+# Options that are not called as their settings are: what is trained here is the reader.
+_NAMED = {
+    "policy.train.anchor.weight": "reader-anchor",
+    "policy.train.epochs": "reader-epochs",
+    "policy.train.learning_rate": "reader-learning-rate",
+}
+
 
 @dataclass(kw_only=True)
 class ReaderLoop(Statements, options.Writing, options.Training, options.Adapting):
@@ -154,4 +161,4 @@ class ReaderLoop(Statements, options.Writing, options.Training, options.Adapting
         return Knowledge
 
     def settings(self) -> ReaderSettings:
-        return strategy_settings(PRESETS, self.preset, given_by(self))
+        return strategy_settings(PRESETS, self.preset, given_by(self), _NAMED)
