@@ -405,6 +405,18 @@ def test_a_stack_trains_each_document_on_what_came_before(tmp_path, kind):
         library.export(tmp_path / "out")
 
 
+def test_a_stack_goes_on_from_the_one_adapter_of_a_routed_version(library):
+    for i in range(2):
+        learn(library, i, ROUTED)
+    with pytest.raises(AdapterError, match="consolidate` makes one"):
+        learn(library, 2, LearnSettings(memory="stack"))
+    assert library.consolidate().committed
+    assert learn(library, 2, LearnSettings(memory="stack")).committed
+    library.delete(3)  # the stack stands on it
+    answers = Library(FakeModel(), library.folder).ask([asked(place) for place in PLACES[:3]])
+    assert all(oil in answer for oil, answer in zip(OILS, answers, strict=False))
+
+
 def test_one_adapter_is_made_of_many_and_routing_goes_on_from_it(tmp_path, library):
     for i in range(3):
         learn(library, i, ROUTED)

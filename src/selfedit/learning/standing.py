@@ -172,7 +172,7 @@ class Standing:
         for one in reversed(chain):
             if not adapter_names(one):  # all that it was trained on was forgotten
                 continue
-            if kind_of(one) == "routed":
+            if kind_of(one) == "routed" and adapter_names(one) != {Shelf.own(one.version)}:
                 raise AdapterError(
                     f"version {one.version} is routed, and has no adapter to stack others on: "
                     "`selfedit adapters consolidate` makes one of it."
