@@ -6,6 +6,13 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
+from selfedit.domains.options import Evaluating, OuterLoop
+from selfedit.errors import InputError
+from selfedit.grading import GRADERS, contains, offline
+from selfedit.model.fake import FakeModel
+from selfedit.store import Store
 from tests.cli.test_cli import run
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +52,30 @@ def test_what_an_edit_lacks_is_its_reason_and_options_go_before_the_preset(tmp_p
     (record,) = json.loads(done.stdout)["rounds"]
     assert (record["num_edits"], record["invalid_edits"], record["changed"]) == (6, 6, False)
     assert "it does not say how the word is spelled backwards" in record["note"]
+
+
+def test_train_and_eval_make_the_same_domain(tmp_path):
+    """Neither gives it a grader that nobody chose."""
+    text = EXAMPLE.read_text(encoding="utf-8")
+    own = "\n    def __init__(self):\n        super().__init__()\n"
+    presets = text.replace("rounds=2", 'grader="exact", rounds=2')
+    for name, code in (("plain", text), ("own", text + own), ("named", presets)):
+        (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
+    data = ROOT / "examples" / "spelling.jsonl"
+
+    def made(name, grader=None):
+        target = f"{tmp_path / name}.py:Spelling"
+        model, store = FakeModel(), Store(tmp_path / "store.sqlite")
+        train = OuterLoop(domain=target, data=data, grader=grader)
+        trained = train.prepared(train.settings(), model, store).domain.grader
+        evaluated = Evaluating(domain=target, data=data, grader=grader).prepared(model, store)
+        return trained, evaluated.grader or evaluated.domain.grader
+
+    assert made("plain") == made("own") == (contains, contains)
+    assert made("plain", "offline") == (offline, offline)
+    assert made("named") == (GRADERS["exact"], GRADERS["exact"])
+    with pytest.raises(InputError, match="takes no grader: leave --grader"):
+        made("own", "offline")
 
 
 def test_what_cannot_be_loaded(tmp_path):

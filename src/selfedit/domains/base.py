@@ -46,8 +46,20 @@ class BaseDomain(Evaluable, Domain):
 
     @classmethod
     def of(cls, settings: InnerSettings, grader: Grader | None = None) -> Self:
-        """The domain as the settings say, with the grader, if it uses one."""
-        return cls() if grader is None else cls(grader)
+        """The domain as the settings say, with the grader, if one was chosen. Raises InputError for a
+        class that cannot be made so."""
+        given = () if grader is None else (grader,)
+        try:
+            inspect.signature(cls).bind(*given)
+        except TypeError:
+            if grader is None:
+                said = "it is made without arguments, or by its classmethod `of`"
+            else:
+                said = (
+                    "its __init__ takes no grader: leave --grader and the preset's out, or give it one"
+                )
+            raise InputError(f"the domain {cls.__name__} cannot be made: {said}") from None
+        return cls(*given)
 
     # -- what the loops need ------------------------------------------------------------------
 

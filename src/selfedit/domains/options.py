@@ -15,7 +15,7 @@ import typer
 from selfedit.console import options
 from selfedit.console.common import parts
 from selfedit.console.rewarding import Rewarding
-from selfedit.console.settings import changed, given_by, preset_settings
+from selfedit.console.settings import changed, given_by, named_preset, preset_settings
 from selfedit.errors import InputError
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class InWords(
         tasks = domain.tasks(self.data)[: self.limit]
         return ToTrain(domain, tasks, self.judge(), domain.left_out)
 
-    def _grader(self, settings: OuterSettings, store: Store) -> Grader:
+    def _grader(self, settings: OuterSettings, store: Store) -> Grader | None:
         return self.chosen(store, settings.grader, rated=settings.reward != "true")
 
 
@@ -154,6 +154,13 @@ class OuterLoop(InWords):
 
     def settings(self) -> OuterSettings:
         return preset_settings(self.domain_class().presets, self.preset, given_by(self))
+
+    def _grader(self, settings: OuterSettings, store: Store) -> Grader | None:
+        name = self.grader or preset_grader(self.domain_class(), self.preset)
+        if name is None:
+            self.check_judge(settings.reward != "true")
+            return None
+        return self.chosen(store, name, rated=settings.reward != "true")
 
 
 @dataclass(kw_only=True)
@@ -179,7 +186,10 @@ class Evaluating(options.Writing, options.Training, options.Adapting, options.Gr
 
     def check(self) -> None:
         self.settings()
-        self.check_judge(self.grader == "judge")
+        self.check_judge(self._grader() == "judge")
+
+    def _grader(self) -> str | None:
+        return self.grader or preset_grader(self.domain_class())
 
     def settings(self) -> EvaluationSettings:
         from selfedit.config import EvaluationSettings
@@ -193,11 +203,20 @@ class Evaluating(options.Writing, options.Training, options.Adapting, options.Gr
     def prepared(self, model: Model, store: Store) -> Prepared:
         settings = self.settings()
         domain = self.domain_class().of(settings.inner)
-        grader = None if self.grader is None else self.chosen(store)
+        name = self._grader()
+        grader = None if name is None else self.chosen(store, name)
         tasks = domain.tasks(self.data)
         return Prepared(
             domain, tasks, settings, grader=grader, sample=self.contexts, notes=domain.left_out
         )
+
+
+def preset_grader(domain: type[BaseDomain], name: str | None = None) -> str | None:
+    """The grader that a preset (None: the first) names; None where it leaves that to the domain. Raises
+    InputError."""
+    presets = domain.presets
+    preset = named_preset(presets, next(iter(presets)) if name is None else name)()
+    return preset.grader if "grader" in preset.model_fields_set else None
 
 
 def named_conditions(text: str) -> tuple[str, ...]:
