@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 import time
 from types import SimpleNamespace
@@ -14,7 +15,9 @@ from selfedit.errors import InputError
 from selfedit.model.fake import FakeModel
 from selfedit.serve import breath
 from selfedit.serve.disk import append_json, read_lines
+from selfedit.serve.files import Files
 from selfedit.serve.jobs import Jobs, NoSuchJob
+from selfedit.serve.learning_jobs import read_given
 from selfedit.serve.service import Service
 from selfedit.serve.settings import ServeSettings
 from selfedit.store import Store
@@ -217,3 +220,17 @@ def test_a_line_that_a_kill_cut_off_does_not_cost_the_next_one(tmp_path):
     append_json(path, {"n": 3})
     append_json(path, {"n": 4})
     assert read_lines(path) == [{"n": 1}, {"n": 3}, {"n": 4}]
+
+
+@pytest.mark.parametrize(
+    ("name", "title"), [("lamps.md.gz", "Lamps"), ("Report v1.2", "Report v1.2"), ("a.md", "A")]
+)
+def test_an_upload_is_read_as_learn_reads_the_file(tmp_path, name, title):
+    data = b"They burn thistle oil."
+    files = Files(tmp_path)
+    file = files.add(gzip.compress(data) if name.endswith(".gz") else data, name, "fine-tune")
+    document = read_given({"file": file.id}, files)
+    assert (document.title, document.paragraphs) == (title, ("They burn thistle oil.",))
+    bad = files.add(b"\x1f\x8b\x08damaged", "bad.txt.gz", "fine-tune")
+    with pytest.raises(InputError, match="cannot be unpacked"):
+        read_given({"file": bad.id}, files)

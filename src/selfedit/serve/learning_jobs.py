@@ -13,8 +13,7 @@ from typing import Any
 from selfedit import experiments
 from selfedit.data import read_quiz
 from selfedit.domains.knowledge import Document, text_document
-from selfedit.domains.knowledge.documents import document_of
-from selfedit.domains.knowledge.kinds import SUPPORTED
+from selfedit.domains.knowledge.documents import document_of_file
 from selfedit.domains.knowledge.options import learn_settings
 from selfedit.errors import InputError
 from selfedit.learning.library import Library
@@ -154,14 +153,10 @@ def read_given(given: Mapping[str, Any], files: Files) -> Document:
 
 
 def _uploaded(file: StoredFile, files: Files) -> Document:
-    suffix = PurePath(file.filename).suffix.lower()
-    data = files.content(file.id)
-    if suffix in STATEMENTS:
+    data, path = files.content(file.id), Path(file.filename)
+    if path.suffix.lower() in STATEMENTS:
         return statements_document(data, file.filename)
-    if suffix and suffix not in SUPPORTED:
-        raise InputError(f"{file.filename}: cannot learn from this kind of file")
-    title = PurePath(file.filename).stem.replace("_", " ").replace("-", " ")
-    return document_of(data, suffix, file.filename, title=title)
+    return document_of_file(data, path)
 
 
 def statements_document(data: bytes, name: str) -> Document:

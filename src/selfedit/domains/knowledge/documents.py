@@ -67,7 +67,12 @@ class Document:
 def read_document(path: Path | str) -> Document:
     """Read one file; its name says what it is. Raises InputError with what is wrong and what to do."""
     path = Path(path)
-    data = read_bytes(path)
+    return document_of_file(read_bytes(path), path)
+
+
+def document_of_file(data: bytes, path: Path) -> Document:
+    """A document from a file's bytes, compressed or not; its name, or else how they begin, says what it
+    is. Raises InputError with what is wrong and what to do."""
     name = path
     if data.startswith(b"\x1f\x8b"):
         data = _unpacked(data, path)
