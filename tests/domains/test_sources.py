@@ -43,6 +43,13 @@ def test_a_folder_is_read_whole_and_what_is_skipped_is_said(folder: Path) -> Non
     )
 
 
+def test_names_without_a_suffix_are_read_only_where_they_are_named(folder: Path) -> None:
+    for name in ("NOTES", "Report v1.2"):
+        (folder / name).write_text("They burn thistle oil.")
+        assert read_sources([folder / name]).documents
+    assert read_sources([folder]).notes[0].endswith("were not read: 1 .png, 2 without a suffix.")
+
+
 def test_globs_and_names_of_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     assert len(read_sources(["deep/*.m*"]).documents) == 1

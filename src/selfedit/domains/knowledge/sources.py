@@ -23,7 +23,7 @@ from selfedit.domains.knowledge.documents import (
     read_document,
     text_document,
 )
-from selfedit.domains.knowledge.kinds import CODE_NAMES, SUPPORTED
+from selfedit.domains.knowledge.kinds import CODE_NAMES, SUPPORTED, is_suffix
 from selfedit.errors import InputError
 from selfedit.home import MOST_BYTES, MOST_DOCUMENT, check_length, expanded
 
@@ -160,7 +160,8 @@ def _several(name: str, files: Iterable[Path], notes: list[str]) -> Iterator[Doc
     for file in files:
         seen += 1
         if not _is_document(file, name):
-            others[file.suffix.lower() or "without a suffix"] += 1
+            suffix = file.suffix.lower() if is_suffix(file.suffix) else ""
+            others[suffix or "without a suffix"] += 1
             continue
         try:
             document = _read_file(file)
@@ -186,7 +187,7 @@ def _several(name: str, files: Iterable[Path], notes: list[str]) -> Iterator[Doc
 
 def _is_document(file: Path, name: str) -> bool:
     """Whether a file of a folder or glob is one. A table may well be the quiz: it is read if the glob
-    names its kind."""
+    names its kind. Of a name without a suffix nothing says that it is text."""
     suffixes = [suffix.lower() for suffix in file.suffixes]
     suffix = (suffixes or [""])[-1]
     if suffix == ".gz":
