@@ -67,6 +67,8 @@ CELLS = [
         ("a.eml", MAIL, "The lämp", [HEAD, "The lämp burns thistle oil, says Bo."]),
         ("lamps.csv", "lamp;keeper;lit\nNorth;Ida Voss;1802\n", "Lamps",
          ["lamp: North; keeper: Ida Voss; lit: 1802."]),
+        ("boats.csv", "Boat,Built\nHeron,1802\n", "Boats", ["Boat: Heron; Built: 1802."]),
+        ("words.csv", "Boat,Captain\nHeron,Ida\n", "Words", ["Boat: Captain.", "Heron: Ida."]),
         ("Report v1.2", "They burn thistle oil.", "Report v1.2", ["They burn thistle oil."]),
         ("draft.v2", "They burn thistle oil.", "Draft.v2", ["They burn thistle oil."]),
         ("Makefile", "lit:\n\ttouch lamp  # a lamp", "Makefile", ["lit:", "\ttouch lamp  # a lamp"]),
