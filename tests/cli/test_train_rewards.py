@@ -92,9 +92,12 @@ def test_bounds_of_directed_edits(tmp_path, data):
     )
     assert wide["invalid_edits"] < narrow["invalid_edits"]
     for bounds, said in (
-        (("--epoch-bounds", "3,2"), "--epoch-bounds ('3', '2'): Value error, two numbers of epochs"),
+        (("--epoch-bounds", "3,2"), "--epoch-bounds 3,2: two numbers of epochs"),
         (("--epoch-bounds", "1,x"), "--epoch-bounds 'x': Input should be a valid integer"),
-        (("--epoch-bounds", "1"), "--epoch-bounds ('1',): Field required"),
+        (
+            ("--epoch-bounds", "1"),
+            "--epoch-bounds 1: another value is missing behind it, after a comma",
+        ),
         (("--rate-bounds", "0,1e-3"), "two rates above 0, in order, 1 at most"),
     ):
         refused = train(tmp_path, data, *directed, *bounds)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import pytest
 
 from selfedit.console.options import Adapting, Grading, Outer, Training, Writing
-from selfedit.console.settings import preset_settings
+from selfedit.console.settings import given_by, preset_settings
+from selfedit.domains.arc import options as arc
+from selfedit.domains.arc.commands.solvable import Trying
+from selfedit.domains.arc.options import inner_with
 from selfedit.domains.arc.presets import PRESETS as ARC_PRESETS
 from selfedit.domains.knowledge.options import Evaluating, OuterLoop, learn_settings
+from selfedit.domains.knowledge.reader import ReaderLoop
 from selfedit.errors import InputError
 from selfedit.grading import offline
 from selfedit.store import Store
@@ -45,6 +49,59 @@ def test_a_policy_writes_in_training_as_it_does_in_an_evaluation(strategy):
 def test_a_value_out_of_bounds_names_its_option():
     with pytest.raises(InputError, match="--rank 0"):
         learn_settings(Adapting(rank=0).given())
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (OuterLoop(data="", policy_learning_rate=5.0), "--policy-learning-rate 5.0: Input"),
+        (OuterLoop(data="", policy_epochs=0), "--policy-epochs 0: Input"),
+        (OuterLoop(data="", policy_batch_size=0), "--policy-batch-size 0: Input"),
+        (OuterLoop(data="", epochs=0), "--epochs 0: Input"),
+        (OuterLoop(data="", anchor=-1.0), "--anchor -1.0: Input"),
+        (OuterLoop(data="", algorithm="foo"), "--algorithm 'foo': Input"),
+        (ReaderLoop(data="", policy_learning_rate=5.0), "--reader-learning-rate 5.0: Input"),
+        (ReaderLoop(data="", policy_epochs=0), "--reader-epochs 0: Input"),
+        (ReaderLoop(data="", reader_anchor=-1.0), "--reader-anchor -1.0: Input"),
+        (ReaderLoop(data="", anchor=-1.0), "--anchor -1.0: Input"),
+        (arc.OuterLoop(examples=0), "--examples 0: Input"),
+        (arc.OuterLoop(policy_epochs=0), "--policy-epochs 0: Input"),
+        (arc.Evaluating(learning_rate=7.0), "--learning-rate 7.0: Input"),
+        (arc.Evaluating(epochs=0), "--epochs 0: Input"),
+        (Evaluating(data="", best_of=2000), "--best-of 2000: Input"),
+    ],
+)
+def test_an_option_that_is_not_called_as_its_setting_is(command, said):
+    with pytest.raises(InputError) as refused:
+        command.settings()
+    assert str(refused.value).startswith(said)
+
+
+def test_groups_of_other_commands_name_theirs_too():
+    with pytest.raises(InputError, match=r"^--examples 0: "):
+        inner_with("arc-small", given_by(Trying(examples=0)))
+    with pytest.raises(InputError, match=r"^--anchor -1.0: "):
+        learn_settings(Training(anchor=-1.0).given())
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (OuterLoop(data="", credit="statement", rule="all-correct"), 'credit "statement" needs '),
+        (Evaluating(data="", regime="cpt", strategy="directed"), "`directed` edits ask each "),
+    ],
+)
+def test_options_that_do_not_go_together_name_none_of_them(command, said):
+    with pytest.raises(InputError) as refused:
+        command.settings()
+    assert str(refused.value).startswith(said)
+
+
+def test_a_judge_without_a_name_is_no_wrong_address():
+    with pytest.raises(InputError, match=r"^--judge-model: "):
+        Grading(judge_model="").judge()
+    with pytest.raises(InputError, match=r"^--judge-url: base_url must be"):
+        Grading(judge_url="x").judge()
 
 
 def test_options_of_a_judge_that_is_not_asked_are_refused(tmp_path):

@@ -145,9 +145,9 @@ def test_bounds_as_options(command):
     own = given(rate_bounds="1e-5,1e-2", epoch_bounds="1,3")
     assert own.bounds == BOUNDED.bounds
     for bounds, said in (
-        ({"epoch_bounds": "3,2"}, "--epoch-bounds ('3', '2'): Value error, two numbers of epochs"),
+        ({"epoch_bounds": "3,2"}, "--epoch-bounds 3,2: two numbers of epochs"),
         ({"epoch_bounds": "1,x"}, "--epoch-bounds 'x': Input should be a valid integer"),
-        ({"rate_bounds": "1e-3"}, r"--rate-bounds ('1e-3',): Field required"),
+        ({"rate_bounds": "1e-3"}, "--rate-bounds 1e-3: another value is missing behind it"),
         ({"rate_bounds": "1e-3,0.5"}, "two rates, in order, from 1e-9 to 0.1"),
         ({"rate_bounds": "nan,1e-3"}, "two rates, in order, from 1e-9 to 0.1"),
     ):
