@@ -175,3 +175,12 @@ def test_score(file, tmp_path):
     submission.write_text(json.dumps({"3c9b0459": [{"attempt_1": wrong, "attempt_2": []}]}))
     found = json.loads(arc("score", submission, "--json").stdout)
     assert (found["num_tasks"], found["tasks"]) == (1, 0.0)
+
+
+def test_ids_are_whole_where_nothing_is_known_of_the_width(monkeypatch):
+    """They are what --ids takes; a pipe has 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    ids = [task["id"] for task in json.loads(arc("list", "--source", "mini", "--json").stdout)["tasks"]]
+    shown = arc("list", "--source", "mini").stdout
+    assert all(f" {name} " in shown for name in ids)
+    assert "…" not in shown

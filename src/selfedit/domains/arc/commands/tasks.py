@@ -175,7 +175,8 @@ def _show_list(tasks: list[ArcTask], as_json: bool) -> None:
         return
     table = Table()
     for heading in ("id", "demonstrations", "test inputs", "cells of the prompt"):
-        table.add_column(heading, justify="left" if heading == "id" else "right")
+        left = heading == "id"  # whole, for --ids
+        table.add_column(heading, justify="left" if left else "right", overflow="fold", no_wrap=left)
     for row in rows:
         table.add_row(*(Text(str(value)) for value in row.values()))
     out.print(table)
