@@ -35,6 +35,16 @@ def test_a_device_stays_one(tmp_path):
     assert link.is_symlink()
 
 
+def test_a_file_in_the_users_folder(tmp_path, monkeypatch):
+    """bash leaves ~ as it is in --html=~/page.html."""
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    monkeypatch.chdir(tmp_path)
+    check_writable(Path("~/pages/a.html"))
+    assert write_whole(Path("~/pages/a.html"), "a page") == tmp_path / "me" / "pages" / "a.html"
+    assert (tmp_path / "me" / "pages" / "a.html").read_text(encoding="utf-8") == "a page"
+    assert not (tmp_path / "~").exists()
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_a_link_keeps_pointing_at_its_target(tmp_path, there):
     link, target = tmp_path / "link.md", tmp_path / "else" / "page.md"

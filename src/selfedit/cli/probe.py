@@ -14,6 +14,7 @@ from selfedit.console.common import err, out, print_json
 from selfedit.console.groups import grouped
 from selfedit.console.progress import RichProgress
 from selfedit.errors import InputError
+from selfedit.home import expanded
 
 if TYPE_CHECKING:
     from selfedit.memory.answering import Adapted
@@ -92,4 +93,8 @@ def _changed(bare: Model, loading: options.Loading, adapter: Path | None) -> Ada
     """The adapter, or the whole model that --model names."""
     from selfedit.memory.answering import Adapted
 
-    return Adapted(other=loading.load()) if adapter is None else Adapted(bare.load_adapter(adapter))
+    return (
+        Adapted(other=loading.load())
+        if adapter is None
+        else Adapted(bare.load_adapter(expanded(adapter)))
+    )

@@ -12,6 +12,7 @@ from selfedit.console import options
 from selfedit.console.common import status
 from selfedit.console.groups import grouped
 from selfedit.errors import InputError
+from selfedit.home import expanded
 
 _MOST_KEY = 65_536  # bytes of its file
 _MOST_MB = 100_000  # of a request
@@ -94,7 +95,7 @@ def _key(file: Path | None) -> str | None:
             raise InputError("the environment variable SELFEDIT_API_KEY holds no key, but blanks")
         return given and given.strip()
     try:
-        with file.open("rb") as opened:  # it may be a pipe
+        with expanded(file).open("rb") as opened:  # it may be a pipe
             key = opened.read(_MOST_KEY).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--api-key-file {file} cannot be read: {error}") from error

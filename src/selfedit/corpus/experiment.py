@@ -11,6 +11,7 @@ from selfedit.corpus.ledger import Done
 from selfedit.corpus.passages import Passages
 from selfedit.corpus.workers import Here, Policy, Processes, Workers
 from selfedit.domains.knowledge.settings import LearnSettings
+from selfedit.home import expanded
 from selfedit.loops.pulse import Watched
 from selfedit.loops.runs import recorded_run
 from selfedit.progress import Progress
@@ -52,6 +53,7 @@ def generate(
     on the disk. Raises InputError for documents and files that cannot be used, SelfEditError.
     """
     own = corpus_settings(settings, messages=messages)
+    out = expanded(out)
     is_file = out.suffix.lower() in (".jsonl", ".json")
     file = out if is_file else out / FILE
     without = () if is_file else (own_card(out),)

@@ -280,7 +280,7 @@ class Library:
         record = self.current() if version is None else self.store.adapter(version)
         if record is None or record.status == "deleted":
             raise AdapterError("there is no such version to export; see `selfedit adapters list`.")
-        return export(self.standing, record, Path(folder), merged, gguf=gguf, llama_cpp=llama_cpp)
+        return export(self.standing, record, expanded(folder), merged, gguf=gguf, llama_cpp=llama_cpp)
 
     def probe(self, version: int | None = None, sample: int = SAMPLE) -> ProbeResult:
         """What a version (default: the current one) broke of the bare model (`memory.probe`).

@@ -1,4 +1,7 @@
-"""Files that the user names: written whole or not at all, and checked before the work."""
+"""Files that the user names: written whole or not at all, and checked before the work.
+
+In their names ~ is the user's folder: a shell leaves it as it is in `--html=~/report.html`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import uuid
 from pathlib import Path
 
 from selfedit.errors import InputError, StoreError
+from selfedit.home import expanded
 
 FIGURES = (".svg", ".png", ".pdf")
 
@@ -18,6 +22,7 @@ def write_whole(path: Path, content: str | bytes) -> Path:
     pipe, the content is written directly. Lone surrogates are escaped. Raises StoreError if it cannot
     be written.
     """
+    path = expanded(path)
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,6 +46,7 @@ def write_whole(path: Path, content: str | bytes) -> Path:
 
 def check_writable(path: Path) -> None:
     """Raises StoreError if `write_whole` could not write now. Leaves nothing behind."""
+    path = expanded(path)
     try:
         if _is_special(path):
             return

@@ -17,6 +17,7 @@ from selfedit.domains.arc.settings import ArcGroup
 from selfedit.domains.arc.submission import write_predictions
 from selfedit.domains.options import Prepared, ToTrain, named_conditions
 from selfedit.errors import InputError
+from selfedit.home import expanded
 from selfedit.show.files import check_writable
 
 if TYPE_CHECKING:
@@ -334,8 +335,8 @@ def choose_tasks(
     notes = [f"tasks were filtered: {text}" for text in filters or ()]
     if ids == PAPER_FILTERED:
         notes.append("tasks were filtered: those that the paper's own model solves under its oracle")
-    elif ids is not None and sources.is_there(Path(ids)) and Path(ids).is_file():
-        notes += _comments(Path(ids))
+    elif ids is not None and sources.is_there(path := expanded(ids)) and path.is_file():
+        notes += _comments(path)
     return Chosen([to_task(task, form) for task in kept], tuple(notes))
 
 

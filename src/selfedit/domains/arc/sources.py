@@ -18,6 +18,7 @@ from selfedit.domains.arc.grids import Grid
 from selfedit.domains.arc.tasks import ArcTask, grid_from_json, task_from_json
 from selfedit.domains.knowledge.documents import read_text
 from selfedit.errors import InputError
+from selfedit.home import expanded
 
 Dataset = Literal["arc-agi-1", "arc-agi-2"]
 Split = Literal["training", "evaluation", "all"]
@@ -49,7 +50,7 @@ def read_tasks(path: Path | str, solutions: Path | str | None = None) -> list[Ar
     solutions: outputs of the test inputs, for a file. Without it, X_solutions.json beside
     X_challenges.json is used. Raises InputError with the file and what to do.
     """
-    path = Path(path)
+    path = expanded(path)
     if not path.is_dir():
         return _read_file(path, Path(solutions) if solutions is not None else _beside(path))
     if solutions is not None:

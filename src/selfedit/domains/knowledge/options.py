@@ -24,7 +24,7 @@ from selfedit.console.settings import (
 )
 from selfedit.domains.options import Contexts, InWords, Prepared, ToTrain, named_conditions
 from selfedit.errors import InputError
-from selfedit.home import whole_text
+from selfedit.home import expanded, whole_text
 from selfedit.types import QuestionKind
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class Evaluating(
         self.check_judge(self.grader == "judge")
         if self.writer_url is not None and self.writer_model is None:
             raise InputError("--writer-url: add --writer-model.")
-        if self.edits is not None and not self.edits.is_file():
+        if self.edits is not None and not expanded(self.edits).is_file():
             raise InputError(f"--edits {self.edits}: there is no such file.")
 
     def settings(self) -> KnowledgeEvaluation:
