@@ -266,7 +266,7 @@ class Evaluating(Choosing, options.Writing, options.Adapting, Learning, Oracle):
     def settings(self) -> ArcEvaluation:
         from selfedit.domains.arc.conditions import ArcEvaluation
 
-        given = merged(given_only(given_by(self)), {"candidates": self.candidates or _CANDIDATES})
+        given = merged({"candidates": _CANDIDATES}, given_only(given_by(self)))
         if self.submission is not None:
             given = merged(given, {"arc": {"prediction": "voting"}})
         inner = inner_with(self.preset, given)
