@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from selfedit.console.options import Adapting, Grading, Outer, Training, Writing
@@ -110,3 +112,34 @@ def test_options_of_a_judge_that_is_not_asked_are_refused(tmp_path):
         with pytest.raises(InputError, match="--judge-model: add --grader judge"):
             grading.chosen(store)
         assert grading.chosen(store, rated=True) is offline
+
+
+def test_edits_in_the_users_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "e.jsonl").write_text("{}", encoding="utf-8")
+    Evaluating(data="", edits=Path("~/e.jsonl")).check()
+
+
+def test_no_edits_are_not_the_usual_number_of_them():
+    assert arc.Evaluating().settings().inner.candidates == 5
+    with pytest.raises(InputError, match=r"^--candidates 0: "):
+        arc.Evaluating(candidates=0).settings()
+
+
+@pytest.mark.parametrize("command", [OuterLoop, Evaluating])
+@pytest.mark.parametrize(
+    "own", [{"rate_bounds": "1e-4,1e-3"}, {"epoch_bounds": "1,3"}, {"constrained": True}]
+)
+def test_options_of_directed_edits_are_refused_for_others(command, own):
+    command(data="", strategy="directed", **own).settings()
+    option = "--" + next(iter(own)).replace("_", "-")
+    for strategy in (None, "implications"):
+        with pytest.raises(InputError, match=f"^{option}: add --strategy directed"):
+            command(data="", strategy=strategy, **own).settings()
+
+
+def test_a_place_of_gold_answers_that_no_reward_looks_for_is_refused():
+    OuterLoop(data="", reward="mixed", reward_place="own").settings()
+    for reward in (None, "true", "f1", "proxy"):
+        with pytest.raises(InputError, match=r"^--reward-place own: add --reward likelihood or mixed"):
+            OuterLoop(data="", reward=reward, reward_place="own").settings()

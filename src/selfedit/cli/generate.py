@@ -40,7 +40,6 @@ def generate(
     sampling: options.Sampling,
     keeping: options.Keeping,
     directed: Directed,
-    strategy: options.Strategy = None,
     prompt_file: Annotated[
         Path | None,
         typer.Option(help="Your own instruction; {title} and {context} are filled in."),
@@ -99,7 +98,7 @@ def generate(
         "sampling": {"temperature": temperature, "max_new_tokens": max_new_tokens},
         "knowledge": {
             **directed.given()["knowledge"],
-            "strategy": strategy or ("implications" if prompt_file else None),
+            "strategy": directed.strategy or ("implications" if prompt_file else None),
             "prompt_text": read_prompt(prompt_file),
             "restatements": restatements,
             "passage_words": passage_words,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from selfedit.console.common import one_of
+from selfedit.errors import InputError
 
 Reward = Annotated[
     str | None,
@@ -62,6 +63,11 @@ class Rewarding:
 
         one_of("--reward", self.reward, ("true", *MEASURES[1:], "proxy", "cascade"))
         one_of("--reward-place", self.reward_place, PLACES)
+        if self.reward_place is not None and self.reward not in ("likelihood", "mixed"):
+            raise InputError(
+                f"--reward-place {self.reward_place}: add --reward likelihood or mixed, which look for "
+                "the gold answer."
+            )
         by_judge = self.reward in (None, "true", "proxy", "cascade")
         order = {None: None, True: "common", False: "own"}[self.common_order]
         return {

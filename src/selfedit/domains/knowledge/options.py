@@ -88,7 +88,19 @@ class Directed:
         str | None, typer.Option("--epoch-bounds", help="`directed`: FEWEST,MOST epochs of a head.")
     ] = None
 
+    strategy: options.Strategy = None
+
     def given(self) -> dict[str, Any]:
+        """Raises InputError for options of the strategy `directed` with another: only its edits have a
+        head."""
+        own = {
+            "--constrained": self.constrained or None,
+            "--rate-bounds": self.rate_bounds,
+            "--epoch-bounds": self.epoch_bounds,
+        }
+        given = [name for name, value in own.items() if value is not None]
+        if given and self.strategy != "directed":
+            raise InputError(f"{', '.join(given)}: add --strategy directed.")
         bounds = {
             "rate_bounds": self.rate_bounds and parts(self.rate_bounds),
             "epoch_bounds": self.epoch_bounds and parts(self.epoch_bounds),
