@@ -339,3 +339,26 @@ def test_a_corpus_among_its_documents_does_not_read_itself(tmp_path):
     with pytest.raises(InputError, match="would be replaced"):
         generate([str(folder)], FakeModel(), SETTINGS, folder, store)
     assert "Our own" in (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_corpus_in_the_users_folder(tmp_path, monkeypatch):
+    """bash leaves ~ as it is in --out=~/c.jsonl."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "note.txt").write_text("The tower is made of stone.", encoding="utf-8")
+    common = ("generate", "--data=note.txt", "--model=fake", "--library", tmp_path / "lib", "--json")
+    done = run(*common, "--out=~/c.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert lines(tmp_path / "c.jsonl")
+    assert not (tmp_path / "~").exists()
+
+
+def test_a_corpus_of_texts_is_no_corpus_of_messages(tmp_path):
+    (tmp_path / "note.txt").write_text("The tower is made of stone.", encoding="utf-8")
+    common = ("generate", "--data", tmp_path / "note.txt", "--out", tmp_path / "c.jsonl",
+              "--model", "fake", "--library", tmp_path / "lib", "--json")  # fmt: skip
+    assert run(*common).returncode == 0
+    assert (
+        "begun with another strategy or its options, or --as: go"
+        in run(*common, "--as", "messages").stderr
+    )

@@ -60,6 +60,10 @@ class Added:
     over: int | None = None
 
 
+# A name stays as it is stored, since another would be another corpus; a message says more.
+_SHOWN = {"strategy or its options": "strategy or its options, or --as"}
+
+
 class Ledger:
     """Holds a corpus open for writing; one process at a time.
 
@@ -107,7 +111,7 @@ class Ledger:
     def _check(self, known: Mapping[str, str], identity: Mapping[str, str]) -> None:
         other = [name for name, value in identity.items() if known.get(name) != value]
         if other or known.get("format") != str(_VERSION):
-            what = ", ".join(other) or "format"
+            what = ", ".join(_SHOWN.get(name, name) for name in other) or "format"
             raise InputError(
                 f"{self.out} was begun with another {what}: go on with the same, or name another file "
                 f"with --out (or delete it with {self.place.name}, and start afresh)"
