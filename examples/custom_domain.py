@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from selfedit.config import InnerSettings, OuterSettings
 from selfedit.domains.base import BaseDomain
-from selfedit.errors import InvalidSelfEdit
+from selfedit.errors import InputError, InvalidSelfEdit
 from selfedit.types import (
     GradedAnswer,
     Prompt,
@@ -39,7 +39,10 @@ class Spelling(BaseDomain):
 
     def tasks(self, source: Path | str) -> list[Task]:
         lines = Path(source).read_text(encoding="utf-8").splitlines()
-        return [self.task(json.loads(line)["word"]) for line in lines]
+        try:
+            return [self.task(json.loads(line)["word"]) for line in lines]
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f'{source}: each line must be {{"word": "..."}}.') from None
 
     def task(self, word: str) -> Task:
         question = f"How is the word {word} spelled backwards?"

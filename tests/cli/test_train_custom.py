@@ -85,6 +85,22 @@ def test_what_cannot_be_loaded(tmp_path):
         assert message in done.stderr
 
 
+def test_data_that_is_not_there_or_of_another_form(tmp_path):
+    def refused(data):
+        done = run("train", "custom", f"{EXAMPLE}:Spelling", "--data", data, "--model", "fake",
+                   "--library", tmp_path / "c")  # fmt: skip
+        assert done.returncode == 1
+        return done.stderr
+
+    missing = refused(tmp_path / "nope.jsonl")
+    assert "nope.jsonl: No such file or directory." in missing
+    assert "goes on from there" not in missing
+    other = tmp_path / "other.jsonl"
+    for text in ('{"title": "T"}', "word", '["word"]'):
+        other.write_text(text, encoding="utf-8")
+        assert f'{other}: each line must be {{"word": "..."}}.' in refused(other)
+
+
 def words(code: str) -> str:
     """The code however it is laid out."""
     return " ".join(code.split())

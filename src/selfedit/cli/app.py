@@ -198,9 +198,10 @@ def _refusal(error: Exception) -> str:
         return "there is not enough memory; close other programs, or choose smaller batches."
     name = str(error.filename or "")
     where = f"{name[:100]}{'…' * (len(name) > 100)}: " if name else ""
-    return (
-        f"{where}{error.strerror or error}. Finished work is kept: the same command goes on from there."
-    )
+    said = f"{where}{error.strerror or error}."
+    if isinstance(error, FileNotFoundError):  # a name was wrong: the same command would not find it
+        return said
+    return f"{said} Finished work is kept: the same command goes on from there."
 
 
 def _show_usage_error(error: Exception) -> bool:
