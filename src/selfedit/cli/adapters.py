@@ -207,7 +207,8 @@ def export(
 ) -> None:
     """Copy a version as a PEFT folder, write it as a merged model, or as a GGUF file of either.
 
-    A routed version becomes a folder of PEFT folders with a routing table (routing.json).
+    A routed version of several passages becomes a folder of PEFT folders with a routing table
+    (routing.json).
     """
     path = open_library(options.Loading(model), keeping).export(
         folder, version=version, merged=merged, gguf=gguf, llama_cpp=llama_cpp
