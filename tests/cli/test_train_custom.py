@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from selfedit.domains.base import BaseDomain
 from selfedit.domains.options import Evaluating, OuterLoop
 from selfedit.errors import InputError
 from selfedit.grading import GRADERS, contains, offline
@@ -113,3 +114,15 @@ def test_the_tutorial_shows_the_example():
     assert len(shown) == 6
     assert [block for block in shown if words(block) not in words(code)] == []
     assert "def tasks" in shown[0]
+
+
+def test_a_chosen_grader_has_trials_of_its_own():
+    class Own(BaseDomain):
+        pass
+
+    class Silent(BaseDomain):
+        def __init__(self):
+            """Without its parent's."""
+
+    assert Own().digest() == Own(contains).digest() != Own(offline).digest()
+    assert Silent().digest() != Own().digest()

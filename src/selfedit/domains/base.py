@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from selfedit.config import InnerSettings, OuterSettings, stable_hash
 from selfedit.domains.evaluable import Evaluable
 from selfedit.errors import InputError
-from selfedit.grading import Grader, contains
+from selfedit.grading import Grader, contains, identity
 from selfedit.seams import Domain
 from selfedit.types import Prompt, QuestionKind, Score, SelfEdit, Task, TrainingPlan
 
@@ -80,8 +80,9 @@ class BaseDomain(Evaluable, Domain):
         raise NotImplementedError
 
     def digest(self) -> str:
-        """Hash of the file that the class is in, so that a changed domain does not find the trials of
-        the earlier one. Raises InputError for a class that is not in a file."""
+        """Hash of the file that the class is in, and of a grader that was chosen, so that a changed domain
+        does not find the trials of the earlier one. Raises InputError for a class that is not in a
+        file."""
         try:
             source = Path(inspect.getfile(type(self))).read_text(encoding="utf-8")
         except (OSError, TypeError):
@@ -89,7 +90,9 @@ class BaseDomain(Evaluable, Domain):
                 f"the domain {type(self).__name__} is not in a file; give it a method digest(), which "
                 "returns a hash of everything that its other methods depend on"
             ) from None
-        return stable_hash([type(self).__qualname__, source])
+        grader = getattr(self, "grader", contains)  # a class may not have called our __init__
+        chosen = [] if grader is contains else [identity(grader)]
+        return stable_hash([type(self).__qualname__, source, *chosen])
 
     def former_digests(self) -> tuple[str, ...]:
         """What `digest` was in versions that graded otherwise: runs that were begun with them start
