@@ -80,9 +80,9 @@ class BaseDomain(Evaluable, Domain):
         raise NotImplementedError
 
     def digest(self) -> str:
-        """Hash of the file that the class is in, and of a grader that was chosen, so that a changed domain
-        does not find the trials of the earlier one. Raises InputError for a class that is not in a
-        file."""
+        """Hash of the file that the class is in, and of a grader that was chosen, so that a changed
+        domain does not find the trials of the earlier one. Raises InputError for a class that is not in
+        a file."""
         try:
             source = Path(inspect.getfile(type(self))).read_text(encoding="utf-8")
         except (OSError, TypeError):
