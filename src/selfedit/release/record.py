@@ -15,7 +15,7 @@ from typing import Any
 
 from selfedit.algorithms.rest_em import select
 from selfedit.config import stable_hash
-from selfedit.home import STORE, expanded, library_folder
+from selfedit.home import STORE, expanded, library_folder, shared_store
 from selfedit.loops.groups import best_of
 from selfedit.release.run import Layout, RecordedArticle, RecordedEdit, RecordedRun, read_release
 from selfedit.release.scores import DIGITS, accuracy
@@ -47,7 +47,8 @@ class ImportResult:
 
 
 def import_release(path: Path | str, library: Path | str | None = None) -> ImportResult:
-    """Read a recorded run and store its trials in a library (default: the user's own).
+    """Read a recorded run and store its trials in a library (default: the user's own), or in the store
+    that $SELFEDIT_STORE names.
 
     Raises InputError for any other file, and then touches no library.
     """
@@ -56,7 +57,7 @@ def import_release(path: Path | str, library: Path | str | None = None) -> Impor
     trials = list(_trials(run))
     baseline, adapted, said = run_mean(run, "baseline"), run_mean(run, "adapted"), tuple(notes(run))
     folder = expanded(library) if library is not None else library_folder()
-    with Store(folder / STORE) as store:
+    with Store(shared_store() or folder / STORE) as store:
         run_id = _run_id(store, run)
         new = len(trials) - len(store.trials(trial.key for trial in trials))
         store.put_trials(run_id, trials)
