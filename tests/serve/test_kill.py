@@ -69,13 +69,14 @@ def test_after_a_kill_jobs_go_on_and_nothing_acknowledged_is_lost(tmp_path):
         }
         acknowledged.append(post(f"{url}/api/learn", body)["id"])
     end = time.monotonic() + 120
-    while not (folder / "adapters" / "v0001").is_dir() and time.monotonic() < end:
+    while not (learned := any((folder / "passages").glob("*"))) and time.monotonic() < end:
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)  # as soon as the first version's files are there
+    process.send_signal(signal.SIGKILL)  # as soon as the first passage's files are there
     process.wait()
     stop.set()
     for thread in threads:
         thread.join()
+    assert learned, "killed too late: nothing was going on any more"
 
     again = Service(FakeModel(), folder, ServeSettings())  # the lock of the dead one is free
     again.start()
