@@ -133,6 +133,7 @@ class Tracked:
         self._progress.advance(amount)
 
     def found(self, amount: float) -> None:
+        self._shown += amount
         self._progress.found(amount)
 
     def note(self, text: str) -> None:

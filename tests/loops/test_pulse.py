@@ -25,7 +25,7 @@ from selfedit.loops.policies import Policies, ref_of
 from selfedit.loops.pulse import Pulse, Watched, life, whereabouts
 from selfedit.loops.runs import recorded_run
 from selfedit.model.fake import FakeModel
-from selfedit.progress import Part, Silent
+from selfedit.progress import Part, Silent, Tracked
 from selfedit.report.follow import line, look, view
 from selfedit.report.runs import run_values, state
 from selfedit.runners import stored
@@ -86,6 +86,17 @@ def test_what_is_found_later_is_no_part_of_the_pace():
     assert found["done"] == 602
     assert found["rate"] == pytest.approx(2 / 60)
     assert found["left"] == pytest.approx(398 * 30)
+
+
+def test_what_was_found_is_taken_back_with_the_rest():
+    """It will be found again when the work is done again."""
+    watched = Watched(clock=Clock())
+    watched.start("training", 10)
+    tracked = Tracked(watched)
+    tracked.found(3)
+    tracked.advance(2)
+    tracked.take_back()
+    assert watched.values()["done"] == 0
 
 
 def test_stored_trials_are_no_part_of_the_pace(tmp_path, monkeypatch):
