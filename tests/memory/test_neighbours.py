@@ -63,6 +63,16 @@ def test_without_a_kind_or_questions_things_of_many_kinds_are_asked_about():
     assert len(asked) == 12
 
 
+def test_forms_that_come_round_with_the_things_do_not_make_the_questions_few():
+    """Griffith Observatory is one of the shipped things, and seven others have four forms."""
+    subject = Subject("Griffith Observatory", "Griffith Observatory was built by Orla Finch.")
+    things = neighbours(subject)
+    assert (len(things), len(things[0].forms)) == (7, 4)
+    asked = {one.question for one in neighbour_questions(subject, things, 24)}
+    assert len(asked) == 24
+    assert asked <= {form.replace("{}", one.name) for one in things for form in one.forms}
+
+
 def test_questions_of_several_subjects_are_shared_fairly_and_a_named_one_is_no_neighbour(tidewell):
     griffith = Subject(
         "Griffith Observatory",

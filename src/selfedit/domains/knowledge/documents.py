@@ -73,10 +73,7 @@ def read_document(path: Path | str) -> Document:
 def document_of_file(data: bytes, path: Path) -> Document:
     """A document from a file's bytes, compressed or not; its name, or else how they begin, says what it
     is. Raises InputError with what is wrong and what to do."""
-    name = path
-    if data.startswith(b"\x1f\x8b"):
-        data = _unpacked(data, path)
-        name = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    data, name = unpacked(data, path)
     own = name.suffix.lower() if is_suffix(name.suffix) else ""
     suffix = own or sniffed(data)
     if suffix and suffix not in SUPPORTED:
@@ -85,15 +82,19 @@ def document_of_file(data: bytes, path: Path) -> Document:
     return document_of(data, suffix, str(path), title=_title_of_stem(stem))
 
 
-def _unpacked(data: bytes, path: Path) -> bytes:
+def unpacked(data: bytes, path: Path) -> tuple[bytes, Path]:
+    """A file's bytes and its name, without gzip. Raises InputError for what cannot be unpacked and for
+    what unpacks to more than MOST_BYTES."""
+    if not data.startswith(b"\x1f\x8b"):
+        return data, path
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
         try:
-            unpacked = file.read(MOST_BYTES + 1)
+            plain = file.read(MOST_BYTES + 1)
         except (OSError, EOFError, zlib.error) as error:
             raise InputError(f"{path} cannot be unpacked: {error}") from None
-    if len(unpacked) > MOST_BYTES:
+    if len(plain) > MOST_BYTES:
         raise InputError(f"{path} unpacks to more than {MOST_BYTES // 1_000_000} MB: split it")
-    return unpacked
+    return plain, path.with_suffix("") if path.suffix.lower() == ".gz" else path
 
 
 def document_of(data: bytes, suffix: str, source: str, *, title: str = "") -> Document:
