@@ -7,6 +7,7 @@ import importlib.util
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 import typer
 
 from selfedit.cli import app
+from selfedit.report.run_report import run_report
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -78,6 +80,18 @@ def test_the_tutorial_prints_what_it_says():
     page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
     assert len(commands(page)) > 8
     assert page == script("tutorial").render(page), "docs/tutorial.md is stale: run `make docs`"
+
+
+def test_the_algorithm_of_the_page_trains_and_has_a_report(tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "how-to" / "algorithm.md").read_text(encoding="utf-8")
+    code = "\n".join(block for language, block in blocks(page) if language == "python")
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "examples" / "contexts.jsonl", tmp_path)
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 (our own page)
+    report = run_report(names["store"], names["store"].runs()[0])
+    assert [r["losses"] for r in report.values["rounds"]] == [(1.0, 0.5)] * 2
+    assert names["done"].rounds[-1].selected
 
 
 def test_the_site_has_every_page_once():
