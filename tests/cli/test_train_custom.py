@@ -55,6 +55,16 @@ def test_what_an_edit_lacks_is_its_reason_and_options_go_before_the_preset(tmp_p
     assert "it does not say how the word is spelled backwards" in record["note"]
 
 
+def test_what_is_rewarded_otherwise_is_evaluated_by_accuracy(tmp_path):
+    text = EXAMPLE.read_text(encoding="utf-8")
+    text = text.replace("(candidates=2", '(candidates=2, measure={"kind": "f1"}')
+    (tmp_path / "own.py").write_text(text, encoding="utf-8")
+    asked = {"domain": f"{tmp_path / 'own.py'}:Spelling", "data": ROOT / "examples" / "spelling.jsonl"}
+    assert OuterLoop(**asked).settings().inner.measure.kind == "f1"
+    inner = Evaluating(**asked, epochs=3).settings().inner
+    assert (inner.measure.kind, inner.candidates, inner.train.epochs) == ("accuracy", 2, 3)
+
+
 def test_train_and_eval_make_the_same_domain(tmp_path):
     """Neither gives it a grader that nobody chose."""
     text = EXAMPLE.read_text(encoding="utf-8")

@@ -192,10 +192,12 @@ class Evaluating(options.Writing, options.Training, options.Adapting, options.Gr
         return self.grader or preset_grader(self.domain_class())
 
     def settings(self) -> EvaluationSettings:
-        from selfedit.config import EvaluationSettings
+        from selfedit.config import EvaluationSettings, MeasureSettings
 
         first = next(iter(self.domain_class().presets.values()))()
-        values: dict[str, Any] = {"inner": changed(first.inner, given_by(self))}
+        # Whatever the preset rewards: an evaluation reports accuracy.
+        inner = first.inner.model_copy(update={"measure": MeasureSettings()})
+        values: dict[str, Any] = {"inner": changed(inner, given_by(self))}
         if self.conditions is not None:
             values["conditions"] = named_conditions(self.conditions)
         return EvaluationSettings(**values)
