@@ -19,16 +19,17 @@ def inner(settings, **changes):
 def test_earlier_rounds_are_counted_once_and_only_if_they_compare(tmp_path):
     settings = SETTINGS.model_copy(update={"rounds": 1})
     run = outer(tmp_path, settings=settings)
-    assert earlier(run.store, "fake", settings).edits == 0
+    assert earlier(run.store, "fake", "knowledge", settings).edits == 0
     run.run()
     outer(tmp_path, settings=settings).run()  # the same again: nothing new
     more = inner(settings, seeds=7, candidates=9)
-    assert earlier(run.store, "fake", more).edits == 4
-    assert earlier(run.store, "other", more).edits == 0
+    assert earlier(run.store, "fake", "knowledge", more).edits == 4
+    assert earlier(run.store, "other", "knowledge", more).edits == 0
+    assert earlier(run.store, "fake", "spelling", more).edits == 0  # a domain with the same settings
     likely = inner(settings, measure=MeasureSettings(kind="likelihood"))
-    assert earlier(run.store, "fake", likely).edits == 0
+    assert earlier(run.store, "fake", "knowledge", likely).edits == 0
     outer(tmp_path, settings=likely).run()
-    assert earlier(run.store, "fake", likely).edits == 4
+    assert earlier(run.store, "fake", "knowledge", likely).edits == 4
 
 
 def test_edits_that_say_the_same_count_once():
@@ -54,11 +55,11 @@ def test_a_run_of_before_a_setting_was_added_compares_while_it_is_off(tmp_path):
         return runs
 
     store = _Former(run.store, former)
-    assert earlier(store, "fake", settings).edits == 4
+    assert earlier(store, "fake", "knowledge", settings).edits == 4
     likely = inner(settings, measure=MeasureSettings(kind="likelihood"))
-    assert earlier(store, "fake", likely).edits == 0
+    assert earlier(store, "fake", "knowledge", likely).edits == 0
     epochs = settings.inner.train.model_copy(update={"epochs": 1, "order": "common"})
-    assert earlier(store, "fake", inner(settings, train=epochs)).edits == 0
+    assert earlier(store, "fake", "knowledge", inner(settings, train=epochs)).edits == 0
 
 
 class _Former:
@@ -85,7 +86,7 @@ def test_trials_of_a_run_that_was_killed_count(tmp_path):
         run = outer(tmp_path, settings=settings, algorithm=Broken())
         with pytest.raises(Killed):
             run.run()
-        assert earlier(run.store, "fake", settings).edits == 4
+        assert earlier(run.store, "fake", "knowledge", settings).edits == 4
 
 
 def test_trials_that_two_runs_share_count_once(tmp_path):
@@ -94,7 +95,7 @@ def test_trials_that_two_runs_share_count_once(tmp_path):
     run.run()
     outer(tmp_path, settings=settings.model_copy(update={"rule": "best"})).run()
     assert len({one.inputs["key"] for one in run.store.runs(None)}) == 2
-    found = earlier(run.store, "fake", settings)
+    found = earlier(run.store, "fake", "knowledge", settings)
     assert (found.contexts, found.edits) == (2, 4)
 
 
@@ -103,11 +104,11 @@ def test_a_long_run_of_one_seed_does_not_hide_a_short_one_of_two(tmp_path):
     settings = SETTINGS.model_copy(update={"rounds": 1})
     run = outer(tmp_path, settings=settings)
     run.run()
-    found = earlier(run.store, "fake", settings)
+    found = earlier(run.store, "fake", "knowledge", settings)
     one_seed = inner(settings, seeds=1)
     outer(tmp_path, settings=one_seed).run()
     assert settings.inner.seeds > 1
-    assert earlier(run.store, "fake", one_seed) == found
+    assert earlier(run.store, "fake", "knowledge", one_seed) == found
 
 
 def test_what_the_plan_says():

@@ -36,12 +36,12 @@ def measured(groups: Sequence[Group]) -> dict[str, float]:
     return {"reliability": found.mean} if found.is_known else {}
 
 
-def earlier(store: Store, model: str, settings: OuterSettings) -> Reliability:
-    """Of the rewards that earlier runs with this model, inner loop and reward have stored: of finished
-    rounds, and of the trials of runs that have none yet."""
+def earlier(store: Store, model: str, domain: str, settings: OuterSettings) -> Reliability:
+    """Of the rewards that earlier runs with this model, domain (its name), inner loop and reward have
+    stored: of finished rounds, and of the trials of runs that have none yet."""
     by_key: defaultdict[str, list[RunRecord]] = defaultdict(list)
     for run in store.runs(None):
-        if run.kind == "train" and run.model == model and _same(run, settings):
+        if run.kind == "train" and run.model == model and _same(run, domain, settings):
             by_key[str(run.inputs.get("key"))].append(run)
     contexts = [edits for key, runs in by_key.items() for edits in _of_runs(store, runs, key)]
     # What several runs share, such as two algorithms' first rounds, or two edits, counts once: where it
@@ -56,8 +56,11 @@ def earlier(store: Store, model: str, settings: OuterSettings) -> Reliability:
     return reliability(found)
 
 
-def _same(run: RunRecord, settings: OuterSettings) -> bool:
-    """Whether a run's rewards are of the same kind."""
+def _same(run: RunRecord, domain: str, settings: OuterSettings) -> bool:
+    """Whether a run's rewards are of the same kind. Runs that do not name their domain are of built-in
+    ones, which settings of their own tell apart."""
+    if run.inputs.get("domain", domain) != domain:
+        return False
     alike = all(run.settings.get(name) == getattr(settings, name) for name in ("reward", "grader"))
     inner = run.settings.get("inner")
     wanted = settings.inner.model_dump(mode="json")
