@@ -233,6 +233,10 @@ class Objective(Protocol):
     @property
     def temperature(self) -> float: ...
 
+    def begin(self) -> None:
+        """A training begins: what was noted of one that did not fit into memory is forgotten."""
+        ...
+
     def __call__(self, logprobs: Sequence[Tensor], drawn: Sequence[Drawn]) -> Signal:
         """logprobs: for each sequence of the step those of its M drawn tokens, in nats, float64 on the
         CPU; they carry gradients. drawn: what else is known of the sequences, in the same order."""

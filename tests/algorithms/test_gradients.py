@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from selfedit.algorithms.credit import earned, relative, samples
 from selfedit.algorithms.gradient import First
@@ -27,6 +28,8 @@ from selfedit.errors import InputError, SelfEditError
 from selfedit.loops.rounds import round_key, stored_rounds
 from selfedit.loops.sampler import Writer
 from selfedit.loops.writing import written
+from selfedit.lora import desk
+from selfedit.lora.optimizer import StackedAdamW
 from selfedit.model import fake
 from selfedit.model.fake import FakeModel, load_fake
 from selfedit.progress import Silent
@@ -364,6 +367,25 @@ def test_far_from_what_was_drawn_the_update_ends(tiny, tmp_path, rounds_of_tiny)
     assert len(update.losses) == 1
     assert "--kl-stop" in update.note
     assert update.policy is not None
+
+
+def test_an_update_that_did_not_fit_leaves_no_numbers(tiny, tmp_path, rounds_of_tiny, monkeypatch):
+    """It is tried once more; what the first attempt noted is none of the update's."""
+    failed = []
+
+    class Once(StackedAdamW):
+        def step(self, *args):
+            if not failed:
+                failed.append(True)
+                raise torch.OutOfMemoryError("out of memory")
+            return super().step(*args)
+
+    monkeypatch.setattr(desk, "optimizer_of", Once)
+    own = algorithm_of_tiny(tiny, "grpo", kl_stop=1e-9)
+    update = own.improve(tiny, rounds_of_tiny, tmp_path / "round-1", Silent())
+    assert failed
+    assert len(update.losses) == 1
+    assert "so the update ended at step 2" in update.note
 
 
 def test_a_ratio_that_is_no_number_stops_before_anything_is_written(tiny, tmp_path, rounds_of_tiny):

@@ -107,6 +107,9 @@ class Watched:
         self.loss, self.temperature, self.kl_stop = loss, temperature, kl_stop
         self.steps: list[dict[str, float]] = []
 
+    def begin(self) -> None:
+        self.steps = []
+
     def __call__(self, logprobs: Sequence[Tensor], drawn: Sequence[Drawn]) -> Signal:
         loss, numbers = self.loss(logprobs, drawn)
         with torch.no_grad():

@@ -81,6 +81,7 @@ def reinforce(
     data = drawn_sequences(model, samples, objective.temperature)
 
     def run(checkpointing: bool) -> tuple[AdapterBank, TrainingRecord]:
+        objective.begin()
         bank = AdapterBank(model.hf, lora, [seed], num_layers=model.num_layers)
         trainer = BankTrainer(
             model.decoder,
