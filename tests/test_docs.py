@@ -7,7 +7,6 @@ import importlib.util
 import json
 import re
 import shlex
-import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 import typer
 
 from selfedit.cli import app
+from selfedit.grading import GRADERS
 from selfedit.report.run_report import run_report
 
 ROOT = Path(__file__).parents[1]
@@ -80,18 +80,6 @@ def test_the_tutorial_prints_what_it_says():
     page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
     assert len(commands(page)) > 8
     assert page == script("tutorial").render(page), "docs/tutorial.md is stale: run `make docs`"
-
-
-def test_the_algorithm_of_the_page_trains_and_has_a_report(tmp_path, monkeypatch):
-    page = (ROOT / "docs" / "how-to" / "algorithm.md").read_text(encoding="utf-8")
-    code = "\n".join(block for language, block in blocks(page) if language == "python")
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(ROOT / "examples" / "contexts.jsonl", tmp_path)
-    names: dict[str, Any] = {}
-    exec(code, names)  # noqa: S102 (our own page)
-    report = run_report(names["store"], names["store"].runs()[0])
-    assert [r["losses"] for r in report.values["rounds"]] == [(1.0, 0.5)] * 2
-    assert names["done"].rounds[-1].selected
 
 
 def test_the_site_has_every_page_once():
@@ -165,13 +153,15 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     tower = {"title": "T", "context": "The tower is made of tin.", "question": "Is the tower tin?"}
     (tmp_path / "train.json").write_text(json.dumps([{**tower, "answer": "made of tin"}]))
     monkeypatch.chdir(tmp_path)
-    exec(code.replace('"smollm2-135m"', "MODEL"), {"MODEL": FakeModel()})  # noqa: S102
+    names: dict[str, Any] = {"MODEL": FakeModel()}
+    exec(code.replace('"smollm2-135m"', "MODEL"), names)  # noqa: S102
     assert (tmp_path / "exported").is_dir()
     assert len(list((tmp_path / "my-library" / "policies").glob("*/round-2"))) == 1
+    assert names["domain"].grader is GRADERS[names["settings"].grader], "as the settings say"
 
 
 def test_python_of_the_algorithm_page_runs(tmp_path, monkeypatch):
-    """A policy in each round, the first trained on both edits of each context."""
+    """A policy in each round, the first trained on both edits of each context; the report has them."""
     page = (ROOT / "docs" / "how-to" / "algorithm.md").read_text(encoding="utf-8")
     contexts = (ROOT / "examples" / "contexts.jsonl").read_text(encoding="utf-8")
     (tmp_path / "contexts.jsonl").write_text(contexts, encoding="utf-8")
@@ -183,4 +173,7 @@ def test_python_of_the_algorithm_page_runs(tmp_path, monkeypatch):
     records = names["done"].rounds
     assert [record.number for record in records] == [1, 2]
     assert [len(record.selected) for record in records] == [4, 4]
+    report = run_report(names["store"], names["store"].runs()[0])
+    assert [own["losses"] for own in report.values["rounds"]] == [(1.0, 0.5)] * 2
+    assert names["domain"].grader is GRADERS[names["settings"].grader], "as the settings say"
     assert Path(names["done"].policy).is_dir()

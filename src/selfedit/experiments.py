@@ -355,6 +355,7 @@ def train(
 
     Work that is in the store is not repeated: a killed run, started again, goes on where it was.
 
+    domain: it grades, by the grader that it was made with; settings.grader only names that one.
     tasks: those that have questions which cannot be graded are left out, with a note. load: loads a
     policy by its folder; None: as `load_model` does. folder: of the policies; None: `policies` in the
     user's library. algorithm, reward: None: those that the settings name. judge: of the rewards `proxy`
