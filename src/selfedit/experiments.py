@@ -127,12 +127,13 @@ def evaluate(
     Work that is in the store is not repeated: a killed evaluation goes on where it was.
 
     model: a model, or its name. policy: name or folder of the trained policy, which is loaded when its
-    row comes. load: loads a model by its name; None: as `load_model` does. conditions: the domain's own
-    by default. grader: of all answers; None: as the domain grades. trained: tasks that the policy was
-    trained on; those that the store knows of need not be named. sample: evaluate a seeded sample of so
-    many tasks. keep_ungradable: answer tasks that cannot be graded, too, as for a submission. confirm:
-    shown what will be trained, before it is; False stops. notes: what a reader of the table must know,
-    too. runner: makes what runs the trials, such as `runners.ray.Cluster.runner`.
+    row comes. load: loads a model by its name; None: as `load_model` does, and a policy as the model
+    was that was given. conditions: the domain's own by default. grader: of all answers; None: as the
+    domain grades. trained: tasks that the policy was trained on; those that the store knows of need not
+    be named. sample: evaluate a seeded sample of so many tasks. keep_ungradable: answer tasks that
+    cannot be graded, too, as for a submission. confirm: shown what will be trained, before it is; False
+    stops. notes: what a reader of the table must know, too. runner: makes what runs the trials, such as
+    `runners.ray.Cluster.runner`.
 
     Raises InputError for what cannot be evaluated, also where the policy was trained on these tasks,
     and SelfEditError.
@@ -355,15 +356,15 @@ def train(
 
     Work that is in the store is not repeated: a killed run, started again, goes on where it was.
 
-    domain: it grades, by the grader that it was made with; settings.grader only names that one.
-    tasks: those that have questions which cannot be graded are left out, with a note. load: loads a
-    policy by its folder; None: as `load_model` does. folder: of the policies; None: `policies` in the
-    user's library. algorithm, reward: None: those that the settings name. judge: of the rewards `proxy`
-    and `cascade`. confirm: shown what the rounds that are left will take; False stops. on_round: told
-    of each round as it is finished. notes: how the tasks were chosen. questions: whose questions
-    reward an edit: the tasks' own, or such as the model writes about them. until: the last round of
-    this call; another call goes on. runner: makes what runs the trials, such as
-    `runners.ray.Cluster.runner`.
+    domain: it grades, by the grader that it was made with; settings.grader only names that one. tasks:
+    those that have questions which cannot be graded are left out, with a note. load: loads a policy by
+    its folder; None: as `load_model` does, and as the model was that was given. folder: of the
+    policies; None: `policies` in the user's library. algorithm, reward: None: those that the settings
+    name. judge: of the rewards `proxy` and `cascade`. confirm: shown what the rounds that are left will
+    take; False stops. on_round: told of each round as it is finished. notes: how the tasks were chosen.
+    questions: whose questions reward an edit: the tasks' own, or such as the model writes about them.
+    until: the last round of this call; another call goes on. runner: makes what runs the trials, such
+    as `runners.ray.Cluster.runner`.
 
     Raises InputError for tasks that nothing can be learned from, and where another process is at work
     on the same run; SelfEditError.
@@ -483,16 +484,16 @@ def train_reader(
 
 
 def _loader(domain: BaseDomain, model: Model | str) -> Callable[[str], Model]:
-    """Loads policies: where the model is that was given, and in its precision."""
+    """Loads policies as the model was that was given: there, in its precision, with its prompts."""
     from selfedit.model.language_model import LanguageModel
 
-    where: dict[str, Any] = model.where if isinstance(model, LanguageModel) else {}
+    alike: dict[str, Any] = model.loaded_as if isinstance(model, LanguageModel) else {}
 
     def load(name: str) -> Model:
         from selfedit.model.fake import load_fake
         from selfedit.model.load import load_model
 
-        return load_fake(name, domain.skills()) or load_model(name, **where)
+        return load_fake(name, domain.skills()) or load_model(name, **alike)
 
     return load
 

@@ -17,6 +17,7 @@ from selfedit.forward import memory
 from selfedit.model import embedded, load
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.load import fingerprint, load_model, pick_device, pick_dtype
+from selfedit.model.published import save_model
 from selfedit.model.tiny import tiny_model
 
 
@@ -100,18 +101,28 @@ def test_segments_on_a_gpu_can_grow(monkeypatch):
         assert memory.os.environ == (environ or {"PYTORCH_ALLOC_CONF": "expandable_segments:True"})
 
 
-def test_a_policy_is_loaded_where_the_given_model_is(tiny, monkeypatch):
+def test_a_policy_is_loaded_as_the_given_model_was(tiny, monkeypatch):
     asked = []
-    monkeypatch.setattr(load, "load_model", lambda name, **where: asked.append((name, where)))
+    monkeypatch.setattr(load, "load_model", lambda name, **alike: asked.append((name, alike)))
     domain = Knowledge()
     _loader(domain, tiny)("a/policy")
     _loader(domain, "a/name")("a/policy")
     monkeypatch.setattr(type(tiny.hf), "device", property(lambda self: torch.device("cuda:1")))
     _loader(domain, tiny)("a/policy")
-    cpu, auto, card = (where for _, where in asked)
-    assert cpu == {"device": "cpu", "dtype": "float64"}
+    cpu, auto, card = (alike for _, alike in asked)
+    assert cpu == {
+        "device": "cpu", "dtype": "float64", "prompt_format": "chat", "engine": tiny.engine
+    }  # fmt: skip
     assert auto == {}
-    assert card == {"device": "cuda:1", "dtype": "float64"}
+    assert card == {**cpu, "device": "cuda:1"}
+
+
+def test_a_policy_has_the_prompts_of_the_model_that_it_grew_from(tiny, tmp_path):
+    """Its tokenizer has a chat template, as that of some base models (Qwen2.5)."""
+    save_model(tiny.hf, tiny.tokenizer, tmp_path, torch.float32)
+    base = load_model(str(tmp_path), prompt_format="plain")
+    assert _loader(Knowledge(), base)(str(tmp_path)).identity == base.identity
+    assert _loader(Knowledge(), str(tmp_path))(str(tmp_path)).form == "chat"
 
 
 @pytest.mark.parametrize(

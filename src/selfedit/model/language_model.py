@@ -119,11 +119,14 @@ class LanguageModel:
         return "mixed" if self.mixed else str(self.hf.dtype).removeprefix("torch.")
 
     @property
-    def where(self) -> dict[str, str]:
-        """Device, with its number, and precision, as `load_model` takes them."""
+    def loaded_as(self) -> dict[str, Any]:
+        """Device, with its number, precision, form of prompts and use of the machine, as `load_model`
+        takes them: for a policy that grew from this model."""
         return {
             "device": str(self.decoder.device),
             "dtype": self.precision,
+            "prompt_format": self.form,
+            "engine": self.engine,
         }
 
     @cached_property
