@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
+from math import nan as NAN
 
 import pytest
 
@@ -256,3 +258,20 @@ def test_refilled_slots_give_the_trials_of_single_waves(tiny, monkeypatch):
 def _watched(train, seen, plans, *rest, slots, **options):
     seen.append((len(plans), slots))
     return train(plans, *rest, slots=slots, **options)
+
+
+@pytest.mark.parametrize(
+    ("directive", "reason"),
+    [({"epochs": 0}, "0 epochs"), ({"learning_rate": -1.0}, "of -1"), ({"learning_rate": NAN}, "nan")],
+)
+def test_directives_that_train_nothing_make_an_invalid_edit(tiny, directive, reason):
+    class Directed(Knowledge):
+        def parse(self, task, edit):
+            return replace(super().parse(task, edit), **(directive if edit.index else {}))
+
+    task = Task("t", "T", "A tower.", (Query("Which?", ("a tower",)),))
+    texts = ("The tower is tall.", "The tower is wide.")
+    pairs = [(task, SelfEdit("t", i, (Prompt("Say."),), (text,))) for i, text in enumerate(texts)]
+    good, bad = run_trials(tiny, Directed(DOMAIN.settings), pairs, SETTINGS)
+    assert (good.status, bad.status) == ("scored", "invalid")
+    assert reason in bad.reason

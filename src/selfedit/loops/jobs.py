@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -115,9 +116,13 @@ def fitting(model: Model, plan: TrainingPlan, max_tokens: int) -> tuple[Training
     """The plan without the conversations that are longer than max_tokens, its tokens, and what was left
     out. A text is cut when it is trained on; a conversation would lose the reply that it is for.
 
-    Raises OverLimit if nothing is left, and InvalidSelfEdit if nothing can be predicted: of a text, its
-    first token is given.
+    Raises OverLimit if nothing is left, and InvalidSelfEdit if nothing can be predicted (of a text, its
+    first token is given), or if the plan's own epochs or learning rate train nothing.
     """
+    if plan.epochs is not None and plan.epochs < 1:
+        raise InvalidSelfEdit(f"nothing to train: it asks for {plan.epochs} epochs")
+    if plan.learning_rate is not None and not 0 < plan.learning_rate < math.inf:
+        raise InvalidSelfEdit(f"it asks for a learning rate of {plan.learning_rate:g}, not above 0")
     lengths = [model.sequence_tokens(sequence) for sequence in plan.sequences]
     if max(lengths, default=0) < 2 and not any(sequence.prompt for sequence in plan.sequences):
         raise InvalidSelfEdit("nothing to train on: no text is longer than a token")
