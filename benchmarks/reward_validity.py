@@ -1,6 +1,6 @@
 """Which reward can be trusted? Each one's reliability, validity and cost, beside the true reward's.
 
-    OMP_NUM_THREADS=1 SELFEDIT_WORKERS=1 python benchmarks/reward_validity.py FOLDER [--seeds 2]
+    OMP_NUM_THREADS=1 SELFEDIT_WORKERS=1 python benchmarks/reward_validity.py FOLDER [--seeds 2] [--dtype mixed]
 
 Self-edits of the recorded round 1 ($SELFEDIT_DATA/recorded/round1_trials.json): of contexts with five
 questions or more, each edit is trained with each seed (4 epochs at 2e-3, upper half, no anchor), and
@@ -80,6 +80,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=Path())
     parser.add_argument("--contexts", type=int, default=9)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--dtype", default="auto", help="precision, as for `selfedit learn`")
     parser.add_argument("--report", action="store_true", help="only read what is there")
     parser.add_argument("--recorded", action="store_true", help="only what the record itself tells")
     given = parser.parse_args()
@@ -88,7 +89,7 @@ def main() -> None:
         return
     store = Store(given.folder / "reward_validity.sqlite")
     chosen = recorded(given.contexts)
-    model = None if given.report else load_model()
+    model = None if given.report else load_model(dtype=given.dtype)
     if model is not None:
         same_model(store, model)
     run(store, chosen, given.seeds, model)
