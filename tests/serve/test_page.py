@@ -204,3 +204,24 @@ def test_a_key_is_asked_for_once_and_kept_in_the_tab(browser, tmp_path):
         context.close()
     finally:
         site.close()
+
+
+def test_jobs_that_wait_leave_the_page_its_connections(page, site, monkeypatch):
+    """A browser has six to a server."""
+    released = threading.Event()
+
+    def wait(job, events):
+        released.wait(120)
+        return {}
+
+    monkeypatch.setitem(site.service.jobs.kinds, "learn", wait)
+    try:
+        for number in range(8):
+            site.service.jobs.submit("learn", {"documents": [{"text": "", "title": f"Owls {number}"}]})
+        page.get_by_role("link", name="Learn").click()
+        last = page.locator(".job", has_text="Owls 7")
+        last.get_by_role("button", name="Cancel").click()
+        last.get_by_text("cancelled").wait_for(timeout=20_000)
+    finally:
+        released.set()
+    page.locator(".job", has_text="Owls 6").get_by_text("succeeded").wait_for()

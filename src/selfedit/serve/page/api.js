@@ -66,14 +66,18 @@ export async function upload(file) {
   return (await (await call("/v1/files", { method: "POST", body: form })).json()).id;
 }
 
-/** The events of a job until its end, across broken connections. */
+/**
+ * The events of a job until its end, across broken connections. One that waits for its turn is looked at
+ * now and then: a browser has six connections to a server, and those of six jobs would leave none.
+ */
 export async function* events(job, signal) {
+  const path = `/api/jobs/${encodeURIComponent(job)}`;
   let last = "";
   for (;;) {
-    const headers = { accept: "text/event-stream", ...(last ? { "last-event-id": last } : {}) };
     try {
-      const reply = await call(`/api/jobs/${encodeURIComponent(job)}/events`, { headers, signal });
-      for await (const block of blocks(reply.body)) {
+      const { status } = await (await call(path, { signal })).json();
+      const headers = { accept: "text/event-stream", ...(last ? { "last-event-id": last } : {}) };
+      for await (const block of status === "queued" ? [] : blocks((await call(`${path}/events`, { headers, signal })).body)) {
         const event = parsed(block);
         if (event.id) last = event.id;
         if (event.data) yield { ...event.data, type: event.type };
