@@ -225,3 +225,16 @@ def test_jobs_that_wait_leave_the_page_its_connections(page, site, monkeypatch):
     finally:
         released.set()
     page.locator(".job", has_text="Owls 6").get_by_text("succeeded").wait_for()
+
+
+def test_a_correction_that_is_begun_stays_while_more_is_asked(page):
+    learn(page)
+    page.get_by_role("link", name="Ask").click()
+    page.get_by_label("Question").fill(QUESTION)
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Correct this").click()
+    page.get_by_label("What is right?").fill("The Hask owl eats grey moths.")
+    page.get_by_label("Question").fill("What is a moth?")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="What is a moth?").wait_for()
+    assert page.get_by_label("What is right?").input_value() == "The Hask owl eats grey moths."

@@ -19,9 +19,10 @@ export async function show(part, state, signal) {
     if (!question) return field.focus();
     if (!models.length) throw new Error("Choose at least one who answers.");
     const answers = await Promise.all(models.map((model) => post("/api/ask", { question, model, sources: model !== "base", max_tokens: 128 })));
-    asked.unshift({ question, answers });
+    const one = { question, answers };
+    asked.unshift(one);
     field.select();
-    fill(results, asked.map((one) => result(one, state, signal)));
+    results.prepend(result(one, state, signal));  // a correction of an earlier one goes on
   });
   const form = h("form", { class: "card", on: { submit: ask } },
     h("label", { for: "question" }, "Question"), field, choices,
