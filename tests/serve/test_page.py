@@ -238,3 +238,14 @@ def test_a_correction_that_is_begun_stays_while_more_is_asked(page):
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="What is a moth?").wait_for()
     assert page.get_by_label("What is right?").input_value() == "The Hask owl eats grey moths."
+
+
+def test_answers_are_headed_by_who_gave_them(page, site):
+    learn(page)
+    page.get_by_role("link", name="Ask").click()
+    page.get_by_label("Question").wait_for()
+    site.service.library.rollback(0)  # in another window
+    page.get_by_label("Question").fill(QUESTION)
+    page.keyboard.press("Enter")
+    page.get_by_text("I do not know.").nth(1).wait_for()
+    assert page.locator(".answer h3").all_inner_texts() == ["Bare model", "Bare model current"]

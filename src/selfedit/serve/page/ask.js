@@ -63,7 +63,7 @@ function result({ question, answers }, state, signal) {
 function answer({ model, version, answers: [one] }) {
   const current = model === "current";
   return h("section", { class: "answer" },
-    h("h3", {}, model === "base" ? "Bare model" : `Version ${version}`, " ", current && tag("current", "good")),
+    h("h3", {}, version === null ? "Bare model" : `Version ${version}`, " ", current && tag("current", "good")),
     h("p", { class: "said-text" }, one.answer || "(no answer)"),
     model !== "base" && sources(one.sources));
 }
