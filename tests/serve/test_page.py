@@ -249,3 +249,13 @@ def test_answers_are_headed_by_who_gave_them(page, site):
     page.keyboard.press("Enter")
     page.get_by_text("I do not know.").nth(1).wait_for()
     assert page.locator(".answer h3").all_inner_texts() == ["Bare model", "Bare model current"]
+
+
+def test_what_is_sent_twice_at_once_is_sent_once(page):
+    page.get_by_label("Question").fill("What is a moth?")
+    page.evaluate("for (let n = 0; n < 3; n += 1) document.querySelector('form.card').requestSubmit()")
+    page.get_by_role("heading", name="What is a moth?").first.wait_for()
+    page.get_by_label("Question").fill("What is an owl?")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="What is an owl?").wait_for()
+    assert page.locator(".result").count() == 2

@@ -71,6 +71,7 @@ export const doing = (action) => async (event) => {
   const pressed = event?.currentTarget;
   const off = pressed instanceof HTMLFormElement ? [...pressed.querySelectorAll("[type=submit]")] : [pressed];
   event?.preventDefault?.();
+  if (off.some((one) => one?.disabled)) return;  // it runs: Enter sends a form whose button is off, too
   for (const one of off) if (one) one.disabled = true;
   try {
     await action(event, pressed);
