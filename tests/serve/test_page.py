@@ -259,3 +259,14 @@ def test_what_is_sent_twice_at_once_is_sent_once(page):
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="What is an owl?").wait_for()
     assert page.locator(".result").count() == 2
+
+
+def test_questions_without_answers_are_said_before_files_are_sent(page, site):
+    page.get_by_role("link", name="Learn").click()
+    notes = {"name": "owls.md", "mimeType": "text/markdown", "buffer": TEXT.encode()}
+    page.locator("#files").set_input_files(notes)
+    page.get_by_text("Questions and settings").click()
+    page.get_by_label("Questions, one a line").fill(QUESTION)
+    page.get_by_role("button", name="Learn", exact=True).click()
+    page.get_by_text("This line has no answer").wait_for()
+    assert site.service.files.list() == []

@@ -53,6 +53,7 @@ function form(jobs, state, signal) {
   dropping(drop, take);
   take([]);
   const submit = doing(async () => {
+    const quiz = parsed(questions.value);
     const documents = [];
     for (const { file, replaces } of chosen) {
       const id = await upload(file);
@@ -61,7 +62,6 @@ function form(jobs, state, signal) {
     }
     if (text.value.trim()) documents.push({ text: text.value });
     if (!documents.length) throw new Error("Name a document first: drop a file, or paste a text.");
-    const quiz = parsed(questions.value);
     const job = await post("/api/learn", { documents, preset: preset.value, ...(quiz.length ? { quiz } : {}) });
     chosen.length = 0;
     text.value = questions.value = "";
