@@ -270,3 +270,19 @@ def test_questions_without_answers_are_said_before_files_are_sent(page, site):
     page.get_by_role("button", name="Learn", exact=True).click()
     page.get_by_text("This line has no answer").wait_for()
     assert site.service.files.list() == []
+
+
+def test_blanks_are_no_correction_and_no_note(page, site):
+    learn(page)
+    page.get_by_role("link", name="Ask").click()
+    page.get_by_label("Question").fill(QUESTION)
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Correct this").click()
+    page.get_by_label("What is right?").fill("  ")
+    page.get_by_role("button", name="Remember this").click()
+    page.get_by_role("link", name="Conversations").click()
+    page.get_by_label("Remember this").fill("  ")
+    page.get_by_role("button", name="Remember", exact=True).click()
+    page.locator("#note:focus").wait_for()
+    assert "Cannot" not in page.locator("#toast").inner_text()
+    assert [run.kind for run in site.service.library.store.runs(None)] == ["learn"]

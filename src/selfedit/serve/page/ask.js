@@ -81,9 +81,11 @@ function correction(question, answers, state, signal) {
   const open = () => {
     const field = h("textarea", { rows: 2, required: true, id: `right-${Math.random().toString(36).slice(2)}` });
     const send = doing(async () => {
+      const right = field.value.trim();
+      if (!right) return field.focus();
       const made = await post("/api/interactions", {
         messages: [{ role: "user", content: question }, { role: "assistant", content: told.answers[0].answer }],
-        feedback: { kind: "correction", text: field.value.trim(), good: false },
+        feedback: { kind: "correction", text: right, good: false },
         version: told.version,
       });
       const line = h("div", { class: "going" });

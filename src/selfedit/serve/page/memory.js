@@ -13,7 +13,9 @@ export async function show(part, state, signal) {
   const field = h("textarea", { id: "note", rows: 2, required: true, placeholder: "The pump of Orro is kept in bay nine." });
   const going = h("div", { class: "going" });
   const note = doing(async () => {
-    const made = await post("/api/interactions", { messages: [], feedback: { kind: "note", text: field.value.trim() } });
+    const text = field.value.trim();
+    if (!text) return field.focus();
+    const made = await post("/api/interactions", { messages: [], feedback: { kind: "note", text } });
     field.value = "";
     if (await follow(made.job, going, signal)) await again();
   });
