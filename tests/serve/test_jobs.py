@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 
 from selfedit.domains.knowledge import text_document
-from selfedit.errors import InputError
+from selfedit.errors import InputError, StoreError
 from selfedit.model.fake import FakeModel
 from selfedit.serve import breath
 from selfedit.serve.disk import append_json, read_lines
@@ -237,3 +237,27 @@ def test_an_upload_is_read_as_learn_reads_the_file(tmp_path, name, title):
     bad = files.add(b"\x1f\x8b\x08damaged", "bad.txt.gz", "fine-tune")
     with pytest.raises(InputError, match="cannot be unpacked"):
         read_given({"file": bad.id}, files)
+
+
+def test_a_cancelling_that_the_disk_refuses_leaves_a_job_that_waits(tmp_path, monkeypatch):
+    begun, released = threading.Event(), threading.Event()
+
+    def work(job, events):
+        begun.set()
+        released.wait(60)
+        return {}
+
+    def full(path, value):
+        raise StoreError("no space left")
+
+    own = started(tmp_path, work=work)
+    own.submit("work", {})
+    job = own.submit("work", {})
+    assert begun.wait(60)
+    with monkeypatch.context() as patched:
+        patched.setattr("selfedit.serve.jobs.write_json", full)
+        with pytest.raises(StoreError):
+            own.cancel(job.id)
+    released.set()
+    assert own.wait(job.id, 20).status == "succeeded"
+    own.close()

@@ -157,12 +157,12 @@ class Jobs:
 
     def cancel(self, job_id: str) -> Job:
         """A queued job ends at once, a running one at its next step; one that has ended stays as it
-        is. Raises NoSuchJob where there is none."""
-        job = self.get(job_id)
+        is. Raises NoSuchJob where there is none, StoreError."""
         with self._changed:
             if job_id in self._queue:
+                job = self._ended(self.get(job_id), "cancelled")
                 self._queue.remove(job_id)
-                return self._ended(job, "cancelled")
+                return job
             if self._going is not None and self._going.job.id == job_id:
                 self._going.cancel.set()
         return self.get(job_id)
