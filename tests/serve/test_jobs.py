@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 import threading
 import time
 from types import SimpleNamespace
@@ -261,3 +262,26 @@ def test_a_cancelling_that_the_disk_refuses_leaves_a_job_that_waits(tmp_path, mo
     released.set()
     assert own.wait(job.id, 20).status == "succeeded"
     own.close()
+
+
+def test_a_job_that_was_cancelled_while_it_ran_stays_so_after_a_kill(tmp_path):
+    begun, released = threading.Event(), threading.Event()
+
+    def work(job, events):
+        begun.set()
+        released.wait(60)
+        events.start("working", 1)
+        return {}
+
+    first = started(tmp_path / "first", work=work)
+    job = first.submit("work", {})
+    assert begun.wait(60)
+    assert first.cancel(job.id).cancelling
+    shutil.copytree(tmp_path / "first", tmp_path / "killed")
+    released.set()
+    first.close()  # its end comes at the next step
+    assert Jobs(tmp_path / "first").get(job.id).status == "cancelled"
+    second = started(tmp_path / "killed", work=work)
+    assert second.wait(job.id).status == "cancelled"
+    assert not second.get(job.id).cancelling
+    second.close()

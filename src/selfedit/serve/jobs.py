@@ -50,7 +50,8 @@ class Rejected(SelfEditError):
 @dataclass(frozen=True, slots=True)
 class Job:
     """number: its place in the order of all jobs. request, result: JSON. error: why it failed;
-    rejected: by the gate. Times: seconds since 1970."""
+    rejected: by the gate. cancelling: it runs, and is to end at its next step. Times: seconds since
+    1970."""
 
     id: str
     kind: str
@@ -63,6 +64,7 @@ class Job:
     result: dict[str, Any] | None = None
     error: str | None = None
     rejected: bool = False
+    cancelling: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -156,27 +158,33 @@ class Jobs:
         return self._events[job_id]
 
     def cancel(self, job_id: str) -> Job:
-        """A queued job ends at once, a running one at its next step; one that has ended stays as it
-        is. Raises NoSuchJob where there is none, StoreError."""
+        """A queued job ends at once, a running one at its next step, be it a later server's; one that
+        has ended stays as it is. Raises NoSuchJob where there is none, StoreError."""
         with self._changed:
+            job = self.get(job_id)
             if job_id in self._queue:
-                job = self._ended(self.get(job_id), "cancelled")
+                job = self._ended(job, "cancelled")
                 self._queue.remove(job_id)
-                return job
-            if self._going is not None and self._going.job.id == job_id:
+            elif self._going is not None and self._going.job.id == job_id and job.status not in ENDED:
                 self._going.cancel.set()
-        return self.get(job_id)
+                job = self._noted(replace(job, cancelling=True))
+        return job
 
     def keep(self, job_id: str, **values: Any) -> None:
         """Add to a job's request what its work has found out: after a kill it is called with it. When
         this returns it is on the disk. Raises StoreError."""
         with self._changed:
             job = self._jobs[job_id]
-            job = replace(job, request={**job.request, **values})
-            write_json(self._place(job_id) / "job.json", job.to_json())
-            self._jobs[job_id] = job
-            if self._going is not None and self._going.job.id == job_id:
+            self._noted(replace(job, request={**job.request, **values}))
+
+    def _noted(self, job: Job) -> Job:
+        """What is known of a job now, on the disk, too. Raises StoreError."""
+        with self._changed:
+            write_json(self._place(job.id) / "job.json", job.to_json())
+            self._jobs[job.id] = job
+            if self._going is not None and self._going.job.id == job.id:
                 self._going.job = job
+        return job
 
     def tell(self, job_id: str, type_: str, **values: Any) -> None:
         """An event of a job, kept and sent to those who listen."""
@@ -207,6 +215,8 @@ class Jobs:
                 job = replace(job, status="running", started_at=job.started_at or int(time.time()))
                 self._going = going = _Going(job, self._events[job.id])
                 self._jobs[job.id] = job
+                if job.cancelling:  # by a client of a server before
+                    going.cancel.set()
             try:
                 in_passing_thread(partial(self._do, going))
             except StoreError as error:
@@ -222,12 +232,13 @@ class Jobs:
         going.events.hold(
             lambda type_, values: self.tell(job.id, type_, **values), self._step(going.cancel)
         )
-        write_json(self._place(job.id) / "job.json", job.to_json())
+        with self._changed:
+            self._noted(going.job)
         self.tell(job.id, "status", status="running")
         try:
             result = self.kinds[job.kind](job, going.events)
         except Cancelled:
-            if not self._closing:
+            if not self._closing or going.job.cancelling:
                 self._ended(going.job, "cancelled")
         except Rejected as error:
             self._ended(going.job, "failed", result=error.result, error=str(error), rejected=True)
@@ -242,7 +253,7 @@ class Jobs:
     def _failed_unnoted(self, job: Job, error: StoreError) -> None:
         with self._changed:
             now = int(time.time())
-            failed = replace(job, status="failed", finished_at=now, error=str(error))
+            failed = replace(job, status="failed", finished_at=now, cancelling=False, error=str(error))
             self._jobs[job.id] = failed
             self._changed.notify_all()
         self._events[job.id].close()
@@ -256,10 +267,9 @@ class Jobs:
         return step
 
     def _ended(self, job: Job, status: Status, **values: Any) -> Job:
-        job = replace(job, status=status, finished_at=int(time.time()), **values)
-        write_json(self._place(job.id) / "job.json", job.to_json())
+        now = int(time.time())
         with self._changed:  # who sees that it has ended sees its last event, too
-            self._jobs[job.id] = job
+            job = self._noted(replace(job, status=status, finished_at=now, cancelling=False, **values))
             self.tell(job.id, "status", status=status, error=job.error, rejected=job.rejected)
             self._changed.notify_all()
         self._events[job.id].close()
