@@ -81,7 +81,9 @@ class Answers:
         try:
             while True:
                 try:
-                    piece = await asyncio.wait_for(queue.get(), max(0.0, end - time.monotonic()))
+                    # Not wait_for, which in Python 3.11 forgets a cancelling that meets a piece.
+                    async with asyncio.timeout(end - time.monotonic()):
+                        piece = await queue.get()
                 except TimeoutError:
                     raise TooLate("the answer was not whole in time, and was given up") from None
                 if piece.error is not None:

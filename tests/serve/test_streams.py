@@ -1,0 +1,42 @@
+"""Texts on their way to clients that go away."""
+
+from __future__ import annotations
+
+import asyncio
+
+from selfedit.serve.answers import Answers, Wanted
+from selfedit.serve.engine import Piece, Ticket
+from selfedit.serve.messages import Conversation
+
+
+class Silent:
+    """An engine that leaves its tickets to the test."""
+
+    def __init__(self) -> None:
+        self.tickets: list[Ticket] = []
+
+    def submit(self, ask, tell) -> Ticket:
+        self.tickets.append(Ticket(ask, tell))
+        return self.tickets[-1]
+
+
+def asked(service):
+    return Answers(service).ask(service.voices.get("base"), Conversation.question("Why?"), Wanted(8))
+
+
+def test_a_text_is_given_up_also_where_a_piece_comes_just_then(service):
+    service.engine = engine = Silent()
+
+    async def given_up(steps: int) -> bool:
+        """Whether it is where so many turns of the loop are between the two."""
+        ask = await asked(service)
+        task = asyncio.create_task(Answers(service).whole(ask))
+        await asyncio.sleep(0.01)
+        engine.tickets[-1].tell(Piece("a", num_tokens=1))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task], timeout=0.5)
+        return task.cancelled() and engine.tickets[-1].cancelled.is_set()
+
+    assert [asyncio.run(given_up(steps)) for steps in range(6)] == [True] * 6
