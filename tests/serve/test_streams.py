@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
+from types import SimpleNamespace
+
+import pytest
 
 from selfedit.serve.answers import Answers, Wanted
 from selfedit.serve.engine import Piece, Ticket
 from selfedit.serve.messages import Conversation
+from selfedit.serve.streams import Gone, gathered
 
 
 class Silent:
@@ -40,3 +46,22 @@ def test_a_text_is_given_up_also_where_a_piece_comes_just_then(service):
         return task.cancelled() and engine.tickets[-1].cancelled.is_set()
 
     assert [asyncio.run(given_up(steps)) for steps in range(6)] == [True] * 6
+
+
+def test_a_client_that_goes_away_is_no_error_in_the_log(service, caplog):
+    service.engine = engine = Silent()
+
+    async def is_disconnected() -> bool:
+        return True
+
+    async def gone() -> None:
+        asks = [await asked(service) for _ in range(2)]
+        request = SimpleNamespace(is_disconnected=is_disconnected)
+        with pytest.raises(Gone):
+            await gathered(request, [Answers(service).whole(ask) for ask in asks])
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(gone())
+        gc.collect()
+    assert not caplog.records
+    assert all(ticket.cancelled.is_set() for ticket in engine.tickets)

@@ -28,15 +28,16 @@ async def gathered(request: Request, works: Sequence[Coroutine[Any, Any, T]]) ->
     """The results of all, or none: where one fails, or the client is gone, the others are cancelled.
     Raises Gone."""
     tasks = [asyncio.ensure_future(work) for work in works]
-    whole = asyncio.gather(*tasks)
+    left = set(tasks)
     try:
-        while not whole.done():
-            await asyncio.wait([whole], timeout=_LOOK)
-            if not whole.done() and await request.is_disconnected():
+        while left:
+            done, left = await asyncio.wait(left, timeout=_LOOK, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+            if left and await request.is_disconnected():
                 raise Gone
-        return list(whole.result())
+        return [task.result() for task in tasks]
     finally:
-        whole.cancel()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
