@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
+import time
+from contextlib import closing
+from http.client import HTTPConnection
 from types import SimpleNamespace
 
 import pytest
 
+from selfedit.model.fake import FakeModel
 from selfedit.serve.answers import Answers, Wanted
 from selfedit.serve.engine import Piece, Ticket
 from selfedit.serve.messages import Conversation
 from selfedit.serve.streams import Gone, gathered
+from tests.serve.conftest import Running
 
 
 class Silent:
@@ -20,10 +26,13 @@ class Silent:
 
     def __init__(self) -> None:
         self.tickets: list[Ticket] = []
+        self.load = (0, 0)
 
     def submit(self, ask, tell) -> Ticket:
         self.tickets.append(Ticket(ask, tell))
         return self.tickets[-1]
+
+    def close(self) -> None: ...
 
 
 def asked(service):
@@ -65,3 +74,30 @@ def test_a_client_that_goes_away_is_no_error_in_the_log(service, caplog):
         gc.collect()
     assert not caplog.records
     assert all(ticket.cancelled.is_set() for ticket in engine.tickets)
+
+
+HELLO = [{"role": "user", "content": "Hello"}]
+REQUESTS = {
+    "/api/ask": {"question": ["Why?", "When?"], "model": "base"},
+    "/v1/chat/completions": {"model": "base", "messages": HELLO, "n": 2},
+}
+
+
+@pytest.mark.parametrize("path", REQUESTS)
+def test_texts_that_wait_end_when_their_client_goes_away(tmp_path, path):
+    running = Running(FakeModel(), tmp_path / "lib")
+    running.service.engine = engine = Silent()
+    try:
+        with closing(HTTPConnection(running.url.partition("//")[2], timeout=1)) as connection:
+            head = {"content-type": "application/json"}
+            connection.request("POST", path, json.dumps(REQUESTS[path]), head)
+            with pytest.raises(TimeoutError):
+                connection.getresponse()
+        end = time.monotonic() + 10
+        while not all(own.cancelled.is_set() for own in engine.tickets) and time.monotonic() < end:
+            time.sleep(0.02)
+        assert [own.cancelled.is_set() for own in engine.tickets] == [True, True]
+    finally:
+        for ticket in engine.tickets:
+            ticket.tell(Piece(finish="stop"))
+        running.close()

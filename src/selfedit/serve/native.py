@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any, Literal
@@ -19,6 +18,7 @@ from selfedit.serve.learning_jobs import request_of
 from selfedit.serve.routes import Answer, Route
 from selfedit.serve.service import Service
 from selfedit.serve.shown import job_json, source_json, version_json
+from selfedit.serve.streams import gathered
 from selfedit.serve.voices import BASE, CURRENT
 
 router = APIRouter(route_class=Route)
@@ -118,7 +118,7 @@ def versions(service: Own) -> dict[str, Any]:
 
 
 @router.post("/api/ask")
-async def ask(service: Own, body: AskBody) -> dict[str, Any]:
+async def ask(service: Own, request: Request, body: AskBody) -> dict[str, Any]:
     """Greedy answers without documents, as `selfedit ask` gives them."""
     questions = [body.question] if isinstance(body.question, str) else body.question
     if not all(question.strip() for question in questions):
@@ -129,7 +129,7 @@ async def ask(service: Own, body: AskBody) -> dict[str, Any]:
     asked = [answers.question(voice, question, body.max_tokens) for question in questions]
     if bare is not None:
         asked += [answers.question(bare, question, body.max_tokens) for question in questions]
-    texts = await asyncio.gather(*asked)
+    texts = await gathered(request, asked)
     known: Sequence[Sequence[Any]] = [()] * len(questions)
     if body.sources and voice.version is not None:
         known = await run_in_threadpool(
