@@ -80,6 +80,7 @@ HELLO = [{"role": "user", "content": "Hello"}]
 REQUESTS = {
     "/api/ask": {"question": ["Why?", "When?"], "model": "base"},
     "/v1/chat/completions": {"model": "base", "messages": HELLO, "n": 2},
+    "/v1/completions": {"model": "base", "prompt": ["Hello", "Well,"], "stream": True},
 }
 
 

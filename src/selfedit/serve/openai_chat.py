@@ -54,7 +54,7 @@ async def chat(service: Own, request: Request, body: Chat) -> Response:
     head = _head("chatcmpl", "chat.completion", body)
     if body.stream:
         lines = _stream(service, asks, head, body, chat_chunk)
-        return await sent(lines)
+        return await sent(request, lines)
     pieces = await gathered(request, [Answers(service).whole(ask) for ask in asks])
     return _json(chat_reply(head, pieces, usage_of(asks[:1], pieces)))
 
@@ -70,7 +70,7 @@ async def completions(service: Own, request: Request, body: Completing) -> Respo
     head = _head("cmpl", "text_completion", body)
     if body.stream:
         lines = _stream(service, asks, head, body, completion_chunk)
-        return await sent(lines)
+        return await sent(request, lines)
     pieces = await gathered(request, [Answers(service).whole(ask) for ask in asks])
     return _json(completion_reply(head, pieces, usage_of(asks[:: body.n or 1], pieces)))
 

@@ -74,10 +74,14 @@ async def merged(sources: Sequence[AsyncIterator[T]]) -> AsyncIterator[tuple[int
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def sent(chunks: AsyncIterator[dict[str, Any]]) -> StreamingResponse:
+async def sent(request: Request, chunks: AsyncIterator[dict[str, Any]]) -> StreamingResponse:
     """Chunks as server-sent events. What goes wrong before the first one is an ordinary error; later it
-    is the last event."""
-    first = await anext(chunks, None)
+    is the last event. Raises Gone."""
+
+    async def begun() -> dict[str, Any] | None:
+        return await anext(chunks, None)
+
+    (first,) = await gathered(request, [begun()])
 
     async def lines() -> AsyncIterator[str]:
         try:
