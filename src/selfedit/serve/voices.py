@@ -188,7 +188,9 @@ class Voices:
             raise InputError("loading adapters is off: start with --adapter-folder FOLDER")
         if not _NAME.fullmatch(name):
             raise InputError("lora_name: letters, digits and . : / - _, at most 200")
-        if any(voice.id == name for voice in self._voices()):
+        if _VERSION.fullmatch(name):
+            raise InputError(f"lora_name: {name} is the name of a version, now or later")
+        if name == self.library.model.name or any(voice.id == name for voice in self._voices()):
             raise InputError(f"there is a model {name!r} already; unload it first")
         try:
             folder = expanded(path).resolve()
