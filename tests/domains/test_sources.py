@@ -43,6 +43,14 @@ def test_a_folder_is_read_whole_and_what_is_skipped_is_said(folder: Path) -> Non
     )
 
 
+def test_what_is_left_out_of_several_files_of_one_name_is_said_of_each(folder: Path) -> None:
+    (folder / "deep/lamps.md").write_text(f"{LAMPS}\n![another](m.png)\n")
+    assert left_out_note(read_sources([folder]).documents) == (
+        f"Left out, for only text is learned: 3 images ({folder}/deep/lamps.md: 2 images; "
+        f"{folder}/lamps.md: 1 image)."
+    )
+
+
 def test_names_without_a_suffix_are_read_only_where_they_are_named(folder: Path) -> None:
     for name in ("NOTES", "Report v1.2"):
         (folder / name).write_text("They burn thistle oil.")

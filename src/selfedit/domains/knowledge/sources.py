@@ -86,12 +86,14 @@ def iter_sources(
 
 def left_out_note(documents: Sequence[Document]) -> str:
     """What is no text in the documents, with counts; "" if nothing was left out."""
+    found = [document for document in documents if document.left_out]
+    names = Counter(Path(document.source).name for document in found)
     total: Counter[str] = Counter()
     each: dict[str, Counter[str]] = {}
-    for document in documents:
-        if document.left_out:
-            each[Path(document.source).name] = counts = Counter(dict(document.left_out))
-            total += counts
+    for document in found:
+        name = Path(document.source).name
+        each[name if names[name] == 1 else document.source] = counts = Counter(dict(document.left_out))
+        total += counts
     if len(each) < 2:
         return "".join(
             f"Left out of {name}, for only text is learned: {_counted(counts)}."
