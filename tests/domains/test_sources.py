@@ -51,6 +51,24 @@ def test_what_is_left_out_of_several_files_of_one_name_is_said_of_each(folder: P
     )
 
 
+def test_folders_that_are_not_read_are_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "linked").symlink_to(folder / "deep")
+    (folder / "shut").mkdir()
+    listed = Path.iterdir
+
+    def refused(path: Path) -> Iterator[Path]:
+        if path.name == "shut":  # whoever may do everything may open it
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    sources = read_sources([folder])
+    assert len(sources.documents) == 3
+    assert sources.notes[1].endswith(f"were not read: {folder}/linked, {folder}/shut.")
+    with pytest.raises(InputError, match=r"may not be opened, were not read: .*/shut\."):
+        read_sources([folder / "shut"])
+
+
 def test_names_without_a_suffix_are_read_only_where_they_are_named(folder: Path) -> None:
     for name in ("NOTES", "Report v1.2"):
         (folder / name).write_text("They burn thistle oil.")

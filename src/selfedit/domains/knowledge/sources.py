@@ -7,7 +7,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
@@ -125,24 +124,30 @@ def _read(name: str, allow_urls: bool, notes: list[str]) -> Iterator[Document]:
         return
     path = expanded(name)
     if path.is_dir():
-        yield from _several(name, _files(path), notes)
+        unread: list[Path] = []
+        yield from _several(name, _files(path, unread), notes, unread)
     elif not path.exists() and not _GLOB.isdisjoint(name):
         yield from _several(name, sorted(_matches(path)), notes)
     else:
         yield _read_file(path)
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path, unread: list[Path]) -> Iterator[Path]:
     """Files of a folder and of those in it, by name, one folder in memory at a time; none that is
-    hidden or made by a tool."""
-    found: list[Path] = []
-    with suppress(PermissionError):
+    hidden or made by a tool. unread: told which folders may not be opened, and which are links, that
+    may lead in circles."""
+    try:
         found = sorted(folder.iterdir())
+    except PermissionError:
+        unread.append(folder)
+        return
     for path in found:
         if path.name.startswith(".") or path.name in ("__pycache__", "node_modules"):
             continue
-        if path.is_dir() and not path.is_symlink():
-            yield from _files(path)
+        if path.is_dir() and path.is_symlink():
+            unread.append(path)
+        elif path.is_dir():
+            yield from _files(path, unread)
         elif path.is_file():
             yield path
 
@@ -154,8 +159,11 @@ def _matches(pattern: Path) -> Iterator[Path]:
     return (file for file in root.glob(str(Path(*parts[first:]))) if file.is_file())
 
 
-def _several(name: str, files: Iterable[Path], notes: list[str]) -> Iterator[Document]:
-    """The documents among the files of a folder or a glob."""
+def _several(
+    name: str, files: Iterable[Path], notes: list[str], unread: Sequence[Path] = ()
+) -> Iterator[Document]:
+    """The documents among the files of a folder or a glob. unread: its folders that were not read, once
+    all files are."""
     others: Counter[str] = Counter()
     failed: list[InputError] = []
     seen = read = failures = 0
@@ -177,14 +185,24 @@ def _several(name: str, files: Iterable[Path], notes: list[str]) -> Iterator[Doc
         raise InputError(f"{name}: no such file, and none whose name matches")
     if not read and failed:
         raise failed[0]
+    if not read and unread:
+        raise InputError(f"{name} holds no file that can be read. {_not_gone_into(name, unread)}")
     if not read:
         raise InputError(f"{name} holds no file that can be read; supported are {', '.join(SUPPORTED)}")
     if others:
         kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(others.items()))
         notes.append(f"Files of {name} that are no documents were not read: {kinds}.")
+    if unread:
+        notes.append(_not_gone_into(name, unread))
     notes += [f"Not read: {error}." for error in failed]
     if failures > len(failed):
         notes.append(f"{failures - len(failed)} more files of {name} were not read for such reasons.")
+
+
+def _not_gone_into(name: str, unread: Sequence[Path]) -> str:
+    named = ", ".join(map(str, unread[:_LISTED]))
+    more = f" and {len(unread) - _LISTED} more" if len(unread) > _LISTED else ""
+    return f"Folders of {name} that are links, or may not be opened, were not read: {named}{more}."
 
 
 def _is_document(file: Path, name: str) -> bool:
