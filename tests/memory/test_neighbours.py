@@ -17,7 +17,8 @@ from selfedit.memory.neighbours import (
     read_names,
     shared_questions,
 )
-from selfedit.memory.subjects import subject_of_text
+from selfedit.memory.subjects import subject_of_learned, subject_of_text
+from selfedit.store import LearnedDocument, LearnedPassage
 from selfedit.types import Query
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -124,3 +125,13 @@ def test_names_from_the_model_are_used_only_where_there_are_some(tidewell):
     assert read_names(tidewell, "") == []
     things = neighbours(tidewell, ["Yerkes", "Kitt Peak", "Lowell"])
     assert [thing.name for thing in things[:3]] == ["Yerkes", "Griffith Observatory", "Kitt Peak"]
+
+
+def test_headings_are_no_facts_of_what_was_learned() -> None:
+    passages = (
+        LearnedPassage("Pump: Old Bay", "", ("Pump: Old Bay\nThe pump of Orro is in bay 917.",)),
+        LearnedPassage("Pump: Opening Hours", "", ("Pump: Opening Hours\nIt runs from dawn.",)),
+    )
+    subject = subject_of_learned(LearnedDocument("pump.md", "Pump", "d", passages))
+    assert subject.opening == "The pump of Orro is in bay 917."
+    assert subject.facts() == ("Pump", "Orro", "917")

@@ -142,8 +142,7 @@ def show(version: VersionArgument, keeping: options.Keeping, as_json: options.Js
     for document in record.documents:
         out.print()
         _line("document", f"{document.title} ({document.source})")
-        for sequence in document.sequences:
-            text = sequence.removeprefix(f"{document.title}\n")
+        for text in document.statements:
             out.print(Text(f"  {text}"), soft_wrap=True)
 
 

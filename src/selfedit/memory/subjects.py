@@ -17,9 +17,5 @@ def subject_of_text(document: Document, questions: Sequence[Query] = ()) -> Subj
 
 def subject_of_learned(document: LearnedDocument) -> Subject:
     """The subject of a document as a version remembers it: its training texts stand for its text."""
-    texts = dict.fromkeys(
-        line
-        for sequence in document.sequences
-        for line in sequence.removeprefix(f"{document.title}\n").splitlines()
-    )
+    texts = dict.fromkeys(line for text in document.statements for line in text.splitlines())
     return Subject(document.title, "\n".join(texts), (*document.selection, *document.held_out))

@@ -87,6 +87,15 @@ class LearnedDocument:
         return tuple(text for passage in self.passages for text in passage.sequences)
 
     @property
+    def statements(self) -> tuple[str, ...]:
+        """The same texts without the titles of their passages above them."""
+        return tuple(
+            text.removeprefix(f"{passage.title}\n")
+            for passage in self.passages
+            for text in passage.sequences
+        )
+
+    @property
     def reported(self) -> tuple[Query, ...]:
         """The questions that measure best whether it is still known."""
         return self.held_out or self.selection
