@@ -167,3 +167,15 @@ def test_learn_first_answers_from_the_document_and_keeps_nothing(tmp_path):
     failed = CliRunner().invoke(app, [*asked, "--learn-first", str(notes)])
     assert failed.stdout == "I do not know.\n"
     assert "the bare model answers" in failed.stderr
+
+
+def test_learn_first_reads_what_learn_reads(tmp_path):
+    ask = ["ask", "--model", "fake", "--library", str(tmp_path / "l")]
+    fetched = [*ask, "Who?", "--learn-first", "http://127.0.0.1:9/owls.md", "--allow-urls"]
+    for args, said in {
+        (*fetched,): "cannot be fetched",
+        (*ask, "Who?", "--allow-urls"): "goes with --learn-first",
+        (*ask, "--learn-first", "-"): "give the question",
+    }.items():
+        refused = CliRunner().invoke(app, list(args), input="Who?\n")
+        assert said in str(refused.exception)

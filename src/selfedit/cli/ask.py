@@ -48,6 +48,7 @@ def ask(
         list[str] | None,
         typer.Option(help="Learn this document first, for these questions alone; may be repeated."),
     ] = None,
+    allow_urls: options.AllowUrls = False,
     as_json: options.Json = False,
 ) -> None:
     """Ask the current version, or another one, a question; documents are not consulted.
@@ -63,13 +64,14 @@ def ask(
         )
     if learn_first and (version is not None or sources):
         raise InputError("--learn-first asks no version: it goes with neither --version nor --sources")
+    _check_reading(question, learn_first or (), allow_urls)
     questions = [_as_text(question)] if question is not None else _piped()
     if not questions or not questions[0].strip():
         raise InputError("there is no question; give one, or pipe some in, one per line")
     current, found, bare = None, None, list[str]()
     if learn_first:
         model = loading.load()
-        answers = _after_learning(model, questions, learn_first)
+        answers = _after_learning(model, questions, learn_first, allow_urls)
         bare = ask_model(model, questions) if compare else []
     elif base:  # needs no library
         answers = ask_model(loading.load(), questions)
@@ -99,6 +101,14 @@ def ask(
             out.print(answer, markup=False, highlight=False, soft_wrap=True)
             if found is not None:
                 out.print(Text(_from(found[i]), style="dim"), soft_wrap=True)
+
+
+def _check_reading(question: str | None, documents: Sequence[str], allow_urls: bool) -> None:
+    """Raises InputError for documents of --learn-first that could not be read as was asked."""
+    if allow_urls and not documents:
+        raise InputError("--allow-urls goes with --learn-first: no other document is read")
+    if question is None and "-" in documents:
+        raise InputError("--learn-first - reads stdin: give the question behind `ask`")
 
 
 def _as_text(argument: str) -> str:
@@ -136,11 +146,15 @@ def _current(library: Library) -> int | None:
     return record.version if record else None
 
 
-def _after_learning(model: Model, questions: list[str], documents: list[str]) -> list[str]:
+def _after_learning(
+    model: Model, questions: list[str], documents: list[str], allow_urls: bool
+) -> list[str]:
     from selfedit.agents.first import ask_after_learning
 
     with RichProgress(err) as progress:
-        answers, result = ask_after_learning(model, questions, documents, progress=progress)
+        answers, result = ask_after_learning(
+            model, questions, documents, allow_urls=allow_urls, progress=progress
+        )
     if not result.committed:
         err.print(
             f"Warning: what it wrote taught it nothing ({result.reason}): the bare model answers",

@@ -43,9 +43,7 @@ def learn(
             "more. Without: blanks in sentences of the documents."
         ),
     ] = None,
-    allow_urls: Annotated[
-        bool, typer.Option("--allow-urls", help="Fetch documents that are addresses (http, https).")
-    ] = False,
+    allow_urls: options.AllowUrls = False,
     preset: Annotated[
         str,
         typer.Option(help="fast, balanced or paper; individual options override it."),

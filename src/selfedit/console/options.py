@@ -208,6 +208,9 @@ JudgeUrl = Annotated[
 ]
 
 # How a command goes about it.
+AllowUrls = Annotated[
+    bool, typer.Option("--allow-urls", help="Fetch documents that are addresses (http, https).")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")]
 Quiet = Annotated[
     bool,
