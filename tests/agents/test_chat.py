@@ -55,6 +55,9 @@ def test_a_refused_command_is_told_and_the_rest_goes_on(tmp_path):
     assert code == 1  # a script must see it
     assert errors.count("Error: ") == 4
     assert said == "I do not know.\n"
+    _, _, errors = chat(tmp_path / "vague", "/remember the thing is good")
+    assert "say it in a whole sentence" in errors
+    assert "--quiz" not in errors  # which a chat does not have
     code, said, _ = chat(tmp_path / "l", "/help", "/quit", ASKED)
     assert (code, said.count("I do not know.")) == (0, 0)
 

@@ -26,6 +26,7 @@ from selfedit.domains.knowledge.spans import COMMON, find_spans
 from selfedit.domains.knowledge.strategies import count_said, leaves_subject_open
 from selfedit.errors import InputError
 from selfedit.grading import normalise
+from selfedit.home import shortened
 from selfedit.learning.quiz_writer import Quiz, make_quiz
 from selfedit.loops.sampler import Writer
 from selfedit.types import Prompt, Query, QuizKind, Task
@@ -206,7 +207,11 @@ def _quiz(
         made = make_quiz(writer, [task], domain, seed)
     except InputError:
         if not asked:
-            raise
+            raise InputError(
+                f'"{shortened(text)}" holds nothing that could be asked about (names, numbers or rare '
+                "words in a sentence of four words or more), so nothing could be measured: say it in a "
+                "whole sentence that names what it is about"
+            ) from None
         return _told(asked, own=0)
     own = [
         (query, source)
