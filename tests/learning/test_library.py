@@ -10,7 +10,7 @@ import pytest
 
 from selfedit.domains.knowledge import text_document
 from selfedit.domains.knowledge.settings import LearnSettings
-from selfedit.errors import AdapterError, ModelError
+from selfedit.errors import AdapterError, ModelError, NoSuchVersion
 from selfedit.learning.library import Library
 from selfedit.model.fake import FakeModel
 from selfedit.report.learn_run import report_file
@@ -129,3 +129,15 @@ def test_a_rollback_while_learn_runs_is_respected(tmp_path, monkeypatch):
 def test_the_fake_model_is_nothing_for_llama_cpp(tmp_path):
     with pytest.raises(ModelError, match=r"llama\.cpp"):
         learned(tmp_path / "lib").export(tmp_path / "out", gguf=True)
+
+
+def test_a_version_of_another_model_is_not_asked(tmp_path):
+    library = Library(FakeModel(), tmp_path / "lib")
+    assert library.learn(LAMPS, [LAMP]).committed
+    other = Library(FakeModel("other", "other-1"), tmp_path / "lib")
+    for use in (
+        lambda: other.ask("Who is asked about nothing that was learned?", version=1),
+        lambda: other.probe(1),
+    ):
+        with pytest.raises(NoSuchVersion, match=r"version 1 is one of fake \(fake-1\)"):
+            use()

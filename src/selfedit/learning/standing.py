@@ -128,11 +128,17 @@ class Standing:
         return self.model.load_adapter(folder)
 
     def of(self, record: AdapterRecord | None) -> Answering:
-        """What answers with a version; None: the bare model. Raises AdapterError."""
+        """What answers with a version; None: the bare model. Raises AdapterError, also for a version of
+        another model: a routed one would answer with this bare model where nothing is concerned."""
         if record is None:
             return Adapted()
         if record.status == "deleted":
             raise NoSuchVersion(f"version {record.version} was deleted.")
+        if record.model_revision != self.model.revision:
+            raise NoSuchVersion(
+                f"version {record.version} is one of {record.model} ({record.model_revision}), and "
+                f"{self.model.name} ({self.model.revision}) is asked: name its own model with --model."
+            )
         kind = kind_of(record)
         if kind == "routed":
             most = int(record.settings.get("adapters_per_question") or 1)
