@@ -143,5 +143,5 @@ def _moved(now: int | None, record: AdapterRecord) -> str:
 
     return (
         f"while it was learned, {named(now)} became current in place of {named(record.parent)}, and "
-        f" stays so; `selfedit adapters rollback {record.version}` makes the new one current"
+        f"stays so; `selfedit adapters rollback {record.version}` makes the new one current"
     )
