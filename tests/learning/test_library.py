@@ -119,7 +119,7 @@ def test_a_rollback_while_learn_runs_is_respected(tmp_path, monkeypatch):
     masts = text_document("# Masts\n\nThe masts of Orro are cut from larch.\n", source="masts")
     result = library.learn(masts, [Query("From what are the masts of Orro cut?", ("larch",))])
     assert (result.version, result.committed) == (3, False)
-    assert "version 1 became current in place of version 2" in result.reason
+    assert "version 1 became current in place of version 2, and stays so" in result.reason
     assert library.current().version == 1
     assert library.adapter(3).reason == result.reason
     assert library.rollback(3).version == 3  # it is kept, and may be taken
@@ -141,3 +141,13 @@ def test_a_version_of_another_model_is_not_asked(tmp_path):
     ):
         with pytest.raises(NoSuchVersion, match=r"version 1 is one of fake \(fake-1\)"):
             use()
+
+
+def test_copies_of_a_document_are_learned_once_and_said(tmp_path):
+    files = [tmp_path / name for name in ("lamps.md", "copy.md")]
+    for file in files:
+        file.write_text("# Lamps of Orro\n\nThe lamps of Orro burn thistle oil.\n")
+    library = Library(FakeModel(), tmp_path / "lib")
+    result = library.learn(files, [LAMP])
+    assert len(library.current().documents) == 1
+    assert result.notes[0] == f"{files[0]} is a copy of {files[1]}, under whose name it was learned."

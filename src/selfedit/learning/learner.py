@@ -118,7 +118,7 @@ class Learner:
             raise InputError("no document was named")
         passages = Passages.of(documents, self.settings.knowledge.passage_words)
         left_out = left_out_note(passages.documents)
-        notes = (*notes, *([left_out] if left_out else ()))
+        notes = (*notes, *passages.copies(documents), *([left_out] if left_out else ()))
         for note in notes:
             self.progress.warn(note)
         if confirm is not None:

@@ -34,6 +34,16 @@ class Passages:
         unique = tuple({document.digest: document for document in documents}.values())
         return cls(unique, tuple(split_passages(document, max_words) for document in unique))
 
+    def copies(self, documents: Sequence[Document]) -> tuple[str, ...]:
+        """What to tell of those among the documents that these were made of which another one stands
+        for: it is the same byte for byte."""
+        names = {own.digest: own.source for own in self.documents}
+        return tuple(
+            f"{own.source} is a copy of {names[own.digest]}, under whose name it was learned."
+            for own in documents
+            if own.source != names[own.digest]
+        )
+
     @property
     def tasks(self) -> tuple[Task, ...]:
         return tuple(task for own in self.by_document for task in own)
