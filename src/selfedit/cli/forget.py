@@ -51,8 +51,8 @@ def _lines(done: Forgotten) -> list[str]:
         )
     if done.num_documents:
         lines.append(
-            f"Of the {done.num_documents} other documents, {done.unchanged} adapters are bit for bit "
-            f"as they were, {done.retrained} passages were trained again, and {done.rerouted} "
-            "questions meet other adapters than before."
+            f"Other documents: {done.num_documents}. Adapters that are bit for bit as they were: "
+            f"{done.unchanged}; passages trained again: {done.retrained}; questions that meet other "
+            f"adapters than before: {done.rerouted}."
         )
     return lines
