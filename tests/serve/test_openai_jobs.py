@@ -62,6 +62,25 @@ def test_files_come_back_as_they_were(running):
         assert caught.value.status_code in (404, 405)
 
 
+def test_files_are_listed_page_by_page_either_way(running):
+    client = running.client
+    kept = [uploaded(client, f"{n}.md", "text").id for n in range(3)]
+    whole = [one.id for one in client.files.list()]
+    assert sorted(whole) == sorted(kept)
+    first = client.files.list(limit=2)
+    assert [one.id for one in first.data] == whole[:2]
+    assert (first.has_more, first.first_id, first.last_id) == (True, whole[0], whole[1])
+    rest = client.files.list(limit=2, after=whole[1])
+    assert ([one.id for one in rest.data], rest.has_more) == (whole[2:], False)
+    assert [one.id for one in client.files.list(limit=1)] == whole  # the client turns the pages
+    assert [one.id for one in client.files.list(order="asc")] == whole[::-1]
+    with pytest.raises(openai.BadRequestError, match="there is no file-0"):
+        client.files.list(after="file-0")
+    for wrong in ({"limit": 0}, {"limit": 10_001}, {"order": "up"}):
+        with pytest.raises(openai.UnprocessableEntityError):
+            client.files.list(**wrong)
+
+
 def test_a_job_learns_a_document_and_its_model_answers(running):
     job = learned(running, seed=5, hyperparameters={"n_epochs": 3}, metadata={"who": "me"})
     assert (job.status, job.fine_tuned_model, job.error) == ("succeeded", "v1", None)

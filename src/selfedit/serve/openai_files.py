@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Form, UploadFile
+from fastapi import APIRouter, Form, Query, UploadFile
 from fastapi.responses import Response
 
 from selfedit.errors import InputError
 from selfedit.serve.native import Own
+from selfedit.serve.openai_shapes import list_json, page_of
 from selfedit.serve.routes import Route
 
 router = APIRouter(prefix="/v1/files", route_class=Route)
@@ -26,10 +27,19 @@ def upload(
 
 
 @router.get("")
-def files(service: Own, purpose: str | None = None) -> dict[str, Any]:
-    """All files, newest first."""
+def files(
+    service: Own,
+    purpose: str | None = None,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
+    order: Literal["asc", "desc"] = "desc",
+) -> dict[str, Any]:
+    """Files, newest first unless `order` is asc."""
     found = [own for own in service.files.list() if purpose is None or own.purpose == purpose]
-    return {"object": "list", "data": [own.to_json() for own in found], "has_more": False}
+    if order == "asc":
+        found.reverse()
+    page, more = page_of(found, after, limit, lambda file: file.id)
+    return list_json([own.to_json() for own in page], more)
 
 
 @router.get("/{file_id}")

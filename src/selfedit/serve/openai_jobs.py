@@ -6,17 +6,16 @@ settings go into `selfedit` (`extra_body` of OpenAI's client).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from selfedit.domains.knowledge.options import learn_settings
-from selfedit.errors import InputError
 from selfedit.serve.jobs import Job, NoSuchJob
 from selfedit.serve.learning_jobs import request_of
 from selfedit.serve.native import Own
+from selfedit.serve.openai_shapes import list_json, page_of
 from selfedit.serve.routes import Route
 from selfedit.serve.service import Service
 
@@ -94,8 +93,8 @@ def create(service: Own, body: Creating) -> dict[str, Any]:
 def jobs(service: Own, after: str | None = None, limit: Limit = 20) -> dict[str, Any]:
     """Jobs, newest first."""
     own = [job for job in service.jobs.list() if job.kind == "learn"]
-    page, more = _page(own, after, limit, lambda job: job.id)
-    return _list([job_object(service, job) for job in page], more)
+    page, more = page_of(own, after, limit, lambda job: job.id)
+    return list_json([job_object(service, job) for job in page], more)
 
 
 @router.get("/{job_id}")
@@ -114,8 +113,8 @@ def events(service: Own, job_id: str, after: str | None = None, limit: Limit = 2
     """What happened, newest first: stages, warnings, each candidate with its reward."""
     own = _learn(service, job_id)
     found = [_event(own, event) for event in reversed(service.jobs.events(own.id).kept)]
-    page, more = _page(found, after, limit, lambda event: event["id"])
-    return _list(page, more)
+    page, more = page_of(found, after, limit, lambda event: event["id"])
+    return list_json(page, more)
 
 
 @router.get("/{job_id}/checkpoints")
@@ -124,8 +123,8 @@ def checkpoints(
 ) -> dict[str, Any]:
     """The new version, with what was measured. Candidates are no checkpoints: see the events."""
     own = _learn(service, job_id)
-    page, more = _page(_checkpoints(own), after, limit, lambda one: one["id"])
-    return _list(page, more)
+    page, more = page_of(_checkpoints(own), after, limit, lambda one: one["id"])
+    return list_json(page, more)
 
 
 def job_object(service: Service, job: Job) -> dict[str, Any]:
@@ -249,25 +248,3 @@ def _checkpoints(job: Job) -> list[dict[str, Any]]:
             "step_number": int(result.get("num_trials") or 0),
         }
     ]
-
-
-def _page(found: Sequence[Any], after: str | None, limit: int, name: Any) -> tuple[list[Any], bool]:
-    """Those behind `after`, at most `limit`, and whether there are more. Raises InputError."""
-    start = 0
-    if after is not None:
-        places = [n for n, one in enumerate(found) if name(one) == after]
-        if not places:
-            raise InputError(f"after: there is no {after}")
-        start = places[0] + 1
-    return list(found[start : start + limit]), len(found) > start + limit
-
-
-def _list(data: list[Any], more: bool) -> dict[str, Any]:
-    ids = [one["id"] for one in data]
-    return {
-        "object": "list",
-        "data": data,
-        "has_more": more,
-        "first_id": ids[0] if ids else None,
-        "last_id": ids[-1] if ids else None,
-    }

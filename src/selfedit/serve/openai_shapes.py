@@ -5,10 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from selfedit.errors import InputError
 from selfedit.serve.engine import Ask, Piece, Token
 from selfedit.serve.voices import Voice
 
 Json = dict[str, Any]
+
+
+def page_of(found: Sequence[Any], after: str | None, limit: int, name: Any) -> tuple[list[Any], bool]:
+    """Those behind `after`, at most `limit`, and whether there are more. Raises InputError."""
+    start = 0
+    if after is not None:
+        places = [n for n, one in enumerate(found) if name(one) == after]
+        if not places:
+            raise InputError(f"after: there is no {after}")
+        start = places[0] + 1
+    return list(found[start : start + limit]), len(found) > start + limit
+
+
+def list_json(data: list[Any], more: bool) -> Json:
+    """A page of a list; more: whether another one follows."""
+    ids = [one["id"] for one in data]
+    return {
+        "object": "list",
+        "data": data,
+        "has_more": more,
+        "first_id": ids[0] if ids else None,
+        "last_id": ids[-1] if ids else None,
+    }
 
 
 def model_json(voice: Voice) -> Json:
