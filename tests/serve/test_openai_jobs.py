@@ -82,9 +82,11 @@ def test_files_are_listed_page_by_page_either_way(running):
 
 
 def test_a_job_learns_a_document_and_its_model_answers(running):
-    job = learned(running, seed=5, hyperparameters={"n_epochs": 3}, metadata={"who": "me"})
+    given = {"n_epochs": 3, "learning_rate_multiplier": 0.5}
+    job = learned(running, seed=5, hyperparameters=given, metadata={"who": "me"})
     assert (job.status, job.fine_tuned_model, job.error) == ("succeeded", "v1", None)
     assert (job.seed, job.hyperparameters.n_epochs, job.metadata) == (5, 3, {"who": "me"})
+    assert job.hyperparameters.learning_rate_multiplier == 0.5
     client = running.client
     for name in (job.fine_tuned_model, "current", "Lamps of Orro"):
         asked = [{"role": "user", "content": LAMP["question"]}]
@@ -112,6 +114,25 @@ def test_events_and_checkpoints_tell_what_was_tried(running):
     assert checkpoint.fine_tuned_model_checkpoint == "v1"
     assert checkpoint.metrics.full_valid_mean_token_accuracy == 1.0
     assert [one.id for one in jobs.list()] == [job.id]
+
+
+def test_jobs_are_listed_by_their_metadata(running):
+    client, jobs = running.client, running.client.fine_tuning.jobs
+    file = uploaded(client, "lamps.md", LAMPS["text"]).id
+    given = ({"who": "me", "a b]": ""}, {"who": "you"}, None)
+    ids = [jobs.create(model="base", training_file=file, metadata=own).id for own in given]
+
+    def listed(**query):
+        return [one.id for one in jobs.list(extra_query=query)]
+
+    assert listed() == ids[::-1]
+    assert [one.id for one in jobs.list(metadata={"who": "me"})] == ids[:1]
+    assert listed(**{"metadata[who]": "me", "metadata[a b]]": ""}) == ids[:1]
+    assert listed(**{"metadata[who]": "me", "metadata[a b]]": "x"}) == []
+    assert listed(**{"metadata[whose]": ""}) == []
+    assert listed(metadata="null") == ids[2:]
+    with pytest.raises(openai.UnprocessableEntityError, match="metadata"):
+        listed(metadata="me")
 
 
 def test_settings_of_another_form_are_refused(running):

@@ -6,9 +6,10 @@ settings go into `selfedit` (`extra_body` of OpenAI's client).
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from selfedit.domains.knowledge.options import learn_settings
@@ -20,6 +21,7 @@ from selfedit.serve.routes import Route
 from selfedit.serve.service import Service
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", route_class=Route)
+_METADATA = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 _LEVELS = {"warning": "warn"}
 Limit = Annotated[int, Query(ge=1, le=100)]
 
@@ -85,15 +87,35 @@ def create(service: Own, body: Creating) -> dict[str, Any]:
     request = request_of(
         [{"file": file} for file in files], body.validation_file, settings, body.selfedit.preset
     )
-    own = {"model": body.model, "metadata": body.metadata, "suffix": body.suffix}
+    own = {
+        "model": body.model,
+        "metadata": body.metadata,
+        "suffix": body.suffix,
+        "learning_rate_multiplier": _hyperparameters(body).learning_rate_multiplier,
+    }
     return job_object(service, service.jobs.submit("learn", {**request, "openai": own}))
 
 
 @router.get("")
-def jobs(service: Own, after: str | None = None, limit: Limit = 20) -> dict[str, Any]:
-    """Jobs, newest first."""
-    own = [job for job in service.jobs.list() if job.kind == "learn"]
-    page, more = page_of(own, after, limit, lambda job: job.id)
+def jobs(
+    service: Own,
+    request: Request,
+    after: str | None = None,
+    limit: Limit = 20,
+    metadata: Literal["null"] | None = None,
+) -> dict[str, Any]:
+    """Jobs, newest first; with `metadata[key]=value` those that have it, with `metadata=null` those
+    without any."""
+    given = request.query_params.multi_items()
+    wanted = [(match[1], value) for name, value in given if (match := _METADATA.fullmatch(name))]
+    found = []
+    for job in service.jobs.list():
+        own = (job.request.get("openai") or {}).get("metadata") or {}
+        if job.kind != "learn" or (own and metadata == "null"):
+            continue
+        if all(own.get(key) == value for key, value in wanted):
+            found.append(job)
+    page, more = page_of(found, after, limit, lambda job: job.id)
     return list_json([job_object(service, job) for job in page], more)
 
 
@@ -150,7 +172,7 @@ def job_object(service: Service, job: Job) -> dict[str, Any]:
         "hyperparameters": {
             "n_epochs": settings.train.epochs,
             "batch_size": settings.train.batch_size,
-            "learning_rate_multiplier": "auto",
+            "learning_rate_multiplier": own.get("learning_rate_multiplier", "auto"),
         },
         "trained_tokens": None,
         "error": _error(job),
@@ -168,10 +190,14 @@ def _error(job: Job) -> dict[str, Any] | None:
     return {"code": code, "message": job.error, "param": None}
 
 
+def _hyperparameters(body: Creating) -> Hyperparameters:
+    own = body.method.supervised.hyperparameters if body.method is not None else None
+    return own or body.hyperparameters or Hyperparameters()
+
+
 def _settings(body: Creating) -> dict[str, Any]:
     """The settings of `learn`, the hyperparameters among them. Raises InputError."""
-    own = body.method.supervised.hyperparameters if body.method is not None else None
-    given = own or body.hyperparameters or Hyperparameters()
+    given = _hyperparameters(body)
     train: dict[str, Any] = {}
     if given.n_epochs != "auto":
         train["epochs"] = given.n_epochs
