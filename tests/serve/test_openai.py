@@ -104,6 +104,33 @@ def test_log_probabilities(tiny):
     assert len(logprobs.tokens) == len(logprobs.token_logprobs) == len(logprobs.text_offset) == 4
 
 
+def test_offsets_of_a_stream_are_those_of_the_whole_text(tiny):
+    def create(**more):
+        given = {"max_tokens": 5, "temperature": 1.0, "seed": 3, "n": 2, "logprobs": 0, **more}
+        return tiny.client.completions.create(model="base", prompt="Say", **given)
+
+    offsets = [[], []]
+    for chunk in create(stream=True):
+        (choice,) = chunk.choices
+        offsets[choice.index] += choice.logprobs.text_offset
+    assert offsets == [choice.logprobs.text_offset for choice in create().choices]
+    assert all(len(own) == 5 and own[-1] >= 4 for own in offsets)
+
+
+def test_without_a_limit_a_text_is_as_long_as_there_is_room(tiny):
+    create, longest = tiny.client.completions.create, tiny.service.engine._first._longest
+    reply = chat(tiny.client, "x" * (longest - 7))
+    assert (reply.usage.completion_tokens, reply.choices[0].finish_reason) == (5, "length")
+    assert create(model="base", prompt="x" * (longest - 3)).usage.completion_tokens == 3
+    assert create(model="base", prompt="x").usage.completion_tokens == 16
+    with pytest.raises(openai.BadRequestError, match="6 more are asked for"):
+        chat(tiny.client, "x" * (longest - 7), max_tokens=6)
+    with pytest.raises(openai.BadRequestError, match=f"has {longest} tokens and 512 more"):
+        chat(tiny.client, "x" * (longest - 2))
+    with pytest.raises(openai.BadRequestError, match=f"has {longest} tokens and 16 more"):
+        create(model="base", prompt="x" * longest)
+
+
 def test_completions_take_texts_and_tokens(tiny):
     create = tiny.client.completions.create
     two = create(model="base", prompt=["One", "Two"], max_tokens=6)
@@ -143,6 +170,12 @@ def test_what_is_not_done_is_refused_and_never_ignored(tiny):
     ):
         with pytest.raises((openai.BadRequestError, openai.UnprocessableEntityError)):
             chat(tiny.client, "Hello", **{"max_tokens": 2, **more})
+
+
+def test_likeliest_tokens_are_refused_without_log_probabilities(tiny):
+    for more in ({}, {"logprobs": False}, {"stream": True}):
+        with pytest.raises(openai.BadRequestError, match="top_logprobs"):
+            chat(tiny.client, "Hello", max_tokens=2, top_logprobs=2, **more)
 
 
 def test_a_client_that_goes_away_leaves_the_batch(tiny):

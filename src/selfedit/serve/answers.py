@@ -30,6 +30,7 @@ class Wanted:
     seed: int = 0
     stops: tuple[str, ...] = ()
     top: int | None = None
+    limit_named: bool = True
 
 
 class Answers:
@@ -61,6 +62,7 @@ class Answers:
             stops=(*wanted.stops, *stops_of(speaker.model, said)),
             top=wanted.top,
             raw=said.raw,
+            limit_named=wanted.limit_named,
         )
 
     async def pieces(self, ask: Ask) -> AsyncIterator[Piece]:

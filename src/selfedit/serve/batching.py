@@ -11,7 +11,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -94,12 +94,16 @@ class Batching:
 
     def submit(self, ask: Ask, tell: Callable[[Piece], None]) -> Ticket:
         assert ask.ids is not None
-        if len(ask.ids) + ask.max_tokens > self._longest:
+        length = len(ask.ids)
+        room = self._longest - length
+        if not ask.limit_named and room > 0:
+            ask = replace(ask, max_tokens=min(ask.max_tokens, room))
+        if ask.max_tokens > room:
             raise InputError(
-                f"the prompt has {len(ask.ids)} tokens and {ask.max_tokens} more are asked for; the "
+                f"the prompt has {length} tokens and {ask.max_tokens} more are asked for; the "
                 f"model has room for {self._longest}"
             )
-        if not ask.ids:
+        if not length:
             raise InputError("the prompt is empty")
         ticket = Ticket(ask, tell)
         with self._changed:

@@ -46,7 +46,8 @@ class Ask:
 
     ids: of the prompt, None for a model that has no tokens. prompt: the same in words. temperature 0 is
     greedy. stops: strings before which the text ends. top: None: no log-probabilities; else how many
-    likeliest tokens are told. raw: the text as it is, not stripped of blanks and thoughts.
+    likeliest tokens are told. raw: the text as it is, not stripped of blanks and thoughts. limit_named:
+    whether the client asks for max_tokens; if not, fewer do where the model has no room for them.
     """
 
     speaker: Speaker
@@ -59,6 +60,7 @@ class Ask:
     stops: tuple[str, ...] = ()
     top: int | None = None
     raw: bool = False
+    limit_named: bool = True
 
 
 @dataclass(eq=False)

@@ -32,6 +32,9 @@ from selfedit.serve.service import Service
 from selfedit.serve.streams import gathered, merged, sent
 
 router = APIRouter(prefix="/v1", route_class=Route)
+# Most new tokens where the client names no limit; fewer where the model has no room for them.
+CHAT_TOKENS = 512
+COMPLETION_TOKENS = 16
 
 
 @router.get("/models")
@@ -50,7 +53,7 @@ async def chat(service: Own, request: Request, body: Chat) -> Response:
     """The next turn of a conversation."""
     said = Conversation(turns=tuple(message.turn for message in body.messages))
     _ = said.prompt  # refused now, where nothing can be answered
-    asks = await _asks(service, body, [said], body.most_tokens, body.top)
+    asks = await _asks(service, body, [said], body.most_tokens, CHAT_TOKENS, body.top)
     head = _head("chatcmpl", "chat.completion", body)
     if body.stream:
         lines = _stream(service, asks, head, body, chat_chunk)
@@ -66,7 +69,7 @@ async def completions(service: Own, request: Request, body: Completing) -> Respo
     if not prompts:
         raise InputError("the prompt is empty")
     said = [Conversation.continued(text, ids) for text, ids in prompts]
-    asks = await _asks(service, body, said, body.max_tokens or 16, body.logprobs)
+    asks = await _asks(service, body, said, body.max_tokens, COMPLETION_TOKENS, body.logprobs)
     head = _head("cmpl", "text_completion", body)
     if body.stream:
         lines = _stream(service, asks, head, body, completion_chunk)
@@ -100,16 +103,23 @@ def unload_lora_adapter(service: Own, body: UnloadBody) -> PlainTextResponse:
 
 
 async def _asks(
-    service: Service, body: Drawing, said: Sequence[Conversation], most: int, top: int | None
+    service: Service,
+    body: Drawing,
+    said: Sequence[Conversation],
+    limit: int | None,
+    default: int,
+    top: int | None,
 ) -> list[Ask]:
-    """What the engine is asked: n texts for each prompt, each with a seed of its own."""
+    """What the engine is asked: n texts for each prompt, each with a seed of its own. limit: of new
+    tokens, None where the client names none."""
     voice = await run_in_threadpool(service.voices.get, body.model)
     seed = secrets.randbits(62) if body.seed is None else body.seed
     asks: list[Ask] = []
     for own in said:
         for _ in range(body.n or 1):
             wanted = Wanted(
-                most,
+                default if limit is None else limit,
+                limit_named=limit is not None,
                 temperature=body.temperature or 0.0,
                 top_p=1.0 if body.top_p is None else body.top_p,
                 seed=(seed + len(asks)) % 2**63,
@@ -135,14 +145,16 @@ async def _stream(
     """Chunks of all texts as they come, then their usage, if that was asked for."""
     answers = Answers(service)
     whole: list[list[Piece]] = [[] for _ in asks]
+    offsets = [0] * len(asks)
     async for n, piece in merged([answers.pieces(ask) for ask in asks]):
-        for one in chunk(head, n, piece, first=not whole[n]):
+        for one in chunk(head, n, piece, first=not whole[n], offset=offsets[n]):
             yield {**one, "usage": None} if body.usage_wanted else one
+        offsets[n] += sum(len(token.text) for token in piece.tokens)
         whole[n].append(piece)
     if body.usage_wanted:
         pieces = [piece for own in whole for piece in own]
         prompts = asks[:1] if isinstance(body, Chat) else asks[:: body.n or 1]
-        yield {**chunk(head, 0, None, first=False)[0], "usage": usage_of(prompts, pieces)}
+        yield {**chunk(head, 0, None, first=False, offset=0)[0], "usage": usage_of(prompts, pieces)}
 
 
 def _json(value: dict[str, Any]) -> Response:

@@ -74,8 +74,9 @@ def chat_reply(head: Json, pieces: Sequence[Piece], usage: Json) -> Json:
     return {**head, "choices": choices, "usage": usage}
 
 
-def chat_chunk(head: Json, n: int, piece: Piece | None, *, first: bool) -> list[Json]:
-    """The chunks of a piece; the first one says whose turn it is. None: one without choices."""
+def chat_chunk(head: Json, n: int, piece: Piece | None, *, first: bool, offset: int) -> list[Json]:
+    """The chunks of a piece; the first one says whose turn it is. None: one without choices. offset:
+    characters of the choice's tokens before."""
     head = {**head, "object": "chat.completion.chunk"}
     if piece is None:
         return [{**head, "choices": []}]
@@ -123,27 +124,29 @@ def completion_reply(head: Json, pieces: Sequence[Piece], usage: Json) -> Json:
     return {**head, "choices": choices, "usage": usage}
 
 
-def completion_chunk(head: Json, n: int, piece: Piece | None, *, first: bool) -> list[Json]:
+def completion_chunk(
+    head: Json, n: int, piece: Piece | None, *, first: bool, offset: int
+) -> list[Json]:
     if piece is None:
         return [{**head, "choices": []}]
     if not piece.text and not piece.tokens and piece.finish is None:
         return []
-    return [{**head, "choices": [_text(n, piece)]}]
+    return [{**head, "choices": [_text(n, piece, offset)]}]
 
 
-def _text(n: int, piece: Piece) -> Json:
+def _text(n: int, piece: Piece, offset: int = 0) -> Json:
     return {
         "index": n,
         "text": piece.text,
-        "logprobs": _text_logprobs(piece.tokens),
+        "logprobs": _text_logprobs(piece.tokens, offset),
         "finish_reason": piece.finish,
     }
 
 
-def _text_logprobs(tokens: Sequence[Token]) -> Json | None:
+def _text_logprobs(tokens: Sequence[Token], offset: int) -> Json | None:
     if not tokens:
         return None
-    offsets, at = [], 0
+    offsets, at = [], offset
     for token in tokens:
         offsets.append(at)
         at += len(token.text)

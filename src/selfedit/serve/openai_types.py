@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from selfedit.errors import InputError
 from selfedit.serve.messages import Role
 
 _ROLES: dict[str, Role] = {
@@ -102,11 +103,14 @@ class Chat(Drawing):
     top_logprobs: int | None = Field(None, ge=0, le=20)
 
     @property
-    def most_tokens(self) -> int:
-        return self.max_completion_tokens or self.max_tokens or 512
+    def most_tokens(self) -> int | None:
+        return self.max_completion_tokens or self.max_tokens
 
     @property
     def top(self) -> int | None:
+        """Raises InputError."""
+        if self.top_logprobs and not self.logprobs:
+            raise InputError("top_logprobs are told with logprobs: true alone")
         return (self.top_logprobs or 0) if self.logprobs else None
 
 
@@ -114,7 +118,7 @@ class Completing(Drawing):
     """POST /v1/completions."""
 
     prompt: str | Texts | Ids | Annotated[list[Ids], Field(max_length=64)]
-    max_tokens: int | None = Field(16, ge=1)
+    max_tokens: int | None = Field(None, ge=1)
     logprobs: int | None = Field(None, ge=0, le=20)
     best_of: int | None = None
 
