@@ -1,6 +1,6 @@
 """Which reward can be trusted? Each one's reliability, validity and cost, beside the true reward's.
 
-    OMP_NUM_THREADS=1 SELFEDIT_WORKERS=1 python benchmarks/reward_validity.py FOLDER [--seeds 2] [--dtype mixed]
+    OMP_NUM_THREADS=1 SELFEDIT_WORKERS=1 python benchmarks/reward_validity.py FOLDER [--seeds 2]
 
 Self-edits of the recorded round 1 ($SELFEDIT_DATA/recorded/round1_trials.json): of contexts with five
 questions or more, each edit is trained with each seed (4 epochs at 2e-3, upper half, no anchor), and
