@@ -416,7 +416,7 @@ def test_another_models_versions_are_apart(tmp_path, owls):
     second = Library(FakeModel("other", "fake-2"), tmp_path / "library")
     assert second.current() is None
     assert second.ask("What does the Hask owl eat?") == ["I do not know."]
-    with pytest.raises(AdapterError, match="belongs to"):
+    with pytest.raises(AdapterError, match="version 1 is one of fake"):
         second.ask("What does the Hask owl eat?", version=1)
 
 

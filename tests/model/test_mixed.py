@@ -38,7 +38,7 @@ def test_it_is_another_model_and_packs_as_the_exact_one(folder):
     exact, mixed = (load_model(folder, device="cpu", dtype=name) for name in ("float32", "mixed"))
     assert exact.identity[2] == "torch.float32"
     assert mixed.identity == [*exact.identity[:2], "torch.mixed", *exact.identity[3:]]
-    assert mixed.where == {"device": "cpu", "dtype": "mixed"}
+    assert (mixed.loaded_as["device"], mixed.loaded_as["dtype"]) == ("cpu", "mixed")
     with mixed.decoder.probing():  # a real model's states differ by more than a probe allows
         assert not any(isinstance(module, MixedLinear) for module in mixed.hf.modules())
     assert mixed.decoder.packs()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -153,8 +154,12 @@ def test_a_status_says_whose_fault_it_was(client, service, monkeypatch, error, s
         yield {"begun": True}
         fail()
 
+    async def is_disconnected():
+        return False
+
     async def told():
-        return [line async for line in (await sent(broken())).body_iterator]
+        reply = await sent(SimpleNamespace(is_disconnected=is_disconnected), broken())
+        return [line async for line in reply.body_iterator]
 
     monkeypatch.setattr(service.voices, "speaker", fail)
     reply = client.post("/api/ask", json={"question": "Who?"})
