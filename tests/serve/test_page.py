@@ -102,6 +102,16 @@ def learn(page) -> None:
     page.get_by_text("Kept as version 1").wait_for()
 
 
+def begin_correction(page, right: str) -> None:
+    """Of what is answered after learning."""
+    learn(page)
+    page.get_by_role("link", name="Ask").click()
+    page.get_by_label("Question").fill(QUESTION)
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Correct this").click()
+    page.get_by_label("What is right?").fill(right)
+
+
 def test_learn_ask_correct_and_go_back(page, site):
     learn(page)
     page.locator("#standing .tag", has_text="version 1").wait_for()
@@ -228,12 +238,7 @@ def test_jobs_that_wait_leave_the_page_its_connections(page, site, monkeypatch):
 
 
 def test_a_correction_that_is_begun_stays_while_more_is_asked(page):
-    learn(page)
-    page.get_by_role("link", name="Ask").click()
-    page.get_by_label("Question").fill(QUESTION)
-    page.keyboard.press("Enter")
-    page.get_by_role("button", name="Correct this").click()
-    page.get_by_label("What is right?").fill("The Hask owl eats grey moths.")
+    begin_correction(page, "The Hask owl eats grey moths.")
     page.get_by_label("Question").fill("What is a moth?")
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="What is a moth?").wait_for()
@@ -273,12 +278,7 @@ def test_questions_without_answers_are_said_before_files_are_sent(page, site):
 
 
 def test_blanks_are_no_correction_and_no_note(page, site):
-    learn(page)
-    page.get_by_role("link", name="Ask").click()
-    page.get_by_label("Question").fill(QUESTION)
-    page.keyboard.press("Enter")
-    page.get_by_role("button", name="Correct this").click()
-    page.get_by_label("What is right?").fill("  ")
+    begin_correction(page, "  ")
     page.get_by_role("button", name="Remember this").click()
     page.get_by_role("link", name="Conversations").click()
     page.get_by_label("Remember this").fill("  ")
