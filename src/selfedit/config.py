@@ -223,10 +223,11 @@ class MeasureSettings(Settings):
         "mean of accuracy and likelihood.",
     )
     place: GoldPlace = Field(
-        "short",
+        "opening",
         description="Where the gold is looked for: right behind the question; behind the words `The "
-        "answer is`; behind the bare model's own beginning of an answer with the passage at hand; at "
-        "the best place of the adapted model's own answer.",
+        "answer is`; behind the bare model's own beginning of an answer with the passage at hand (`The "
+        "answer is` where that answer is wrong, or there is no passage); at the best place of the "
+        "adapted model's own answer.",
     )
     per_token: bool = Field(
         True, description="Geometric mean of the gold's tokens, and not the probability of them all."

@@ -72,7 +72,7 @@ def test_the_golds_probability_is_the_models_own(tiny, bank, place):
 
 def test_no_text_is_written_for_a_likelihood(bank, tiny, monkeypatch):
     monkeypatch.setattr(type(tiny), "sample", lambda *a, **k: pytest.fail("nothing is generated"))
-    assert len(worths(score_of(tiny, bank, measure()))) == 2
+    assert len(worths(score_of(tiny, bank, measure(place="short")))) == 2
 
 
 def score_of(model, bank, own, task=TASK):
@@ -224,10 +224,11 @@ class Bare(BaseDomain):
         return tuple(Prompt(q.question, kind="question") for q in task.queries)
 
 
-def test_a_domain_without_open_book_questions_is_told(tiny):
-    assert len(measure(place="short").ask(FakeModel(), Bare(), [TASK])[0].chances) == 2
-    with pytest.raises(InputError, match="opening"):
-        measure(place="opening").ask(FakeModel(), Bare(), [TASK])
+def test_a_domain_without_passages_is_read_behind_the_fixed_beginning(tiny):
+    opened, fixed = (measure(place=p).ask(tiny, Bare(), [TASK])[0] for p in ("opening", "short"))
+    assert (
+        opened.chances == fixed.chances != measure(place="start").ask(tiny, Bare(), [TASK])[0].chances
+    )
 
 
 def test_another_measure_is_another_trial(tiny):

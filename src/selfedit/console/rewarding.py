@@ -23,7 +23,8 @@ Place = Annotated[
     typer.Option(
         "--reward-place",
         help="Where likelihood looks for the gold answer: start, short (behind `The answer is`), "
-        "opening (as the model begins it with the passage at hand) or own (in its own answer).",
+        "opening (the default: as the model begins it with the passage at hand) or own (in its own "
+        "answer).",
     ),
 ]
 Learner = Annotated[

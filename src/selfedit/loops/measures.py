@@ -225,9 +225,9 @@ class Measure:
 
     def _open(self, model: Model, domain: Asking, tasks: Sequence[Task]) -> None:
         """Have the bare model answer with the passage at hand; how it begins a right answer is kept.
-        One that is wrong has no such beginning."""
+        One that is wrong has no such beginning, and neither has a domain without passages."""
         if not isinstance(domain, GoldReplies):
-            raise InputError("this domain has no questions with the passage at hand (place: opening).")
+            return
         missing: dict[_Place, tuple[Prompt, tuple[str, ...]]] = {}
         for task in tasks:
             both = zip(domain.open_book(task), domain.gold_replies(task), strict=True)
