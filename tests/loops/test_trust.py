@@ -32,6 +32,18 @@ def test_earlier_rounds_are_counted_once_and_only_if_they_compare(tmp_path):
     assert earlier(run.store, "fake", "knowledge", likely).edits == 4
 
 
+def test_what_a_reward_does_not_depend_on_may_differ(tmp_path):
+    settings = SETTINGS.model_copy(update={"rounds": 1})
+    run = outer(tmp_path, settings=inner(settings, measure=MeasureSettings(place="short", samples=9)))
+    run.run()
+    assert earlier(run.store, "fake", "knowledge", settings).edits == 4
+    likely = inner(settings, measure=MeasureSettings(kind="likelihood", place="short"))
+    outer(tmp_path, settings=likely).run()
+    assert earlier(run.store, "fake", "knowledge", likely).edits == 4
+    elsewhere = inner(settings, measure=MeasureSettings(kind="likelihood", place="own"))
+    assert earlier(run.store, "fake", "knowledge", elsewhere).edits == 0
+
+
 def test_edits_that_say_the_same_count_once():
     edit = SelfEdit("a", 0, (), ())
     one, two = (Candidate(edit, (0.2 * n, 0.3), trials=(f"{n}-0", f"{n}-1")) for n in (1, 2))

@@ -63,8 +63,14 @@ def _same(run: RunRecord, domain: str, settings: OuterSettings) -> bool:
         return False
     alike = all(run.settings.get(name) == getattr(settings, name) for name in ("reward", "grader"))
     inner = run.settings.get("inner")
-    wanted = settings.inner.model_dump(mode="json")
-    return alike and isinstance(inner, dict) and _covers(inner, wanted, settings.inner.identity())
+    if not alike or not isinstance(inner, dict):
+        return False
+    # Of a measure, what its kind does not depend on may differ. Runs without one had accuracy.
+    measure = {"kind": "accuracy", **inner.get("measure", {})}
+    if not settings.inner.measure.identity().items() <= measure.items():
+        return False
+    wanted = settings.inner.model_dump(mode="json", exclude={"measure"})
+    return _covers(inner, wanted, settings.inner.identity())
 
 
 def _covers(stored: Mapping[str, Any], wanted: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
