@@ -30,6 +30,7 @@ from selfedit.loops.sampler import Writer
 from selfedit.loops.writing import written
 from selfedit.lora import desk
 from selfedit.lora.optimizer import StackedAdamW
+from selfedit.lora.train import BankTrainer
 from selfedit.model import fake
 from selfedit.model.fake import FakeModel, load_fake
 from selfedit.progress import Silent
@@ -386,6 +387,23 @@ def test_an_update_that_did_not_fit_leaves_no_numbers(tiny, tmp_path, rounds_of_
     assert failed
     assert len(update.losses) == 1
     assert "so the update ended at step 2" in update.note
+
+
+def test_an_update_that_would_not_fit_keeps_less(tiny, tmp_path, rounds_of_tiny, monkeypatch):
+    found, tried = [], []
+    original = BankTrainer.__init__
+    monkeypatch.setattr(
+        BankTrainer,
+        "__init__",
+        lambda *a, **k: tried.append(k["checkpointing"]) or original(*a, **k),
+    )
+    for free in (10**12, 0):
+        monkeypatch.setattr("selfedit.model.training.memory_free", lambda _, own=free: own)
+        own = algorithm_of_tiny(tiny, "grpo", kl_stop=None)
+        update = own.improve(tiny, rounds_of_tiny, tmp_path / f"round-{free}", Silent())
+        found.append(update.losses)
+    assert tried == [False, True]
+    assert found[0] == pytest.approx(found[1], abs=1e-9)
 
 
 def test_a_ratio_that_is_no_number_stops_before_anything_is_written(tiny, tmp_path, rounds_of_tiny):

@@ -115,6 +115,17 @@ def test_a_reader_over_frozen_adapters_is_plain_peft(tiny, tmp_path, document_ra
         assert torch.equal(bank.weights_KP, weights), "the documents' adapters are frozen"
 
 
+def test_a_reader_that_would_not_fit_keeps_less(tiny, tmp_path, monkeypatch):
+    banks, found, told = documents(tiny, tmp_path, rank=2), [], []
+    owners, lessons = zip(*LESSONS, strict=True)
+    monkeypatch.setattr(tiny, "status", told.append)
+    for free in (10**12, 0):
+        monkeypatch.setattr("selfedit.model.training.memory_free", lambda _, own=free: own)
+        found.append(tiny.train_reader(banks, owners, lessons, LORA, SETTINGS, SEED)[0].weights_KP)
+    assert (found[0] - found[1]).abs().max() <= 1e-9
+    assert len([text for text in told if "activation checkpointing" in text]) == 1
+
+
 def test_the_trunk_and_the_whole_model_give_the_same_reader(tiny, tmp_path, monkeypatch):
     upper = LoraSettings(rank=2, alpha=4, layers="upper-half")
     banks = [AdapterBank(tiny.hf, upper, [i], num_layers=tiny.num_layers) for i in range(3)]

@@ -148,6 +148,23 @@ def test_a_single_adapter_is_tried_again_with_checkpointing(monkeypatch):
     assert (bank.weights_KP - expected.weights_KP).abs().max() <= 1e-9
 
 
+def test_a_single_adapter_that_would_not_fit_is_not_tried_without_checkpointing(monkeypatch):
+    """A CPU's memory does not run out with an error: Linux ends the process."""
+    model, told = tiny_model(), []
+    expected, _ = model.train([PLAN], SETTINGS.lora, TRAIN, [3])
+    model.status = told.append
+    needed = model.planned_memory(SETTINGS.lora, TRAIN)([PLAN], [3])
+    used = []
+    original = Decoder.checkpointing
+    monkeypatch.setattr(Decoder, "checkpointing", lambda self, *a: used.append(1) or original(self, *a))
+    for free, times in ((needed, 0), (needed - 1, 1)):
+        monkeypatch.setattr("selfedit.model.training.memory_free", lambda _, own=free: own)
+        bank, _ = model.train([PLAN], SETTINGS.lora, TRAIN, [3])
+        assert len(used) == len(told) == times
+        assert (bank.weights_KP - expected.weights_KP).abs().max() <= 1e-9
+    assert "training one adapter needs about" in told[0]
+
+
 def test_a_single_adapter_that_never_fits_is_a_clear_error(monkeypatch):
     model = tiny_model()
     failing(monkeypatch, Desk, "_step", 99)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from selfedit.config import LoraSettings, TrainSettings
-from selfedit.errors import OutOfMemory
-from selfedit.forward.memory import within_memory
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.combine import combined
+from selfedit.lora.load import Steps
+from selfedit.lora.memory import Footprint
 from selfedit.lora.sequences import Anchors, TokenSequence
 from selfedit.lora.train import BankTrainer
+from selfedit.model.training import keeping_less
 from selfedit.types import TrainingRecord, TrainingSequence
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def train_reader(
     seed: int,
     on_step: Callable[[int, int], None] | None = None,
 ) -> tuple[AdapterBank, TrainingRecord]:
-    """See `seams.TrainsReaders`. Tried with activation checkpointing where it does not fit else."""
+    """See `seams.TrainsReaders`. With activation checkpointing where it does not fit else."""
     frozen = frozen_bank(documents, model.num_layers)
     data = [
         replace(model.encode(_spoken(model, sequence), settings.max_tokens), beneath=owner)
@@ -55,12 +55,8 @@ def train_reader(
         return bank, record
 
     what = f"training a reader over {len(documents)} documents' adapters"
-    if not model.engine.checkpointing:
-        try:
-            return within_memory(partial(run, False), what)
-        except OutOfMemory as error:
-            model.status(f"{error}: trying once more with activation checkpointing, which is slower")
-    return within_memory(partial(run, True), what)
+    needed = Footprint.of(model.decoder, lora).training([Steps.of(data, settings, seed, anchors)])
+    return keeping_less(model, run, what, needed)
 
 
 def frozen_bank(documents: Sequence[AdapterBank], num_layers: int) -> AdapterBank:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from selfedit.config import LoraSettings, TrainSettings
-from selfedit.errors import OutOfMemory
-from selfedit.forward.memory import within_memory
 from selfedit.lora.bank import AdapterBank
+from selfedit.lora.load import Steps
+from selfedit.lora.memory import Footprint
 from selfedit.lora.objective import read_logprobs
 from selfedit.lora.sequences import TokenSequence
 from selfedit.lora.train import BankTrainer
 from selfedit.model.constrained import Excluding
 from selfedit.model.generate import ending_tokens
+from selfedit.model.training import keeping_less
 from selfedit.seams import Drawn, Objective
 from selfedit.types import Prompt, Sample, TrainingRecord, TrainingSequence
 
@@ -77,7 +77,7 @@ def reinforce(
     seed: int,
     on_step: Callable[[int, int], None] | None = None,
 ) -> tuple[AdapterBank, TrainingRecord]:
-    """See `seams.PolicyGradients`. Tried with activation checkpointing where it does not fit else."""
+    """See `seams.PolicyGradients`. With activation checkpointing where it does not fit else."""
     data = drawn_sequences(model, samples, objective.temperature)
 
     def run(checkpointing: bool) -> tuple[AdapterBank, TrainingRecord]:
@@ -94,13 +94,8 @@ def reinforce(
         (record,) = trainer.run(on_step)
         return bank, record
 
-    what = f"updating the policy on {len(data)} completions"
-    if not model.engine.checkpointing:
-        try:
-            return within_memory(partial(run, False), what)
-        except OutOfMemory as error:
-            model.status(f"{error}: trying once more with activation checkpointing, which is slower")
-    return within_memory(partial(run, True), what)
+    needed = Footprint.of(model.decoder, lora).training([Steps.of(data, settings, seed)])
+    return keeping_less(model, run, f"updating the policy on {len(data)} completions", needed)
 
 
 def drawn_sequences(

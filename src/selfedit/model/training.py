@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from selfedit.config import AnchorSettings, LoraSettings, TrainSettings
 from selfedit.errors import OutOfMemory
@@ -24,6 +24,7 @@ from selfedit.types import TrainingPlan, TrainingRecord, TrainingSequence
 if TYPE_CHECKING:
     from selfedit.model.language_model import LanguageModel
 
+T = TypeVar("T")
 Trained = tuple[AdapterBank, list[TrainingRecord]]
 
 
@@ -45,27 +46,17 @@ class Training:
         slots: int | None,
         on_step: Callable[[int, int], None] | None,
     ) -> Trained:
-        """See `seams.Model.train`; a single plan is tried with activation checkpointing before it is
+        """See `seams.Model.train`; a single plan is trained with activation checkpointing before it is
         given up. Raises OutOfMemory."""
-        checkpointing = self.model.engine.checkpointing
         needed = self.planned_memory(lora, settings)(plans, seeds, slots)
-        free = memory_free(self.model.decoder.device)
-        if needed > free and len(plans) > 1:
-            raise OutOfMemory(
-                f"training {len(plans)} self-edits together needs about {needed / 1e9:.1f} GB, and "
-                f"{free / 1e9:.1f} GB are free"
-            )
         run = partial(self._run, plans, lora, settings, seeds, slots, on_step)
-        if len(plans) > 1 or checkpointing:
-            return within_memory(partial(run, checkpointing), _what(plans))
+        if len(plans) > 1:
+            free = memory_free(self.model.decoder.device)
+            if needed > free:
+                raise OutOfMemory(f"{_what(plans)} {_too_much(needed, free)}")
+            return within_memory(partial(run, self.model.engine.checkpointing), _what(plans))
         try:
-            return within_memory(partial(run, False), _what(plans))
-        except OutOfMemory as error:
-            self.model.status(
-                f"{error}: trying once more with activation checkpointing, which is slower"
-            )
-        try:
-            return within_memory(partial(run, True), _what(plans))
+            return keeping_less(self.model, run, _what(plans), needed)
         except OutOfMemory as error:
             raise OutOfMemory(
                 f"{error}, not even with activation checkpointing. It is no fault of the self-edit: "
@@ -188,6 +179,29 @@ class Training:
     @property
     def _vocabulary(self) -> int:
         return self.model.decoder.head.vocabulary
+
+
+def keeping_less(model: LanguageModel, run: Callable[[bool], T], what: str, needed: int) -> T:
+    """run(False) or, with activation checkpointing and the same result, run(True), where it does not
+    fit into the memory that is free. A CPU's memory has to be asked before: Linux gives more than there
+    is, and ends the process that uses it.
+
+    needed: bytes. what: is named. Raises OutOfMemory.
+    """
+    if not model.engine.checkpointing:
+        free = memory_free(model.decoder.device)
+        said = f"{what} {_too_much(needed, free)}"
+        if needed <= free:
+            try:
+                return within_memory(partial(run, False), what)
+            except OutOfMemory as error:
+                said = str(error)
+        model.status(f"{said}: it goes on with activation checkpointing, which is slower")
+    return within_memory(partial(run, True), what)
+
+
+def _too_much(needed: int, free: int) -> str:
+    return f"needs about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
 
 
 def _what(plans: Sequence[TrainingPlan]) -> str:
