@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# A CPU's process takes more than its tensors: the C library keeps what is freed between others. An update
-# by steps of 8 sequences took 1.44 times as much (docs/log.md, 2026-11-28).
+# A CPU's process takes more than its tensors: the C library keeps what is freed between others. A
+# policy's update took 1.44 times as much (docs/log.md, 2026-11-28).
 _KEPT = {"cpu": 1.5}
 Trained = tuple[AdapterBank, list[TrainingRecord]]
 
