@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from selfedit.model.language_model import LanguageModel
 
 T = TypeVar("T")
+Trained = tuple[AdapterBank, list[TrainingRecord]]
 
 # A CPU's process takes more than its tensors: the C library keeps what is freed between others. A
 # policy's update took 1.44 times as much (docs/log.md, 2026-11-28).
 _KEPT = {"cpu": 1.5}
-Trained = tuple[AdapterBank, list[TrainingRecord]]
 
 
 class Training:
