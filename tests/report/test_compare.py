@@ -47,12 +47,13 @@ def stored(store: Store, *rows: Row, tasks="t", grader="offline", strategy="rewr
     return str(number)
 
 
-def trained(store: Store, rounds: int = 2) -> list[str]:
+def trained(store: Store, rounds: int = 2, **changes) -> list[str]:
     """A finished `train` run; its policies."""
     store.start_run("train", "m", "r", {"rounds": rounds}, {"key": "k", "tasks": 4})
     folders = [f"lib/policies/abc/round-{n}" for n in range(1, rounds + 1)]
     for number, folder in enumerate(folders, start=1):
-        record = RoundRecord(number, folder, True, 0, 4, 0, 0.0, 0.5, 0.5, ("e",), (1.0,), 1.0)
+        numbers = (number, folder, True, 0, 4, 0, 0.0, 0.5, 0.5, ("e",), (1.0,), 1.0)
+        record = RoundRecord(*numbers, **changes)
         values = {name: getattr(record, name) for name in RoundRecord.__dataclass_fields__}
         store.put_cached("round", {round_key("k", number): values})
     return folders
@@ -95,6 +96,15 @@ def test_prompts_by_round_and_their_pairs(store, tmp_path):
     assert "<svg" in (tmp_path / "new" / "f.svg").read_text(encoding="utf-8")
     with pytest.raises(InputError, match=r"\.svg"):
         save_accuracy_by_round(found.curves, tmp_path / "f.jpeg")
+
+
+def test_a_reader_has_had_no_round_of_rl(store):
+    (reader,) = trained(store, rounds=1, metrics={"documents": 4.0})
+    run = stored(store, row("own"), row("seal", HIGH, reader))
+    by_round = compare(store, [run], "prompts")
+    assert by_round.columns == ("0 rounds",)
+    assert by_round.rows == ("rewrite", "rewrite, abc/round-1")
+    assert compare(store, [run], "table2").rows == ("own", "seal")
 
 
 def test_conditions_by_regime(store):

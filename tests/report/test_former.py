@@ -6,7 +6,7 @@ run 6 has got since (what RL changed in the choices), notes on edits and context
 ARC's table calls valid, and the mean edit, which is a mean over contexts since. `said.json` is what
 they said, but for that and what else was changed on purpose: which contexts a seed samples first no
 longer follows the file's order (run 1 has the same two rounds' contexts the other way round, run 5 its
-two tasks), and the grader has a second version.
+two tasks), the grader has a second version, and a verdict on ARC speaks of tasks.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def evaluate(
             put_outcomes(bench.store, run.id, tasks, bench.outcomes)
         result = Evaluation(
             tuple(rows),
-            tuple(_pairs(rows, settings)),
+            tuple(_pairs(rows, settings, bench.domain.noun)),
             model=model.name,
             grader=graded,
             regime=settings.regime,
@@ -173,11 +173,11 @@ def regraded(
     ]
 
 
-def _pairs(rows: Sequence[Row], settings: EvaluationSettings) -> list[Pair]:
-    """Each row against each one above it."""
+def _pairs(rows: Sequence[Row], settings: EvaluationSettings, noun: str) -> list[Pair]:
+    """Each row against each one above it. noun: what a context is called."""
     pairs = []
     for b, a in itertools.combinations(rows, 2):
         found = paired_difference(a.by_context, b.by_context, settings.inner.seed, settings.resamples)
-        said = verdict(found, a.condition, b.condition)
+        said = verdict(found, a.condition, b.condition, f"{noun}s")
         pairs.append(Pair(a.condition, b.condition, found.value, found.low, found.high, said))
     return pairs

@@ -24,14 +24,16 @@ def rounds_of(store: Store, run: RunRecord) -> list[RoundRecord]:
 
 
 def policy_rounds(store: Store) -> dict[str, int]:
-    """How many rounds of RL each policy of the library's `train` runs has had, by `policy_name`."""
+    """How many rounds of RL each policy of the library's `train` runs has had, by `policy_name`; a
+    reader's round is none."""
     found: dict[str, int] = {}
     for run in reversed(store.runs(None)):
         if run.kind == "train":
             before = found.get(policy_name(run.model), 0)  # it may have begun with a policy
             for record in rounds_of(store, run):
                 if record.changed:
-                    found.setdefault(policy_name(record.policy), before + record.number)
+                    number = 0 if record.of_reader else record.number
+                    found.setdefault(policy_name(record.policy), before + number)
     return found
 
 

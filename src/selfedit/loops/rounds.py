@@ -58,6 +58,11 @@ class RoundRecord:
     stopped: str = ""
     num_rewarded: int = 0
 
+    @property
+    def of_reader(self) -> bool:
+        """Whether it trained a reader, whose self-edits are not tested by themselves."""
+        return "documents" in self.metrics
+
 
 def round_record(
     number: int,

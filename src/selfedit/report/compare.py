@@ -148,6 +148,8 @@ def _by_round(sources: Sequence[Source], rounds: Mapping[str, int]) -> Placed:
                 )
             words = several(source, regime=True)
             name = source.label or ", ".join([source.strategy, *words])
+            if row.condition == "seal" and not number:  # a reader is not the bare model
+                name += f", {policy_name(row.learner)}"
             yield (name, _rounds_name(number)), Cell(row, source)
 
 
@@ -215,7 +217,8 @@ def _pairs(
         found = paired_difference(
             after.row.by_context, before.row.by_context, source.evaluation.seed, source.resamples
         )
-        yield Pair(a, b, found.value, found.low, found.high, verdict(found, a, b))
+        said = verdict(found, a, b, f"{source.domain.noun}s")
+        yield Pair(a, b, found.value, found.low, found.high, said)
 
 
 def _why_not(a: Cell, b: Cell) -> str:

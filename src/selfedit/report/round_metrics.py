@@ -37,11 +37,6 @@ _KNOWN: dict[str, tuple[str, str]] = {
 _SHARES = {"valid", "distinct", "clipped", "pairs_right", "read_before", "read_after"}
 
 
-def is_reader(record: RoundRecord) -> bool:
-    """Whether the round trained a reader, whose self-edits are not tested by themselves."""
-    return "documents" in record.metrics
-
-
 def reader_headline(record: RoundRecord) -> str:
     """What a reader's round came to, in a few words."""
     found = record.metrics

@@ -14,7 +14,7 @@ from selfedit.errors import InputError
 from selfedit.evaluation.lineage import rounds_of
 from selfedit.loops.pulse import life
 from selfedit.loops.rounds import RoundRecord
-from selfedit.report.round_metrics import is_reader, reader_headline
+from selfedit.report.round_metrics import reader_headline
 from selfedit.show.page import Look, Notes, Page, Section, Table
 from selfedit.show.wording import UNKNOWN, duration, flat, nouns, percent, plural
 from selfedit.store import RunRecord, Store
@@ -117,7 +117,7 @@ def _train_line(run: RunRecord, records: list[RoundRecord]) -> str:
     if not records:
         return done
     last = records[-1]
-    if is_reader(last):
+    if last.of_reader:
         return f"{done}; round {last.number}: {reader_headline(last)}"
     return (
         f"{done}; round {last.number}: without edits {percent(last.baseline)}, mean edit "

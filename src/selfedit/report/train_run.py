@@ -15,7 +15,7 @@ from selfedit.loops.rounds import RoundRecord, context_values, stored_groups
 from selfedit.loops.trust import rewards_of
 from selfedit.report.one_context import Seen, choose_context, context_section, contexts_section
 from selfedit.report.rewards import measured_as, rewards_section
-from selfedit.report.round_metrics import is_reader, writing_section
+from selfedit.report.round_metrics import writing_section
 from selfedit.report.runs import (
     Report,
     facts,
@@ -66,8 +66,8 @@ class Measured:
         record's number (ratings, for instance)."""
         said = (
             ("without edits", record.baseline, self.baseline),
-            ("mean edit", None if is_reader(record) else record.mean_reward, self.mean),
-            ("best edit", None if is_reader(record) else record.best_reward, self.best),
+            ("mean edit", None if record.of_reader else record.mean_reward, self.mean),
+            ("best edit", None if record.of_reader else record.best_reward, self.best),
         )
         return {name: (math.fsum(own) / len(own) if own else of_all, own) for name, of_all, own in said}
 
@@ -106,7 +106,7 @@ def train_report(store: Store, run: RunRecord, context: str | None) -> Report:
     if run.status != "finished":
         sections.append(trials_section(store, run))
     more = (("Policy", records[-1].policy),) if records else ()
-    said, look = _verdict(run, records, measured)
+    said, look = _verdict(run, records, measured, noun)
     page = Page(
         "selfedit train",
         "What the policy learned",
@@ -268,7 +268,7 @@ def _curves(
 
 
 def _verdict(
-    run: RunRecord, records: Sequence[RoundRecord], measured: dict[int, Measured]
+    run: RunRecord, records: Sequence[RoundRecord], measured: dict[int, Measured], noun: str
 ) -> tuple[str, Look]:
     """What may be said about the last round, and how the run ended if it did not finish."""
     rounds = run.settings.get("rounds")
@@ -281,6 +281,6 @@ def _verdict(
     if not own.mean:
         return f"{plural(len(records), 'round')} finished.", ""
     found = paired_difference(own.mean, own.baseline)
-    said = verdict(found, "the mean self-edit", "no self-edit")
+    said = verdict(found, "the mean self-edit", "no self-edit", f"{noun}s")
     look: Look = "good" if found.low > 0 and "better" in said else ""
     return f"Round {last.number}: {said}.", look
