@@ -52,7 +52,8 @@ def test_each_line_says_where_it_is_from(tmp_path):
     folder = documents(tmp_path / "docs", 2)
     rows = tmp_path / "rows.jsonl"
     long = " ".join(f"The ferry number {n} leaves at noon." for n in range(60))
-    rows.write_text(json.dumps({"title": "Ferries", "context": long}) + "\n", encoding="utf-8")
+    given = [{"title": "Ferries", "context": long}, {"question": "Who sails?", "answer": "Ida"}]
+    rows.write_text("".join(json.dumps(row) + "\n" for row in given), encoding="utf-8")
     store = Store(tmp_path / "store.sqlite")
     found = generate(
         [str(folder), str(rows)], FakeModel(), SETTINGS, tmp_path / "c.jsonl", store, with_passages=True
@@ -76,6 +77,7 @@ def test_each_line_says_where_it_is_from(tmp_path):
     ferries = [line for line in own if line["document"] == str(rows.resolve())]
     assert {line["position"] for line in ferries} == {0, 1}, "a long context is split"
     assert {line["kind"] for line in ferries} == {"self-edit", "passage"}
+    assert found.notes == (f"1 question without a context left out of {rows}.",)
     (recorded,) = store.runs()
     assert recorded.result == found.summary()
     plain = generate([str(folder)], FakeModel(), SETTINGS, tmp_path / "d.jsonl", store)

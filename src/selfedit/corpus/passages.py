@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from selfedit.data import iter_tasks
+from selfedit.data import Skipped, iter_tasks
+from selfedit.data.read import NO_CONTEXT
 from selfedit.domains.knowledge.documents import Document, Section, split_passages
 from selfedit.domains.knowledge.kinds import SUPPORTED
 from selfedit.domains.knowledge.sources import iter_sources
@@ -77,11 +78,13 @@ class Passages:
 
     def _rows(self, name: str) -> Iterator[Passage]:
         place = str(expanded(name).resolve()) if expanded(name).exists() else name
-        position = 0
-        for row in iter_tasks(expanded(name) if expanded(name).exists() else name):
+        skipped, position = Skipped(), 0
+        for row in iter_tasks(expanded(name) if expanded(name).exists() else name, skipped=skipped):
             for task in self._split(row):
                 yield Passage(task, place, position)
                 position += 1
+        if lost := skipped.reasons[NO_CONTEXT]:  # those with one are passages, however they are asked
+            self.notes.append(f"{lost:,} question{'s' * (lost != 1)} {NO_CONTEXT} left out of {name}.")
 
     def _split(self, row: Task) -> tuple[Task, ...]:
         """A context that is short enough stays as it is: it is the task that `train` knows."""
