@@ -6,6 +6,7 @@ that have ended leave the batch (at once, or when half of it has: `decode_step.p
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from selfedit.config import SamplingSettings
 from selfedit.endpoints.replies import without_thoughts
-from selfedit.errors import OutOfMemory
+from selfedit.errors import InputError, OutOfMemory
 from selfedit.forward.cache import growing_cache
 from selfedit.forward.memory import within_memory
 from selfedit.forward.packed import Decoder
@@ -42,6 +43,7 @@ from selfedit.types import Completion
 
 # Minimum rows to justify another thread; with fewer, it mostly reads weights (docs/performance.md).
 FEWEST_APART = 32
+_SHOWN = 16  # tokens of a prompt that is too long
 
 
 @dataclass
@@ -89,19 +91,22 @@ def generate(
     weights, each of which writes its share of a batch in its own thread. graph: makes a graph of
     the decode step, if the model's architecture allows it. on_done(n): n more are ready.
     A batch that does not fit into memory is halved, and `status` told so; raises OutOfMemory if a
-    single row does not fit.
+    single row does not fit. A reply ends where the model's window does; raises InputError for a prompt
+    that leaves no room for one.
     """
     assert bank is None or (owners is not None and len(owners) == len(prompts))
+    room = window(decoder.model)
     rows = [
         _Row(
             i,
             prompt,
             owners[i] if owners is not None else 0,
             torch.Generator().manual_seed(seeds[i]),
-            prompt.max_new_tokens or sampling.max_new_tokens,
+            min(prompt.max_new_tokens or sampling.max_new_tokens, room - len(prompt.ids)),
         )
         for i, prompt in enumerate(prompts)
     ]
+    _check_room(rows, room, tokenizer)
     replies = [Completion("")] * len(rows)
     stop_ids = ending_tokens(decoder.model, tokenizer)
     vocabulary = decoder.head.vocabulary
@@ -149,6 +154,18 @@ def generate(
     return replies
 
 
+def _check_room(rows: Sequence[_Row], room: int, tokenizer: Any) -> None:
+    """Raises InputError for a prompt that does not fit into the model's window."""
+    for row in rows:
+        if row.limit < 1:
+            length = len(row.prompt.ids)
+            middle = tokenizer.decode(row.prompt.ids[length // 2 :][:_SHOWN], skip_special_tokens=True)
+            raise InputError(
+                f"a prompt of {length:,} tokens does not fit into the {room:,} that the model reads "
+                f'("... {middle} ..."): shorten it, or use a model with a longer window.'
+            )
+
+
 def _batches(rows: list[_Row], budget: int) -> list[list[_Row]]:
     """Rows by length, as many to a batch as the budget holds (at least one)."""
     max_new = max((row.limit for row in rows), default=0)
@@ -187,6 +204,11 @@ def _steps(
         return GrowingSteps(decoder, cache, mask_NS, bank, owners)
     new = max(row.limit for row in rows)
     return FixedSteps(decoder, cache, mask_NS, bank, owners, new=new, graph=graph, status=status)
+
+
+def window(model: PreTrainedModel) -> int:
+    """Tokens that the model was made for, prompt and reply together; without a bound, very many."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or sys.maxsize
 
 
 def ending_tokens(model: PreTrainedModel, tokenizer: Any) -> set[int]:

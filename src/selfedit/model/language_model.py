@@ -27,7 +27,7 @@ from selfedit.model.answer_scores import Reading, answer_scores
 from selfedit.model.control_tokens import control_tokens
 from selfedit.model.divergence import Reader, divergence
 from selfedit.model.encoding import Encoder
-from selfedit.model.generate import ending_tokens
+from selfedit.model.generate import ending_tokens, window
 from selfedit.model.gguf import find_converter, save_adapter_gguf, save_merged_gguf
 from selfedit.model.identity import changes
 from selfedit.model.prompts import Rendered, render
@@ -175,8 +175,8 @@ class LanguageModel:
         return render(self.tokenizer, prompt, self.form)
 
     def encode(self, sequence: TrainingSequence, max_tokens: int) -> TokenSequence:
-        """Tokens of a training sequence, cut to max_tokens from the right."""
-        return self.encoder.encode(sequence, max_tokens)
+        """Tokens of a training sequence, cut to max_tokens and the model's window from the right."""
+        return self.encoder.encode(sequence, min(max_tokens, window(self.hf)))
 
     def count_tokens(self, text: str) -> int:
         return len(control_tokens(self.tokenizer).ids_of_text(text))

@@ -21,7 +21,7 @@ from selfedit.forward.memory import is_out_of_memory, within_memory
 from selfedit.forward.slots import SPARE, takes_slots
 from selfedit.lora.bank import AdapterBank
 from selfedit.lora.memory import Footprint
-from selfedit.model.generate import ending_tokens
+from selfedit.model.generate import ending_tokens, window
 from selfedit.model.language_model import LanguageModel
 from selfedit.model.slot_batch import SlotBatch
 from selfedit.serve.drawing import draw, token_of
@@ -73,9 +73,7 @@ class Batching:
         self._prefixes = Prefixes(KEPT_TOKENS.get(device, 4096))
         self._residents = Residents(model, MOST_ADAPTERS)
         self._ends = ending_tokens(model.hf, model.tokenizer)
-        self._longest = int(
-            getattr(model.hf.config.get_text_config(), "max_position_embeddings", 0) or 1 << 20
-        )
+        self._longest = window(model.hf)
         self._footprint = Footprint.of(model.decoder, None)
         self._budget = int(MEMORY_SHARE * model.memory_budget)
         self._batch = SlotBatch(model.decoder)
