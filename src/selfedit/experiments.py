@@ -395,11 +395,12 @@ def train(
         on_round,
         (*notes, *left_out),
         until,
+        questions,
     )
     finished = [] if confirm is None else run.finished()
     if confirm is not None and any(run.rounds_left(finished)):
         is_rewarded = reward is None and settings.reward != "proxy"
-        trust = earlier(store, model.name, domain.name, settings) if is_rewarded else None
+        trust = earlier(store, model.name, domain.name, settings, questions) if is_rewarded else None
         ahead = settings.model_copy(update={"rounds": run.until})
         plan = replace(plan_outer(model, domain, run.tasks, ahead, len(finished)), trust=trust)
         if not confirm(plan):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from selfedit.algorithms import gradient
 from selfedit.algorithms.credit import earned, relative, samples
 from selfedit.algorithms.gradient import First
 from selfedit.algorithms.named import named
@@ -34,6 +35,7 @@ from selfedit.lora.train import BankTrainer
 from selfedit.model import fake
 from selfedit.model.fake import FakeModel, load_fake
 from selfedit.progress import Silent
+from selfedit.seams import Update
 from selfedit.store import Store
 from selfedit.types import Candidate, Completion, Group, Prompt, Query, SelfEdit, Task
 from tests.loops.test_outer import SETTINGS, outer
@@ -129,9 +131,11 @@ def test_equal_rewards_and_invalid_edits_leave_the_policy_and_say_so(tmp_path, m
     assert not first.changed
     assert "earned the same" in first.note
     monkeypatch.setattr(fake, "_write", lambda prompt, seed: "")
-    (first, _) = run(tmp_path, name, at="invalid").run()
+    (first, *others) = run(tmp_path, name, base=WIDE, at="invalid").run()
     assert not first.changed
     assert first.num_invalid == first.num_trials
+    assert "collapsed" in first.stopped
+    assert not others, "of one text none is better than another, valid or not"
 
 
 def test_the_first_policy_is_loaded_where_it_is_not_at_hand(tmp_path, unequal):
@@ -331,23 +335,41 @@ def test_a_step_is_of_completions_however_many_an_edit_has(tiny, tmp_path, round
     assert "kl_to_first" in update.metrics
 
 
-@pytest.mark.parametrize("name", ["rloo", "ppo"])
-def test_the_distance_from_the_first_policy_is_of_edits_that_were_learned_from(
+@pytest.mark.parametrize("name", ["rloo", "ppo", "dpo"])
+def test_an_edit_that_is_too_long_is_as_if_it_had_not_been_written(
     tiny, tmp_path, rounds_of_tiny, monkeypatch, name
 ):
-    """Not of those that were too long: their distance is unknown, and not 0."""
-    place = f"selfedit.algorithms.{name}"
-    monkeypatch.setattr(f"{place}.fitting_samples", lambda policy, found, most: found[::2])
-    monkeypatch.setattr(f"{place}.held_to", lambda first, kept, temperature: kept)
+    """Its distance from the first policy is not known: it is no baseline of the others, either."""
+    learned_from = []
 
-    def two_nats(kept, units):
-        known = {own.unit for own in kept}
-        return [2.0 * (unit in known) for unit in range(units)]
+    def follow(policy, samples, objective, learned, settings, seed, out, progress, numbers):
+        learned_from.append(([replace(own, unit=None) for own in samples], learned, numbers))
+        return Update(None)
 
-    monkeypatch.setattr(f"{place}.distances_of", two_nats)
-    own = algorithm_of_tiny(tiny, name, kl_stop=None)
-    found = own.improve(tiny, rounds_of_tiny, tmp_path / "r", Silent())
-    assert found.metrics["kl_to_first"] == 2.0
+    def improved(groups):
+        own = algorithm_of_tiny(tiny, name, kl_stop=None, kl_weight=0.5)
+        own.improve(tiny, groups, tmp_path / "r", Silent())
+        return learned_from.pop()
+
+    monkeypatch.setattr(f"selfedit.algorithms.{name}.follow", follow)
+    without = improved([replace(group, candidates=group.candidates[1:]) for group in rounds_of_tiny])
+    long = {group.candidates[0].edit.text for group in rounds_of_tiny}
+    monkeypatch.setattr(gradient, "_is_longer", lambda policy, own, most: own.completion.text in long)
+    found = improved(rounds_of_tiny)
+    assert found[2].pop("too_long") == 2 + without[2].pop("too_long")
+    assert found == without
+
+
+def test_dpo_takes_the_worst_edit_that_says_something(tiny, tmp_path, rounds_of_tiny):
+    silent = SelfEdit("t0", 3, (Prompt("Say 0"),), ("",), (Completion(""),))
+    groups = [
+        replace(group, candidates=(*group.candidates, Candidate(silent, (), ("key",), "invalid")))
+        for group in rounds_of_tiny
+    ]
+    own = algorithm_of_tiny(tiny, "dpo", kl_stop=None)
+    update = own.improve(tiny, groups, tmp_path / "r", Silent())
+    assert update.metrics["completions"] == 4
+    assert update.learned == tuple(group.candidates[2].edit for group in rounds_of_tiny)
 
 
 def replaced_name(tiny, folder):

@@ -97,11 +97,11 @@ def test_the_opening_is_what_the_bare_model_says_before_the_gold():
     assert opening("Tin.", ("tin",)) == ""
     assert opening("It is tinted.", ("tin",)) == SHORT, "a part of a word is not the gold"
     assert opening("No idea.", ("tin", " ")) == SHORT
-    own, model = measure(place="opening"), FakeModel()
-    own.ask(model, DOMAIN, [TASK], None, None)
+    model = FakeModel()
+    measure(place="opening").ask(model, DOMAIN, [TASK], None, None)
     assert model.calls["sample"] == 1
-    own.ask(model, DOMAIN, [TASK, TASK], None, None)
-    assert model.calls["sample"] == 1, "each opening is written once"
+    measure(place="opening").ask(model, DOMAIN, [TASK, TASK], None, None)
+    assert model.calls["sample"] == 1, "each opening is written once, whatever the wave"
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,9 @@ def test_earlier_rounds_are_counted_once_and_only_if_they_compare(tmp_path):
     assert earlier(run.store, "fake", "knowledge", likely).edits == 0
     outer(tmp_path, settings=likely).run()
     assert earlier(run.store, "fake", "knowledge", likely).edits == 4
+    assert earlier(run.store, "fake", "knowledge", likely, "cloze").edits == 0
+    outer(tmp_path, settings=settings, tasks=TASKS[:1], questions="cloze").run()
+    assert earlier(run.store, "fake", "knowledge", settings, "cloze").edits > 0
 
 
 def test_what_a_reward_does_not_depend_on_may_differ(tmp_path):
@@ -132,6 +135,9 @@ def test_what_the_plan_says():
     equal = reliability([[[0.5, 0.5], [0.5, 0.5]]])
     assert "--seeds 2" in said(equal, 1)
     assert "it will be measured" in said(equal, 3)
+    single = said(reliability([[[0.2, 0.8], [0.6, 0.4], [0.7, 0.5]]]), 1)
+    assert "3 edits of 1 context that were" in single
+    assert "nan" not in single
 
 
 def test_the_first_model_learns_in_every_round(tmp_path):

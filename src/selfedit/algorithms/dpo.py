@@ -22,8 +22,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from selfedit.algorithms.credit import earned, samples
-from selfedit.algorithms.gradient import NOTHING, Watched, fitting_samples, follow
+from selfedit.algorithms.credit import Earned, earned, samples
+from selfedit.algorithms.gradient import NOTHING, Watched, fitting_edits, follow
 from selfedit.config import AlgorithmSettings, PolicySettings, stable_hash
 from selfedit.progress import Progress
 from selfedit.seams import Drawn, Model, Update
@@ -48,21 +48,19 @@ class DPO:
     def improve(self, policy: Model, groups: Sequence[Group], out: Path, progress: Progress) -> Update:
         """See `seams.Algorithm`. A pair is a unit: it is in one step, all its completions."""
         known = earned(groups, self.settings.invalid_reward)
-        useful = [group for group in known if group.differ]
+        fitting, too_long = fitting_edits(policy, known, self.policy.train.max_tokens)
+        useful = [group for group in map(_said, fitting) if group.differ]
         numbers = {"contexts_without_signal": float(len(known) - len(useful))}
-        found: list[Sample] = []
+        kept: list[Sample] = []
         learned = []
         for unit, group in enumerate(useful):
             order = sorted(range(len(group.edits)), key=[-r for r in group.rewards].__getitem__)
-            best = samples(group.edits[order[0]], 1.0, unit)
-            worst = samples(group.edits[order[-1]], -1.0, unit)
-            if best and worst:
-                found += [*best, *worst]
-                learned.append(group.edits[order[0]])
-        kept = fitting_samples(policy, found, self.policy.train.max_tokens)
+            best, worst = (group.edits[place] for place in (order[0], order[-1]))
+            kept += [*samples(best, 1.0, unit), *samples(worst, -1.0, unit)]
+            learned.append(best)
         if not kept:
             return Update(None, metrics=numbers, note=f"{NOTHING}; the policy stays as it was")
-        numbers["too_long"] = float(len(found) - len(kept))
+        numbers["too_long"] = float(too_long)
         objective = Watched(self.loss, temperature=1.0, kl_stop=None)
         plain = [replace(own, completion=_without_logprobs(own.completion)) for own in kept]
         return follow(policy, plain, objective, learned, self.policy, self.seed, out, progress, numbers)
@@ -80,6 +78,13 @@ class DPO:
         loss = -torch.nn.functional.logsigmoid(self.beta * margin_P).mean()
         right = float((margin_P.detach() > 0).double().mean())
         return loss, {"margin": float(margin_P.detach().mean()), "pairs_right": right}
+
+
+def _said(group: Earned) -> Earned:
+    """Without edits of which nothing was drawn: there are no tokens to prefer, or to avoid."""
+    pairs = zip(group.edits, group.rewards, strict=True)
+    said = [(edit, reward) for edit, reward in pairs if samples(edit, 0.0)]
+    return Earned(tuple(edit for edit, _ in said), tuple(reward for _, reward in said))
 
 
 def _without_logprobs(drawn: Completion) -> Completion:

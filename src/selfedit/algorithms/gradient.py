@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from selfedit.algorithms.credit import Earned, samples
 from selfedit.algorithms.policy import need_space, write_policy
 from selfedit.config import AlgorithmSettings, PolicySettings, SamplingSettings, stable_hash
 from selfedit.errors import ModelError, SelfEditError
@@ -153,23 +154,42 @@ def able(policy: Model) -> PolicyGradients:
 
 
 def fitting_samples(policy: Model, samples: Sequence[Sample], most: int) -> list[Sample]:
-    """Those of at most so many tokens; a longer one would lose its end. Samples of one unit stay or go
-    together. Raises SelfEditError if none is left."""
-    too_long = [
-        policy.sequence_tokens(TrainingSequence(own.completion.text, own.prompt)) > most
-        for own in samples
-    ]
-    gone = {own.unit for own, long in zip(samples, too_long, strict=True) if long} - {None}
-    kept = [
-        own for own, long in zip(samples, too_long, strict=True) if not long and own.unit not in gone
-    ]
-    if samples and not kept:
+    """Those of at most so many tokens; a longer one would lose its end. Raises SelfEditError if none is
+    left."""
+    kept = [own for own in samples if not _is_longer(policy, own, most)]
+    _check_any(samples, kept, most)
+    return kept
+
+
+def fitting_edits(policy: Model, groups: Sequence[Earned], most: int) -> tuple[list[Earned], int]:
+    """The groups without the edits of which a completion has more than so many tokens: it would lose
+    its end, and how far it is from another policy is not known. Also how many completions these edits
+    have. Raises SelfEditError if none is left."""
+    kept, found, left = [], [], []
+    for group in groups:
+        pairs = []
+        for edit, reward in zip(group.edits, group.rewards, strict=True):
+            own = samples(edit, 0.0)
+            found += own
+            if not any(_is_longer(policy, one, most) for one in own):
+                left += own
+                pairs.append((edit, reward))
+        kept.append(Earned(tuple(e for e, _ in pairs), tuple(r for _, r in pairs)))
+    _check_any(found, left, most)
+    return kept, len(found) - len(left)
+
+
+def _is_longer(policy: Model, own: Sample, most: int) -> bool:
+    return policy.sequence_tokens(TrainingSequence(own.completion.text, own.prompt)) > most
+
+
+def _check_any(found: Sequence[Sample], kept: Sequence[Sample], most: int) -> None:
+    if found and not kept:
         raise SelfEditError(
-            f"the policy cannot be updated: all {len(samples)} of its completions are longer than "
+            f"the policy cannot be updated: all {len(found)} of its completions are longer than "
             f"{most:,} tokens with their prompts. The round's trials are kept: choose tasks with "
             "shorter prompts."
         )
-    return kept
 
 
 def held_to(reference: Model, samples: Sequence[Sample], temperature: float) -> list[Sample]:

@@ -33,7 +33,7 @@ from selfedit.algorithms.gradient import (
     Watched,
     able,
     clipped,
-    fitting_samples,
+    fitting_edits,
     follow,
     held_to,
     is_clipped,
@@ -54,15 +54,16 @@ class PPO(PolicyGradient):
 
     def improve(self, policy: Model, groups: Sequence[Group], out: Path, progress: Progress) -> Update:
         """See `seams.Algorithm`. An edit is a unit of its completions."""
-        known = earned(groups, self.settings.invalid_reward)
+        known, too_long = fitting_edits(
+            policy, earned(groups, self.settings.invalid_reward), self.policy.train.max_tokens
+        )
         edits = [edit for group in known for edit in group.edits]
         rewards = [reward for group in known for reward in group.rewards]
-        found = [sample for unit, edit in enumerate(edits) for sample in samples(edit, 0.0, unit)]
-        if not found or max(rewards) - min(rewards) < 1e-9:
+        kept = [sample for unit, edit in enumerate(edits) for sample in samples(edit, 0.0, unit)]
+        numbers = {"too_long": float(too_long)}
+        if not kept or max(rewards) - min(rewards) < 1e-9:
             note = "all self-edits earned the same, so the policy stays as it was"
-            return Update(None, note=note)
-        kept = fitting_samples(policy, found, self.policy.train.max_tokens)
-        numbers = {"too_long": float(len(found) - len(kept))}
+            return Update(None, metrics=numbers, note=note)
         temperature = self.sampling.temperature
         if self.beta > 0:
             kept = held_to(self.first.model(policy), reread(policy, kept, temperature), temperature)

@@ -28,7 +28,7 @@ from selfedit.algorithms.gradient import (
     PolicyGradient,
     Watched,
     clipped,
-    fitting_samples,
+    fitting_edits,
     follow,
     held_to,
     is_clipped,
@@ -46,14 +46,16 @@ class RLOO(PolicyGradient):
     def improve(self, policy: Model, groups: Sequence[Group], out: Path, progress: Progress) -> Update:
         """See `seams.Algorithm`. An edit is a unit of its completions."""
         known = earned(groups, self.settings.invalid_reward)
-        useful = [group for group in known if group.differ]
+        fitting, too_long = fitting_edits(
+            policy, [group for group in known if group.differ], self.policy.train.max_tokens
+        )
+        useful = [group for group in fitting if group.differ]
         numbers = {"contexts_without_signal": float(len(known) - len(useful))}
         edits = [edit for group in useful for edit in group.edits]
-        found = [sample for unit, edit in enumerate(edits) for sample in samples(edit, 0.0, unit)]
-        kept = fitting_samples(policy, found, self.policy.train.max_tokens)
+        kept = [sample for unit, edit in enumerate(edits) for sample in samples(edit, 0.0, unit)]
         if not kept:
             return Update(None, metrics=numbers, note=f"{NOTHING}; the policy stays as it was")
-        numbers["too_long"] = float(len(found) - len(kept))
+        numbers["too_long"] = float(too_long)
         distances = [0.0] * len(edits)
         temperature = self.sampling.temperature
         if self.beta > 0:

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from weakref import WeakKeyDictionary
 
-from selfedit.config import ANSWER_SAMPLING, MeasureSettings, SamplingSettings
+from selfedit.config import ANSWER_SAMPLING, MeasureSettings, SamplingSettings, stable_hash
 from selfedit.errors import InputError
 from selfedit.seams import Adapters, Asking, Domain, GoldReplies, Model
 from selfedit.types import AnswerScore, GradedAnswer, Prompt, Score, Task
@@ -26,6 +27,9 @@ from selfedit.types import AnswerScore, GradedAnswer, Prompt, Score, Task
 SHORT = "The answer is"  # the fixed beginning of an answer (`place="short"`)
 _MOST_PLACES = 8  # of an own answer, at the beginnings of its words: each is a reading of its own
 _WORD = re.compile(r"\S+")
+# What each model wrote as openings, by the open-book prompt and its golds: the candidates of a context
+# are read behind the same one, in whatever waves they come.
+_openings: WeakKeyDictionary[Model, dict[str, str]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +67,10 @@ _Place = tuple[str, int]  # a task's id, and the number of one of its questions
 
 
 class Measure:
-    """Asks and scores as the settings say. Holds the openings that it has had the bare model write."""
+    """Asks and scores as the settings say."""
 
     def __init__(self, settings: MeasureSettings) -> None:
         self.settings = settings
-        self._openings: dict[_Place, str] = {}
 
     @property
     def is_read(self) -> bool:
@@ -155,12 +158,11 @@ class Measure:
         owners: Sequence[int] | None,
     ) -> list[tuple[Chance | None, ...]]:
         """The best of a question's readings."""
-        if self.settings.place == "opening":
-            self._open(model, domain, tasks)
+        opened = self._open(model, domain, tasks) if self.settings.place == "opening" else {}
         readings = [
             reading
             for n, (task, own) in enumerate(zip(tasks, queries, strict=True))
-            for reading in self._readings(n, domain, task, own, asked[n])
+            for reading in self._readings(n, domain, task, own, asked[n], opened)
         ]
         scores = model.answer_scores(
             [reading.prompt for reading in readings],
@@ -190,6 +192,7 @@ class Measure:
         task: Task,
         queries: Sequence[Prompt],
         asked: Asked,
+        opened: Mapping[_Place, str],
     ) -> list[_Reading]:
         golds = (
             domain.gold_replies(task)
@@ -204,7 +207,7 @@ class Measure:
         found = []
         for i, (prompt, own) in enumerate(zip(queries, golds, strict=True)):
             answer = asked.samples[0][i] if asked.samples else ""
-            for begun in self._beginnings(prompt, answer, self._openings.get((task.id, i), SHORT)):
+            for begun in self._beginnings(prompt, answer, opened.get((task.id, i), SHORT)):
                 for reply in replies_behind(begun, prompt, own):
                     place = replace(prompt, prefix=_joined(prompt.prefix, begun))
                     found.append(_Reading(n, i, place, reply))
@@ -223,21 +226,25 @@ class Measure:
         starts = [word.start() for word in _WORD.finditer(answer)][:_MOST_PLACES]
         return ["", *(answer[:start].rstrip() for start in starts if start)]
 
-    def _open(self, model: Model, domain: Asking, tasks: Sequence[Task]) -> None:
-        """Have the bare model answer with the passage at hand; how it begins a right answer is kept.
-        One that is wrong has no such beginning, and neither has a domain without passages."""
+    def _open(self, model: Model, domain: Asking, tasks: Sequence[Task]) -> dict[_Place, str]:
+        """Have the bare model answer with the passage at hand, once; how it begins a right answer is
+        kept. One that is wrong has no such beginning, and neither has a domain without passages."""
         if not isinstance(domain, GoldReplies):
-            return
-        missing: dict[_Place, tuple[Prompt, tuple[str, ...]]] = {}
+            return {}
+        known = _openings.setdefault(model, {})
+        places: dict[_Place, str] = {}
+        missing: dict[str, tuple[Prompt, tuple[str, ...]]] = {}
         for task in tasks:
             both = zip(domain.open_book(task), domain.gold_replies(task), strict=True)
-            missing |= {
-                (task.id, i): own for i, own in enumerate(both) if (task.id, i) not in self._openings
-            }
+            for i, own in enumerate(both):
+                key = places[task.id, i] = stable_hash([asdict(own[0]), own[1]])
+                if key not in known:
+                    missing[key] = own
         asked = [prompt for prompt, _ in missing.values()]
         replies = model.sample(asked, ANSWER_SAMPLING, [0] * len(asked)) if asked else []
-        for (place, (_, golds)), reply in zip(missing.items(), replies, strict=True):
-            self._openings[place] = opening(reply.text, golds)
+        for (key, (_, golds)), reply in zip(missing.items(), replies, strict=True):
+            known[key] = opening(reply.text, golds)
+        return {place: known[key] for place, key in places.items()}
 
 
 def sampling_of(settings: MeasureSettings) -> SamplingSettings:

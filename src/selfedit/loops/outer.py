@@ -48,7 +48,8 @@ class OuterRun:
 
     runner: makes the runner of this run's trials, given its number in the store. folder: where policies
     are written. on_round: called with each finished round. notes: how the tasks were chosen. until: the
-    last round of this call; None: all of them. Raises InputError for tasks that cannot be trained on.
+    last round of this call; None: all of them. questions: whose they are (`train --questions`). Raises
+    InputError for tasks that cannot be trained on.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class OuterRun:
         on_round: Callable[[RoundRecord], None] = lambda record: None,
         notes: Sequence[str] = (),
         until: int | None = None,
+        questions: str = "given",
     ) -> None:
         if not tasks:
             raise InputError("there are no contexts to train on")
@@ -76,6 +78,7 @@ class OuterRun:
         self.policies, self.domain, self.algorithm, self.runner = policies, domain, algorithm, runner
         self.reward, self.store, self.settings = reward, store, settings
         self.progress, self.on_round, self.notes = Watched(progress), on_round, tuple(notes)
+        self.questions = questions
         self.until = settings.rounds if until is None else min(until, settings.rounds)
         self.start = ref_of(policies.model)
         # Whether the algorithm reads log-probabilities of what a pattern restricts.
@@ -147,6 +150,7 @@ class OuterRun:
         SelfEditError."""
         inputs = {"key": self.key, "tasks": len(self.tasks), **about(self.domain)}
         inputs |= {"notes": list(self.notes)} if self.notes else {}
+        inputs |= {"questions": self.questions} if self.questions != "given" else {}
         with (
             self._alone(),
             recorded_run(self.store, "train", self.start, self.settings, inputs, self.progress) as run,

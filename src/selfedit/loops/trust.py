@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -36,12 +37,15 @@ def measured(groups: Sequence[Group]) -> dict[str, float]:
     return {"reliability": found.mean} if found.is_known else {}
 
 
-def earlier(store: Store, model: str, domain: str, settings: OuterSettings) -> Reliability:
-    """Of the rewards that earlier runs with this model, domain (its name), inner loop and reward have
-    stored: of finished rounds, and of the trials of runs that have none yet."""
+def earlier(
+    store: Store, model: str, domain: str, settings: OuterSettings, questions: str = "given"
+) -> Reliability:
+    """Of the rewards that earlier runs with this model, domain (its name), inner loop, reward and kind
+    of questions have stored: of finished rounds, and of the trials of runs that have none yet."""
     by_key: defaultdict[str, list[RunRecord]] = defaultdict(list)
     for run in store.runs(None):
-        if run.kind == "train" and run.model == model and _same(run, domain, settings):
+        asked = run.inputs.get("questions", "given")
+        if (run.kind, run.model, asked) == ("train", model, questions) and _same(run, domain, settings):
             by_key[str(run.inputs.get("key"))].append(run)
     contexts = [edits for key, runs in by_key.items() for edits in _of_runs(store, runs, key)]
     # What several runs share, such as two algorithms' first rounds, or two edits, counts once: where it
@@ -121,11 +125,13 @@ def said(found: Reliability, seeds: int) -> str:
         )
         return f"Rewards: how reliable they are is not known yet; {more}."
     of_plan = found.of(seeds)
+    interval = f" [{found.low:.2f}, {found.high:.2f}]" if math.isfinite(found.low + found.high) else ""
+    contexts = f"{found.contexts} context{'s' * (found.contexts != 1)}"
     line = (
-        f"Rewards: by {found.edits} edits of {found.contexts} contexts that were trained before, their "
+        f"Rewards: by {found.edits} edits of {contexts} that were trained before, their "
         f"reliability with {seeds} seed{'s' * (seeds != 1)} is about {of_plan:.2f} (the correlation, "
         f"within contexts, with what other seeds would say; measured with {found.seeds:g}: "
-        f"{found.mean:.2f} [{found.low:.2f}, {found.high:.2f}])."
+        f"{found.mean:.2f}{interval})."
     )
     if of_plan >= ENOUGH:
         return line
@@ -133,7 +139,6 @@ def said(found: Reliability, seeds: int) -> str:
     by_seeds = "" if needed is None else f"--seeds {needed}; "  # else no number of them helps
     return (
         f"{line} Under {ENOUGH:g} this run cannot learn much: most of what its edits differ by is "
-        f"chance. What would help: {by_seeds}more questions a context; a reward that counts more than "
-        "right and wrong (--reward mixed); a prompt that leaves the policy more to decide, so that "
-        "edits differ."
+        f"chance. What would help: {by_seeds}more questions a context; another reward (docs/rewards.md "
+        "has what each is worth); a prompt that leaves the policy more to decide, so that edits differ."
     )

@@ -13,7 +13,7 @@ from itertools import combinations, pairwise
 
 from selfedit.types import Group, SelfEdit
 
-# Valid edits that a round must have, in groups of two or more, before it may be called collapsed.
+# Edits that a round must have, in groups of two or more, before it may be called collapsed.
 _FEWEST = 4
 
 
@@ -55,7 +55,7 @@ def collapse(groups: Iterable[Group], temperature: float) -> str:
     texts: set[str] = set()
     edits = 0
     for group in groups:
-        own = [one.edit.text for one in group.candidates if one.status not in ("invalid", "failed")]
+        own = [one.edit.text for one in group.candidates]
         if len(own) > 1:
             if len(set(own)) > 1:
                 return ""
