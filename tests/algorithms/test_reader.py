@@ -271,6 +271,21 @@ def test_rounds_of_a_reader(tmp_path):
     refuse_overlap(domain, seen, [task(99)])
 
 
+def test_a_merged_reader_that_lost_general_answers_is_refused(tmp_path, monkeypatch):
+    merged = READING.model_copy(update={"merge": True})
+    _, sound = train(tmp_path, probes=4, settings=merged)
+    assert sound.probe.num_general
+    assert not sound.refused
+    monkeypatch.setattr(
+        experiments, "too_damaged", lambda found, most: f"{found.num_general} over {most}"
+    )
+    _, lost = train(tmp_path, probes=4, settings=merged)
+    assert lost.refused == f"{sound.probe.num_general} over 0.2"
+    assert lost.summary()["probe"]
+    _, attached = train(tmp_path, probes=4)
+    assert attached.probe is None, "it changes nothing where no document is"
+
+
 def test_a_context_that_is_held_out_is_so_in_every_round(tmp_path, monkeypatch):
     """Six contexts in rounds of four: the second round samples two of the first one's again."""
     taught = []

@@ -40,7 +40,7 @@ from selfedit.algorithms.gradient import (
     log_ratio,
     reread,
 )
-from selfedit.errors import StoreError
+from selfedit.errors import SelfEditError, StoreError
 from selfedit.progress import Progress
 from selfedit.seams import Drawn, Model, Update
 from selfedit.types import Group, SelfEdit
@@ -80,9 +80,13 @@ class PPO(PolicyGradient):
         head.save(out)  # before the policy, so that a policy that is whole has its value head
         # The loss is of tokens: a step is so many completions, whatever edit they belong to.
         single = [replace(own, unit=None) for own in credited(kept, advantages)]
-        return follow(
-            policy, single, objective, learned, self.policy, self.seed, out, progress, numbers
-        )
+        try:
+            return follow(
+                policy, single, objective, learned, self.policy, self.seed, out, progress, numbers
+            )
+        except SelfEditError:
+            _path(out).unlink(missing_ok=True)
+            raise
 
     def loss(
         self, logprobs: Sequence[Tensor], drawn: Sequence[Drawn]
@@ -150,4 +154,5 @@ class ValueHead:
 
 
 def _path(policy: Path) -> Path:
+    """Of the head beside a policy's folder."""
     return policy.with_name(f"{policy.name}.value.safetensors")

@@ -79,7 +79,8 @@ class ReaderLoop(Statements, options.Writing, options.Training, options.Adapting
 
     On the contexts of --data, each with its self-edit's adapter attached and frozen, one adapter learns
     to answer their questions. It is put into a model folder that --model accepts, where it is attached
-    whenever a document is, and probed. Killed and started again, the run goes on where it was.
+    whenever a document is; `learn` probes each document with it. With --merge it becomes part of the
+    weights, and is probed at the end. Killed and started again, the run goes on where it was.
     docs/algorithms.md says more.
 
     \b
