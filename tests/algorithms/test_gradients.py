@@ -363,7 +363,7 @@ def test_an_edit_that_is_too_long_is_as_if_it_had_not_been_written(
 def test_dpo_takes_the_worst_edit_that_says_something(tiny, tmp_path, rounds_of_tiny):
     silent = SelfEdit("t0", 3, (Prompt("Say 0"),), ("",), (Completion(""),))
     groups = [
-        replace(group, candidates=(*group.candidates, Candidate(silent, (), ("key",), "invalid")))
+        replace(group, candidates=(*group.candidates, Candidate(silent, (None,), "invalid")))
         for group in rounds_of_tiny
     ]
     own = algorithm_of_tiny(tiny, "dpo", kl_stop=None)
