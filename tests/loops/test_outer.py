@@ -403,6 +403,11 @@ def test_only_rubbish_leaves_the_policy_and_says_so(tmp_path, monkeypatch):
     assert first.policy == "fake"
     assert "every edit was invalid" in first.note
     assert "collapsed" in first.stopped, "another round would be the same"
+    monkeypatch.setattr("selfedit.model.fake._write", lambda prompt, seed: "." * (seed % 97))
+    first, second = outer(tmp_path, name="other").run()
+    assert first.num_invalid == first.num_trials == 8
+    assert "every edit was invalid" in first.note
+    assert second.policy == "fake", "of different texts the next may be valid"
 
 
 def test_equal_rewards_select_nothing_by_positive_and_the_first_by_best(tmp_path):

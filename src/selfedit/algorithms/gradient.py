@@ -157,7 +157,7 @@ def fitting_samples(policy: Model, samples: Sequence[Sample], most: int) -> list
     """Those of at most so many tokens; a longer one would lose its end. Raises SelfEditError if none is
     left."""
     kept = [own for own in samples if not _is_longer(policy, own, most)]
-    _check_any(samples, kept, most)
+    _check_any(len(samples), len(kept), most)
     return kept
 
 
@@ -165,28 +165,28 @@ def fitting_edits(policy: Model, groups: Sequence[Earned], most: int) -> tuple[l
     """The groups without the edits of which a completion has more than so many tokens: it would lose
     its end, and how far it is from another policy is not known. Also how many completions these edits
     have. Raises SelfEditError if none is left."""
-    kept, found, left = [], [], []
+    kept, found, left = [], 0, 0
     for group in groups:
         pairs = []
         for edit, reward in zip(group.edits, group.rewards, strict=True):
             own = samples(edit, 0.0)
-            found += own
+            found += len(own)
             if not any(_is_longer(policy, one, most) for one in own):
-                left += own
+                left += len(own)
                 pairs.append((edit, reward))
         kept.append(Earned(tuple(e for e, _ in pairs), tuple(r for _, r in pairs)))
     _check_any(found, left, most)
-    return kept, len(found) - len(left)
+    return kept, found - left
 
 
 def _is_longer(policy: Model, own: Sample, most: int) -> bool:
     return policy.sequence_tokens(TrainingSequence(own.completion.text, own.prompt)) > most
 
 
-def _check_any(found: Sequence[Sample], kept: Sequence[Sample], most: int) -> None:
+def _check_any(found: int, kept: int, most: int) -> None:
     if found and not kept:
         raise SelfEditError(
-            f"the policy cannot be updated: all {len(found)} of its completions are longer than "
+            f"the policy cannot be updated: all {found} of its completions are longer than "
             f"{most:,} tokens with their prompts. The round's trials are kept: choose tasks with "
             "shorter prompts."
         )
